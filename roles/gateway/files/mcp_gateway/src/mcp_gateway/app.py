@@ -1,0 +1,276 @@
+"""The ASGI application. A request walks through the stages in the order of `_serve`:
+admit, identify, classify, authorize, route, relay, record."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from mcp_gateway import classify, dispatch, envelope, info, sseserver, streams
+from mcp_gateway.admit import BODY_SECONDS, read_body
+from mcp_gateway.call import Call
+from mcp_gateway.conclude import conclude
+from mcp_gateway.gateway import Gateway
+from mcp_gateway.outlet import HttpOutlet
+from mcp_gateway.peers import HOP_HEADER, Elsewhere
+from mcp_gateway.refusal import Refusal
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+MCP_PATH = re.compile(r"^(?:/servers/([a-z][a-z0-9_-]{0,31}))?/(mcp|sse|messages)/?$")
+# A quick answer needs no watch over the client; slow ones get one after this long.
+WATCH_AFTER_SECONDS = 0.05
+T = TypeVar("T")
+_request_prefix = os.urandom(4).hex()
+_request_numbers = itertools.count(1)
+
+
+class App:
+    """Serves MCP and the small pages around it."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        path: str = scope["path"]
+        # Blanks around a value are no part of it; the parser leaves those behind it.
+        headers = {name: value.strip(b" \t") for name, value in scope["headers"]}
+        match = MCP_PATH.match(path)
+        if match is None:
+            await info.serve(self.gateway, scope, headers, send)
+            return
+        call = Call(headers, path, match[1] or "", match[2])
+        outlet = HttpOutlet(call, send, self.gateway.config.limits.slow_reader_seconds)
+        self.gateway.metrics.in_flight.inc()
+        try:
+            await self._guarded(call, scope, receive, outlet)
+        finally:
+            self.gateway.metrics.in_flight.dec()
+            if not call.is_recorded_later:
+                self.gateway.recorder.record(call)
+
+    async def _guarded(
+        self, call: Call, scope: Scope, receive: Receive, outlet: HttpOutlet
+    ) -> None:
+        """Run the stages; turn whatever stops them into one answer."""
+        try:
+            try:
+                await self._serve(call, scope, receive, outlet)
+            except Elsewhere as elsewhere:
+                await self._forward(call, scope, receive, outlet, elsewhere.home)
+        except (Exception, asyncio.CancelledError) as error:
+            await conclude(self.gateway, call, outlet, error)
+
+    async def _forward(
+        self, call: Call, scope: Scope, receive: Receive, outlet: HttpOutlet, home: str
+    ) -> None:
+        """Let the replica answer that can; do what is possible here when it is gone."""
+        target = scope["path"] + (
+            f"?{scope['query_string'].decode()}" if scope["query_string"] else ""
+        )
+        work = self.gateway.peers.forward(call, outlet, home, scope["method"], target, call.body)
+        if await self._watched(call, receive, outlet, work):
+            return
+        call.headers[HOP_HEADER] = b"0"  # nowhere else to go: stay
+        await self._stage(call, scope, _replay(call.body, receive), outlet)
+
+    async def _serve(self, call: Call, scope: Scope, receive: Receive, outlet: HttpOutlet) -> None:
+        gateway = self.gateway
+        gateway.admission.check(call.headers, scope["headers"])
+        call.request_id = f"{_request_prefix}-{next(_request_numbers)}"
+        outlet.headers.append((b"x-request-id", call.request_id.encode()))
+        call.who = await gateway.identification.identify(call.headers, call.path)
+        if call.route and call.route not in gateway.upstreams:
+            raise Refusal("unknown", 404, envelope.REFUSED, f"there is no server {call.route}")
+        call.server = call.route
+        if gateway.rate_limiter.is_on:
+            await gateway.rate_limiter.take(call.who)
+        is_stream = call.endpoint == "sse" or scope["method"] == "GET"
+        if is_stream:
+            with gateway.bounds.stream(call.who):
+                await self._stage(call, scope, receive, outlet)
+            return
+        with gateway.bounds.call(call.who) as call.place:
+            await self._stage(call, scope, receive, outlet)
+
+    async def _stage(self, call: Call, scope: Scope, receive: Receive, outlet: HttpOutlet) -> None:
+        """What to do depends on the endpoint and the HTTP method."""
+        if call.endpoint == "messages" and scope["method"] == "POST":
+            query = scope["query_string"]
+            await sseserver.accept_message(self.gateway, call, query, receive, outlet)
+            return
+        _check_accept(call, scope["method"])
+        if call.endpoint == "sse" and scope["method"] == "GET":
+            work = sseserver.serve_stream(self.gateway, call, outlet)
+            await self._watched(call, receive, outlet, work)
+        elif call.endpoint != "mcp":
+            raise _wrong_method("GET" if call.endpoint == "sse" else "POST")
+        elif scope["method"] == "POST":
+            await self._post(call, scope, receive, outlet)
+        elif scope["method"] == "GET":
+            await self._get(call, receive, outlet)
+        elif scope["method"] == "DELETE":
+            await self._delete(call, outlet)
+        else:
+            raise _wrong_method("POST, GET, DELETE")
+
+    async def _post(self, call: Call, scope: Scope, receive: Receive, outlet: HttpOutlet) -> None:
+        gateway = self.gateway
+        if gateway.is_closing:
+            raise Refusal(
+                "draining", 503, envelope.BUSY, "the gateway is shutting down", headers=_RETRY
+            )
+        body = await read_body(
+            receive, call.headers, gateway.config.limits.body_bytes, BODY_SECONDS
+        )
+        call.body = body
+        call.bytes_in = len(body)
+        try:
+            call.message = envelope.parse_from_client(body)
+        except envelope.EnvelopeError as error:
+            raise Refusal("envelope", 400, error.code, str(error), id=error.id) from None
+        call.era, call.version = classify.classify(call.message, call.headers, scope["headers"])
+        if call.era == "legacy" and call.method != "initialize":
+            self._resume_session(call)
+        if call.msg.is_request:
+            await self._watched(
+                call, receive, outlet, dispatch.answer_request(gateway, call, outlet)
+            )
+            return
+        if call.msg.is_notification:
+            await dispatch.accept_notification(gateway, call)
+        else:
+            await dispatch.accept_response(gateway, call)
+        await outlet.plain(202, b"", None)
+
+    def _resume_session(self, call: Call) -> None:
+        """Open the sealed session; 400 without one, 404 when it has ended."""
+        token = call.header(b"mcp-session-id")
+        if token is None:
+            if call.method == "ping":
+                return
+            raise Refusal(
+                "session",
+                400,
+                envelope.INVALID_REQUEST,
+                "Mcp-Session-Id is missing: send initialize first",
+            )
+        session = self.gateway.sessions.open(token, call.who.id, call.route)
+        if session is None:
+            raise Refusal(
+                "session", 404, envelope.INVALID_REQUEST, "this session has ended; initialize again"
+            )
+        call.session, call.session_token = session, token
+        self.gateway.saw_session(session.uid)
+
+    async def _watched(
+        self, call: Call, receive: Receive, outlet: HttpOutlet, work: Awaitable[T]
+    ) -> T:
+        """Do the work; from a moment on, end it when the client leaves, and keep it company."""
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        watch: list[asyncio.Task[None]] = []
+
+        def begin() -> None:
+            assert task is not None
+            watch.append(asyncio.create_task(_until_gone(receive, task)))
+            watch.append(
+                asyncio.create_task(
+                    _keep_alive(outlet, self.gateway.config.limits.keepalive_seconds)
+                )
+            )
+
+        timer = loop.call_later(WATCH_AFTER_SECONDS, begin)
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if watch and watch[0].done() and task is not None and not call.cancelled:
+                task.uncancel()
+                raise ConnectionResetError("the client left") from None
+            raise
+        finally:
+            timer.cancel()
+            for w in watch:
+                w.cancel()
+
+    async def _get(self, call: Call, receive: Receive, outlet: HttpOutlet) -> None:
+        """The legacy stream of a session."""
+        version = call.header(b"mcp-protocol-version")
+        if version in classify.MODERN_VERSIONS or not call.header(b"mcp-session-id"):
+            raise _wrong_method("POST")
+        call.era = "legacy"
+        self._resume_session(call)
+        assert call.session is not None
+        call.version = call.session.version
+        await self._watched(call, receive, outlet, streams.serve_get(self.gateway, call, outlet))
+
+    async def _delete(self, call: Call, outlet: HttpOutlet) -> None:
+        """End a session here and at the upstreams where it has one."""
+        call.era = "legacy"
+        self._resume_session(call)
+        if call.session is None:
+            raise Refusal("session", 400, envelope.INVALID_REQUEST, "Mcp-Session-Id is missing")
+        await dispatch.end_session(self.gateway, call)
+        await outlet.plain(200, b"", None)
+
+
+_RETRY = {"retry-after": "2"}
+
+
+def _wrong_method(allowed: str) -> Refusal:
+    return Refusal(
+        "http_method",
+        405,
+        envelope.INVALID_REQUEST,
+        f"use {allowed} here (GET needs the Mcp-Session-Id of a legacy session)",
+        headers={"allow": allowed},
+    )
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """The body again, for a request that was read once already."""
+    given = False
+
+    async def again() -> dict[str, Any]:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+def _check_accept(call: Call, method: str) -> None:
+    accept = call.headers.get(b"accept", b"*/*").lower()
+    anything = b"*/*" in accept
+    call.accepts_json = anything or b"application/json" in accept or b"application/*" in accept
+    call.accepts_stream = anything or b"text/event-stream" in accept or b"text/*" in accept
+    if not (call.accepts_stream or (call.accepts_json and method != "GET")):
+        raise Refusal(
+            "accept",
+            406,
+            envelope.INVALID_REQUEST,
+            "Not Acceptable: accept application/json and text/event-stream",
+        )
+
+
+async def _until_gone(receive: Receive, task: asyncio.Task[Any]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    task.cancel()
+
+
+async def _keep_alive(outlet: HttpOutlet, seconds: float) -> None:
+    """Comments on a silent stream, so that no proxy takes it for dead."""
+    while not outlet.ended:
+        await asyncio.sleep(seconds)
+        await outlet.ping()

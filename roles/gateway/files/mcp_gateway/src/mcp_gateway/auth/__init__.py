@@ -1,0 +1,1 @@
+"""Authorities that know credentials: static keys, LiteLLM, OIDC."""

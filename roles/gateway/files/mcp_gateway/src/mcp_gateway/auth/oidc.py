@@ -1,0 +1,164 @@
+"""OIDC/OAuth access tokens: JWTs checked against the issuer's published keys."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+
+import jwt
+import msgspec
+
+from mcp_gateway import envelope
+from mcp_gateway.httpclient import Client, HttpError
+from mcp_gateway.identify import Principal, Unavailable
+from mcp_gateway.settings import OidcAuth
+
+# Between two looks for an unknown key id: a flood of forged tokens must not become a flood there.
+ROTATION_SECONDS = 10.0
+
+
+class OidcTokens:
+    """One issuer's access tokens."""
+
+    name = "oidc"
+
+    def __init__(self, settings: OidcAuth) -> None:
+        self._settings = settings
+        self._keys: dict[str, jwt.PyJWK] = {}
+        self._fetched_at = 0.0
+        self._tried_at = -ROTATION_SECONDS
+        self._lock = asyncio.Lock()
+        self._verified: dict[str, tuple[float, Principal]] = {}
+
+    def accepts(self, token: str) -> bool:
+        """A JWT that names this issuer (nothing is trusted yet)."""
+        if token.count(".") != 2:
+            return False
+        try:
+            claims = jwt.decode(token, options={"verify_signature": False})
+        except jwt.PyJWTError:
+            return False
+        return claims.get("iss") == self._settings.issuer
+
+    async def identify(self, token: str) -> Principal | None:
+        digest = hashlib.sha256(token.encode()).hexdigest()
+        known = self._verified.get(digest)
+        if known is not None and time.time() < known[0]:
+            return known[1]
+        try:
+            key = await self._key(jwt.get_unverified_header(token).get("kid"))
+            if key is None:
+                return None
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=self._settings.algorithms,
+                audience=self._settings.audience,
+                issuer=self._settings.issuer,
+                leeway=self._settings.leeway_seconds,
+                options={"require": ["exp", "iss", "aud"]},
+            )
+        except jwt.PyJWTError:
+            return None
+        principal = self._principal(claims)
+        if principal is not None:
+            if len(self._verified) > 10_000:
+                self._verified.clear()
+            # As fresh as the keys: a key that the issuer withdraws stops counting within a cycle.
+            until = min(float(claims["exp"]), time.time() + self._settings.jwks_cache_seconds)
+            self._verified[digest] = (until, principal)
+        return principal
+
+    def _principal(self, claims: dict[str, object]) -> Principal | None:
+        s = self._settings
+        scopes = claims.get("scope") or claims.get("scp") or ""
+        granted = set(scopes.split() if isinstance(scopes, str) else _texts(scopes))
+        if not granted.issuperset(s.required_scopes):
+            return None
+        subject = str(claims.get("sub") or claims.get("client_id") or "")
+        team = _texts(claims.get(s.team_claim))
+        id_ = hashlib.sha256(f"{s.issuer}\0{subject}".encode()).hexdigest()[:16]
+        return Principal(
+            id=id_,
+            alias=str(claims.get(s.alias_claim) or subject or "unknown"),
+            team=team[0] if team else "",
+            groups=tuple(_texts(claims.get(s.groups_claim))),
+            source=self.name,
+        )
+
+    async def _key(self, kid: str | None) -> jwt.PyJWK | None:
+        """The signing key; fetched anew when it is unknown or the set is old."""
+        age = time.monotonic() - self._fetched_at
+        stale = not self._keys or age > self._settings.jwks_cache_seconds
+        if stale or (kid is not None and kid not in self._keys):
+            async with self._lock:
+                await self._refresh(kid, stale)
+        if kid is None and len(self._keys) == 1:
+            return next(iter(self._keys.values()))
+        return self._keys.get(kid or "")
+
+    async def _refresh(self, kid: str | None, stale: bool) -> None:
+        now = time.monotonic()
+        if not stale and kid in self._keys:
+            return  # another caller fetched it meanwhile
+        if now - self._tried_at < ROTATION_SECONDS and self._keys:
+            return
+        self._tried_at = now
+        try:
+            self._keys = await self._fetch()
+            self._fetched_at = time.monotonic()
+        except Unavailable:
+            if not self._keys or kid not in self._keys:
+                raise
+
+    async def _fetch(self) -> dict[str, jwt.PyJWK]:
+        url = self._settings.jwks_url
+        if url is None:
+            base = self._settings.issuer.rstrip("/")
+            metadata = await self._get(f"{base}/.well-known/openid-configuration")
+            if metadata.get("issuer") != self._settings.issuer:
+                raise Unavailable("the discovery document names another issuer")
+            url = str(metadata.get("jwks_uri") or "")
+        document = await self._get(url)
+        keys = {}
+        for entry in document.get("keys") or []:
+            try:
+                key = jwt.PyJWK(entry)
+            except jwt.PyJWTError:
+                continue  # a kind of key that we do not use
+            if entry.get("use", "sig") == "sig":
+                keys[str(key.key_id or "")] = key
+        if not keys:
+            raise Unavailable("the issuer publishes no usable signing key")
+        return keys
+
+    async def _get(self, url: str) -> dict[str, object]:
+        s = self._settings
+        client = Client(url, ca_file=s.ca_file, connect_timeout=s.timeout_seconds)
+        try:
+            headers = [("accept", "application/json")]
+            response = await client.request("GET", headers, timeout=s.timeout_seconds)
+            body = await response.read(1 << 20, s.timeout_seconds)
+        except HttpError as error:
+            raise Unavailable(f"issuer {s.issuer}: {error}") from None
+        finally:
+            client.close()
+        if response.status != 200:
+            raise Unavailable(f"issuer {s.issuer} answered HTTP {response.status}")
+        try:
+            document = envelope.decode_any(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            document = None
+        if not isinstance(document, dict):
+            raise Unavailable(f"issuer {s.issuer} sent no JSON object")
+        return document
+
+    async def close(self) -> None:
+        return None
+
+
+def _texts(value: object) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    return [str(v) for v in value] if isinstance(value, list) else []

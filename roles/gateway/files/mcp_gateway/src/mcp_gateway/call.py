@@ -1,0 +1,95 @@
+"""One request on its way through the pipeline: each stage adds what it found out."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from mcp_gateway import envelope
+from mcp_gateway.identify import ANYONE, Principal
+from mcp_gateway.sessions import Session
+
+if TYPE_CHECKING:
+    from mcp_gateway.limits import Place
+
+
+class Call:
+    """What is known of a request so far; `record` writes it down at the end."""
+
+    __slots__ = (
+        "accepts_json",
+        "accepts_stream",
+        "body",
+        "bytes_in",
+        "bytes_out",
+        "cancelled",
+        "endpoint",
+        "era",
+        "error",
+        "headers",
+        "is_recorded_later",
+        "message",
+        "name",
+        "path",
+        "place",
+        "request_id",
+        "route",
+        "rule",
+        "server",
+        "session",
+        "session_token",
+        "started",
+        "status",
+        "version",
+        "who",
+    )
+
+    def __init__(self, headers: dict[bytes, bytes], path: str, route: str, endpoint: str) -> None:
+        self.headers = headers
+        self.path = path
+        self.route = route  # a server's name, or "" for all of them
+        self.endpoint = endpoint  # mcp, sse or messages
+        self.started = time.perf_counter()
+        self.who: Principal = ANYONE
+        self.message: envelope.Message | None = None
+        self.era = ""
+        self.version = ""
+        self.session: Session | None = None
+        self.session_token = ""
+        self.server = ""
+        self.name = ""
+        self.rule = ""
+        self.status = "ok"
+        self.error = ""
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.request_id = ""
+        self.cancelled = False
+        self.accepts_json = True
+        self.accepts_stream = True
+        self.body = b""
+        self.is_recorded_later = False
+        self.place: Place | None = None
+
+    @property
+    def msg(self) -> envelope.Message:
+        """The message; only for stages after it was parsed."""
+        assert self.message is not None
+        return self.message
+
+    @property
+    def id(self) -> bytes:
+        return self.msg.id or b"null"
+
+    @property
+    def method(self) -> str:
+        return (self.message.method if self.message else None) or ""
+
+    def header(self, name: bytes) -> str | None:
+        value = self.headers.get(name)
+        return value.decode("latin-1") if value is not None else None
+
+    def failed(self, kind: str, status: str = "error") -> None:
+        """Remember why this call has no good end."""
+        self.status = status
+        self.error = kind

@@ -1,0 +1,58 @@
+"""Whatever stopped a request becomes one answer and one word in the record."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from mcp_gateway import envelope
+from mcp_gateway.call import Call
+from mcp_gateway.outlet import HttpOutlet, Outlet, SlowReader
+from mcp_gateway.refusal import Refusal
+from mcp_gateway.upstreams.base import UpstreamError
+
+if TYPE_CHECKING:
+    from mcp_gateway.gateway import Gateway
+
+log = logging.getLogger("mcp_gateway.app")
+CANCELLED = -32800
+
+
+async def conclude(gateway: Gateway, call: Call, outlet: Outlet, error: BaseException) -> None:
+    """Answer for `error`; raises it again when nobody is left to answer to."""
+    if isinstance(error, Refusal):
+        call.failed(error.kind, "refused")
+        await _refuse(call, error, outlet)
+    elif isinstance(error, UpstreamError):
+        call.failed(error.kind)
+        data = {"server": call.server, "reason": error.kind}
+        await outlet.final(envelope.error(call.id, envelope.UPSTREAM_FAILED, str(error), data))
+    elif isinstance(error, SlowReader):
+        call.failed("slow_reader")
+        gateway.metrics.slow_readers.inc()
+    elif isinstance(error, ConnectionResetError):
+        call.failed("client_gone", "cancelled")
+    elif isinstance(error, asyncio.CancelledError):
+        call.failed("cancelled", "cancelled")
+        if not call.cancelled:
+            raise error
+        task = asyncio.current_task()
+        if task is not None:
+            task.uncancel()
+        await outlet.final(envelope.error(call.id, CANCELLED, "cancelled by the client"))
+    else:
+        log.error("request %s failed", call.request_id, exc_info=error)
+        call.failed("internal")
+        await outlet.final(envelope.error(call.id, envelope.INTERNAL_ERROR, "internal error"))
+
+
+async def _refuse(call: Call, refusal: Refusal, outlet: Outlet) -> None:
+    if isinstance(outlet, HttpOutlet):
+        extra = [(k.encode(), v.encode("latin-1")) for k, v in refusal.headers.items()]
+        outlet.headers += extra
+    status = refusal.status
+    if call.era == "legacy" and call.session is not None and refusal.kind != "session":
+        # Errors about one request travel with HTTP 200 in the legacy era.
+        status = 200 if status in (400, 404) else status
+    await outlet.final(refusal.body(call.message.id if call.message else None), status)

@@ -1,0 +1,190 @@
+"""`initialize` and `server/discover`: what the gateway says of itself and of its servers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mcp_gateway import __version__, envelope, links
+from mcp_gateway.call import Call
+from mcp_gateway.classify import negotiate
+from mcp_gateway.eras import META_SERVER, MODERN_VERSIONS
+from mcp_gateway.refusal import Refusal
+from mcp_gateway.sessions import Session
+from mcp_gateway.upstream import Upstream
+from mcp_gateway.upstreams.base import Hello, UpstreamError
+from mcp_gateway.upstreams.streamable import HttpTransport
+
+if TYPE_CHECKING:
+    from mcp_gateway.gateway import Gateway
+
+SERVER_INFO = {"name": "intranet-mcp-gateway", "title": "MCP gateway", "version": __version__}
+MAX_CAPABILITIES = 2048
+MAX_INSTRUCTIONS = 32_000
+
+
+async def initialize(gateway: Gateway, call: Call) -> tuple[str, msgspec.Raw]:
+    """(session id, result) for a legacy client."""
+    params = call.msg.params
+    requested = envelope.text(params.get("protocolVersion"))
+    if requested is None:
+        raise Refusal(
+            "envelope", 400, envelope.INVALID_PARAMS, "params.protocolVersion must be a string"
+        )
+    version = negotiate(requested)
+    hello = Hello(version, _client_info(params), _capabilities(params), call.who.id)
+    _, draft = gateway.sessions.issue(
+        call.who.id, call.route, version, hello.client, hello.capabilities
+    )
+    call.session = draft
+    gateway.count_session(call.who, draft.uid)
+    if call.route:
+        result = await _single(gateway, call, hello, draft)
+    else:
+        await gateway.settle()
+        await _open_sessions(gateway, call, hello, draft)
+        result = envelope.raw(
+            {
+                "protocolVersion": version,
+                "capabilities": aggregated_capabilities(gateway, call),
+                "serverInfo": SERVER_INFO,
+                "instructions": instructions(gateway, call),
+            }
+        )
+    token, session = gateway.sessions.issue(
+        draft.owner,
+        draft.route,
+        draft.version,
+        draft.client,
+        draft.capabilities,
+        draft.upstream,
+        uid=draft.uid,
+    )
+    call.session, call.session_token, call.version = session, token, session.version
+    return token, result
+
+
+async def _single(gateway: Gateway, call: Call, hello: Hello, draft: Session) -> msgspec.Raw:
+    """One server's own answer, or one made from what it told the gateway."""
+    upstream = gateway.upstreams[call.route]
+    if not upstream.listing.fetched_at:
+        await gateway.settle(call.route)
+    info = upstream.listing.info
+    if links.passes_through(upstream, call):
+        link = await upstream.link("legacy", draft.uid, hello)
+        _remember(draft, upstream, link.version, link.sid)
+        draft.version = link.version
+        return envelope.raw(link.info)
+    if not (upstream.settings.is_shared or isinstance(upstream.transport, HttpTransport)):
+        info = (await upstream.link("any", draft.uid, hello)).info  # a process of its own
+    if not info:
+        raise UpstreamError("unreachable", f"server {upstream.name} has not answered yet")
+    result = {
+        "protocolVersion": envelope.raw(draft.version),
+        "capabilities": info.get("capabilities", msgspec.Raw(b"{}")),
+        "serverInfo": _server_info(info),
+    }
+    if "instructions" in info:
+        result["instructions"] = info["instructions"]
+    return envelope.raw(result)
+
+
+async def _open_sessions(gateway: Gateway, call: Call, hello: Hello, draft: Session) -> None:
+    """Open the client's own sessions now, so that its session id can carry them to any replica."""
+    waiting = {
+        asyncio.create_task(upstream.link("legacy", draft.uid, hello)): upstream
+        for upstream in gateway.view(call)
+        if links.passes_through(upstream, call) and upstream.is_up
+    }
+    if not waiting:
+        return
+    done, late = await asyncio.wait(waiting, timeout=gateway.config.sessions.initialize_seconds)
+    for task in late:
+        task.cancel()  # it is opened when it is needed
+    for task in done:
+        if task.exception() is None:
+            link = task.result()
+            _remember(draft, waiting[task], link.version, link.sid)
+
+
+def _remember(draft: Session, upstream: Upstream, version: str, sid: str | None) -> None:
+    if isinstance(upstream.transport, HttpTransport):
+        draft.upstream[upstream.name] = f"{version} {sid or ''}".rstrip()
+
+
+def discover(gateway: Gateway, call: Call) -> msgspec.Raw:
+    """The modern description of all servers, or of one that is itself legacy."""
+    if call.route:
+        info = gateway.upstreams[call.route].listing.info
+        if not info:
+            raise UpstreamError("unreachable", f"server {call.route} has not answered yet")
+        capabilities: object = info.get("capabilities", msgspec.Raw(b"{}"))
+        server_info: object = _server_info(info)
+        text = envelope.text(info.get("instructions"))
+    else:
+        capabilities = aggregated_capabilities(gateway, call)
+        server_info = SERVER_INFO
+        text = instructions(gateway, call)
+    result: dict[str, object] = {
+        "resultType": "complete",
+        "supportedVersions": list(MODERN_VERSIONS),
+        "capabilities": capabilities,
+        "_meta": {META_SERVER: server_info},
+        "ttlMs": 0,
+        "cacheScope": "private",
+    }
+    if text:
+        result["instructions"] = text
+    return envelope.raw(result)
+
+
+def _server_info(info: envelope.Fields) -> msgspec.Raw:
+    if "serverInfo" in info:
+        return info["serverInfo"]
+    meta = envelope.fields_of(info.get("_meta"))
+    return meta.get(META_SERVER, envelope.raw(SERVER_INFO))
+
+
+def aggregated_capabilities(gateway: Gateway, call: Call) -> dict[str, object]:
+    """What at least one visible server can do; changed lists are always announced."""
+    merged: dict[str, dict[str, object]] = {"tools": {"listChanged": True}}
+    for upstream in gateway.view(call):
+        for name in upstream.listing.capabilities:
+            if name in ("prompts", "tools"):
+                merged[name] = {"listChanged": True}
+            elif name == "resources":
+                merged[name] = {"listChanged": True, "subscribe": True}
+            elif name in ("completions", "logging"):
+                merged[name] = {}
+            elif name == "tasks" and call.era == "legacy":
+                merged[name] = envelope.decode_any(upstream.listing.capabilities[name])
+    return dict(merged)
+
+
+def instructions(gateway: Gateway, call: Call) -> str:
+    """Every visible server's own instructions under its name."""
+    parts = []
+    for upstream in gateway.view(call):
+        text = envelope.text(upstream.listing.info.get("instructions"))
+        if text:
+            parts.append(f"# {upstream.name} (tools named {upstream.name}__*)\n{text.strip()}")
+    return "\n\n".join(parts)[:MAX_INSTRUCTIONS]
+
+
+def _client_info(params: envelope.Fields) -> bytes:
+    """Name and version; the rest (icons, say) would only make every session id longer."""
+    info = envelope.fields_of(params.get("clientInfo"))
+    name = (envelope.text(info.get("name")) or "unknown")[:100]
+    version = (envelope.text(info.get("version")) or "0")[:50]
+    return envelope.encode({"name": name, "version": version})
+
+
+def _capabilities(params: envelope.Fields) -> bytes:
+    raw = params.get("capabilities", msgspec.Raw(b"{}"))
+    if len(bytes(raw)) <= MAX_CAPABILITIES:
+        return envelope.encode(envelope.fields_of(raw))
+    # Only what decides which questions may be asked.
+    known = ("sampling", "elicitation", "roots", "tasks")
+    return envelope.encode({k: {} for k in envelope.fields_of(raw) if k in known})

@@ -1,0 +1,148 @@
+"""Stage 2: who is calling? Asks the configured authorities; keeps their answers for seconds."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Protocol
+
+import msgspec
+
+from mcp_gateway import envelope
+from mcp_gateway.refusal import Refusal
+
+MAX_CREDENTIAL = 16_384
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """Who is calling. The credential itself is not kept."""
+
+    id: str
+    alias: str
+    team: str = ""
+    groups: tuple[str, ...] = ()
+    source: str = ""
+
+
+ANYONE = Principal(id="anyone", alias="anyone", source="none")
+
+
+class Unavailable(Exception):
+    """The authority could not be asked; this says nothing about the credential."""
+
+
+class Authority(Protocol):
+    """Somebody who knows credentials."""
+
+    name: str
+
+    def accepts(self, token: str) -> bool:
+        """Whether the token looks like one of this authority's."""
+
+    async def identify(self, token: str) -> Principal | None:
+        """The caller, None when the token is not valid; Unavailable when nobody can tell."""
+
+    async def close(self) -> None: ...
+
+
+class Identification:
+    """Tries each authority in the configured order."""
+
+    def __init__(
+        self,
+        authorities: list[Authority],
+        *,
+        open_to_anyone: bool = False,
+        public_url: str | None = None,
+        trust_caller_header: bool = False,
+    ) -> None:
+        self.authorities = authorities
+        self._open = open_to_anyone
+        self._public_url = public_url
+        self._trust_caller = trust_caller_header
+
+    async def identify(self, headers: dict[bytes, bytes], path: str) -> Principal:
+        """The caller; Refusal with 401 (no or bad credential) or 503 (nobody can tell)."""
+        if self._open:
+            return self._on_behalf(ANYONE, headers)
+        token = bearer(headers)
+        if token is None:
+            raise self._unauthorized(headers, path, "no credential was sent", None)
+        if len(token) > MAX_CREDENTIAL:
+            raise self._unauthorized(headers, path, "the credential is too long", "invalid_token")
+        unavailable: str | None = None
+        for authority in self.authorities:
+            if not authority.accepts(token):
+                continue
+            try:
+                principal = await authority.identify(token)
+            except Unavailable as error:
+                unavailable = str(error)
+                continue
+            if principal is not None:
+                return self._on_behalf(principal, headers)
+        if unavailable is not None:
+            raise Refusal(
+                "auth_unavailable",
+                503,
+                envelope.REFUSED,
+                f"the credential cannot be checked right now: {unavailable}",
+                headers={"retry-after": "5"},
+            )
+        raise self._unauthorized(
+            headers, path, "the credential is not valid or has expired", "invalid_token"
+        )
+
+    def _on_behalf(self, principal: Principal, headers: dict[bytes, bytes]) -> Principal:
+        """A trusted outer gateway names its caller, so that sessions of two never mix."""
+        if not self._trust_caller or b"mcp-gateway-caller" not in headers:
+            return principal
+        caller = hashlib.sha256(headers[b"mcp-gateway-caller"]).hexdigest()[:16]
+        return msgspec.structs.replace(principal, id=f"{principal.id}.{caller}")
+
+    def _unauthorized(
+        self, headers: dict[bytes, bytes], path: str, message: str, error: str | None
+    ) -> Refusal:
+        parts = [f'Bearer resource_metadata="{self.metadata_url(headers, path)}"']
+        if error:
+            parts.append(f'error="{error}"')
+        return Refusal(
+            "unauthorized",
+            401,
+            envelope.REFUSED,
+            f"{message}; send Authorization: Bearer KEY",
+            headers={"www-authenticate": ", ".join(parts)},
+        )
+
+    def metadata_url(self, headers: dict[bytes, bytes], path: str) -> str:
+        """Where RFC 9728 metadata about `path` is served."""
+        base = base_url(self._public_url, headers)
+        return f"{base}/.well-known/oauth-protected-resource{path if path != '/' else ''}"
+
+    async def close(self) -> None:
+        for authority in self.authorities:
+            await authority.close()
+
+
+def base_url(public_url: str | None, headers: dict[bytes, bytes]) -> str:
+    """The gateway's address as its callers know it (the Host was checked by admission)."""
+    if public_url:
+        return public_url.rstrip("/")
+    return "http://" + headers.get(b"host", b"localhost").decode("latin-1")
+
+
+def bearer(headers: dict[bytes, bytes]) -> str | None:
+    """The caller's credential: Authorization: Bearer, or x-api-key style headers."""
+    value = headers.get(b"authorization")
+    if value is not None:
+        scheme, _, token = value.decode("latin-1").partition(" ")
+        return token.strip() or None if scheme.lower() == "bearer" else None
+    for name in (b"x-litellm-api-key", b"x-api-key"):
+        if name in headers:
+            token = headers[name].decode("latin-1").strip()
+            return token.removeprefix("Bearer ").strip() or None
+    return None
+
+
+def digest(token: str) -> str:
+    """SHA-256 of a credential: the only form in which it is kept."""
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,185 @@
+"""How much one caller, and all of them together, may ask for."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
+
+from mcp_gateway import envelope
+from mcp_gateway.identify import Principal
+from mcp_gateway.record import Metrics
+from mcp_gateway.refusal import Refusal
+from mcp_gateway.settings import Config, RateLimit
+
+log = logging.getLogger("mcp_gateway.limits")
+REDIS_TIMEOUT = 0.25
+REDIS_PAUSE = 5.0
+# One bucket per caller: (tokens, time). Lua makes take-or-refuse one step for all replicas.
+TAKE = """
+local rate, burst, now = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local state = redis.call('HMGET', KEYS[1], 't', 'at')
+local tokens = math.min(burst, (tonumber(state[1]) or burst)
+  + math.max(0, now - (tonumber(state[2]) or now)) * rate)
+local wait = 0
+if tokens >= 1 then tokens = tokens - 1 else wait = (1 - tokens) / rate end
+redis.call('HSET', KEYS[1], 't', tokens, 'at', now)
+redis.call('PEXPIRE', KEYS[1], math.ceil(burst / rate * 1000) + 1000)
+return tostring(wait)
+"""
+
+
+class Bounds:
+    """Counts of what is going on, per caller and in all."""
+
+    def __init__(self, config: Config) -> None:
+        self.limits = config.limits
+        self._calls: Counter[str] = Counter()
+        self._streams: Counter[str] = Counter()
+        self._sessions: dict[str, OrderedDict[str, None]] = {}
+        self._total = 0
+
+    def call(self, who: Principal) -> Place:
+        """A place for one call; Refusal with 429 or 503 when there is none."""
+        if self._total >= self.limits.calls:
+            raise _too_many("gateway", 503, f"the gateway already serves {self._total} calls")
+        if self._calls[who.id] >= self.limits.calls_per_caller:
+            raise _too_many("calls", 429, f"you already have {self._calls[who.id]} calls at work")
+        self._total += 1
+        self._calls[who.id] += 1
+        return Place(self, who.id)
+
+    def call_ends(self, caller: str) -> None:
+        self._total -= 1
+        _less(self._calls, caller)
+
+    @contextlib.contextmanager
+    def stream(self, who: Principal) -> Iterator[None]:
+        """A place for one long-lived stream."""
+        if self._streams[who.id] >= self.limits.streams_per_caller:
+            raise _too_many(
+                "streams", 429, f"you already have {self._streams[who.id]} streams open"
+            )
+        self._streams[who.id] += 1
+        try:
+            yield
+        finally:
+            _less(self._streams, who.id)
+
+    def session_opens(self, who: Principal, uid: str) -> str | None:
+        """Remember a session; the caller's oldest one (to be ended) when there are too many."""
+        mine = self._sessions.setdefault(who.id, OrderedDict())
+        mine[uid] = None
+        if len(mine) > self.limits.sessions_per_caller:
+            return mine.popitem(last=False)[0]
+        return None
+
+    def session_ends(self, owner: str, uid: str) -> None:
+        mine = self._sessions.get(owner)
+        if mine is not None:
+            mine.pop(uid, None)
+            if not mine:
+                del self._sessions[owner]
+
+
+class Place:
+    """One call's share of the bounds; a call that becomes a stream gives it back early."""
+
+    def __init__(self, bounds: Bounds, caller: str) -> None:
+        self._bounds: Bounds | None = bounds
+        self._caller = caller
+
+    def leave(self) -> None:
+        bounds, self._bounds = self._bounds, None
+        if bounds is not None:
+            bounds.call_ends(self._caller)
+
+    def __enter__(self) -> Place:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.leave()
+
+
+def _less(counter: Counter[str], key: str) -> None:
+    counter[key] -= 1
+    if counter[key] <= 0:
+        del counter[key]
+
+
+def _too_many(kind: str, status: int, message: str, seconds: float = 1) -> Refusal:
+    return Refusal(
+        f"limit_{kind}",
+        status,
+        envelope.BUSY,
+        f"{message}; try again later",
+        headers={"retry-after": str(max(1, round(seconds)))},
+    )
+
+
+class RateLimiter:
+    """A token bucket per caller; shared through Redis where there is one."""
+
+    def __init__(self, settings: RateLimit, redis_url: str | None, metrics: Metrics) -> None:
+        self._rate = settings.requests_per_minute / 60
+        self._burst = float(settings.burst or settings.requests_per_minute)
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._metrics = metrics
+        self._redis = _redis(redis_url) if redis_url and self._rate else None
+        self._script = self._redis.register_script(TAKE) if self._redis is not None else None
+        self._not_before = 0.0
+
+    @property
+    def is_on(self) -> bool:
+        return self._rate > 0
+
+    async def take(self, who: Principal) -> None:
+        """One request; Refusal with 429 when the caller has had its share."""
+        wait = await self._shared(who.id) if self._script is not None else self._local(who.id)
+        if wait > 0:
+            raise _too_many("rate", 429, f"more than {self._rate * 60:g} requests a minute", wait)
+
+    def _local(self, caller: str) -> float:
+        now = time.monotonic()
+        tokens, at = self._buckets.get(caller, (self._burst, now))
+        tokens = min(self._burst, tokens + (now - at) * self._rate)
+        wait = 0.0 if tokens >= 1 else (1 - tokens) / self._rate
+        self._buckets[caller] = (tokens - 1 if wait == 0 else tokens, now)
+        self._buckets.move_to_end(caller)
+        if len(self._buckets) > 10_000:
+            self._buckets.popitem(last=False)
+        return wait
+
+    async def _shared(self, caller: str) -> float:
+        """Through Redis; when it is away the request goes through and is counted."""
+        if time.monotonic() < self._not_before:
+            self._metrics.rate_limit_away.inc()
+            return 0.0
+        try:
+            assert self._script is not None
+            args = [self._rate, self._burst, time.time()]
+            return float(await self._script(keys=[f"mcp-gateway:rate:{caller}"], args=args))
+        except Exception as error:
+            log.warning("rate limits are not enforced: Redis: %s", type(error).__name__)
+            self._metrics.rate_limit_away.inc()
+            self._not_before = time.monotonic() + REDIS_PAUSE
+            return 0.0
+
+    async def close(self) -> None:
+        if self._redis is not None:
+            await self._redis.aclose()
+
+
+def _redis(url: str):  # type: ignore[no-untyped-def]
+    """A client; the package is an optional dependency."""
+    try:
+        from redis.asyncio import Redis
+    except ImportError:
+        raise ValueError(
+            "rate_limit.redis_url needs the redis package: pip install intranet-mcp-gateway[redis]"
+        ) from None
+    return Redis.from_url(
+        url, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT, retry=None
+    )

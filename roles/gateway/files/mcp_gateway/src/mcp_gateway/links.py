@@ -1,0 +1,79 @@
+"""Which link to an upstream a call uses: the caller's own session, or one that is shared."""
+
+from __future__ import annotations
+
+import msgspec
+
+from mcp_gateway import envelope
+from mcp_gateway.call import Call
+from mcp_gateway.eras import LATEST_LEGACY, LATEST_MODERN, META_CAPABILITIES, META_CLIENT
+from mcp_gateway.sessions import Session
+from mcp_gateway.upstream import OPEN_CAPABILITIES, SHARED_KEY, Upstream
+from mcp_gateway.upstreams.base import Hello, Link
+from mcp_gateway.upstreams.streamable import HttpTransport
+
+
+def hello_of(call: Call) -> Hello:
+    """How to introduce this caller, in the words of its own era."""
+    if call.session is not None:
+        session = call.session
+        return Hello(session.version, session.client, session.capabilities, call.who.id)
+    meta = envelope.fields_of(call.msg.params.get("_meta")) if call.message else {}
+    default = Hello(LATEST_LEGACY)
+    return Hello(
+        LATEST_LEGACY,
+        bytes(meta.get(META_CLIENT, default.client)),
+        bytes(meta.get(META_CAPABILITIES, default.capabilities)),
+        call.who.id,
+    )
+
+
+def key_of(upstream: Upstream, call: Call) -> str:
+    """Callers with the same key share a session (or process) of this upstream."""
+    if upstream.settings.is_shared:
+        return SHARED_KEY
+    return call.session.uid if call.session is not None else f"p:{call.who.id}"
+
+
+def passes_through(upstream: Upstream, call: Call) -> bool:
+    """Whether the client's own session at this upstream is used, ids and all."""
+    return (
+        isinstance(upstream.transport, HttpTransport)
+        and upstream.era_for(call.era) == call.era
+        and (call.era == "modern" or not upstream.settings.is_shared)
+    )
+
+
+def remembered(session: Session, server: str) -> tuple[str, str | None] | None:
+    """(version, upstream session id) that the sealed session carries for a server."""
+    value = session.upstream.get(server)
+    if value is None:
+        return None
+    version, _, sid = value.partition(" ")
+    return version, sid or None
+
+
+async def choose(upstream: Upstream, call: Call) -> Link:
+    """The link for this call, opened if need be."""
+    era = upstream.era_for(call.era)
+    key = key_of(upstream, call)
+    if not isinstance(upstream.transport, HttpTransport):
+        hello = hello_of(call)
+        if key == SHARED_KEY:
+            hello = Hello(LATEST_MODERN, capabilities=OPEN_CAPABILITIES)
+        return await upstream.link("any", key, hello)
+    if era == "modern":
+        return await upstream.link("modern", key, Hello(LATEST_MODERN))
+    if call.session is not None and not upstream.has_link(key) and key == call.session.uid:
+        known = remembered(call.session, upstream.name)
+        if known is not None:
+            return upstream.adopt(key, known[1], known[0], call.who.id)
+    return await reopen(upstream, call)
+
+
+async def reopen(upstream: Upstream, call: Call) -> Link:
+    """A legacy link that owes nothing to what the session id remembers."""
+    key, hello = key_of(upstream, call), hello_of(call)
+    if key == SHARED_KEY:
+        hello = msgspec.structs.replace(hello, capabilities=OPEN_CAPABILITIES, caller="")
+    return await upstream.link("legacy", key, hello)

@@ -1,0 +1,138 @@
+"""Where an answer goes: plain JSON, an SSE stream of this request, or the stream of `/sse`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from mcp_gateway.call import Call
+from mcp_gateway.sse import Frame
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+PING = b": ping\n\n"
+STREAM_HEADERS = [
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class SlowReader(Exception):
+    """The client does not read what it asked for."""
+
+
+class Outlet(Protocol):
+    """Takes events, then one final response."""
+
+    can_stream: bool
+
+    async def event(self, frame: Frame) -> None: ...
+
+    async def final(
+        self, data: bytes, status: int = 200, event_id: bytes | None = None
+    ) -> None: ...
+
+    async def end(self) -> None:
+        """End without a response (the client resumes elsewhere)."""
+
+
+class HttpOutlet:
+    """The response to one POST or GET: JSON when nothing precedes it, else a stream."""
+
+    def __init__(self, call: Call, send: Send, slow_seconds: float) -> None:
+        self.call = call
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.can_stream = call.accepts_stream
+        self.started = False
+        self.ended = False
+        self._is_raw = False
+        self._send = send
+        self._slow = slow_seconds
+        self._lock = asyncio.Lock()
+
+    async def event(self, frame: Frame) -> None:
+        if self.can_stream:
+            await self.write(frame.encode())
+
+    async def begin_raw(self, status: int) -> None:
+        """A JSON body that follows in pieces."""
+        self.started = self._is_raw = True
+        headers = [(b"content-type", b"application/json"), *self.headers]
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def final(self, data: bytes, status: int = 200, event_id: bytes | None = None) -> None:
+        if self._is_raw:
+            self.ended = True  # half an answer cannot be mended: the connection closes
+        elif self.started:
+            await self.write(Frame(data, event_id).encode())
+            await self.end()
+        else:
+            await self.plain(status, data, b"application/json")
+
+    async def plain(self, status: int, data: bytes, content_type: bytes | None) -> None:
+        """A whole response at once."""
+        headers = [(b"content-length", str(len(data)).encode()), *self.headers]
+        if content_type is not None:
+            headers.append((b"content-type", content_type))
+        self.started = self.ended = True
+        self.call.bytes_out += len(data)
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        if len(data) > 65536:
+            await self._patiently({"type": "http.response.body", "body": data})
+        else:
+            await self._send({"type": "http.response.body", "body": data})
+
+    async def start_stream(self) -> None:
+        if not self.started:
+            self.started = True
+            headers = [*STREAM_HEADERS, *self.headers]
+            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def write(self, data: bytes) -> None:
+        """Bytes of the stream; SlowReader when the client does not take them in time."""
+        async with self._lock:
+            if self.ended:
+                return
+            await self.start_stream()
+            self.call.bytes_out += len(data)
+            await self._patiently({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def ping(self) -> None:
+        """Keep the connection open through proxies that hate silence."""
+        if self.can_stream and not self.ended and not self._is_raw:
+            await self.write(PING)
+
+    async def end(self) -> None:
+        async with self._lock:
+            if self.ended:
+                return
+            await self.start_stream()
+            self.ended = True
+            await self._send({"type": "http.response.body", "body": b""})
+
+    async def _patiently(self, message: dict[str, Any]) -> None:
+        try:
+            async with asyncio.timeout(self._slow):
+                await self._send(message)
+        except TimeoutError:
+            self.ended = True
+            raise SlowReader(f"the client did not read for {self._slow:g} s") from None
+
+
+class QueueOutlet:
+    """The answer to a POST of the old HTTP+SSE transport goes to its event stream."""
+
+    can_stream = True
+
+    def __init__(self, put: Callable[[Frame], None]) -> None:
+        self._put = put
+
+    async def event(self, frame: Frame) -> None:
+        self._put(frame)
+
+    async def final(self, data: bytes, status: int = 200, event_id: bytes | None = None) -> None:
+        self._put(Frame(data, event_id))
+
+    async def end(self) -> None:
+        return None

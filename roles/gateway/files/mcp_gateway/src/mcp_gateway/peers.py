@@ -1,0 +1,97 @@
+"""Requests that only one replica can answer go there.
+
+Most of a session travels inside its id. What cannot (a child process, an open call, the inbox of an
+event stream) lives at one replica, whose address is sealed into what the client sends. The request
+is passed on with the caller's own credential, so replicas need no trust in each other.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from mcp_gateway.call import Call
+from mcp_gateway.httpclient import Client, HttpError
+from mcp_gateway.outlet import HttpOutlet
+
+if TYPE_CHECKING:
+    pass
+
+log = logging.getLogger("mcp_gateway.peers")
+HOP_HEADER = b"mcp-gateway-hop"
+# Hop-by-hop headers stay here; the peer's own answer to `host` is its address.
+NOT_PASSED = {
+    b"host",
+    b"connection",
+    b"content-length",
+    b"transfer-encoding",
+    b"accept-encoding",
+    b"keep-alive",
+    b"te",
+    b"upgrade",
+}
+
+
+class Elsewhere(Exception):
+    """This request belongs to the replica at `home`."""
+
+    def __init__(self, home: str) -> None:
+        super().__init__(home)
+        self.home = home
+
+
+class Peers:
+    """Connections to the other replicas."""
+
+    def __init__(self, own_url: str | None) -> None:
+        self.own_url = own_url or ""
+        self._clients: dict[str, Client] = {}
+
+    def send_home(self, call: Call, home: str) -> None:
+        """Raise Elsewhere when `home` is another replica and this request has not moved yet."""
+        if self.own_url and home and home != self.own_url and HOP_HEADER not in call.headers:
+            raise Elsewhere(home)
+
+    async def forward(
+        self, call: Call, outlet: HttpOutlet, home: str, method: str, target: str, body: bytes
+    ) -> bool:
+        """Let the replica at `home` answer; False when it cannot be reached."""
+        client = self._clients.get(home)
+        if client is None:
+            client = self._clients[home] = Client(home, connect_timeout=2)
+        headers = [
+            (n.decode(), v.decode("latin-1"))
+            for n, v in call.headers.items()
+            if n not in NOT_PASSED
+        ]
+        headers.append((HOP_HEADER.decode(), "1"))
+        try:
+            response = await client.request(
+                method, headers, body or None, path=target, timeout=None
+            )
+        except HttpError as error:
+            log.warning("replica %s cannot be reached: %s", home, error)
+            return False
+        try:
+            await self._copy(response, outlet)
+        finally:
+            response.close()
+        return True
+
+    async def _copy(self, response: object, outlet: HttpOutlet) -> None:
+        content_type = response.headers.get(b"content-type")  # type: ignore[attr-defined]
+        for name in (b"mcp-session-id", b"www-authenticate", b"retry-after"):
+            if name in response.headers:  # type: ignore[attr-defined]
+                outlet.headers.append((name, response.headers[name]))  # type: ignore[attr-defined]
+        if content_type is None or not content_type.startswith(b"text/event-stream"):
+            data = await response.read(1 << 30)  # type: ignore[attr-defined]
+            await outlet.plain(response.status, data, content_type)  # type: ignore[attr-defined]
+            return
+        await outlet.start_stream()
+        while (chunk := await response.chunk()) is not None:  # type: ignore[attr-defined]
+            await outlet.write(chunk)
+        await outlet.end()
+
+    def close(self) -> None:
+        for client in self._clients.values():
+            client.close()

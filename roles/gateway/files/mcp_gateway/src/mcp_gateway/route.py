@@ -1,0 +1,114 @@
+"""Stage 5: which server is this about, and under which name does that server know it? Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from mcp_gateway import envelope, names
+from mcp_gateway.catalog import Catalog
+from mcp_gateway.refusal import Refusal
+
+# method: (params member, policy kind)
+SUBJECT = {
+    "tools/call": ("name", "tools"),
+    "prompts/get": ("name", "prompts"),
+    "resources/read": ("uri", "resources"),
+    "resources/subscribe": ("uri", "resources"),
+    "resources/unsubscribe": ("uri", "resources"),
+}
+TASK_SEPARATOR = ":"
+
+
+class Target(msgspec.Struct):
+    """Where a request goes and what it says there."""
+
+    server: str
+    kind: str
+    name: str
+    params: envelope.Fields
+
+
+def resolve(
+    method: str, params: envelope.Fields, route: str, catalog: Catalog, servers: set[str]
+) -> Target:
+    """The target of a request; Refusal when no server can be meant."""
+    if method == "completion/complete":
+        return _completion(params, route, catalog, servers)
+    if method.startswith("tasks/"):
+        return _task(method, params, route, servers)
+    if method not in SUBJECT:
+        if route:
+            return Target(route, "", "", params)
+        raise Refusal(
+            "method",
+            404,
+            envelope.METHOD_NOT_FOUND,
+            f"method {method[:80]} cannot be aggregated; use /servers/NAME/mcp",
+        )
+    member, kind = SUBJECT[method]
+    value = envelope.text(params.get(member))
+    if value is None:
+        raise Refusal("envelope", 400, envelope.INVALID_PARAMS, f"params.{member} must be a string")
+    if route:
+        return Target(route, kind, value, params)
+    found = _find(kind, value, catalog, servers)
+    if found is None:
+        raise _unknown(kind, value)
+    server, original = found
+    return Target(server, kind, original, {**params, member: envelope.raw(original)})
+
+
+def _find(kind: str, value: str, catalog: Catalog, servers: set[str]) -> tuple[str, str] | None:
+    if kind == "resources":
+        found = catalog.find_uri(value)
+        if found is None and len(with_resources := _with_resources(catalog, servers)) == 1:
+            # Tools hand out links to resources that no list mentions.
+            return with_resources[0], value
+        return found if found and found[0] in servers else None
+    item = catalog.by_name[kind].get(value)
+    if item is not None:
+        return item.server, item.name
+    parts = names.split(value)
+    return parts if parts and parts[0] in servers else None
+
+
+def _with_resources(catalog: Catalog, servers: set[str]) -> list[str]:
+    offering = {
+        i.server for k in ("resources", "resourceTemplates") for i in catalog.by_name[k].values()
+    }
+    return sorted(offering & servers)
+
+
+def _completion(params: envelope.Fields, route: str, catalog: Catalog, servers: set[str]) -> Target:
+    ref = envelope.fields_of(params.get("ref"))
+    is_prompt = envelope.text(ref.get("type")) == "ref/prompt"
+    member, kind = ("name", "prompts") if is_prompt else ("uri", "resources")
+    value = envelope.text(ref.get(member))
+    if value is None:
+        raise Refusal(
+            "envelope", 400, envelope.INVALID_PARAMS, f"params.ref.{member} must be a string"
+        )
+    if route:
+        return Target(route, kind, value, params)
+    found = _find(kind, value, catalog, servers)
+    if found is None:
+        raise _unknown(kind, value)
+    server, original = found
+    ref[member] = envelope.raw(original)
+    return Target(server, kind, original, {**params, "ref": envelope.raw(ref)})
+
+
+def _task(method: str, params: envelope.Fields, route: str, servers: set[str]) -> Target:
+    """Tasks are named by the server that runs them: aggregated ids are `SERVER:ID`."""
+    if route:
+        return Target(route, "", "", params)
+    task = envelope.text(params.get("taskId")) or ""
+    server, separator, original = task.partition(TASK_SEPARATOR)
+    if not separator or server not in servers:
+        raise Refusal("unknown", 400, envelope.INVALID_PARAMS, f"unknown task {task[:80]!r}")
+    return Target(server, "", "", {**params, "taskId": envelope.raw(original)})
+
+
+def _unknown(kind: str, value: str) -> Refusal:
+    noun = kind.removesuffix("s")
+    return Refusal("unknown", 400, envelope.INVALID_PARAMS, f"Unknown {noun}: {value[:200]}")

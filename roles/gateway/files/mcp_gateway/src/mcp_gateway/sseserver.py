@@ -1,0 +1,103 @@
+"""The old HTTP+SSE transport (2024-11-05): one event stream, and POSTs answered on it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
+
+from mcp_gateway import dispatch, envelope
+from mcp_gateway.admit import BODY_SECONDS, Receive, read_body
+from mcp_gateway.call import Call
+from mcp_gateway.conclude import conclude
+from mcp_gateway.eras import LEGACY_VERSIONS
+from mcp_gateway.outlet import HttpOutlet, QueueOutlet
+from mcp_gateway.refusal import Refusal
+from mcp_gateway.sessions import Session
+from mcp_gateway.sse import Frame
+from mcp_gateway.streams import Subscriber, legacy_wants, serve_subscriber
+
+if TYPE_CHECKING:
+    from mcp_gateway.gateway import Gateway
+
+
+class Connection:
+    """One client of the old transport: its stream and its session."""
+
+    def __init__(self, call: Call, session: Session, subscriber: Subscriber) -> None:
+        self.call = call
+        self.session = session
+        self.subscriber = subscriber
+        self.tasks: set[asyncio.Task[None]] = set()
+
+
+async def serve_stream(gateway: Gateway, call: Call, outlet: HttpOutlet) -> None:
+    """GET /sse: name the endpoint, then deliver answers and notices until the client leaves."""
+    call.era, call.version = "legacy", LEGACY_VERSIONS[0]
+    token, session = gateway.sessions.issue(call.who.id, call.route, LEGACY_VERSIONS[0])
+    gateway.count_session(call.who, session.uid)
+    call.session = session
+    subscriber = Subscriber(gateway.config.limits.stream_buffer_messages, lambda s, m: False)
+    subscriber.wants = legacy_wants(gateway, call)
+    connection = Connection(call, session, subscriber)
+    gateway.sse_connections[session.uid] = connection
+    base = f"/servers/{call.route}" if call.route else ""
+    location = f"{base}/messages?session={token}"
+    subscriber.put(Frame(location.encode(), event=b"endpoint"))
+    try:
+        await serve_subscriber(gateway, subscriber, outlet)
+    finally:
+        gateway.sse_connections.pop(session.uid, None)
+        for task in connection.tasks:
+            task.cancel()
+        call.session = connection.session
+        await dispatch.end_session(gateway, call)
+
+
+async def accept_message(
+    gateway: Gateway, call: Call, query: bytes, receive: Receive, outlet: HttpOutlet
+) -> None:
+    """POST /messages: take the message now, answer on the stream."""
+    token = parse_qs(query.decode("latin-1")).get("session", [""])[0]
+    session = gateway.sessions.open(token, call.who.id, call.route)
+    body = await read_body(receive, call.headers, gateway.config.limits.body_bytes, BODY_SECONDS)
+    call.bytes_in = len(body)
+    connection = gateway.sse_connections.get(session.uid) if session is not None else None
+    if connection is None:
+        if session is not None:
+            call.body = body
+            gateway.peers.send_home(call, session.home)
+        raise Refusal("session", 404, envelope.INVALID_REQUEST, "this event stream has ended")
+    try:
+        call.message = envelope.parse_from_client(body)
+    except envelope.EnvelopeError as error:
+        raise Refusal("envelope", 400, error.code, str(error), id=error.id) from None
+    call.era, call.version = "legacy", connection.session.version
+    call.session, call.session_token = connection.session, token
+    gateway.saw_session(connection.session.uid)
+    await outlet.plain(202, b"Accepted", b"text/plain")
+    if call.msg.is_request:
+        work = _answer(gateway, call, connection)
+        task = asyncio.create_task(work)
+        connection.tasks.add(task)
+        task.add_done_callback(connection.tasks.discard)
+        call.is_recorded_later = True
+    elif call.msg.is_notification:
+        await dispatch.accept_notification(gateway, call)
+    else:
+        await dispatch.accept_response(gateway, call)
+
+
+async def _answer(gateway: Gateway, call: Call, connection: Connection) -> None:
+    outlet = QueueOutlet(connection.subscriber.put)
+    try:
+        try:
+            with gateway.bounds.call(call.who) as call.place:
+                await dispatch.answer_request(gateway, call, outlet)
+        except (Exception, asyncio.CancelledError) as error:
+            await conclude(gateway, call, outlet, error)
+        if call.method == "initialize" and call.session is not None:
+            connection.session = connection.call.session = call.session
+            connection.subscriber.wants = legacy_wants(gateway, call)
+    finally:
+        gateway.recorder.record(call)

@@ -1,0 +1,265 @@
+"""Long-lived streams: the legacy GET stream and the modern `subscriptions/listen`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mcp_gateway import envelope, links
+from mcp_gateway.call import Call
+from mcp_gateway.eras import META_SUBSCRIPTION
+from mcp_gateway.outlet import HttpOutlet
+from mcp_gateway.sse import Frame
+from mcp_gateway.upstream import Upstream
+from mcp_gateway.upstreams.base import Link, UpstreamError
+from mcp_gateway.upstreams.streamable import HttpTransport
+
+if TYPE_CHECKING:
+    from mcp_gateway.gateway import Gateway
+
+Wants = Callable[[str, envelope.Message], bool]
+MAX_SUBSCRIPTIONS = 200
+LISTEN_MEMBER = {
+    "notifications/tools/list_changed": "toolsListChanged",
+    "notifications/prompts/list_changed": "promptsListChanged",
+    "notifications/resources/list_changed": "resourcesListChanged",
+}
+
+
+class Subscriber:
+    """One open stream's inbox; a full inbox means that nobody reads, and ends it."""
+
+    def __init__(self, size: int, wants: Wants) -> None:
+        self.queue: asyncio.Queue[Frame | None] = asyncio.Queue(size)
+        self.wants = wants
+        self.overflowed = False
+
+    def put(self, frame: Frame | None) -> None:
+        try:
+            self.queue.put_nowait(frame)
+        except asyncio.QueueFull:
+            self.overflowed = True
+            with contextlib.suppress(asyncio.QueueEmpty):
+                self.queue.get_nowait()
+            self.queue.put_nowait(None)
+
+
+class Hub:
+    """Hands notices that belong to no call to every open stream that wants them."""
+
+    def __init__(self) -> None:
+        self.subscribers: set[Subscriber] = set()
+
+    def publish(self, server: str, message: envelope.Message) -> None:
+        frame: Frame | None = None
+        for subscriber in list(self.subscribers):
+            if subscriber.wants(server, message):
+                frame = frame or Frame(envelope.encode(message.fields))
+                subscriber.put(frame)
+
+    def announce(self, server: str, kinds: set[str]) -> None:
+        """Say that a server's lists changed."""
+        for kind in sorted({"resources" if k == "resourceTemplates" else k for k in kinds}):
+            body = envelope.notification(f"notifications/{kind}/list_changed")
+            self.publish(server, envelope.parse(body))
+
+    def end_all(self) -> None:
+        """Every stream ends cleanly (the gateway drains)."""
+        for subscriber in self.subscribers:
+            subscriber.put(None)
+
+
+async def pour(
+    gateway: Gateway, subscriber: Subscriber, outlet: HttpOutlet, stamp: bytes = b""
+) -> None:
+    """Write a subscriber's frames to the client until either side ends; ping in silence."""
+    keepalive = gateway.config.limits.keepalive_seconds
+    while True:
+        try:
+            async with asyncio.timeout(keepalive):
+                frame = await subscriber.queue.get()
+        except TimeoutError:
+            await outlet.ping()
+            if outlet.call.session is not None:
+                gateway.keep_session(outlet.call.session.uid)
+            continue
+        if frame is None:
+            break
+        if stamp:
+            frame = _with_subscription(frame, stamp)
+        await outlet.write(frame.encode())
+    if subscriber.overflowed:
+        gateway.metrics.slow_readers.inc()
+
+
+def _with_subscription(frame: Frame, id_: bytes) -> Frame:
+    fields = envelope.decode_fields(frame.data)
+    params = envelope.fields_of(fields.get("params"))
+    meta = envelope.fields_of(params.get("_meta"))
+    meta[META_SUBSCRIPTION] = msgspec.Raw(id_)
+    params["_meta"] = envelope.raw(meta)
+    fields["params"] = envelope.raw(params)
+    return Frame(envelope.encode(fields))
+
+
+def legacy_wants(gateway: Gateway, call: Call) -> Wants:
+    """What a legacy session's stream shows: changed lists, and resources it subscribed to."""
+    uid = call.session.uid if call.session else ""
+
+    def wants(server: str, message: envelope.Message) -> bool:
+        if not gateway.in_view(call, server):
+            return False
+        if message.method == "notifications/resources/updated":
+            uri = envelope.text(message.params.get("uri")) or ""
+            return (server, uri) in gateway.subscriptions.get(uid, ())
+        return (message.method or "").endswith("/list_changed")
+
+    return wants
+
+
+async def serve_get(gateway: Gateway, call: Call, outlet: HttpOutlet) -> None:
+    """The legacy GET stream: upstream sessions' own streams, and the gateway's notices."""
+    limits = gateway.config.limits
+    if call.session is not None:
+        gateway.peers.send_home(call, call.session.home)
+    subscriber = Subscriber(limits.stream_buffer_messages, legacy_wants(gateway, call))
+    resume = call.header(b"last-event-id")
+    servers = own_session_servers(gateway, call)
+    if resume is not None and not call.route:
+        server, _, resume = resume.partition("/")
+        servers = [s for s in servers if s == server]
+    tasks = []
+    if call.route and servers:
+        exchange = await (await links.choose(gateway.upstreams[call.route], call)).events(resume)
+        if exchange is not None:
+            tasks.append(asyncio.create_task(_follow(gateway, call, "", exchange, subscriber)))
+    else:
+        for server in servers:
+            follow = _follow_server(gateway, call, server, resume, subscriber)
+            tasks.append(asyncio.create_task(follow))
+    await serve_subscriber(gateway, subscriber, outlet, tasks)
+
+
+def own_session_servers(gateway: Gateway, call: Call) -> list[str]:
+    """Servers at which this client has a session of its own, with a stream of its own."""
+    if call.session is None:
+        return []
+    names = [call.route] if call.route else list(call.session.upstream)
+    return [
+        n
+        for n in names
+        if n in gateway.upstreams
+        and links.passes_through(gateway.upstreams[n], call)
+        and isinstance(gateway.upstreams[n].transport, HttpTransport)
+    ]
+
+
+async def serve_subscriber(
+    gateway: Gateway,
+    subscriber: Subscriber,
+    outlet: HttpOutlet,
+    tasks: list[asyncio.Task[None]] | None = None,
+) -> None:
+    """One open stream, from its first byte to its clean end."""
+    gateway.hub.subscribers.add(subscriber)
+    gateway.metrics.streams.inc()
+    try:
+        await outlet.start_stream()
+        await pour(gateway, subscriber, outlet)
+        await outlet.end()
+    finally:
+        gateway.metrics.streams.dec()
+        gateway.hub.subscribers.discard(subscriber)
+        for task in tasks or ():
+            task.cancel()
+        await asyncio.gather(*(tasks or ()), return_exceptions=True)
+
+
+async def _follow_server(
+    gateway: Gateway, call: Call, server: str, resume: str | None, subscriber: Subscriber
+) -> None:
+    with contextlib.suppress(UpstreamError):
+        link: Link = await links.choose(gateway.upstreams[server], call)
+        exchange = await link.events(resume)
+        if exchange is not None:
+            await _follow(gateway, call, server, exchange, subscriber)
+
+
+async def _follow(
+    gateway: Gateway, call: Call, server: str, exchange: object, subscriber: Subscriber
+) -> None:
+    """Copy an upstream's own stream; with several behind one stream, ids say whose they are."""
+    try:
+        while (frame := await exchange.next()) is not None:  # type: ignore[attr-defined]
+            if server and frame.event_id is not None:
+                frame.event_id = f"{server}/".encode() + frame.event_id
+            if frame.data:
+                message = envelope.parse(frame.data)
+                if message.is_request and server and message.id is not None:
+                    message.fields["id"] = envelope.raw(f"s:{server}:{message.id.decode()}")
+                    frame.data = envelope.encode(message.fields)
+                elif message.method and message.method.endswith("/list_changed"):
+                    gateway.upstreams[server or call.route].touch()
+            subscriber.put(frame)
+    except (UpstreamError, envelope.EnvelopeError):
+        pass  # its stream broke; the client's own stream ends (one server) or goes on (many)
+    finally:
+        exchange.close()  # type: ignore[attr-defined]
+    if not server:
+        subscriber.put(None)
+
+
+async def serve_listen(gateway: Gateway, call: Call, outlet: HttpOutlet) -> None:
+    """`subscriptions/listen`: acknowledge, then only what was asked for, tagged with its id."""
+    wanted = envelope.fields_of(call.msg.params.get("notifications"))
+    flags = {m: k for m, k in LISTEN_MEMBER.items() if bytes(wanted.get(k, b"")) == b"true"}
+    uris = envelope.decode_any(wanted.get("resourceSubscriptions", b"[]"))
+    watched: list[tuple[Upstream, str, str]] = []
+    for uri in uris[:MAX_SUBSCRIPTIONS] if isinstance(uris, list) else []:
+        found = gateway.locate_resource(call, uri) if isinstance(uri, str) else None
+        if found is not None:
+            watched.append((gateway.upstreams[found[0]], found[1], uri))
+    pairs = {(u.name, original): uri for u, original, uri in watched}
+
+    def wants(server: str, message: envelope.Message) -> bool:
+        if not gateway.in_view(call, server):
+            return False
+        if message.method == "notifications/resources/updated":
+            return (server, envelope.text(message.params.get("uri")) or "") in pairs
+        return message.method in flags
+
+    agreed: dict[str, object] = dict.fromkeys(flags.values(), True)
+    if pairs:
+        agreed["resourceSubscriptions"] = sorted(pairs.values())
+    ack = envelope.notification(
+        "notifications/subscriptions/acknowledged",
+        {"_meta": {META_SUBSCRIPTION: msgspec.Raw(call.id)}, "notifications": agreed},
+    )
+    subscriber = Subscriber(gateway.config.limits.stream_buffer_messages, wants)
+    subscriber.put(Frame(ack))
+    for upstream, original, _ in watched:
+        await upstream.watcher.add(original)
+    try:
+        await _serve_until_end(gateway, call, subscriber, outlet)
+    finally:
+        for upstream, original, _ in watched:
+            upstream.watcher.discard(original)
+
+
+async def _serve_until_end(
+    gateway: Gateway, call: Call, subscriber: Subscriber, outlet: HttpOutlet
+) -> None:
+    gateway.hub.subscribers.add(subscriber)
+    gateway.metrics.streams.inc()
+    try:
+        await outlet.start_stream()
+        await pour(gateway, subscriber, outlet, call.id)
+        result = {"resultType": "complete", "_meta": {META_SUBSCRIPTION: msgspec.Raw(call.id)}}
+        await outlet.final(envelope.result(call.id, result))
+    finally:
+        gateway.metrics.streams.dec()
+        gateway.hub.subscribers.discard(subscriber)

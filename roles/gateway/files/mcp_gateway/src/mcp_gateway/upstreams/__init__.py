@@ -1,0 +1,1 @@
+"""Upstreams: how the gateway speaks to tool servers."""

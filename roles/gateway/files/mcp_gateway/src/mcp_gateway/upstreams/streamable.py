@@ -1,0 +1,334 @@
+"""Upstreams over Streamable HTTP, legacy sessions and modern requests alike."""
+
+from __future__ import annotations
+
+import base64
+import re
+import time
+from collections.abc import Callable
+
+from mcp_gateway import envelope
+from mcp_gateway.eras import LATEST_LEGACY, LATEST_MODERN, NAME_MEMBER
+from mcp_gateway.httpclient import Client, HttpError, Response
+from mcp_gateway.sse import Frame, FrameTooLarge, Parser
+from mcp_gateway.upstreams.base import (
+    Exchange,
+    Hello,
+    Outbound,
+    SessionLost,
+    UpstreamError,
+    final,
+    next_id,
+)
+
+# Larger JSON answers are passed on while they arrive; smaller ones are looked at as a whole.
+STREAM_BYTES = 256 * 1024
+CALLER_HEADER = "mcp-gateway-caller"
+ACCEPT = ("accept", "application/json, text/event-stream")
+JSON = ("content-type", "application/json")
+SAFE_HEADER = re.compile(r"^[\x21-\x7E]([\x20-\x7E]*[\x21-\x7E])?$|^$")
+READ_ONLY = {"ping", "server/discover"} | {
+    "tools/list",
+    "prompts/list",
+    "resources/list",
+    "resources/templates/list",
+    "resources/read",
+}
+
+
+def header_value(value: str) -> str:
+    """`value` as a header may carry it; wrapped in the Base64 sentinel when it must be."""
+    if SAFE_HEADER.match(value) and not value.startswith("=?base64?"):
+        return value
+    return f"=?base64?{base64.b64encode(value.encode()).decode()}?="
+
+
+class HttpExchange:
+    """A POST (or GET stream) whose answer is being read."""
+
+    def __init__(
+        self, link: HttpLink, response: Response, out: Outbound | None, limit: int
+    ) -> None:
+        self.status = response.status
+        self.sid = response.header(b"mcp-session-id")
+        self._link = link
+        self._response = response
+        self._out = out
+        self._limit = limit
+        self._timeout = out.timeout if out else None
+        self._frames: list[Frame] = []
+        self.is_stream = (response.header(b"content-type") or "").startswith("text/event-stream")
+        self._parser = Parser(limit) if self.is_stream else None
+        self._read = False
+        self._size = 0
+        # Set by the relay when it has nothing to change in the answer.
+        self.may_stream = False
+
+    async def next(self) -> Frame | None:
+        try:
+            if self._parser is None:
+                return await self._body()
+            while not self._frames:
+                chunk = await self._response.chunk(self._timeout)
+                if chunk is None:
+                    return None
+                self._frames = self._parser.feed(chunk)[::-1]
+            return self._frames.pop()
+        except (HttpError, FrameTooLarge) as error:
+            self.close()
+            raise self._link.failure(error) from None
+
+    async def _body(self) -> Frame | None:
+        """A JSON body: whole, or its beginning and a way to the rest when it may be streamed."""
+        if self._read:
+            return None
+        self._read = True
+        announced = self._response.header(b"content-length") or "0"
+        if announced.isdigit() and int(announced) > self._limit:
+            raise HttpError(f"the answer exceeds {self._limit} bytes")
+        if not self.may_stream:
+            return Frame(await self._response.read(self._limit, self._timeout))
+        parts: list[bytes] = []
+        self._size = 0
+        while (chunk := await self._response.chunk(self._timeout)) is not None:
+            parts.append(chunk)
+            self._size += len(chunk)
+            if self._size >= STREAM_BYTES:
+                frame = Frame(b"".join(parts))
+                frame.rest = self._more
+                return frame
+        return Frame(parts[0] if len(parts) == 1 else b"".join(parts))
+
+    async def _more(self) -> bytes | None:
+        try:
+            chunk = await self._response.chunk(self._timeout)
+        except HttpError as error:
+            raise self._link.failure(error) from None
+        self._size += len(chunk or b"")
+        if self._size > self._limit:
+            self.close()
+            raise self._link.failure(HttpError(f"the answer exceeds {self._limit} bytes"))
+        return chunk
+
+    async def answer(self, body: bytes) -> None:
+        await self._link.notify(body)
+
+    async def cancel(self, reason: str) -> None:
+        self.close()
+        if self._out is not None and self._link.era == "legacy":
+            body = envelope.notification(
+                "notifications/cancelled",
+                {"requestId": envelope.msgspec.Raw(self._out.id), "reason": reason},
+            )
+            try:
+                await self._link.notify(body)
+            except UpstreamError:
+                return  # the upstream is gone: nothing left to cancel
+
+    def close(self) -> None:
+        self._response.close()
+
+
+class HttpLink:
+    """One way to an HTTP upstream: a legacy session, or the stateless modern era."""
+
+    def __init__(
+        self,
+        name: str,
+        client: Client,
+        headers: Callable[[], list[tuple[str, str]]],
+        limit: int,
+        era: str,
+        version: str,
+        sid: str | None = None,
+        rewrites_ids: bool = False,
+    ) -> None:
+        self.name = name
+        self.era = era
+        self.version = version
+        self.sid = sid
+        self.info: envelope.Fields = {}
+        self.last_used = time.monotonic()
+        self.rewrites_ids = rewrites_ids
+        self.is_open = True
+        self.caller = ""
+        self._client = client
+        self._headers = headers
+        self._limit = limit
+
+    def failure(self, error: Exception) -> UpstreamError:
+        sent = getattr(error, "sent", True)
+        kind = "timeout" if "within" in str(error) else "unreachable"
+        if "exceeds" in str(error):
+            kind = "too_large"
+        return UpstreamError(kind, f"server {self.name}: {error}", sent=sent)
+
+    def _all_headers(self, extra: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        headers = [ACCEPT, ("mcp-protocol-version", self.version), *self._headers(), *extra]
+        if self.caller:
+            headers.append((CALLER_HEADER, self.caller))
+        if self.sid is not None:
+            headers.append(("mcp-session-id", self.sid))
+        return headers
+
+    async def request(self, out: Outbound) -> Exchange:
+        self.last_used = time.monotonic()
+        headers = self._all_headers(out.headers)
+        headers.append(JSON)
+        if self.era == "modern":
+            headers.append(("mcp-method", out.method))
+            member = NAME_MEMBER.get(out.method)
+            name = envelope.text((out.params or {}).get(member)) if member else None
+            if name is not None:
+                headers.append(("mcp-name", header_value(name)))
+        body = envelope.request(out.id, out.method, out.params)
+        try:
+            response = await self._client.request(
+                "POST", headers, body, timeout=out.timeout, retry=out.method in READ_ONLY
+            )
+        except HttpError as error:
+            raise self.failure(error) from None
+        return await self._checked(response, out)
+
+    async def _checked(self, response: Response, out: Outbound) -> Exchange:
+        """The exchange, unless the status says that there is no JSON-RPC answer in it."""
+        status = response.status
+        exchange = HttpExchange(self, response, out, self._limit)
+        if status == 200:
+            return exchange
+        is_json = (response.header(b"content-type") or "").startswith("application/json")
+        if status == 404 and self.sid is not None:
+            exchange.close()
+            raise SessionLost(self.name)
+        if status in (401, 403):
+            exchange.close()
+            raise UpstreamError(
+                "credentials",
+                f"server {self.name} answered {status}: it refuses the gateway's own credentials; "
+                "check the headers configured for it",
+            )
+        if is_json and 400 <= status < 500:
+            return exchange
+        exchange.close()
+        location = response.header(b"location")
+        hint = f", a redirect to {location}: set that as its url" if location else ""
+        raise UpstreamError("status", f"server {self.name} answered HTTP {status}{hint}")
+
+    async def notify(self, body: bytes) -> None:
+        self.last_used = time.monotonic()
+        headers = [*self._all_headers([]), JSON]
+        try:
+            response = await self._client.request("POST", headers, body, timeout=10)
+            response.close()
+        except HttpError as error:
+            raise self.failure(error) from None
+        if response.status == 404 and self.sid is not None:
+            raise SessionLost(self.name)
+
+    async def events(self, last_event_id: str | None = None) -> Exchange | None:
+        """The GET stream of a legacy session; None where the upstream has none."""
+        if self.era == "modern":
+            return None
+        headers = self._all_headers([])
+        headers[0] = ("accept", "text/event-stream")
+        if last_event_id is not None:
+            headers.append(("last-event-id", last_event_id))
+        try:
+            response = await self._client.request("GET", headers, timeout=30, retry=True)
+        except HttpError as error:
+            raise self.failure(error) from None
+        exchange = HttpExchange(self, response, None, self._limit)
+        if response.status == 200 and exchange.is_stream:
+            return exchange
+        exchange.close()
+        if response.status == 404 and self.sid is not None:
+            raise SessionLost(self.name)
+        return None
+
+    async def close(self) -> None:
+        """End the session at the upstream."""
+        self.is_open = False
+        if self.sid is None or self.era == "modern":
+            return
+        try:
+            response = await self._client.request("DELETE", self._all_headers([]), timeout=5)
+            response.close()
+        except HttpError:
+            return  # it is gone anyway
+
+
+class HttpTransport:
+    """Opens links to one Streamable HTTP upstream."""
+
+    def __init__(
+        self,
+        name: str,
+        client: Client,
+        headers: Callable[[], list[tuple[str, str]]],
+        response_bytes: int,
+        timeout: float,
+        tells_caller: bool = False,
+    ) -> None:
+        self.name = name
+        self._client = client
+        self._headers = headers
+        self._limit = response_bytes
+        self._timeout = timeout
+        self._tells_caller = tells_caller
+
+    def modern(self) -> HttpLink:
+        """The stateless way in."""
+        return self._link("modern", LATEST_MODERN)
+
+    def resumed(self, sid: str | None, version: str, caller: str) -> HttpLink:
+        """A session that was opened earlier, perhaps by another replica."""
+        link = self._link("legacy", version, sid)
+        link.caller = caller if self._tells_caller else ""
+        return link
+
+    def _link(self, era: str, version: str, sid: str | None = None) -> HttpLink:
+        return HttpLink(self.name, self._client, self._headers, self._limit, era, version, sid)
+
+    async def discover(self, hello: Hello) -> HttpLink | None:
+        """A modern link with what `server/discover` told; None when the upstream is legacy."""
+        link = self.modern()
+        params: envelope.Fields = {"_meta": envelope.raw(hello.meta())}
+        out = Outbound(next_id(), "server/discover", params, timeout=self._timeout)
+        try:
+            message = await final(await link.request(out), self.name)
+        except UpstreamError as error:
+            if error.kind in ("status", "session_lost", "protocol"):
+                return None
+            raise
+        info = envelope.fields_of(message.result)
+        versions = envelope.fields_of(message.result).get("supportedVersions")
+        if versions is None or LATEST_MODERN.encode() not in bytes(versions):
+            return None
+        link.info = info
+        return link
+
+    async def initialize(self, hello: Hello, timeout: float | None = None) -> HttpLink:
+        """A new legacy session."""
+        link = self._link("legacy", hello.version)
+        link.caller = hello.caller if self._tells_caller else ""
+        out = Outbound(
+            next_id(), "initialize", hello.initialize_params(), timeout=timeout or self._timeout
+        )
+        exchange = await link.request(out)
+        message = await final(exchange, self.name)
+        if message.error is not None or message.result is None:
+            raise UpstreamError(
+                "initialize", f"server {self.name} refused to initialize: {_reason(message)}"
+            )
+        link.info = envelope.fields_of(message.result)
+        link.sid = exchange.sid
+        link.version = envelope.text(link.info.get("protocolVersion")) or LATEST_LEGACY
+        await link.notify(envelope.notification("notifications/initialized"))
+        return link
+
+    async def close(self) -> None:
+        self._client.close()
+
+
+def _reason(message: envelope.Message) -> str:
+    return envelope.text(envelope.fields_of(message.error).get("message")) or "no reason given"

@@ -1,0 +1,101 @@
+"""Resources that somebody wants to hear about, watched once per upstream."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING
+
+from mcp_gateway import envelope
+from mcp_gateway.eras import LATEST_MODERN
+from mcp_gateway.upstreams.base import Hello, Outbound, UpstreamError, final, next_id
+
+if TYPE_CHECKING:
+    from mcp_gateway.upstream import Upstream
+
+
+class ResourceWatcher:
+    """Subscribes to each wanted URI once, over the gateway's own link to the upstream."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+        self._wanted: Counter[str] = Counter()
+        self._stream: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def add(self, uri: str) -> None:
+        """Somebody wants notices about `uri`; UpstreamError when the upstream refuses."""
+        self._wanted[uri] += 1
+        if self._wanted[uri] == 1:
+            await self._tell("resources/subscribe", uri)
+
+    def discard(self, uri: str) -> None:
+        """Somebody does not want them any more."""
+        self._wanted[uri] -= 1
+        if self._wanted[uri] <= 0:
+            del self._wanted[uri]
+            self._run(self._quietly_unsubscribe(uri))
+
+    async def _quietly_unsubscribe(self, uri: str) -> None:
+        with contextlib.suppress(UpstreamError):
+            await self._tell("resources/unsubscribe", uri)
+
+    async def _tell(self, method: str, uri: str) -> None:
+        link = await self._upstream.control()
+        if link.era == "modern":
+            self._restart_stream()
+            return
+        params = {"uri": envelope.raw(uri)}
+        out = Outbound(next_id(), method, params, timeout=self._upstream.timeout)
+        message = await final(await link.request(out), self._upstream.name)
+        if message.error is not None and method == "resources/subscribe":
+            raise UpstreamError(
+                "subscribe", f"server {self._upstream.name} does not offer subscriptions"
+            )
+
+    def renew(self) -> None:
+        """Subscribe again: the upstream, or the way to it, is a new one."""
+        if self._wanted:
+            self._run(self._renew())
+
+    async def _renew(self) -> None:
+        for uri in list(self._wanted):
+            with contextlib.suppress(UpstreamError):
+                await self._tell("resources/subscribe", uri)
+
+    def _run(self, coroutine: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _restart_stream(self) -> None:
+        """Modern servers take the whole list of URIs with one `subscriptions/listen`."""
+        if self._stream is not None:
+            self._stream.cancel()
+        self._stream = asyncio.create_task(self._follow()) if self._wanted else None
+
+    async def _follow(self) -> None:
+        with contextlib.suppress(UpstreamError, envelope.EnvelopeError):
+            link = await self._upstream.control()
+            params = {
+                "_meta": envelope.raw(Hello(LATEST_MODERN).meta()),
+                "notifications": envelope.raw({"resourceSubscriptions": sorted(self._wanted)}),
+            }
+            out = Outbound(next_id(), "subscriptions/listen", params, timeout=None)
+            exchange = await link.request(out)
+            try:
+                while (frame := await exchange.next()) is not None:
+                    if frame.data:
+                        self._upstream.publish(envelope.parse(frame.data))
+            except asyncio.CancelledError:
+                await asyncio.shield(exchange.cancel("other resources are wanted now"))
+                raise
+            finally:
+                exchange.close()
+
+    def stop(self) -> None:
+        for task in (self._stream, *self._tasks):
+            if task is not None:
+                task.cancel()

@@ -1,0 +1,71 @@
+"""Tools that change their description are noticed, and refused where that is wanted."""
+
+from __future__ import annotations
+
+import json
+
+from mcp_gateway import cli
+from mcp_gateway.catalog import fingerprint
+from mcp_gateway.envelope import decode_fields
+from support import Modern, Scripted, gateway, http, plain, text_of, until
+
+
+async def test_a_changed_description_is_counted_and_shown():
+    async with gateway({"one": plain()}) as gw:
+        await gw.up()
+        await Modern(gw).call("one__change")
+        await until(lambda: gw.gateway.fingerprints.drifted, "the drift was noticed")
+        about = (await gw.http.get("/")).json()
+        assert "one/echo" in about["drifted_tools"]
+        metrics = (await gw.http.get("/metrics")).text
+        assert 'mcp_gateway_tool_drift_total{server="one"} 11.0' in metrics
+        assert text_of(await Modern(gw).call("one__echo", text="x")) == "x"
+
+
+async def test_with_block_it_is_hidden_and_refused_until_accepted(tmp_path, capsys):
+    accepted = str(tmp_path / "accepted.json")
+    drift = {"action": "block", "accepted_file": accepted}
+    changed = {"one": plain(env={"PLAIN_CHANGED": "1"})}
+    async with gateway({"one": plain()}, on_drift=drift) as gw:
+        await gw.up()
+        assert text_of(await Modern(gw).call("one__echo", text="x")) == "x"
+    async with gateway(changed, on_drift=drift) as gw:  # another start, another description
+        await gw.up()
+        client = Modern(gw)
+        for path, name in (("/mcp", "one__echo"), ("/servers/one/mcp", "echo")):
+            client.path = path
+            assert "on_drift" in (await client.call(name, text="x"))["error"]["message"]
+            assert (await client.ask("tools/list"))["result"]["tools"] == []
+        config = tmp_path / "gateway.yml"
+        raw = {"auth": {"none": True}, "upstreams": changed, "on_drift": drift}
+        config.write_text(json.dumps(raw))
+        await run_in_thread(cli.main, ["--config", str(config), "--accept", "one"])
+        assert "one: 11 tools accepted" in capsys.readouterr().out
+        await gw.gateway.reload(gw.gateway.config)
+        client.path = "/mcp"
+        assert text_of(await client.call("one__echo", text="x")) == "x"
+
+
+async def run_in_thread(function, *args):
+    import asyncio
+
+    await asyncio.to_thread(function, *args)
+
+
+async def test_a_new_tool_of_an_accepted_server_waits_for_acceptance_too(tmp_path):
+    drift = {"action": "block", "accepted_file": str(tmp_path / "accepted.json")}
+    tools = list(Scripted.TOOLS)
+    async with Scripted(tools=tools) as up, gateway({"one": http(up.url)}, on_drift=drift) as gw:
+        await gw.up()
+        tools.append({"name": "new", "description": "New.", "inputSchema": {}})
+        await gw.gateway.upstreams["one"].refresh()
+        client = Modern(gw)
+        assert "on_drift" in (await client.call("one__new"))["error"]["message"]
+        assert text_of(await client.call("one__act")) == "acted"
+
+
+def test_a_fingerprint_depends_on_content_not_on_order():
+    one = decode_fields(b'{"name":"a","description":"d","inputSchema":{"x":1,"y":2},"_meta":{}}')
+    two = decode_fields(b'{"inputSchema":{"y":2,"x":1},"description":"d","name":"a"}')
+    three = decode_fields(b'{"inputSchema":{"y":2,"x":1},"description":"D","name":"a"}')
+    assert fingerprint(one) == fingerprint(two) != fingerprint(three)

@@ -1,0 +1,127 @@
+"""One audit line a call, metrics from a closed set, no secrets in either."""
+
+from __future__ import annotations
+
+import hashlib
+
+from support import KEY, Legacy, Modern, Scripted, gateway, http, plain, sha256
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01"
+
+
+def setup(tmp_path, **sections):
+    keys = [{"alias": "ada", "team": "blue", "sha256": sha256(KEY)}]
+    return {
+        "auth": {"static_keys": keys},
+        "audit": {"file": str(tmp_path / "audit")},
+        **sections,
+    }
+
+
+async def test_a_call_leaves_one_line_that_tells_who_what_and_how(tmp_path):
+    async with gateway({"one": plain()}, **setup(tmp_path)) as gw:
+        await gw.up()
+        client = Modern(gw, key=KEY)
+        client.headers["traceparent"] = TRACE
+        answer = await client.send(
+            "tools/call", {"name": "one__echo", "arguments": {"text": "secret words"}}
+        )
+        (line,) = gw.audit()
+        assert {k: line[k] for k in ("caller", "team", "era", "server", "method", "name")} == {
+            "caller": "ada",
+            "team": "blue",
+            "era": "modern",
+            "server": "one",
+            "method": "tools/call",
+            "name": "echo",
+        }
+        assert line["status"] == "ok" and line["ms"] > 0
+        assert line["bytes_out"] == len(answer.content)
+        assert line["request_id"] == answer.headers["x-request-id"]
+        assert line["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
+        digest = hashlib.sha256(b'{"text":"secret words"}').hexdigest()
+        assert line["arguments_sha256"] == digest
+        assert line["time"].endswith("Z")
+        text = (tmp_path / "audit").read_text()
+        assert "secret words" not in text and KEY not in text
+
+
+async def test_every_way_to_fail_is_recorded(tmp_path):
+    rules = [{"name": "no", "effect": "deny", "tools": ["pid"]}]
+    async with gateway({"one": plain()}, **setup(tmp_path, policy={"rules": rules})) as gw:
+        await gw.up()
+        client = Modern(gw, key=KEY)
+        await client.call("one__pid")
+        await client.call("one__error")
+        await client.call("nobody__x")
+        await Modern(gw, key="wrong").send("tools/list")
+        await gw.http.post("/mcp", content=b"{", headers={"authorization": f"Bearer {KEY}"})
+        lines = gw.audit()
+        assert [(li["status"], li["error"]) for li in lines] == [
+            ("refused", "policy"),
+            ("error", "rpc_error"),
+            ("refused", "unknown"),
+            ("refused", "unauthorized"),
+            ("refused", "envelope"),
+        ]
+        assert lines[0]["rule"] == "rule 'no'"
+        metrics = (await gw.http.get("/metrics")).text
+        assert 'mcp_gateway_errors_total{kind="policy",server="one"} 1.0' in metrics
+        labels = 'era="modern",method="tools/call",server="one",status="refused"'
+        assert f"mcp_gateway_requests_total{{{labels}}} 1.0" in metrics
+
+
+async def test_a_client_cannot_make_the_metrics_grow():
+    async with gateway({"one": plain()}) as gw:
+        client = Modern(gw)
+        await client.send("made/up-0")
+        before = len((await gw.http.get("/metrics")).text.splitlines())
+        for i in range(30):
+            await client.send(f"made/up-{i}")
+            await client.call(f"nobody{i}__x")
+            await Modern(gw, f"/servers/nobody{i}/mcp").send("tools/list")
+        after = len((await gw.http.get("/metrics")).text.splitlines())
+        assert after - before < 40
+
+
+async def test_sessions_streams_and_calls_are_counted(sdk):
+    async with gateway({"one": http(sdk.url)}) as gw:
+        client = Legacy(gw)
+        await client.initialize()
+        async with gw.http.stream("GET", "/mcp", headers=client.headers):
+            metrics = (await gw.http.get("/metrics")).text
+            assert "mcp_gateway_sessions 1.0" in metrics
+            assert "mcp_gateway_streams 1.0" in metrics
+        metrics = (await gw.http.get("/metrics")).text
+        assert 'mcp_gateway_request_seconds_bucket{le="0.005",server="-"}' in metrics
+
+
+async def test_trace_context_goes_on_to_the_server():
+    async with Scripted() as up, gateway({"one": http(up.url)}) as gw:
+        await gw.up()
+        client = Modern(gw)
+        client.headers |= {"traceparent": TRACE, "tracestate": "a=b", "baggage": "k=v"}
+        await client.call("one__act")
+        headers = up.seen[-1][1]
+        assert headers["traceparent"] == TRACE
+        assert (headers["tracestate"], headers["baggage"]) == ("a=b", "k=v")
+
+
+async def test_upstream_credentials_are_in_no_log_and_no_page(tmp_path, caplog):
+    caplog.set_level("DEBUG")
+    (tmp_path / "token").write_text("very-secret-upstream-token")
+    secret = {"headers_from_files": {"Authorization": {"file": str(tmp_path / "token")}}}
+    upstreams = {"dead": http("http://127.0.0.1:9/mcp", **secret)}
+    async with gateway(upstreams, **setup(tmp_path)) as gw:
+        await Modern(gw, key=KEY).call("dead__x")
+        shown = (await gw.http.get("/")).text + (await gw.http.get("/metrics")).text
+        gw.audit()
+        assert "very-secret" not in shown + caplog.text + (tmp_path / "audit").read_text()
+        assert KEY not in shown + caplog.text
+
+
+async def test_a_full_audit_queue_is_counted_not_waited_for(tmp_path):
+    audit = {"file": str(tmp_path / "audit"), "max_queue_lines": 0}
+    async with gateway({"one": plain()}, audit=audit) as gw:
+        assert (await Modern(gw).send("tools/list")).status_code == 200
+        assert "mcp_gateway_audit_dropped_total 1.0" in (await gw.http.get("/metrics")).text

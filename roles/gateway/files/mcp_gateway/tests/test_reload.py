@@ -1,0 +1,92 @@
+"""A new configuration while sessions live; a broken one changes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from mcp_gateway import reload
+from support import Legacy, Modern, gateway, http, next_message, plain, sha256, text_of, until
+
+
+def write(path, upstreams, **sections):
+    raw = {"auth": {"none": True}, "audit": {"file": os.devnull}, **sections}
+    path.write_text(json.dumps({**raw, "upstreams": upstreams}))
+    return str(path)
+
+
+async def test_sessions_live_on_and_hear_of_changed_lists(tmp_path, sdk):
+    path = tmp_path / "gateway.yml"
+    one = plain()
+    async with gateway({"one": one}) as gw:
+        await gw.up()
+        client = Legacy(gw)
+        await client.initialize()
+        pid = text_of(await client.call("one__pid"))
+        async with gw.http.stream("GET", "/mcp", headers=client.headers) as stream:
+            file = write(path, {"one": one, "two": http(sdk.url)}, listen={"port": gw.port})
+            assert await reload.reload(gw.gateway, file)
+            lines, heard = stream.aiter_lines(), ""
+            while heard != "notifications/tools/list_changed":
+                heard = (await next_message(lines))["method"]
+        await gw.up("two")
+        assert text_of(await client.call("two__echo", text="new")) == "new"
+        assert text_of(await client.call("one__pid")) == pid  # not restarted
+        file = write(path, {"two": http(sdk.url)}, listen={"port": gw.port})
+        assert await reload.reload(gw.gateway, file)
+        names = [t["name"] for t in (await client.ask("tools/list"))["result"]["tools"]]
+        assert names and not [n for n in names if n.startswith("one__")]
+        assert "error" in await client.call("one__pid")
+
+
+async def test_a_broken_file_keeps_the_old_configuration_and_says_why(tmp_path, caplog):
+    path = tmp_path / "gateway.yml"
+    async with gateway({"one": plain()}) as gw:
+        await gw.up()
+        for broken in ("{", "upstreams: 3", "auth: {none: true}\nnonsense: 1\n"):
+            path.write_text(broken)
+            assert not await reload.reload(gw.gateway, str(path))
+        assert "nonsense: unknown option" in caplog.text
+        assert "nonsense" in (await gw.http.get("/")).json()["last_reload_error"]
+        file = write(path, {"one": plain(env_from={"X": {"file": "/no/such/file"}})})
+        assert not await reload.reload(gw.gateway, file)
+        assert text_of(await Modern(gw).call("one__echo", text="old")) == "old"
+        metrics = (await gw.http.get("/metrics")).text
+        assert 'mcp_gateway_config_reloads_total{outcome="refused"} 4.0' in metrics
+
+
+async def test_policy_and_keys_change_without_a_restart(tmp_path):
+    path = tmp_path / "gateway.yml"
+    one = plain()
+    async with gateway({"one": one}) as gw:
+        await gw.up()
+        keys = [{"alias": "ada", "sha256": sha256("key-of-ada-000000")}]
+        rules = [{"name": "no", "effect": "deny", "tools": ["pid"]}]
+        file = write(path, {"one": one}, auth={"static_keys": keys}, policy={"rules": rules})
+        assert await reload.reload(gw.gateway, file)
+        assert (await Modern(gw).send("tools/list")).status_code == 401
+        client = Modern(gw, key="key-of-ada-000000")
+        assert "rule 'no'" in (await client.call("one__pid"))["error"]["message"]
+
+
+async def test_a_rotated_upstream_secret_is_read_again(tmp_path):
+    path, secret = tmp_path / "gateway.yml", tmp_path / "token"
+    secret.write_text("first")
+    one = plain(env_from={"TOKEN": {"file": str(secret)}})
+    async with gateway({"one": one}) as gw:
+        await gw.up()
+        secret.write_text("second")
+        assert await reload.reload(gw.gateway, write(path, {"one": one}))
+        seen = text_of(await Modern(gw).call("one__environment"))
+        assert "TOKEN=second" in seen
+
+
+async def test_an_edited_file_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(reload, "POLL_SECONDS", 0.01)
+    path = tmp_path / "gateway.yml"
+    one = plain()
+    async with gateway({"one": one}) as gw:
+        file = write(path, {"one": one})
+        gw.gateway.background(reload.watch(gw.gateway, file, reload.stamp(file)))
+        write(path, {"one": one, "two": plain()})
+        await until(lambda: "two" in gw.gateway.upstreams, "the new server is there")

@@ -1,0 +1,200 @@
+"""Sessions go on at any replica: two gateways, one key, no stickiness, restarts in between."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+
+from mcp_gateway.sessions import Sealer, Sessions
+from support import Legacy, Modern, gateway, http, messages, next_message, plain, text_of
+
+
+class RoundRobin:
+    """Sends each request to the next replica."""
+
+    def __init__(self, *replicas):
+        self.replicas = list(replicas)
+        self._turns = itertools.count()
+
+    def _next(self):
+        return self.replicas[next(self._turns) % len(self.replicas)].http
+
+    @property
+    def http(self):
+        return self
+
+    def post(self, *args, **kwargs):
+        return self._next().post(*args, **kwargs)
+
+    def stream(self, *args, **kwargs):
+        return self._next().stream(*args, **kwargs)
+
+
+@contextlib.contextmanager
+def keys(tmp_path, *names):
+    paths = []
+    for name in names:
+        path = tmp_path / name
+        if not path.exists():
+            path.write_bytes(name.encode() * 40)
+        paths.append(str(path))
+    yield {"key_files": paths}
+
+
+async def test_initialize_list_and_call_at_different_replicas_with_a_restart(sdk, tmp_path):
+    with keys(tmp_path, "k1") as sessions:
+        upstreams = {"one": http(sdk.url)}
+        async with gateway(upstreams, sessions=sessions) as b:
+            async with gateway(upstreams, sessions=sessions) as a:
+                client = Legacy(a)
+                await client.initialize()
+                client.http = b.http
+                assert (await client.ask("tools/list"))["result"]["tools"]
+                assert text_of(await client.call("one__echo", text="b")) == "b"
+            async with gateway(upstreams, sessions=sessions) as c:
+                client.http = c.http
+                assert text_of(await client.call("one__echo", text="c")) == "c"
+
+
+async def test_round_robin_keeps_the_upstreams_own_session(sdk, tmp_path):
+    """The SDK server knows its sessions: a new one for each replica would be noticed."""
+    with keys(tmp_path, "k1") as sessions:
+        upstreams = {"one": http(sdk.url, era="legacy")}
+        async with (
+            gateway(upstreams, sessions=sessions) as a,
+            gateway(upstreams, sessions=sessions) as b,
+        ):
+            for path, prefix in (("/mcp", "one__"), ("/servers/one/mcp", "")):
+                client = Legacy(RoundRobin(a, b), path)
+                await client.initialize()
+                for word in "abcd":
+                    assert text_of(await client.call(prefix + "echo", text=word)) == word
+                sids = {
+                    link.sid
+                    for gw in (a, b)
+                    for key, link in gw.gateway.upstreams["one"]._links.items()
+                    if not key.startswith("@")
+                }
+                assert len(sids) == 1
+                deleted = await a.http.delete(path, headers=client.headers)
+                assert deleted.status_code == 200
+                for gw in (a, b):
+                    for key in [k for k in gw.gateway.upstreams["one"]._links if k[0] != "@"]:
+                        gw.gateway.upstreams["one"]._links.pop(key)
+
+
+async def test_a_process_of_one_session_is_reached_from_every_replica(tmp_path):
+    with keys(tmp_path, "k1") as sessions:
+        upstreams = {"one": plain(mode="per_session")}
+        async with contextlib.AsyncExitStack() as stack:
+            replicas = [
+                await stack.enter_async_context(_with_peer(upstreams, sessions)) for _ in range(2)
+            ]
+            client = Legacy(RoundRobin(*replicas))
+            await client.initialize()
+            counts = [text_of(await client.call("one__count")) for _ in range(4)]
+            assert counts == ["1", "2", "3", "4"]
+            other = Legacy(RoundRobin(*replicas))
+            await other.initialize()
+            assert text_of(await other.call("one__count")) == "1"
+
+
+async def test_a_parked_question_is_answered_through_another_replica(sdk, tmp_path):
+    with keys(tmp_path, "k1") as sessions:
+        upstreams = {"one": http(sdk.url, era="legacy")}
+        async with _with_peer(upstreams, sessions) as a, _with_peer(upstreams, sessions) as b:
+            client = Modern(a)
+            params = {"name": "one__elicit", "arguments": {}}
+            asked = (await client.ask("tools/call", params))["result"]
+            params["requestState"] = asked["requestState"]
+            params["inputResponses"] = {
+                k: {"action": "accept", "content": {"name": "Ada"}} for k in asked["inputRequests"]
+            }
+            client.http = b.http
+            assert text_of(await client.ask("tools/call", params)) == "accept:Ada"
+
+
+async def test_a_mid_call_question_is_answered_through_another_replica(sdk, tmp_path):
+    with keys(tmp_path, "k1") as sessions:
+        upstreams = {"one": http(sdk.url, era="legacy", mode="shared")}
+        async with _with_peer(upstreams, sessions) as a, _with_peer(upstreams, sessions) as b:
+            client = Legacy(a)
+            await client.initialize({"elicitation": {}})
+            body = client.message("tools/call", {"name": "one__elicit", "arguments": {}})
+            async with a.http.stream("POST", "/mcp", json=body, headers=client.headers) as stream:
+                lines = stream.aiter_lines()
+                question = await next_message(lines)
+                answer = {"action": "accept", "content": {"name": "Ada"}}
+                client.http = b.http
+                await client.post({"jsonrpc": "2.0", "id": question["id"], "result": answer})
+                assert text_of(await next_message(lines)) == "accept:Ada"
+
+
+async def test_a_dead_home_replica_is_replaced_on_the_spot(tmp_path):
+    with keys(tmp_path, "k1") as sessions:
+        upstreams = {"one": plain(mode="per_session")}
+        async with _with_peer(upstreams, sessions) as b:
+            async with _with_peer(upstreams, sessions) as a:
+                client = Legacy(a)
+                await client.initialize()
+                assert text_of(await client.call("one__count")) == "1"
+            client.http = b.http
+            assert text_of(await client.call("one__count")) == "1"  # a process anew, and an answer
+
+
+def _with_peer(upstreams, sessions):
+    from support import free_port
+
+    port = free_port()
+    own = {**sessions, "peer_url": f"http://127.0.0.1:{port}"}
+    return gateway(upstreams, port=port, sessions=own)
+
+
+async def test_key_rotation_keeps_sessions_while_the_old_key_is_listed(sdk, tmp_path):
+    upstreams = {"one": http(sdk.url)}
+    with keys(tmp_path, "old") as sessions:
+        async with gateway(upstreams, sessions=sessions) as a:
+            client = Legacy(a)
+            await client.initialize()
+    with keys(tmp_path, "new", "old") as sessions:
+        async with gateway(upstreams, sessions=sessions) as b:
+            client.http = b.http
+            assert text_of(await client.call("one__echo", text="x")) == "x"
+    with keys(tmp_path, "new") as sessions:
+        async with gateway(upstreams, sessions=sessions) as c:
+            client.http = c.http
+            refused = await client.send("tools/list")
+            assert refused.status_code == 404
+            assert "initialize again" in messages(refused)[0]["error"]["message"]
+
+
+async def test_a_session_belongs_to_its_caller_and_its_endpoint(sdk):
+    static = [
+        {"alias": name, "sha256": __import__("hashlib").sha256(key.encode()).hexdigest()}
+        for name, key in (("ada", "key-of-ada-000000"), ("bob", "key-of-bob-000000"))
+    ]
+    async with gateway({"one": http(sdk.url)}, auth={"static_keys": static}) as gw:
+        ada = Legacy(gw, key="key-of-ada-000000")
+        await ada.initialize()
+        bob = Legacy(gw, key="key-of-bob-000000")
+        bob.headers["mcp-session-id"] = ada.headers["mcp-session-id"]
+        assert (await bob.send("tools/list")).status_code == 404
+        ada.path = "/servers/one/mcp"
+        assert (await ada.send("tools/list")).status_code == 404
+
+
+def test_an_altered_session_id_opens_nothing():
+    sessions = Sessions(Sealer([b"k" * 32]), 3600)
+    token, _ = sessions.issue("me", "", "2025-11-25")
+    assert sessions.open(token, "me", "") is not None
+    for index in range(0, len(token), 7):
+        changed = token[:index] + ("A" if token[index] != "A" else "B") + token[index + 1 :]
+        assert sessions.open(changed, "me", "") is None
+    assert sessions.open("", "me", "") is None
+    assert sessions.open("ü" * 40, "me", "") is None
+
+
+def test_an_old_session_has_ended():
+    sessions = Sessions(Sealer([b"k" * 32]), -1)
+    token, _ = sessions.issue("me", "", "2025-11-25")
+    assert sessions.open(token, "me", "") is None
