@@ -1,0 +1,221 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Checks inventory and control node, lets the module check the host, and reports all at once."""
+
+from __future__ import annotations
+
+import getpass
+import glob
+import multiprocessing
+import os
+import socket
+import sys
+import time
+
+from ansible.errors import AnsibleError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.yaml import yaml_load
+from ansible.plugins.action import ActionBase
+from ansible_collections.intranet.mcp.plugins.module_utils import _preflight as decide
+from ansible_collections.intranet.mcp.plugins.module_utils._inventory import topology_from
+from ansible_collections.intranet.mcp.plugins.module_utils._preflight import Problem
+from ansible_collections.intranet.mcp.plugins.module_utils._service import DefinitionError
+from ansible_collections.intranet.mcp.plugins.module_utils._service import check as check_definition
+from ansible_collections.intranet.mcp.plugins.module_utils._topology import (
+    TopologyError,
+    port_conflicts,
+)
+
+MODULE = "intranet.mcp.preflight"
+# What a catalog of the wrong shape ends in; a traceback would help nobody.
+UNUSABLE = (TopologyError, AnsibleError, LookupError, TypeError, ValueError, AttributeError)
+ROLES = os.path.join(os.path.dirname(__file__), "..", "..", "roles")
+
+
+class ActionModule(ActionBase):
+    """One task, one report."""
+
+    def run(self, tmp=None, task_vars=None):
+        super().run(tmp, task_vars)
+        arguments = {**self._task.args, "owner": this_run(task_vars)}
+        if arguments.get("state") == "released":
+            return self._execute_module(
+                module_name=MODULE, module_args=arguments, task_vars=task_vars
+            )
+        problems, warned = self._here(arguments, task_vars)
+        arguments["ports"], unusable = self._ports(task_vars)
+        problems += unusable
+        result = self._on_host(arguments, task_vars, without_lock=bool(problems))
+        if "problems" not in result:  # the module itself failed
+            return result
+        problems += [Problem(**found) for found in result["problems"]]
+        if problems:
+            # The text alone: Ansible prints every key of a failed result.
+            text = decide.report([*dict.fromkeys(problems)], task_vars["inventory_hostname"])
+            return {"failed": True, "changed": False, "msg": text}
+        result["ignored"] = [problem.as_dict() for problem in warned] + result["ignored"]
+        for problem in warned:
+            result.setdefault("warnings", []).append(f"ignored: {problem}")
+        return result
+
+    def _on_host(self, arguments, task_vars, without_lock):
+        if without_lock:
+            arguments = {key: value for key, value in arguments.items() if key != "owner"}
+
+        def execute(**more):
+            return self._execute_module(
+                module_name=MODULE,
+                module_args={**arguments, **more, "time": time.time()},
+                task_vars=task_vars,
+            )
+
+        result = execute()
+        holder, me = result.get("lock"), arguments.get("owner")
+        if not holder or not me or decide.is_same_run(holder, me):
+            return result
+        return execute(ended_owner=holder) if decide.is_gone(holder, me, started_now) else result
+
+    def _here(self, arguments, task_vars):
+        """Problems of inventory and control node, once a play: those to report, those ignored."""
+        if task_vars["inventory_hostname"] != task_vars["ansible_play_hosts_all"][0]:
+            return [], []
+        known = {
+            entry.get("group", "")
+            for entry in self._templar.template(task_vars.get("platform_services", {})).values()
+        }
+        problems = [
+            *decide.group_problems(
+                task_vars["groups"], arguments.get("required_groups", []), known
+            ),
+            *variable_problems(task_vars, self._templar.template),
+            *decide.version_problems(
+                arguments.get("versions", {}), arguments.get("allow_versions", {})
+            ),
+            *decide.secret_problems(secret_modes(arguments.get("secrets_directory") or "")),
+        ]
+        try:
+            conflicts = port_conflicts(topology_from(task_vars, self._templar.template))
+        except UNUSABLE:
+            conflicts = []  # reported for each host by _ports
+        for conflict in conflicts:
+            found, _colon, remedy = conflict.partition(": ")
+            problems.append(Problem("inventory", found, "one service a port", remedy))
+        ignore = arguments.get("ignore", [])
+        return (
+            [problem for problem in problems if problem.check not in ignore],
+            [problem for problem in problems if problem.check in ignore],
+        )
+
+    def _ports(self, task_vars):
+        """Services of this host with port and publish, or the reason why nobody can tell."""
+        host = task_vars["inventory_hostname"]
+        try:
+            topology = topology_from(task_vars, self._templar.template)
+            return {
+                service.name: {
+                    "port": service.port,
+                    "publish": topology.publish(service.name, host),
+                }
+                for service in topology.services_on(host)
+            }, []
+        except UNUSABLE as error:
+            text = str(error) if isinstance(error, TopologyError | AnsibleError) else repr(error)
+            problem = Problem(
+                "inventory",
+                f"the catalog cannot be laid over this inventory: {text}",
+                "platform_services and mcp_servers as the platform role documents them",
+                "correct the inventory",
+            )
+            return {}, [problem]
+
+
+def variable_problems(task_vars, template):
+    """Variables of ours that the inventory sets, against the roles' argument specs."""
+    specs, prefixes = argument_specs()
+    problems = decide.unknown_variables(list(task_vars), set(specs), prefixes)
+    for name in sorted(set(specs) & set(task_vars)):
+        try:
+            value = template(task_vars[name])
+        except AnsibleError:
+            continue  # needs what only its role knows; the role's own validation sees it
+        problems += value_problems(name, value, specs[name])
+    return problems
+
+
+def value_problems(name, value, spec):
+    checked = ArgumentSpecValidator({name: spec}).validate({name: value})
+    if checked.error_messages:
+        text = "; ".join(checked.error_messages)
+        if spec.get("no_log"):
+            text = "a secret value of the wrong type"
+        return [
+            Problem(
+                "inventory",
+                f"variable {name}: {text}",
+                f"type {spec.get('type', 'str')}",
+                "correct it in the inventory",
+            )
+        ]
+    if name.endswith("_service") and isinstance(value, dict):
+        try:
+            check_definition(value)
+        except DefinitionError as error:
+            return [Problem("inventory", f"variable {name}: {error}", "a definition", "correct it")]
+    return []
+
+
+def argument_specs():
+    """Every option of the roles' main entry points, and the prefixes of their names."""
+    specs, prefixes = {}, set()
+    for path in sorted(glob.glob(os.path.join(ROLES, "*", "meta", "argument_specs.yml"))):
+        with open(path, encoding="utf-8") as file:
+            entries = yaml_load(file)["argument_specs"]
+        specs.update(entries.get("main", {}).get("options", {}))
+        prefixes.add(path.split(os.sep)[-3] + "_")
+    return specs, prefixes
+
+
+def secret_modes(directory):
+    """Modes of the secrets' directory and its files."""
+    paths = [directory, *glob.glob(os.path.join(directory, "*"))] if directory else []
+    return {path: os.stat(path).st_mode for path in paths if os.path.exists(path)}
+
+
+def this_run(task_vars):
+    """The ansible-playbook process that this worker belongs to."""
+    parent = multiprocessing.parent_process()
+    pid = parent.pid if parent else os.getpid()
+    return {
+        "node": f"{socket.gethostname()} {read('/etc/machine-id').strip()}".strip(),
+        "boot": read("/proc/sys/kernel/random/boot_id").strip(),
+        "host": socket.gethostname(),
+        "pid": pid,
+        "started": started_now(pid),
+        "user": getpass.getuser(),
+        "playbook": " ".join(a for a in sys.argv if a.endswith((".yml", ".yaml"))) or "a playbook",
+        "since": time.strftime("%Y-%m-%d %H:%M:%S"),
+    }
+
+
+def started_now(pid):
+    """When the process started, in the kernel's own count; None where it does not run.
+
+    Without /proc any running process of that id gets 0.
+    """
+    if os.path.isdir("/proc/self"):
+        fields = read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+        return int(fields[19]) if len(fields) > 19 and fields[0] not in "ZX" else None
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return None
+    return 0
+
+
+def read(path):
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""

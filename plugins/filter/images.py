@@ -1,0 +1,24 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.intranet.mcp.plugins.module_utils import _images
+
+
+def manifest_of_servers(servers):
+    """Entries of the image manifest for MCP servers that are packages."""
+    try:
+        return _images.manifest_of_servers(servers)
+    except _images.ImageError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+class FilterModule:
+    def filters(self):
+        return {
+            "image_manifest_of_servers": manifest_of_servers,
+            "image_names_of_servers": _images.names_of_servers,
+            "image_references": _images.references,
+        }

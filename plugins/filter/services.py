@@ -1,0 +1,31 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.intranet.mcp.plugins.module_utils import _mcp_servers, _service
+
+
+def _clear_errors(function):
+    """A pure function as a filter: its own errors become one line without a traceback."""
+
+    def call(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except (_service.DefinitionError, _mcp_servers.DefinitionError) as error:
+            raise AnsibleFilterError(str(error)) from error
+
+    return call
+
+
+class FilterModule:
+    def filters(self):
+        return {
+            "service_specs": _clear_errors(_service.specs),
+            "service_plan": _clear_errors(_service.plan),
+            "mcp_servers": _clear_errors(_mcp_servers.merge),
+            "tool_services": _mcp_servers.tool_services,
+            "gateway_upstreams": _mcp_servers.gateway_upstreams,
+            "header_secrets": _mcp_servers.header_secrets,
+        }

@@ -1,0 +1,81 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: endpoint
+author: intranet.mcp contributors (@intranet-mcp)
+short_description: Where a service of the platform is reached from the current host
+description:
+  - Answers from the inventory alone. On the service's own host this is its container, from
+    elsewhere its host, and with several hosts the load balancer.
+options:
+  _terms:
+    description: Names of services in the catalog (C(platform_services)), for example V(litellm).
+    required: true
+  every:
+    description:
+      - Returns every replica instead of one address, for clients that balance on their own.
+    type: bool
+    default: false
+  vantage:
+    description:
+      - V(container) answers for a container of this platform on the current host.
+      - V(host) answers for a process on the current host, which knows no container names and
+        uses the published port.
+      - V(user) answers for people's own machines.
+      - V(names) returns every name and address the service may be called by, without port.
+    type: str
+    choices: [container, host, user, names]
+    default: container
+"""
+
+EXAMPLES = r"""
+- name: Show where LiteLLM answers
+  ansible.builtin.debug:
+    msg: "http://{{ lookup('intranet.mcp.endpoint', 'litellm') }}/v1"
+"""
+
+RETURN = r"""
+_raw:
+  description: One C(host:port) for each service, or for each replica with O(every=true).
+  type: list
+  elements: str
+"""
+
+from ansible.errors import AnsibleLookupError
+from ansible.plugins.lookup import LookupBase
+from ansible_collections.intranet.mcp.plugins.module_utils._inventory import topology_from
+from ansible_collections.intranet.mcp.plugins.module_utils._topology import (
+    LOOPBACK,
+    Endpoint,
+    TopologyError,
+)
+
+
+class LookupModule(LookupBase):
+    def run(self, terms, variables=None, **kwargs):
+        self.set_options(var_options=variables, direct=kwargs)
+        client = variables["inventory_hostname"]
+        try:
+            topology = topology_from(variables, self._templar.template)
+            return [
+                str(endpoint)
+                for name in terms
+                for endpoint in self._endpoints(topology, name, client)
+            ]
+        except TopologyError as error:
+            raise AnsibleLookupError(f"endpoint: {error}") from error
+
+    def _endpoints(self, topology, name, client):
+        vantage = self.get_option("vantage")
+        if vantage == "names":
+            return topology.known_as(name)
+        if vantage == "user":
+            return [topology.user_endpoint(name)]
+        if vantage == "host" and client in topology.hosts_of(name):
+            return [Endpoint(LOOPBACK, topology.service(name).port)]
+        if self.get_option("every"):
+            return topology.endpoints(name, client)
+        return [topology.endpoint(name, client)]

@@ -1,0 +1,63 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: flows
+author: intranet.mcp contributors (@intranet-mcp)
+short_description: Inbound traffic the current host must accept
+description:
+  - Derives the allowed flows from the catalog and the inventory. The firewall is computed from it.
+options:
+  _terms:
+    description:
+      - V(allow) (the default) returns the flows, V(managed) every port of the catalog on this
+        host, V(ports) a mapping from each service of this host to its C(port), its
+        C(inside_port) and C(publish), the addresses its port is published on.
+    required: false
+"""
+
+EXAMPLES = r"""
+- name: Show what may come in
+  ansible.builtin.debug:
+    msg: "{{ query('intranet.mcp.flows') }}"
+"""
+
+RETURN = r"""
+_raw:
+  description:
+    - For V(allow), a list of flows with C(service), C(port), C(proto) and C(sources) (CIDRs).
+  type: list
+"""
+
+from ansible.errors import AnsibleLookupError
+from ansible.plugins.lookup import LookupBase
+from ansible_collections.intranet.mcp.plugins.module_utils._inventory import topology_from
+from ansible_collections.intranet.mcp.plugins.module_utils._topology import TopologyError
+
+
+class LookupModule(LookupBase):
+    def run(self, terms, variables=None, **kwargs):
+        self.set_options(var_options=variables, direct=kwargs)
+        what = terms[0] if terms else "allow"
+        host = variables["inventory_hostname"]
+        try:
+            topology = topology_from(variables, self._templar.template)
+            if what == "allow":
+                return [flow.as_dict() for flow in topology.flows(host)]
+            if what == "managed":
+                return topology.managed_ports(host)
+            if what == "ports":
+                return [{s.name: _ports(topology, s, host) for s in topology.services_on(host)}]
+        except TopologyError as error:
+            raise AnsibleLookupError(f"flows: {error}") from error
+        raise AnsibleLookupError(f"flows: {what!r} is not one of allow, managed, ports")
+
+
+def _ports(topology, service, host):
+    return {
+        "port": service.port,
+        "inside_port": service.inside_port,
+        "publish": topology.publish(service.name, host),
+    }

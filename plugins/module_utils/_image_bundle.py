@@ -1,0 +1,151 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""A bundle: a directory with one archive an image and an index.
+
+index.json: {"images": {REFERENCE: {"id", "archive", "recipe", "bytes"}}}. An archive is named after
+the image's content, so the same image is never written twice, and a bundle may be read while it is
+renewed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+from ansible_collections.intranet.mcp.plugins.module_utils._image_engine import CommandError
+from ansible_collections.intranet.mcp.plugins.module_utils._images import ImageError
+
+INDEX = "index.json"
+
+
+class Bundle:
+    """Reads a bundle; one that is not there is empty."""
+
+    def __init__(self, path: str | None) -> None:
+        self.path = path
+        self.images = self._read() if path else {}
+
+    def __repr__(self) -> str:
+        return f"Bundle({self.path!r}, {len(self.images)} images)"
+
+    def _read(self) -> dict:
+        path = os.path.join(self.path, INDEX)
+        try:
+            with open(path, encoding="utf-8") as stream:
+                return json.load(stream)["images"]
+        except FileNotFoundError:
+            return {}
+        except (ValueError, KeyError, TypeError) as error:
+            raise ImageError(
+                f"{path} is no index of a bundle ({error}); expected JSON with 'images': export "
+                "the bundle again"
+            ) from error
+
+    def is_there(self) -> bool:
+        """Tell whether there is anything to load from."""
+        return bool(self.images)
+
+    def entry(self, reference: str) -> dict | None:
+        return self.images.get(reference)
+
+    def archive(self, reference: str) -> tuple[str, dict]:
+        """Return the archive of an image and what the index says of it."""
+        if not self.path:
+            raise CommandError("no bundle is given (image_bundle_path is not set)", [])
+        if not self.images:
+            raise CommandError(f"no bundle at {self.path}", [])
+        entry = self.images.get(reference)
+        if not entry:
+            raise CommandError(f"the bundle at {self.path} does not hold it", [])
+        path = os.path.join(self.path, entry["archive"])
+        size = os.path.getsize(path) if os.path.isfile(path) else None
+        if size != entry["bytes"]:
+            raise CommandError(
+                f"{path} is {'missing' if size is None else f'{size} bytes long'}; "
+                f"expected {entry['bytes']} bytes",
+                [],
+            )
+        return path, entry
+
+
+def export(images, check_mode: bool) -> dict:
+    """Write the wanted images, as they are on the host, and the index."""
+    path = images.params["bundle_path"]
+    found = images.read()
+    absent = [name for name in images.params["names"] if name not in found]
+    if absent:
+        raise ImageError(
+            f"images {', '.join(absent)} are not on this host; expected all that are exported: "
+            "have them with state=present first"
+        )
+    bundle = Bundle(path)
+    written = []
+    for name in images.params["names"]:
+        facts = found[name]
+        if not _is_written(bundle, images.references[name], facts["id"]):
+            written.append(name)
+    if written and not check_mode:
+        _write(images, bundle, found, written)
+    results = {
+        name: {
+            "action": "exported" if name in written else "present",
+            "source": "host",
+            "reference": images.references[name],
+            "id": found[name]["id"],
+            "seconds": 0.0,
+            "tried": {},
+        }
+        for name in images.params["names"]
+    }
+    return {"changed": bool(written), "images": results}
+
+
+def _is_written(bundle: Bundle, reference: str, image_id: str) -> bool:
+    entry = bundle.entry(reference)
+    if not entry or entry["id"] != image_id:
+        return False
+    path = os.path.join(bundle.path, entry["archive"])
+    return os.path.isfile(path) and os.path.getsize(path) == entry["bytes"]
+
+
+def _write(images, bundle: Bundle, found: dict, names: list[str]) -> None:
+    os.makedirs(os.path.join(bundle.path, "images"), exist_ok=True)
+    index = dict(bundle.images)
+    for name in names:
+        facts = found[name]
+        archive = f"images/{facts['id'].partition(':')[2]}.tar"
+        target = os.path.join(bundle.path, archive)
+        partial = f"{target}.part"
+        try:
+            log = os.path.join(images.logs, f"save-{name}.log")
+            images.engine.save(f"export {name}", images.references[name], partial, log)
+            os.replace(partial, target)
+        finally:
+            if os.path.exists(partial):
+                os.remove(partial)
+        index[images.references[name]] = {
+            "id": facts["id"],
+            "archive": archive,
+            "recipe": facts["recipe"],
+            "bytes": os.path.getsize(target),
+        }
+        _write_index(bundle.path, index)
+        images.report(f"exported {name}")
+    _prune(bundle.path, index)
+
+
+def _write_index(path: str, images: dict) -> None:
+    partial = os.path.join(path, f"{INDEX}.part")
+    with open(partial, "w", encoding="utf-8") as stream:
+        json.dump({"images": images}, stream, indent=2, sort_keys=True)
+        stream.write("\n")
+    os.replace(partial, os.path.join(path, INDEX))
+
+
+def _prune(path: str, images: dict) -> None:
+    """Remove archives that no image of the index is in any more."""
+    wanted = {entry["archive"] for entry in images.values()}
+    for name in os.listdir(os.path.join(path, "images")):
+        if f"images/{name}" not in wanted:
+            os.remove(os.path.join(path, "images", name))

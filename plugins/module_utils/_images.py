@@ -1,0 +1,256 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Images as data: names, recipe hashes, what has to be built in which order. Never I/O."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+import re
+
+LABEL_RECIPE = "intranet.mcp.recipe"
+REPOSITORY = "intranet-mcp"
+SOURCES = ("bundle", "registry", "build")
+
+# What no image needs, whatever the context.
+IGNORED = ("__pycache__", "*.pyc", ".venv", ".pytest_cache", ".ruff_cache", "*.egg-info", ".git")
+
+# Keys of a recipe that do not change what comes out of it.
+UNHASHED = ("context", "dockerfile", "ignore", "seconds")
+
+_LEGACY_STEP = re.compile(r"^Step (\d+)/(\d+) : (.*)")
+_BUILDKIT_STEP = re.compile(r"^#\d+ \[(?:\S+ )?(\d+)/(\d+)\] (.*)")
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.S)
+
+
+class ImageError(Exception):
+    """Images that cannot be had; the message says found, expected and what to do."""
+
+
+def reference(name: str, version: str) -> str:
+    """Return the name an image has on every host, wherever it came from."""
+    return f"{REPOSITORY}/{name}:{version}"
+
+
+def references(manifest: dict) -> dict[str, str]:
+    """Return the local name of every image of the manifest."""
+    return {name: reference(name, entry["version"]) for name, entry in manifest.items()}
+
+
+def manifest_of_servers(servers: dict) -> dict:
+    """Entries for MCP servers that are packages: `pip` or `npm` names what to install."""
+    return {
+        f"tool-{name}": _packaged(name, kind, server[kind])
+        for name, server in servers.items()
+        for kind in ("npm", "pip")
+        if server.get(kind)
+    }
+
+
+def _packaged(name: str, kind: str, package: str) -> dict:
+    separator = "==" if kind == "pip" else "@"
+    # A scoped npm name starts with the separator of its version.
+    version = package[1:].partition(separator)[2].strip()
+    if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z_.+-]{0,100}", version):
+        example = "my-server==1.0.0" if kind == "pip" else "@scope/server@1.0.0"
+        raise ImageError(
+            f"mcp_servers.{name}.{kind} is {package!r}; expected an exact version such as "
+            f"{example!r}: everything is pinned, nothing is fetched when a container starts"
+        )
+    return {
+        "version": version.replace("+", "_"),
+        "upstream": None,
+        "why": f"mcp_servers.{name}.{kind}",
+        "recipe": {
+            "context": f"roles/image/files/tool-{kind}",
+            "needs": ["tool-base", "gateway"],
+            "args": {"PACKAGE": package},
+        },
+    }
+
+
+def names_of_servers(servers: dict) -> list[str]:
+    """Return the images of the MCP servers that run here."""
+    return sorted(
+        server.get("image") or f"tool-{name}"
+        for name, server in servers.items()
+        if not server.get("url")
+    )
+
+
+def is_ignored(path: str, patterns: list[str] | tuple[str, ...] = ()) -> bool:
+    """Tell whether a file (path relative to its context) stays out of it."""
+    parts = path.split("/")
+    if any(fnmatch.fnmatch(part, pattern) for part in parts for pattern in IGNORED):
+        return True
+    prefixes = ["/".join(parts[: i + 1]) for i in range(len(parts))]
+    return any(fnmatch.fnmatch(prefix, pattern) for prefix in prefixes for pattern in patterns)
+
+
+def recipe_hash(entry: dict, files: dict[str, tuple[bool, bytes]], needs: list[str]) -> str:
+    """Return what tells one recipe from another.
+
+    files: path -> (executable, content). needs: hashes of the images it is made from. Mirrors and
+    certificates are not part of it: they change where packages come from, not which.
+    """
+    recipe = {key: value for key, value in entry["recipe"].items() if key not in UNHASHED}
+    digest = hashlib.sha256(json.dumps([entry["version"], recipe, needs], sort_keys=True).encode())
+    for path in sorted(files):
+        is_executable, content = files[path]
+        line = f"{path} {int(is_executable)} {hashlib.sha256(content).hexdigest()}\n"
+        digest.update(line.encode())
+    return digest.hexdigest()[:16]
+
+
+def check(manifest: dict, names: list[str]) -> None:
+    """Raise ImageError unless every name, and whatever it needs, is in the manifest."""
+    for name in names:
+        if name not in manifest:
+            raise ImageError(
+                f"no image is called {name!r}; expected one of {', '.join(sorted(manifest))}: "
+                "correct the name or add an entry to image_extra"
+            )
+    for name in names:
+        build_order(manifest, [name])
+
+
+def needs_of(manifest: dict, name: str) -> list[str]:
+    """Return the images an image is made from."""
+    return (manifest[name].get("recipe") or {}).get("needs") or []
+
+
+def build_order(manifest: dict, names: list[str]) -> list[str]:
+    """Return names and all they are made from, each after what it needs."""
+    order: list[str] = []
+    path: list[str] = []
+
+    def visit(name: str) -> None:
+        if name in path:
+            cycle = " -> ".join([*path[path.index(name) :], name])
+            raise ImageError(f"images need each other in a circle: {cycle}; expected an end")
+        if name not in manifest:
+            raise ImageError(
+                f"image {path[-1]!r} needs {name!r}, which the manifest lacks: add it or correct "
+                "recipe.needs"
+            )
+        if name in order:
+            return
+        path.append(name)
+        for need in needs_of(manifest, name):
+            visit(need)
+        path.pop()
+        order.append(name)
+
+    for name in names:
+        visit(name)
+    return order
+
+
+def hashes_of_needs(manifest: dict, name: str, hashes: dict[str, str]) -> list[str]:
+    """Return what the hash of a recipe takes from the images it is made from.
+
+    An image that only compiled something (recipe.contains_needs is false) holds nothing of them:
+    their version counts, and a new base does not compile for minutes what comes out the same.
+    """
+    names = references(manifest)
+    contains = manifest[name]["recipe"].get("contains_needs", True)
+    return [hashes[need] if contains else names[need] for need in needs_of(manifest, name)]
+
+
+def is_current(found: dict | None, recipe: str | None) -> bool:
+    """Tell whether an image that is there is the wanted one.
+
+    found: {recipe: label or None}. Without the label it came from elsewhere under the right
+    version, which is all that can be asked of it.
+    """
+    return found is not None and found.get("recipe") in (None, recipe)
+
+
+def to_build(manifest: dict, names: list[str], present: dict, recipes: dict) -> list[str]:
+    """Return what to build so that `names` exist: missing ones and what they are made from.
+
+    What an image is made from is looked at only while that image itself is missing.
+    """
+    wanted: list[str] = []
+
+    def visit(name: str) -> None:
+        if name in wanted:
+            return
+        for need in needs_of(manifest, name):
+            if not is_current(present.get(need), recipes.get(need)):
+                visit(need)
+        wanted.append(name)
+
+    for name in names:
+        visit(name)
+    return wanted
+
+
+def by_urgency(manifest: dict, names: list[str]) -> list[str]:
+    """Return names, first the ones on which the longest work hangs (recipe.seconds)."""
+
+    def length(name: str) -> float:
+        own = (manifest[name].get("recipe") or {}).get("seconds", 10)
+        after = [length(other) for other in names if name in needs_of(manifest, other)]
+        return own + max(after, default=0)
+
+    return sorted(names, key=length, reverse=True)
+
+
+def ready(manifest: dict, waiting: list[str], building: set[str], failed: set[str]) -> list[str]:
+    """Return those of `waiting` whose needs are neither waiting, nor being built, nor failed."""
+    blocked = set(waiting) | building | failed
+    return [name for name in waiting if not blocked & (set(needs_of(manifest, name)) - {name})]
+
+
+def registry_references(name: str, entry: dict, prefix: str, upstream: bool) -> list[str]:
+    """Return where a registry may have an image: the site's own first, then upstream."""
+    found = []
+    if prefix:
+        found.append(f"{prefix.rstrip('/')}/{name}:{entry['version']}")
+    if upstream and entry.get("upstream"):
+        digest = entry.get("digest")
+        found.append(f"{entry['upstream']}@{digest}" if digest else entry["upstream"])
+    return found
+
+
+def build_step(line: str) -> tuple[int, int, str] | None:
+    """Return (step, of, instruction) when a line of a build's output starts one."""
+    match = _LEGACY_STEP.match(line) or _BUILDKIT_STEP.match(line)
+    if not match:
+        return None
+    return int(match.group(1)), int(match.group(2)), " ".join(match.group(3).split())[:60]
+
+
+def debian_mirrors(sources: str) -> tuple[str, str]:
+    """Return the mirrors of Debian and of its security updates that apt's sources name.
+
+    sources: the text of sources.list and sources.list.d, one-line or deb822. Empty where none is
+    named: an Ubuntu host builds Debian images only from a mirror that is set.
+    """
+    entries = [(match["uri"], match["suite"]) for match in _ONE_LINE_SOURCE.finditer(sources)]
+    for stanza in re.split(r"\n\s*\n", sources):
+        uris, suites = _URIS.search(stanza), _SUITES.search(stanza)
+        if uris and suites and not re.search(r"^Enabled:\s*no", stanza, re.M):
+            entries += [(uris[1].split()[0], suite) for suite in suites[1].split()]
+    main = [uri for uri, suite in entries if uri.rstrip("/").endswith("/debian")]
+    security = [uri for uri, suite in entries if suite.endswith("-security")]
+    return (main or [""])[0].rstrip("/"), (security or [""])[0].rstrip("/")
+
+
+_ONE_LINE_SOURCE = re.compile(r"^deb\s+(?:\[[^\]]*\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s", re.M)
+_URIS = re.compile(r"^URIs:\s*(\S.*)$", re.M)
+_SUITES = re.compile(r"^Suites:\s*(\S.*)$", re.M)
+
+
+def site_certificates(bundle: str, known: str) -> list[str]:
+    """Return the certificates of a bundle that are not among the known (public) ones."""
+    public = {_normal(pem) for pem in _CERTIFICATE.findall(known)}
+    own = {_normal(pem): pem for pem in _CERTIFICATE.findall(bundle)}
+    return [pem + "\n" for body, pem in own.items() if body not in public]
+
+
+def _normal(pem: str) -> str:
+    return "".join(pem.split())

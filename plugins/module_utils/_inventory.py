@@ -1,0 +1,68 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Builds a Topology from the variables of a running play (the lookups' only data source)."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from ansible_collections.intranet.mcp.plugins.module_utils._topology import (
+    Topology,
+    build_services,
+)
+
+
+def topology_from(variables: dict, template) -> Topology:
+    """The topology a lookup works on.
+
+    variables: the play's variables. template: renders a value (the lookup's templar), because
+    hostvars and role defaults reach a lookup as written.
+    """
+    services = build_services(
+        template(variables.get("platform_services", {})),
+        template(variables.get("platform_mcp_servers", {})),
+    )
+    groups = {name: list(hosts) for name, hosts in variables.get("groups", {}).items()}
+    hostvars = variables.get("hostvars", {})
+    wanted = {service.group for service in services.values()} | {
+        client for service in services.values() for client in service.clients
+    }
+    hosts = {host for name in wanted for host in groups.get(name, [])}
+    return Topology(
+        services=services,
+        groups=groups,
+        addresses={host: host_addresses(hostvars[host], template) for host in hosts},
+        names={host: host_names(hostvars[host], template) for host in hosts},
+        users_networks=list(template(variables.get("platform_users_networks", []))),
+        container_prefix=template(variables.get("platform_container_prefix", "")),
+    )
+
+
+def host_addresses(hostvars, template) -> list[str]:
+    """Addresses of a host, best first: platform_address, ansible_host, then gathered facts."""
+    own = hostvars.get("platform_address")
+    if own:
+        own = template(own)
+        return [own] if isinstance(own, str) else list(own)
+    candidates = [hostvars.get("ansible_host")]
+    facts = hostvars.get("ansible_facts", {})
+    candidates += [
+        facts.get(family, {}).get("address") for family in ("default_ipv4", "default_ipv6")
+    ]
+    return list(dict.fromkeys(value for value in candidates if is_address(value)))
+
+
+def host_names(hostvars, template) -> list[str]:
+    """Names of a host besides the inventory's: where Ansible reaches it, and its own."""
+    facts = hostvars.get("ansible_facts", {})
+    names = [hostvars.get("ansible_host"), facts.get("fqdn"), facts.get("hostname")]
+    return list(dict.fromkeys(template(name) for name in names if name))
+
+
+def is_address(value) -> bool:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,16 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Which distribution a host runs. Pure."""
+
+from __future__ import annotations
+
+
+def os_family(release: str) -> str:
+    """debian, redhat, or the distribution's own id, from the text of os-release."""
+    fields = dict(line.split("=", 1) for line in release.splitlines() if "=" in line)
+    own = fields.get("ID", "unknown").strip('"')
+    ids = {own, *fields.get("ID_LIKE", "").strip('"').split()}
+    if ids & {"debian", "ubuntu"}:
+        return "debian"
+    return "redhat" if ids & {"rhel", "fedora", "centos"} else own

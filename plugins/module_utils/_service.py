@@ -1,0 +1,220 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""What a service definition means on Docker, decided without touching Docker.
+
+`specs` turns definitions into files and container parameters; `plan` compares them with what the
+daemon reports. The role `service` only carries out what these two return.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+LABEL_SERVICE = "intranet.mcp.service"
+LABEL_OWNER = "intranet.mcp.owner"
+LABEL_HASH = "intranet.mcp.hash"
+
+# Exports every file of /secrets/env under its own name, then becomes the service: for programs
+# that take secrets from the environment only. `docker inspect` shows the loop, not the values.
+_WITH_SECRETS = (
+    'for file in /secrets/env/*; do export "${file##*/}=$(cat "$file")"; done; exec "$@"'
+)
+
+_DEFINITION_KEYS = {
+    "name",
+    "image",
+    "user",
+    "command",
+    "env",
+    "files",
+    "secrets",
+    "secret_env",
+    "volumes",
+    "binds",
+    "tmpfs",
+    "health",
+    "read_only",
+    "capabilities",
+    "memory_mb",
+    "shm_mb",
+    "pids",
+    "stop_seconds",
+    "start_seconds",
+    "gpus",
+    "reload",
+    "extra_hosts",
+}
+_REQUIRED_KEYS = {"name", "image", "user", "command", "health", "memory_mb"}
+
+
+class DefinitionError(Exception):
+    """A service definition that cannot be run; the message names key, value and remedy."""
+
+
+def specs(definitions: list[dict], context: dict) -> list[dict]:
+    """Definitions as {name, directories, files, secrets, container, hash}.
+
+    context: prefix, network, config_dir, data_dir, owner (the role), images (name -> reference),
+    services (catalog name -> {port, inside_port, publish}).
+    """
+    return [_spec(check(definition), context) for definition in definitions]
+
+
+def check(definition: dict) -> dict:
+    name = definition.get("name", "?")
+    unknown = sorted(set(definition) - _DEFINITION_KEYS)
+    if unknown:
+        raise DefinitionError(
+            f"service {name!r}: unknown key {', '.join(unknown)}; "
+            f"known are {', '.join(sorted(_DEFINITION_KEYS))}"
+        )
+    missing = sorted(_REQUIRED_KEYS - set(definition))
+    if missing:
+        raise DefinitionError(f"service {name!r}: missing key {', '.join(missing)}")
+    user = str(definition["user"])
+    if not all(part.isdigit() for part in user.split(":")) or user.count(":") != 1:
+        raise DefinitionError(
+            f"service {name!r}: user is {user!r}; expected numbers 'uid:gid', "
+            "because secrets are handed to exactly this user"
+        )
+    if user.startswith("0:"):
+        raise DefinitionError(f"service {name!r}: runs as root; give it a user of its own")
+    return definition
+
+
+def plan(wanted: list[dict], host: dict, owner: str) -> dict:
+    """What must happen so that exactly `wanted` runs.
+
+    host: `containers` (with Labels, State, ImageID) and `images` (with RepoTags, Id) as the
+    daemon lists them. Returns create (container parameters), remove (names), unchanged (names).
+    """
+    image_ids = {
+        tag: image.get("Id") for image in host.get("images", []) for tag in image["RepoTags"] or []
+    }
+    running = {}
+    for container in host.get("containers", []):
+        labels = container.get("Labels") or {}
+        if labels.get(LABEL_OWNER) == owner:
+            running[labels.get(LABEL_SERVICE)] = container
+    create, unchanged = [], []
+    for spec in wanted:
+        found = running.get(spec["name"])
+        reason = _difference(spec, found, image_ids)
+        if reason:
+            create.append({**spec["container"], "reason": reason})
+        else:
+            unchanged.append(spec["container"]["name"])
+    names = {spec["name"] for spec in wanted}
+    remove = [c["Names"][0].lstrip("/") for name, c in running.items() if name not in names]
+    return {"create": create, "remove": sorted(remove), "unchanged": unchanged}
+
+
+def _difference(spec: dict, found: dict | None, image_ids: dict) -> str:
+    if found is None:
+        return "is not there"
+    if found["Labels"].get(LABEL_HASH) != spec["hash"]:
+        return "definition or configuration changed"
+    image = spec["container"]["image"]
+    if image in image_ids and found.get("ImageID") != image_ids[image]:
+        return "image changed"
+    if found.get("State") != "running":
+        return f"is {found.get('State')}"
+    if "(unhealthy)" in found.get("Status", ""):
+        return "is unhealthy"
+    return ""
+
+
+def _spec(definition: dict, context: dict) -> dict:
+    name = definition["name"]
+    images = context["images"]
+    uid, gid = str(definition["user"]).split(":")
+    home = f"{context['config_dir']}/{name}"
+    data = f"{context['data_dir']}/{name}"
+    places, mounts = _places(definition, home, uid, gid)
+    for volume, target in definition.get("volumes", {}).items():
+        places["directories"] += [
+            _directory(data, "0711", "0", "0"),
+            _directory(f"{data}/{volume}", "0750", uid, gid),
+        ]
+        mounts.append(f"{data}/{volume}:{target}:rw")
+    mounts += list(definition.get("binds", []))
+    catalog = context["services"].get(name, {})
+    gpu = {"NVIDIA_VISIBLE_DEVICES": "nvidia.com/gpu=all"} if definition.get("gpus") else {}
+    container = {
+        "name": context["prefix"] + name,
+        "image": images.get(definition["image"], definition["image"]),
+        "user": f"{uid}:{gid}",
+        "networks": [{"name": context["network"], "aliases": [name]}],
+        "published_ports": [
+            f"{address}:{catalog['port']}:{catalog['inside_port']}"
+            for address in catalog.get("publish", [])
+        ],
+        "volumes": mounts,
+        "env": {key: str(value) for key, value in {**gpu, **definition.get("env", {})}.items()},
+        "entrypoint": [],
+        "command": [str(word) for word in definition["command"]],
+        "read_only": definition.get("read_only", True),
+        "tmpfs": definition.get("tmpfs", ["/tmp"]),  # noqa: S108  inside the container
+        "capabilities": definition.get("capabilities", []),
+        "memory": f"{definition['memory_mb']}m",
+        "shm_size": f"{definition.get('shm_mb', 64)}m",
+        "pids_limit": definition.get("pids", 256),
+        "stop_timeout": definition.get("stop_seconds", 10),
+        "start_seconds": definition.get("start_seconds", 60),
+        "healthcheck": _healthcheck(definition["health"]),
+        "gpus": definition.get("gpus", False),
+        "extra_hosts": definition.get("extra_hosts", {}),
+    }
+    if definition.get("secret_env"):
+        container["entrypoint"] = ["/bin/sh", "-c", _WITH_SECRETS, "with-secrets"]
+    ignored = {f"{home}/config/{name}" for name in definition.get("reload", [])}
+    files = [file for file in places["files"] if file["path"] not in ignored]
+    content = json.dumps([container, files, places["secrets"]], sort_keys=True).encode()
+    digest = hashlib.sha256(content).hexdigest()
+    container["labels"] = {
+        LABEL_SERVICE: name,
+        LABEL_OWNER: context["owner"],
+        LABEL_HASH: digest,
+    }
+    return {"name": name, **places, "container": container, "hash": digest}
+
+
+def _places(definition: dict, home: str, uid: str, gid: str) -> tuple[dict, list]:
+    """Directories, files and secrets, and the mounts: /config and /secrets in the container."""
+    directories = [_directory(home, "0700", "0", "0")]
+    mounts: list[str] = []
+    config = definition.get("files", {})
+    if config:
+        directories.append(_directory(f"{home}/config", "0755", "0", "0"))
+        mounts.append(f"{home}/config:/config:ro")
+    files = [_file(f"{home}/config/{key}", text, "0444", "0") for key, text in config.items()]
+    values = dict(definition.get("secrets", {}))
+    secret_env = definition.get("secret_env", {})
+    if values or secret_env:
+        directories.append(_directory(f"{home}/secrets", "0500", uid, gid))
+        mounts.append(f"{home}/secrets:/secrets:ro")
+    if secret_env:
+        directories.append(_directory(f"{home}/secrets/env", "0500", uid, gid))
+        values.update({f"env/{key}": value for key, value in secret_env.items()})
+    secrets = [_file(f"{home}/secrets/{key}", text, "0400", uid) for key, text in values.items()]
+    return {"directories": directories, "files": files, "secrets": secrets}, mounts
+
+
+def _directory(path: str, mode: str, uid: str, gid: str) -> dict:
+    return {"path": path, "mode": mode, "owner": uid, "group": gid}
+
+
+def _file(path: str, content: str, mode: str, uid: str) -> dict:
+    return {"path": path, "content": str(content), "mode": mode, "owner": uid, "group": "0"}
+
+
+def _healthcheck(health: dict) -> dict:
+    return {
+        "test": ["CMD", *[str(word) for word in health["command"]]],
+        "interval": f"{health.get('interval_seconds', 5)}s",
+        "timeout": f"{health.get('timeout_seconds', 5)}s",
+        "retries": health.get("retries", 12),
+        "start_period": f"{health.get('start_seconds', 30)}s",
+    }

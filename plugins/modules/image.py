@@ -1,0 +1,478 @@
+#!/usr/bin/python
+
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: image
+short_description: Container images from a bundle, a registry or a build
+version_added: 0.1.0
+author:
+  - intranet.mcp contributors (@intranet-mcp)
+description:
+  - Makes sure that images are on a host, from the first source that works. All of them in one call.
+  - An image has the name C(intranet-mcp/NAME:VERSION) wherever it came from.
+  - A build leaves the hash of its recipe in a label. What is there is not built again unless the
+    recipe (files, arguments, version, or an image it is made from) changed.
+  - Builds that do not need each other run side by side. While it works, what it does is shown live.
+  - An interrupted build leaves nothing under the image's name; the next run continues.
+extends_documentation_fragment:
+  - intranet.mcp.attributes
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Registries are not asked, so that an image would be pulled is an assumption.
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+notes:
+  - Needs the C(docker) command line on the host; buildx is not needed. Building the base image
+    needs C(mmdebstrap) too.
+options:
+  names:
+    description: The images wanted. What they are built from is built only when it is needed.
+    type: list
+    elements: str
+    required: true
+  manifest:
+    description:
+      - Every image by its name, with C(version), C(upstream), C(digest) and C(recipe).
+      - See C(image_manifest) of the role P(intranet.mcp.image#role).
+    type: dict
+    required: true
+  state:
+    description:
+      - V(present) makes sure that the images are on the host.
+      - V(exported) writes them, as they are on the host, to O(bundle_path).
+      - V(absent) removes them.
+    type: str
+    choices: [present, exported, absent]
+    default: present
+  sources:
+    description: Where images come from. Tried in this order, the first that works wins.
+    type: list
+    elements: str
+    choices: [bundle, registry, build]
+    default: [bundle, registry, build]
+  bundle_path:
+    description:
+      - Directory with archives of images and their C(index.json).
+      - Looked for on the host, then on the control node, from where only what is missing is sent.
+    type: path
+  registry_prefix:
+    description: The site's registry; an image is C(PREFIX/NAME:VERSION) there.
+    type: str
+    default: ""
+  registry_upstream:
+    description: Whether to pull from the registry that publishes an image.
+    type: bool
+    default: true
+  mirrors:
+    description:
+      - Build arguments that name package mirrors (C(APT_MIRROR), C(APT_SECURITY_MIRROR),
+        C(PIP_INDEX_URL), C(NPM_CONFIG_REGISTRY), C(GOPROXY)). They are no part of the recipe.
+    type: dict
+    default: {}
+  ca_bundle:
+    description:
+      - File on the host with the site's own certificate authorities, for builds and containers.
+      - Default is what the host trusts beyond the public ones.
+    type: path
+  jobs:
+    description: Builds at a time.
+    type: int
+    default: 2
+  force:
+    description: Images to build again though they are there.
+    type: list
+    elements: str
+    default: []
+  build_timeout:
+    description: Seconds that one step of getting an image (build, pull, load) may take.
+    type: int
+    default: 3600
+  lock_timeout:
+    description: Seconds to wait for another run that works on the images of this host.
+    type: int
+    default: 1800
+  work_path:
+    description: Directory for build contexts and logs.
+    type: path
+    default: /var/cache/intranet-mcp/image
+  recipes:
+    description: Recipe hashes by name. Computed on the control node.
+    type: dict
+    default: {}
+  contexts:
+    description: Archive with the build contexts. Made by the control node.
+    type: path
+  plan_only:
+    description: Say what would be done, as in check mode. For the control node.
+    type: bool
+    default: false
+  progress_file:
+    description: File that gets a line a step. Given by the control node, which shows them.
+    type: path
+"""
+
+EXAMPLES = r"""
+- name: What this host needs
+  intranet.mcp.image:
+    names: [postgres, litellm]
+    manifest: "{{ image_manifest }}"
+
+- name: From the site's registry only
+  intranet.mcp.image:
+    names: [redis]
+    manifest: "{{ image_manifest }}"
+    sources: [registry]
+    registry_prefix: registry.example.com/platform
+
+- name: Archives for hosts without a network
+  intranet.mcp.image:
+    names: [postgres, redis]
+    manifest: "{{ image_manifest }}"
+    state: exported
+    bundle_path: /srv/bundle
+"""
+
+RETURN = r"""
+images:
+  description: What was done for each image that was wanted, and for each that was built for it.
+  returned: success
+  type: dict
+  sample:
+    redis:
+      action: built
+      id: sha256:25fe1357d55a71fde997a283e7df00d26e1ec54dfc41159e329aaf8356d337ab
+      reference: intranet-mcp/redis:8.0
+      seconds: 4.1
+      source: build
+      tried: {bundle: "no bundle at /srv/bundle"}
+tools_missing:
+  description: Programs that the builds would need and that the host lacks.
+  returned: success
+  type: list
+  elements: str
+  sample: [mmdebstrap]
+bundle_missing:
+  description: Archives that the bundle on this host would have to hold.
+  returned: success
+  type: bool
+  sample: false
+"""
+
+import os
+import shutil
+import tarfile
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.intranet.mcp.plugins.module_utils import _image_bundle, _images
+from ansible_collections.intranet.mcp.plugins.module_utils._image_build import Builder
+from ansible_collections.intranet.mcp.plugins.module_utils._image_engine import (
+    CommandError,
+    Engine,
+    Runner,
+    has_program,
+)
+from ansible_collections.intranet.mcp.plugins.module_utils._image_lock import host_lock
+from ansible_collections.intranet.mcp.plugins.module_utils._images import ImageError
+from ansible_collections.intranet.mcp.plugins.module_utils._progress import Progress
+
+ACTIONS = {"bundle": "loaded", "registry": "pulled", "build": "built"}
+
+
+class Images:
+    """The images of one host."""
+
+    def __init__(self, params: dict) -> None:
+        self.params = params
+        self.manifest = params["manifest"]
+        self.references = _images.references(self.manifest)
+        self.report = Progress(params["progress_file"]).line
+        self.engine = Engine(Runner(self.report, params["build_timeout"]))
+        self.logs = os.path.join(params["work_path"], "logs")
+        self.bundle = _image_bundle.Bundle(params["bundle_path"])
+        self.done: dict[str, dict] = {}
+        self.tried: dict[str, dict[str, str]] = {}
+        self.tails: dict[str, list[str]] = {}
+
+    def read(self) -> dict:
+        """Return {name: {id, recipe, size}} of what is there, whatever its recipe."""
+        names = _images.build_order(self.manifest, self.params["names"])
+        found = self.engine.inspect([self.references[name] for name in names])
+        return {
+            name: found[self.references[name]] for name in names if self.references[name] in found
+        }
+
+    def missing(self, present: dict) -> list[str]:
+        """Return the wanted images that are not there, or not of their recipe."""
+        return [
+            name
+            for name in self.params["names"]
+            if name in self.params["force"] or not self._is_settled(name, present.get(name))
+        ]
+
+    def _is_settled(self, name: str, found: dict | None) -> bool:
+        if _images.is_current(found, self.params["recipes"].get(name)):
+            return True
+        # An older recipe is all that a site which does not build can have.
+        return found is not None and "build" not in self.params["sources"]
+
+    def plan(self, present: dict) -> dict:
+        """Return what would be done, and what the control node must provide for it."""
+        missing = self.missing(present)
+        for name in missing:
+            source = self._likely_source(name)
+            self._record(name, source, None, 0.0)
+        builds = self._builds([n for n in missing if self.done[n]["source"] == "build"], present)
+        kinds = {(self.manifest[name].get("recipe") or {}).get("kind") for name in builds}
+        needs_tool = "mmdebstrap" in kinds and not has_program("mmdebstrap")
+        return {
+            "tools_missing": ["mmdebstrap"] if needs_tool else [],
+            "bundle_missing": "bundle" in self.params["sources"] and not self.bundle.is_there(),
+        }
+
+    def _likely_source(self, name: str) -> str:
+        for source in self.params["sources"]:
+            if source == "bundle" and self.bundle.entry(self.references[name]):
+                return source
+            # Upstream is often out of reach: where a build may follow, that is foretold.
+            is_sure = self.params["registry_prefix"] or "build" not in self.params["sources"]
+            if source == "registry" and is_sure and self._registry_references(name):
+                return source
+            if source == "build" and self.manifest[name].get("recipe"):
+                return source
+        others = [source for source in self.params["sources"] if source != "build"]
+        return others[-1] if others else "build"
+
+    def obtain(self, present: dict) -> None:
+        """Get what is missing: source after source, each for what is still missing."""
+        missing = self.missing(present)
+        methods = {"bundle": self._load, "registry": self._pull}
+        for source in self.params["sources"]:
+            if source == "build":
+                self._build(missing, present)
+            else:
+                for name in missing:
+                    self._attempt(source, name, methods[source])
+            missing = [name for name in missing if name not in self.done]
+        if missing:
+            raise ImageError(self._failure(missing))
+
+    def _attempt(self, source: str, name: str, method) -> None:
+        started = time.monotonic()
+        try:
+            method(name)
+            found = self.engine.inspect([self.references[name]])[self.references[name]]
+            if not self._is_settled(name, found):
+                raise CommandError("its image is of another recipe than this collection's", [])
+        except (CommandError, KeyError) as error:
+            reason = "; ".join([str(error), *getattr(error, "tail", [])[-1:]])
+            self.tried.setdefault(name, {})[source] = reason
+            return
+        self._record(name, source, found["id"], time.monotonic() - started)
+        self.report(f"{ACTIONS[source]} {name} in {self.done[name]['seconds']:.0f} s")
+
+    def _load(self, name: str) -> None:
+        archive, entry = self.bundle.archive(self.references[name])
+        wanted = self.params["recipes"].get(name)
+        if "build" in self.params["sources"] and entry.get("recipe") not in (None, wanted):
+            raise CommandError("its image is of another recipe than this collection's", [])
+        self.engine.load(f"load {name}", archive, self._log("load", name))
+
+    def _pull(self, name: str) -> None:
+        candidates = self._registry_references(name)
+        if not candidates:
+            raise CommandError("no registry holds it (image_registry_prefix is not set)", [])
+        reasons = []
+        for candidate in candidates:
+            try:
+                log = self._log("pull", name)
+                return self.engine.pull(f"pull {name}", candidate, self.references[name], log)
+            except CommandError as error:
+                reasons.append(f"{candidate}: {(error.tail or [str(error)])[-1]}")
+        raise CommandError("; ".join(reasons), [])
+
+    def _registry_references(self, name: str) -> list[str]:
+        prefix, upstream = self.params["registry_prefix"], self.params["registry_upstream"]
+        return _images.registry_references(name, self.manifest[name], prefix, upstream)
+
+    def _builds(self, names: list[str], present: dict) -> list[str]:
+        kept = {key: value for key, value in present.items() if key not in self.params["force"]}
+        return _images.to_build(self.manifest, names, kept, self.params["recipes"])
+
+    def _build(self, missing: list[str], present: dict) -> None:
+        names = [name for name in missing if self.manifest[name].get("recipe")]
+        for name in set(missing) - set(names):
+            self.tried.setdefault(name, {})["build"] = "it has no recipe"
+        if not names:
+            return
+        directory = os.path.join(self.params["work_path"], "contexts")
+        options = {
+            "contexts": directory,
+            "logs": self.logs,
+            "jobs": max(1, self.params["jobs"]),
+            "mirrors": self.params["mirrors"],
+            "ca_bundle": self.params["ca_bundle"] or "",
+            "recipes": self.params["recipes"],
+        }
+        builder = Builder(self.engine, self.manifest, options, self.report)
+        try:
+            self._unpack(directory)
+            builder.build_all(self._builds(names, present))
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+        found = self.engine.inspect([self.references[name] for name in builder.built])
+        for name, seconds in builder.built.items():
+            self._record(name, "build", found[self.references[name]]["id"], seconds)
+        for name, error in builder.failed.items():
+            self.tried.setdefault(name, {})["build"] = f"{error} (log: {builder.log_of(name)})"
+            self.tails[name] = error.tail
+
+    def _unpack(self, directory: str) -> None:
+        """Lay out the contexts that the control node sent."""
+        shutil.rmtree(directory, ignore_errors=True)
+        os.makedirs(directory)
+        if not self.params["contexts"]:
+            raise ImageError(
+                "no build contexts were sent; expected them from the action plugin of "
+                "intranet.mcp.image: call the module by this name, not by a copy"
+            )
+        with tarfile.open(self.params["contexts"]) as archive:
+            archive.extractall(directory, filter="data")
+
+    def _record(self, name: str, source: str, image_id: str | None, seconds: float) -> None:
+        self.done[name] = {
+            "action": ACTIONS[source],
+            "source": source,
+            "reference": self.references[name],
+            "id": image_id,
+            "seconds": round(seconds, 1),
+            "tried": self.tried.get(name, {}),
+        }
+
+    def _log(self, verb: str, name: str) -> str:
+        return os.path.join(self.logs, f"{verb}-{name}.log")
+
+    def _failure(self, missing: list[str]) -> str:
+        lines = []
+        for name in missing:
+            reasons = "; ".join(f"{s}: {r}" for s, r in self.tried.get(name, {}).items())
+            lines.append(f"image {name} ({self.references[name]}) is not to be had: {reasons}.")
+        causes = [name for name, tail in self.tails.items() if tail]
+        for name in causes[:1]:
+            lines += [f"End of the build of {name}:", *self.tails[name]]
+        expected = " or ".join(self.params["sources"])
+        lines.append(
+            f"Expected one of the sources to work ({expected}): make the mirrors or the registry "
+            "reachable (image_apt_mirror, image_pip_index_url, image_npm_registry, image_go_proxy, "
+            "image_registry_prefix), or put the image into image_bundle_path; then run again."
+        )
+        return "\n".join(lines)
+
+
+def present(module: AnsibleModule, images: Images) -> dict:
+    """Have the images, or in check mode say what would be done."""
+    found = images.read()
+    plan = images.plan(found)
+    is_changed = bool(images.done)
+    if is_changed and not module.check_mode and not module.params["plan_only"]:
+        with host_lock(module.params["work_path"], module.params["lock_timeout"], images.report):
+            images.done.clear()
+            images.obtain(images.read())
+    for name in module.params["names"]:
+        if name not in images.done:
+            images.done[name] = {
+                "action": "present",
+                "source": "host",
+                "reference": images.references[name],
+                "id": found[name]["id"],
+                "seconds": 0.0,
+                "tried": {},
+            }
+    return {"changed": is_changed, "images": images.done, **plan}
+
+
+def absent(images: Images, check_mode: bool) -> dict:
+    """Remove the images; what a container uses stays and is named."""
+    found = images.engine.inspect([images.references[name] for name in images.params["names"]])
+    removed = {}
+    for name in images.params["names"]:
+        facts = found.get(images.references[name])
+        if not facts:
+            continue
+        if not check_mode:
+            images.engine.remove(images.references[name])
+        removed[name] = {
+            "action": "removed",
+            "source": "host",
+            "reference": images.references[name],
+            "id": facts["id"],
+            "seconds": 0.0,
+            "tried": {},
+        }
+    return {"changed": bool(removed), "images": removed}
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(
+        argument_spec={
+            "names": {"type": "list", "elements": "str", "required": True},
+            "manifest": {"type": "dict", "required": True},
+            "state": {
+                "type": "str",
+                "choices": ["present", "exported", "absent"],
+                "default": "present",
+            },
+            "sources": {
+                "type": "list",
+                "elements": "str",
+                "choices": list(_images.SOURCES),
+                "default": list(_images.SOURCES),
+            },
+            "bundle_path": {"type": "path"},
+            "registry_prefix": {"type": "str", "default": ""},
+            "registry_upstream": {"type": "bool", "default": True},
+            "mirrors": {"type": "dict", "default": {}},
+            "ca_bundle": {"type": "path"},
+            "jobs": {"type": "int", "default": 2},
+            "force": {"type": "list", "elements": "str", "default": []},
+            "build_timeout": {"type": "int", "default": 3600},
+            "lock_timeout": {"type": "int", "default": 1800},
+            "work_path": {"type": "path", "default": "/var/cache/intranet-mcp/image"},
+            "recipes": {"type": "dict", "default": {}},
+            "contexts": {"type": "path"},
+            "plan_only": {"type": "bool", "default": False},
+            "progress_file": {"type": "path"},
+        },
+        required_if=[("state", "exported", ["bundle_path"])],
+        supports_check_mode=True,
+    )
+    try:
+        _images.check(module.params["manifest"], module.params["names"])
+        images = Images(module.params)
+        if module.params["state"] == "present":
+            result = present(module, images)
+        elif module.params["state"] == "exported":
+            result = _image_bundle.export(images, module.check_mode)
+        else:
+            result = absent(images, module.check_mode)
+    except (ImageError, CommandError) as error:
+        module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(
+            msg=f"{error.filename or 'a file'}: {error.strerror or error}; expected room and the "
+            f"right to write to {module.params['work_path']}: free space or run as root"
+        )
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

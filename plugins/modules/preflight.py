@@ -1,0 +1,462 @@
+#!/usr/bin/python
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: preflight
+short_description: Find everything that would stop a run, before anything changes
+author:
+  - intranet.mcp contributors (@intranet-mcp)
+version_added: 0.1.0
+description:
+  - Checks a host in one call and reports all problems together.
+  - Its action plugin adds what only the control node knows, the inventory, the modes of secrets'
+    files and the versions, and reports them on the play's first host.
+  - Takes a lock on the host, so that two runs never work on it at once. A lock whose run has ended
+    is taken over.
+attributes:
+  check_mode:
+    support: full
+    description: Checks the same, but takes no lock.
+  diff_mode:
+    support: none
+    description: Changes nothing but the lock.
+  idempotent:
+    support: full
+    description: A run may check again while it holds the lock.
+options:
+  state:
+    description: V(checked) checks and takes the lock, V(released) gives the lock back.
+    type: str
+    choices: [checked, released]
+    default: checked
+  os_families:
+    description: Families of distributions that are supported.
+    type: list
+    elements: str
+    default: [debian, redhat]
+  architectures:
+    description: Processor architectures that are supported.
+    type: list
+    elements: str
+    default: [x86_64, aarch64]
+  memory_mb:
+    description: Least memory, in MiB.
+    type: int
+    default: 3500
+  disk_paths:
+    description: Where data and images will lie. The engine's own directory is added.
+    type: list
+    elements: path
+    default: [/var/lib/docker, /var/lib/intranet-mcp]
+  disk_mb:
+    description: Least free space while images are missing, in MiB.
+    type: int
+    default: 15000
+  disk_reserve_mb:
+    description: Least free space once all images are there, in MiB.
+    type: int
+    default: 1024
+  clock_skew_seconds:
+    description: How far the clock may be off the control node's.
+    type: int
+    default: 60
+  container_prefix:
+    description: Names of our containers begin so.
+    type: str
+    default: intranet-
+  socket:
+    description: The engine's socket.
+    type: path
+    default: /var/run/docker.sock
+  images:
+    description:
+      - Local names of the images this host needs. Sources are asked only if one is missing.
+    type: list
+    elements: str
+    default: []
+  sources:
+    description: Ways to get images, of which one must work.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: The way's name.
+        type: str
+        required: true
+      urls:
+        description:
+          - Addresses that must all answer. C(registry://HOST) is asked by https, then by http.
+        type: list
+        elements: str
+        default: []
+      path:
+        description: A file or directory on the host that must exist.
+        type: path
+  source_timeout_seconds:
+    description: Longest wait for an address.
+    type: int
+    default: 10
+  lock_path:
+    description: The lock.
+    type: path
+    default: /run/intranet-mcp/lock
+  lock_max_age_seconds:
+    description: Age at which a lock of another control node is taken over.
+    type: int
+    default: 21600
+  take_over:
+    description: Take the lock whoever holds it.
+    type: bool
+    default: false
+  ignore:
+    description: Checks whose problems become warnings.
+    type: list
+    elements: str
+    choices: [os, architecture, memory, disk, ports, clock, sources, inventory, secrets]
+    default: []
+  versions:
+    description: Versions that will run, by name. Evaluated on the control node.
+    type: dict
+    default: {}
+  allow_versions:
+    description: Versions that are accepted in spite of the block list, by name.
+    type: dict
+    default: {}
+  required_groups:
+    description: Inventory groups that need a host. Evaluated on the control node.
+    type: list
+    elements: str
+    default: []
+  secrets_directory:
+    description: Where secrets lie on the control node.
+    type: path
+  ports:
+    description: Set by the action plugin. Services of this host with C(port) and C(publish).
+    type: dict
+    default: {}
+  owner:
+    description: Set by the action plugin. The run that asks for the lock.
+    type: dict
+    default: {}
+  ended_owner:
+    description: Set by the action plugin. A holder of the lock that has ended.
+    type: dict
+    default: {}
+  time:
+    description: Set by the action plugin. The control node's clock.
+    type: float
+"""
+
+EXAMPLES = r"""
+- name: Check the host
+  intranet.mcp.preflight:
+    memory_mb: 8000
+    required_groups: [litellm, gateway]
+
+- name: Let the next run in
+  intranet.mcp.preflight:
+    state: released
+"""
+
+RETURN = r"""
+problems:
+  description:
+    - What is wrong, each with C(check), C(found), C(expected) and C(action).
+    - The action plugin turns a list that is not empty into one failure text.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - check: ports
+      found: port 8080 is held by nginx (process 812)
+      expected: free for gateway
+      action: stop that program, or give the service another port in the catalog
+ignored:
+  description: Problems that O(ignore) turned into warnings.
+  returned: when O(state=checked)
+  type: list
+  elements: dict
+  sample: []
+images_missing:
+  description: Images that the host lacks.
+  returned: when O(state=checked)
+  type: list
+  elements: str
+  sample: []
+lock:
+  description: The run that holds the lock now.
+  returned: when there is a lock
+  type: dict
+  sample: {host: control.example.internal, pid: 4711, user: root, since: "2026-11-23 22:30:01"}
+"""
+
+import concurrent.futures
+import fcntl
+import json
+import os
+import platform
+import re
+import time
+import urllib.error
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.urls import open_url
+from ansible_collections.intranet.mcp.plugins.module_utils import _preflight as decide
+from ansible_collections.intranet.mcp.plugins.module_utils._docker import get
+from ansible_collections.intranet.mcp.plugins.module_utils._release import os_family
+
+
+class Host:
+    """What the checks need to know of this host; reads only."""
+
+    def __init__(self, params: dict):
+        self.params = params
+
+    def facts(self) -> dict:
+        memory = re.search(r"MemTotal:\s+(\d+)", read("/proc/meminfo"))
+        return {
+            "uid": os.geteuid(),
+            "os_family": os_family(read("/etc/os-release")),
+            "architecture": platform.machine(),
+            "memory_mb": int(memory.group(1)) // 1024 if memory else 0,
+            "time": time.time(),
+        }
+
+    def containers(self) -> list[dict]:
+        return get(self.params["socket"], "/containers/json")[0] or []
+
+    def images(self) -> set[str]:
+        found = get(self.params["socket"], "/images/json")[0] or []
+        return {tag for image in found for tag in image.get("RepoTags") or []}
+
+    def filesystems(self) -> dict[str, tuple[int, int]]:
+        engine = get(self.params["socket"], "/info")[0] or {}
+        paths = [*self.params["disk_paths"], engine.get("DockerRootDir")]
+        found = {}
+        for path in filter(None, paths):
+            existing = nearest(path)
+            space = os.statvfs(existing)
+            free = space.f_bavail * space.f_frsize // 2**20
+            found[path] = (os.stat(existing).st_dev, free)
+        return found
+
+    def listeners(self, containers: list[dict]) -> list[dict]:
+        """Who listens on the services' ports; processes are looked up only where somebody does."""
+        ports = {service["port"] for service in self.params["ports"].values()}
+        table = read("/proc/net/tcp"), read("/proc/net/tcp6")
+        found = [x for text in table for x in decide.listening(text) if x["port"] in ports]
+        holders = socket_holders({x["inode"] for x in found}) if found else {}
+        names = {c["Id"]: c["Names"][0].lstrip("/") for c in containers if c.get("Names")}
+        for listener in found:
+            pid = holders.get(listener["inode"])
+            if pid:
+                listener["holder"] = f"{read(f'/proc/{pid}/comm').strip()} (process {pid})"
+                group = read(f"/proc/{pid}/cgroup")
+                listener["container"] = next((n for i, n in names.items() if i in group), "")
+        return found
+
+    def source_failures(self) -> dict[str, str]:
+        """Addresses and paths that cannot be used, with the reason."""
+        sources = self.params["sources"]
+        failures = {
+            source["path"]: "does not exist"
+            for source in sources
+            if source["path"] and not os.path.exists(source["path"])
+        }
+        urls = sorted({url for source in sources for url in source["urls"]})
+        if urls:
+            with concurrent.futures.ThreadPoolExecutor(len(urls)) as pool:
+                answers = {url: pool.submit(self.probe, url) for url in urls}
+            failures.update({url: a.result() for url, a in answers.items() if a.result()})
+        return failures
+
+    def probe(self, url: str) -> str:
+        """Empty if anything answers there: a mirror's root may well be forbidden or not found."""
+        if url.startswith("registry://"):
+            place = url.partition("://")[2]
+            secure = self.probe(f"https://{place}/v2/")
+            return secure and self.probe(f"http://{place}/v2/") and secure
+        try:
+            open_url(url, timeout=self.params["source_timeout_seconds"]).close()
+        except urllib.error.HTTPError as error:
+            return "" if error.code < 500 else f"answers {error.code}"
+        except Exception as error:  # open_url has no common base of what it raises
+            return str(getattr(error, "reason", error))
+        return ""
+
+
+class Lock:
+    """The file that says which run works on this host."""
+
+    def __init__(self, params: dict):
+        self.params = params
+        self.path = params["lock_path"]
+        self.me = {**params["owner"], "here": read("/proc/sys/kernel/random/boot_id").strip()}
+
+    def take(self) -> dict:
+        """The run that holds the lock after the attempt."""
+        os.makedirs(os.path.dirname(self.path), mode=0o755, exist_ok=True)
+        with open(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644), "r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            holder = parse(file.read())
+            if not self.is_mine_to_take(holder):
+                return holder
+            file.seek(0)
+            file.truncate()
+            json.dump({**self.me, "time": time.time()}, file)
+        return self.me
+
+    def is_mine_to_take(self, holder: dict) -> bool:
+        return (
+            not holder
+            or decide.is_same_run(holder, self.me)
+            or self.params["take_over"]
+            or holder.get("here") != self.me["here"]  # this host was rebooted since
+            or (
+                bool(self.params["ended_owner"])
+                and decide.is_same_run(holder, self.params["ended_owner"])
+            )
+            or time.time() - holder.get("time", 0) > self.params["lock_max_age_seconds"]
+        )
+
+    def release(self) -> bool:
+        holder = parse(read(self.path))
+        if holder and decide.is_same_run(holder, self.me):
+            os.unlink(self.path)
+            return True
+        return False
+
+
+def check(host: Host) -> tuple[list[decide.Problem], list[str]]:
+    """All problems of the host, and the images it lacks."""
+    params = host.params
+    containers = host.containers()
+    wanted = {
+        "os_family": params["os_families"],
+        "architecture": params["architectures"],
+        "memory_mb": params["memory_mb"],
+        "time": params["time"] or time.time(),
+        "clock_skew_seconds": params["clock_skew_seconds"],
+    }
+    problems = decide.platform_problems(host.facts(), wanted)
+    missing = decide.missing_images(params["images"], host.images())
+    needed = params["disk_mb"] if missing else params["disk_reserve_mb"]
+    problems += decide.disk_problems(host.filesystems(), needed)
+    problems += decide.port_problems(
+        params["ports"], host.listeners(containers), containers, params["container_prefix"]
+    )
+    if missing:
+        problems += decide.source_problems(params["sources"], host.source_failures())
+    return problems, missing
+
+
+def socket_holders(inodes: set[str]) -> dict[str, str]:
+    """Socket inode -> process id."""
+    found = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            links = [os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")]
+        except OSError:  # it ended meanwhile, or we are not root
+            continue
+        for link in links:
+            if link.startswith("socket:[") and link[8:-1] in inodes:
+                found.setdefault(link[8:-1], pid)
+    return found
+
+
+def nearest(path: str) -> str:
+    """The path, or its nearest ancestor that exists."""
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def parse(text: str) -> dict:
+    try:
+        return json.loads(text)
+    except ValueError:  # empty, or cut off when the disk was full
+        return {}
+
+
+def read(path: str) -> str:
+    """The file's text, empty where there is none."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+SOURCE = {
+    "name": {"type": "str", "required": True},
+    "urls": {"type": "list", "elements": "str", "default": []},
+    "path": {"type": "path"},
+}
+HOST_CHECKS = ["os", "architecture", "memory", "disk", "ports", "clock", "sources"]
+CHECKS = [*HOST_CHECKS, "inventory", "secrets"]
+ARGUMENTS = {
+    "state": {"type": "str", "choices": ["checked", "released"], "default": "checked"},
+    "os_families": {"type": "list", "elements": "str", "default": ["debian", "redhat"]},
+    "architectures": {"type": "list", "elements": "str", "default": ["x86_64", "aarch64"]},
+    "memory_mb": {"type": "int", "default": 3500},
+    "disk_paths": {
+        "type": "list",
+        "elements": "path",
+        "default": ["/var/lib/docker", "/var/lib/intranet-mcp"],
+    },
+    "disk_mb": {"type": "int", "default": 15000},
+    "disk_reserve_mb": {"type": "int", "default": 1024},
+    "clock_skew_seconds": {"type": "int", "default": 60},
+    "container_prefix": {"type": "str", "default": "intranet-"},
+    "socket": {"type": "path", "default": "/var/run/docker.sock"},
+    "images": {"type": "list", "elements": "str", "default": []},
+    "sources": {"type": "list", "elements": "dict", "default": [], "options": SOURCE},
+    "source_timeout_seconds": {"type": "int", "default": 10},
+    "lock_path": {"type": "path", "default": "/run/intranet-mcp/lock"},
+    "lock_max_age_seconds": {"type": "int", "default": 21600},
+    "take_over": {"type": "bool", "default": False},
+    "ignore": {"type": "list", "elements": "str", "choices": CHECKS, "default": []},
+    "versions": {"type": "dict", "default": {}},
+    "allow_versions": {"type": "dict", "default": {}},
+    "required_groups": {"type": "list", "elements": "str", "default": []},
+    "secrets_directory": {"type": "path", "no_log": False},
+    "ports": {"type": "dict", "default": {}},
+    "owner": {"type": "dict", "default": {}},
+    "ended_owner": {"type": "dict", "default": {}},
+    "time": {"type": "float"},
+}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    params = module.params
+    lock = Lock(params)
+    if params["state"] == "released":
+        if not module.check_mode:
+            lock.release()
+        module.exit_json(changed=False, problems=[])  # the lock is no state of the platform
+    problems, missing = check(Host(params))
+    ignored = [problem for problem in problems if problem.check in params["ignore"]]
+    problems = [problem for problem in problems if problem.check not in params["ignore"]]
+    result = {
+        "changed": False,
+        "problems": [problem.as_dict() for problem in problems],
+        "ignored": [problem.as_dict() for problem in ignored],
+        "images_missing": missing,
+    }
+    for problem in ignored:
+        module.warn(f"ignored: {problem}")
+    if not problems and params["owner"] and not module.check_mode:
+        result["lock"] = lock.take()
+        if result["lock"] is not lock.me:
+            problem = decide.lock_problem(result["lock"], params["lock_max_age_seconds"])
+            result["problems"] = [problem.as_dict()]
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
