@@ -1,0 +1,1 @@
+"""A worked example of an own MCP server."""
