@@ -1,0 +1,62 @@
+# Doors to playbooks and tests; what they do stands behind them.
+PYTHON ?= python3
+INVENTORY ?= inventories/local
+export PYTHON
+export LC_ALL := C.UTF-8
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+PLAY := ansible-playbook -i $(INVENTORY)
+SUITE := tests/tools/suite.sh
+
+.DEFAULT_GOAL := help
+.PHONY: help venv venv-test up verify down purge test test-quick lint sanity test-unit test-gateway \
+	test-artefact images test-modules test-molecule test-cores docs conformance bench-gateway \
+	test-clients-gateway
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' Makefile
+
+up: venv ## Deploy the light tier on this machine, verify it, print where it is
+	$(PLAY) site.yml
+verify: venv ## Check a running platform from end to end
+	$(PLAY) playbooks/verify.yml
+down: venv ## Remove the platform, keep its data and secrets
+	$(PLAY) playbooks/absent.yml -e '{"absent_data": false}'
+purge: venv ## Remove the platform with data, secrets and images
+	$(PLAY) playbooks/absent.yml -e '{"absent_data": true}'
+
+test: venv-test ## Everything below, under an hour on two cores (less when warm)
+	@$(SUITE) all
+test-quick: venv-test ## Lint, unit tests and the artefact, under three minutes
+	@$(SUITE) quick
+lint: venv-test ## ansible-lint, yamllint, ruff, shellcheck
+	@$(SUITE) lint
+sanity: venv-test ## ansible-test sanity, as far as it runs without the internet
+	@$(SUITE) sanity
+test-unit: venv-test ## Modules, plugins and the repository's own rules
+	@$(SUITE) unit
+test-gateway: venv-test ## The gateway package
+	@$(SUITE) gateway
+test-artefact: venv-test ## Build the collection, install it elsewhere, use it there
+	@$(SUITE) artefact
+images: venv-test ## Build every image once and export it for the test hosts
+	@$(SUITE) images
+test-modules: venv-test ## Modules against real services in containers
+	@$(SUITE) modules
+test-molecule: venv-test ## The light tier on a systemd host, from bare to absent
+	@$(SUITE) molecule
+test-cores: venv-test ## The newest ansible-core
+	@$(SUITE) cores
+
+conformance: ## The official MCP suite, directly and through the gateway: no check may be lost
+	@$(PYTHON) tests/conformance/conformance.py
+bench-gateway: ## The gateway beside other proxies: requests/s, latency, CPU, memory
+	@$(PYTHON) tests/bench/gateway/bench.py $(BENCH)
+test-clients-gateway: venv-test ## Claude Code and Codex against the gateway
+	@python -m pytest -p no:cacheprovider --import-mode=importlib tests/clients
+
+docs: venv-test ## Write the roles' READMEs from their argument specs
+	@python tests/tools/role_readme.py
+venv: ## Create .venv with what playbooks need
+	@tests/tools/venv.sh .venv requirements.txt
+venv-test: ## ... and with what tests need
+	@tests/tools/venv.sh .venv requirements.txt requirements-test.txt

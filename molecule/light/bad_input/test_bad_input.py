@@ -1,0 +1,197 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Wrong input ends in one clear message and changes nothing; a disturbed run is mended by the next.
+
+Runs on a converged host, from the side_effect step of the Molecule sequence.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import testinfra
+
+NAME = "molecule-light"
+INVENTORY = Path(__file__).resolve().parents[1] / "inventory"
+PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
+
+
+class Run:
+    """A finished playbook run: what it said and what it changed."""
+
+    def __init__(self, status, output):
+        self.status = status
+        # Wrapped lines of a message are one line again.
+        self.output = re.sub(r"\s+", " ", output)
+        self.changed = sum(int(number) for number in re.findall(r"changed=(\d+)", output))
+        self.errors = len(re.findall(r"^\[ERROR\]|^fatal: ", output, re.MULTILINE))
+
+
+def start(*arguments, inventory=INVENTORY, **variables):
+    """Start site.yml with extra variables."""
+    command = [PLAYBOOK, "-i", inventory, "-e", json.dumps(variables), *arguments]
+    return subprocess.Popen(
+        [*command, "intranet.mcp.site"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(process):
+    output, _ = process.communicate(timeout=600)
+    print(output)
+    return Run(process.returncode, output)
+
+
+def play(*arguments, **options):
+    return finish(start(*arguments, **options))
+
+
+@pytest.fixture(scope="module")
+def host():
+    return testinfra.get_host(f"docker://{NAME}")
+
+
+def wait_inside(host, probe, tenths=50):
+    """Wait on the host, for a bounded time, until a command succeeds there."""
+    host.check_output(f"for i in $(seq {tenths}); do {probe} && exit; sleep 0.1; done; exit 1")
+
+
+def state(host):
+    """Return what a run could change: containers, configuration, rules."""
+    return host.check_output(
+        "docker ps --all --no-trunc --format '{{.ID}} {{.Names}}' | sort;"
+        "find /etc/intranet-mcp -printf '%p %m %T@\n' | sort; nft list ruleset | grep -v counter"
+    )
+
+
+@pytest.fixture
+def unchanged(host):
+    """Fail a test after which the host is not what it was before."""
+    before = state(host)
+    yield
+    assert state(host) == before
+
+
+REFUSED = {
+    "a wrong type": (
+        {"ollama_context_length": "many"},
+        ["ollama_context_length", "many", "int"],
+    ),
+    "an unknown key of a tool server": (
+        {"mcp_servers": {"tickets": {"prot": 8110, "command": ["x"]}}},
+        ["tickets", "prot"],
+    ),
+    "a misspelt variable": (
+        {"ollama_context_lenght": 4096},
+        ["ollama_context_lenght", "ollama_context_length"],
+    ),
+    "two services on one port": (
+        {"platform_gateway_port": 4000},
+        ["4000", "gateway", "litellm"],
+    ),
+    "an unknown key of a service": (
+        {"redis_service": {"name": "redis", "imagge": "redis"}},
+        ["redis", "imagge"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.usefixtures("unchanged")
+def test_wrong_variables_are_refused(case):
+    variables, expected = REFUSED[case]
+    run = play(**variables)
+    assert run.status != 0
+    assert run.changed == 0
+    assert not [text for text in expected if text not in run.output]
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_a_missing_group_is_named(tmp_path):
+    text = (INVENTORY / "hosts.yml").read_text()
+    (tmp_path / "hosts.yml").write_text(text.replace("litellm:", "litelm:"))
+    run = play(inventory=tmp_path)
+    assert run.status != 0
+    assert run.changed == 0
+    assert "group litellm has no host" in run.output
+    assert "did you mean litellm where it says litelm" in run.output
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_without_root_the_way_to_root_is_named():
+    run = play("--user", "nobody")
+    assert run.status != 0
+    assert run.changed == 0
+    assert "expected root" in run.output
+    assert "ansible_become: true" in run.output
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_a_taken_port_is_found_with_its_holder(host):
+    # Loopback, so that nothing but preflight can notice.
+    program = "import socket, signal; s = socket.create_server(('', 8199)); signal.pause()"
+    command = ["docker", "exec", NAME, "python3", "-c", program]
+    taken = subprocess.Popen(command)
+    try:
+        wait_inside(host, "ss -ltnH sport = :8199 | grep -q .")
+        run = play(platform_gateway_port=8199)
+    finally:
+        host.run("pkill --full signal.pause")
+        taken.wait(10)
+    assert run.status != 0
+    assert run.changed == 0
+    assert "port 8199 is held by python3" in run.output
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_a_model_that_does_not_exist_is_named():
+    models = [{"name": "no-such-model:1b"}]
+    run = play(ollama_models=models, ollama_registry="127.0.0.1:1", ollama_stall_retries=0)
+    assert run.status != 0
+    assert "no-such-model:1b" in run.output
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_an_unreachable_source_of_images_is_named():
+    servers = {"tickets": {"image": "no-such-tool", "command": ["x"], "port": 8110}}
+    run = play(
+        mcp_servers=servers, image_sources=["registry"], image_registry_prefix="127.0.0.1:1/site"
+    )
+    assert run.status != 0
+    assert "no-such-tool" in run.output
+
+
+def test_a_second_run_waits_for_nobody_and_says_who_is_at_work(host):
+    first = start()
+    try:
+        wait_inside(host, "test -s /run/intranet-mcp/lock", 300)
+        second = play()
+    finally:
+        run = finish(first)
+    assert second.status != 0
+    assert second.changed == 0
+    assert "another run is in progress" in second.output
+    assert run.status == 0
+
+
+def test_a_run_whose_engine_dies_is_mended_by_the_next(host):
+    disturbed = start(redis_memory_mb=448)
+    seen = "docker ps --filter name=intranet-redis --filter status=running --quiet | grep -q ."
+    wait_inside(host, f"! {{ {seen}; }}", 600)
+    host.check_output("systemctl kill --signal KILL docker")
+    run = finish(disturbed)
+    assert run.status == 0 or run.errors, "it either went on or said why it stopped"
+    mended = play()
+    assert mended.status == 0
+    limit = "docker inspect --format '{{.HostConfig.Memory}}' intranet-redis"
+    assert host.check_output(limit) == str(384 * 2**20)
+    assert play().changed == 0

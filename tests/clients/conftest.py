@@ -1,0 +1,171 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""A gateway with two real tool servers behind it, a scripted model, and the CLIs from npm."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+from client_stubs import LITELLM_KEY, STATIC_KEY, WORD, Stubs, Wanted  # noqa: E402
+from gateway_lab import (  # noqa: E402
+    Lab,
+    Unreachable,
+    free_port,
+    gateway_python,
+    node_packages,
+)
+
+# What the servers offer depends on what their client can do; this one can do everything.
+CAPABILITIES = {"sampling": {}, "elicitation": {}, "roots": {"listChanged": True}}
+
+
+class Setup(NamedTuple):
+    """Everything a test looks at."""
+
+    url: str
+    stubs: Stubs
+    audit: Path
+    expected: dict[str, int]
+
+
+@pytest.fixture(scope="session")
+def modules():
+    """Return `node_modules` with the pinned CLIs and tool servers."""
+    try:
+        gateway_python()
+        found = node_packages("clients-node", HERE / "package-lock.json")
+    except Unreachable as error:
+        pytest.skip(f"the CLIs cannot be had here: {error}")
+    return found
+
+
+@pytest.fixture(scope="session")
+def claude(modules):
+    """Return the `claude` program, made by its postinstall script."""
+    package = modules / "@anthropic-ai/claude-code"
+    subprocess.run(["node", "install.cjs"], cwd=package, check=True, timeout=120)
+    return package / "bin/claude.exe"
+
+
+@pytest.fixture(scope="session")
+def codex(modules):
+    """Return the `codex` program."""
+    return modules / ".bin/codex"
+
+
+def count_tools(command: list[str]) -> int:
+    """Ask a stdio server itself, without the gateway, how many tools it has.
+
+    One message after the other: servers may add tools when they learn what the client can do.
+    """
+    hello = {
+        "protocolVersion": "2025-06-18",
+        "capabilities": CAPABILITIES,
+        "clientInfo": {"name": "count", "version": "1"},
+    }
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as server:
+
+        def send(**message):
+            server.stdin.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+            server.stdin.flush()
+
+        def ask(number, method, params):
+            send(id=number, method=method, params=params)
+            for line in server.stdout:
+                message = json.loads(line)
+                if message.get("id") == number and "result" in message:
+                    return message["result"]
+            raise AssertionError(f"{command} ended without an answer to {method}")
+
+        try:
+            ask(101, "initialize", hello)
+            send(method="notifications/initialized")
+            ask(102, "ping", {})
+            return len(ask(103, "tools/list", {})["tools"])
+        finally:
+            server.kill()
+
+
+@pytest.fixture
+def setup(modules, tmp_path):
+    """Start the model, the gateway and its tool servers; check that they know what to expect."""
+    (tmp_path / "files").mkdir()
+    node = shutil.which("node")
+    bin_directory = modules / ".bin"
+    servers = {
+        "everything": [node, str((bin_directory / "mcp-server-everything").resolve()), "stdio"],
+        "files": [
+            node,
+            str((bin_directory / "mcp-server-filesystem").resolve()),
+            str(tmp_path / "files"),
+        ],
+    }
+    stubs = Stubs(Wanted("everything__echo", {"message": WORD}), LITELLM_KEY)
+    port = free_port()
+    (tmp_path / "key").write_text(STATIC_KEY)
+    configuration = {
+        "listen": {"port": port},
+        "auth": {
+            "litellm": {"url": stubs.url},
+            "static_keys": [{"alias": "codex", "key_file": str(tmp_path / "key")}],
+        },
+        "audit": {"file": str(tmp_path / "audit.jsonl")},
+        "upstreams": {
+            name: {"type": "stdio", "command": command[0], "args": command[1:], "required": True}
+            for name, command in servers.items()
+        },
+    }
+    try:
+        with Lab(tmp_path) as lab:
+            expected = {name: count_tools(command) for name, command in servers.items()}
+            assert min(expected.values()) > 5
+            lab.gateway(configuration)
+            url = f"http://127.0.0.1:{port}/mcp"
+            yield Setup(url, stubs, tmp_path / "audit.jsonl", expected)
+    finally:
+        stubs.close()
+
+
+@pytest.fixture
+def home(tmp_path):
+    """Return an empty home directory."""
+    path = tmp_path / "home"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def run_cli(setup, home):
+    """Return a function that runs a CLI in a small environment whose only way out is a trap."""
+
+    def run(*command, **environment):
+        base = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+        trap = dict.fromkeys(
+            ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), setup.stubs.url
+        )
+        own = dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost")
+        return subprocess.run(
+            [str(part) for part in command],
+            env={**base, **trap, **own, "HOME": str(home), **environment},
+            cwd=home,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=180,
+        )
+
+    return run

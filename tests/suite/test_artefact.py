@@ -1,0 +1,54 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The built collection works where it is installed, without this repository."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+
+import pytest
+
+KINDS = ("module", "lookup")
+
+
+@pytest.fixture
+def doc(installed):
+    """Return a function that gives ansible-doc's JSON for one kind of plugins."""
+
+    def ask(kind, *arguments):
+        answer = subprocess.run(
+            ["ansible-doc", "--type", kind, "--json", *arguments],
+            cwd=installed.directory,
+            env={**os.environ, **installed.environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert answer.returncode == 0, answer.stderr
+        return json.loads(answer.stdout)
+
+    return ask
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_plugin_shows_its_documentation(doc, kind):
+    names = list(doc(kind, "--list", "intranet.mcp"))
+    assert names
+    shown = doc(kind, *names)
+    assert not [name for name in names if not shown[name]["doc"]["description"]]
+
+
+def test_playbooks_are_found_by_the_collections_name(run, installed, root, tmp_path):
+    for playbook in sorted((installed.directory / "playbooks").glob("*.yml")):
+        name = f"intranet.mcp.{playbook.stem}"
+        command = ["ansible-playbook", "--syntax-check", "-i", root / "inventories/light", name]
+        run(*command, cwd=tmp_path, **installed.environment)
+
+
+def test_artefact_holds_no_caches_and_no_secrets(installed):
+    names = [path.relative_to(installed.directory) for path in installed.directory.rglob("*")]
+    unwanted = {".cache", ".venv", ".git", ".pytest_cache", ".ruff_cache", "__pycache__", "secrets"}
+    assert not [str(name) for name in names if unwanted & set(name.parts)]

@@ -1,0 +1,142 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""What unit and integration tests share."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import importlib
+import io
+import json
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def make_collection_importable() -> None:
+    """Link the checkout as `ansible_collections/intranet/mcp`, as `make venv` does."""
+    root = REPOSITORY / ".cache" / "collections"
+    link = root / "ansible_collections" / "intranet" / "mcp"
+    if not link.exists():
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(REPOSITORY, target_is_directory=True)
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+
+
+# What ansible-core itself adds to results, or explains for all modules.
+COMMON_RESULT_KEYS = {"changed", "failed", "diff", "msg", "invocation", "warnings", "exception"}
+
+
+def run_module(module_name: str, /, check: bool = False, diff: bool = True, **options):
+    """Run a module's `main()` in this process and return its result.
+
+    The result holds `failed` whatever way the module ended, as it does for a play.
+    """
+    from ansible.module_utils.testing import patch_module_args
+
+    module = importlib.import_module(
+        f"ansible_collections.intranet.mcp.plugins.modules.{module_name}"
+    )
+    arguments = {**options, "_ansible_check_mode": check, "_ansible_diff": diff}
+    stdout = io.StringIO()
+    with (
+        patch_module_args(arguments),
+        contextlib.redirect_stdout(stdout),
+        pytest.raises(SystemExit) as ended,
+    ):
+        module.main()
+    result = json.loads(stdout.getvalue().strip().splitlines()[-1])
+    documented = set(yaml.safe_load(module.RETURN) or {})
+    unknown = set(result) - documented - COMMON_RESULT_KEYS
+    assert not unknown, f"{module_name} returns {unknown}, which RETURN does not document"
+    return {"failed": ended.value.code != 0, **result}
+
+
+class Exchange:
+    """One request a fake service received."""
+
+    def __init__(self, method: str, path: str, headers: dict[str, str], body: bytes) -> None:
+        self.method, self.path, self.headers, self.body = method, path, headers, body
+
+    def __repr__(self) -> str:
+        return f"{self.method} {self.path}"
+
+    def json(self):
+        """Return the decoded body."""
+        return json.loads(self.body)
+
+
+class FakeService:
+    """A real HTTP server whose answers a test writes down.
+
+    `replies[(method, path)]` is a status and a body (a dict sent as JSON, bytes, or an iterable of
+    bytes that is sent as it comes), or a function from the Exchange to such a pair.
+    """
+
+    def __init__(self) -> None:
+        self.replies: dict = {}
+        self.exchanges: list[Exchange] = []
+        fake = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_arguments):
+                pass
+
+            def _answer(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                exchange = Exchange(self.command, self.path, headers, body)
+                fake.exchanges.append(exchange)
+                path = self.path.split("?")[0]
+                reply = fake.replies.get((self.command, path), (404, {"error": "no such path"}))
+                status, content, *extra = reply(exchange) if callable(reply) else reply
+                self._send(status, content, extra[0] if extra else {})
+
+            do_GET = do_POST = do_DELETE = do_HEAD = do_PUT = _answer
+
+            def _send(self, status, content, headers):
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                if isinstance(content, (dict, str)):
+                    content = json.dumps(content).encode()
+                if isinstance(content, bytes):
+                    self.send_header("Content-Length", str(len(content)))
+                    self.end_headers()
+                    if self.command != "HEAD":
+                        self.wfile.write(content)
+                    return
+                self.send_header("Connection", "close")
+                self.end_headers()
+                self.close_connection = True
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    for chunk in content:
+                        self.wfile.write(chunk)
+                        self.wfile.flush()
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.02,), daemon=True
+        )
+        self._thread.start()
+
+    def seen(self, method: str, path: str) -> list[Exchange]:
+        """Return the requests with this method and path (without its query)."""
+        return [e for e in self.exchanges if e.method == method and e.path.split("?")[0] == path]
+
+    def close(self) -> None:
+        """Stop answering."""
+        self._server.shutdown()
+        self._server.server_close()

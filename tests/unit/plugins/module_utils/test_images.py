@@ -1,0 +1,220 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.intranet.mcp.plugins.module_utils import _images
+
+MANIFEST = {
+    "base": {"version": "13", "recipe": {"seconds": 20}},
+    "tools": {"version": "1", "recipe": {"needs": ["base"], "seconds": 40}},
+    "server": {"version": "2", "recipe": {"needs": ["tools"], "seconds": 90}},
+    "runner": {"version": "2", "recipe": {"needs": ["tools"], "seconds": 280}},
+    "app": {"version": "2", "recipe": {"needs": ["base", "server", "runner"], "seconds": 5}},
+    "redis": {"version": "8.0", "recipe": {"needs": ["base"], "seconds": 5}},
+}
+FILES = {"Dockerfile": (False, b"FROM base\n"), "run.sh": (True, b"#!/bin/sh\n")}
+
+
+def entry(**recipe):
+    return {"version": "1.0", "recipe": {"context": "x", **recipe}}
+
+
+def test_needs_come_before_what_is_made_from_them():
+    order = _images.build_order(MANIFEST, ["app"])
+    assert order.index("base") < order.index("tools") < order.index("runner") < order.index("app")
+    assert "redis" not in order
+
+
+def test_images_that_need_each_other_are_named():
+    circle = {"a": entry(needs=["b"]), "b": entry(needs=["a"])}
+    with pytest.raises(_images.ImageError, match="a -> b -> a"):
+        _images.build_order(circle, ["a"])
+
+
+def test_a_need_that_nobody_makes_is_named():
+    with pytest.raises(_images.ImageError, match="'a' needs 'nothing'"):
+        _images.build_order({"a": entry(needs=["nothing"])}, ["a"])
+
+
+def test_unknown_name_lists_the_known_ones():
+    with pytest.raises(_images.ImageError, match=r"'reddis'.*base, redis"):
+        _images.check({"base": entry(), "redis": entry()}, ["reddis"])
+
+
+def test_only_what_is_missing_is_built():
+    present = {"base": {"recipe": "b"}, "tools": {"recipe": "old"}, "runner": {"recipe": "r"}}
+    recipes = {"base": "b", "tools": "t", "server": "s", "runner": "r", "app": "a"}
+    assert _images.to_build(MANIFEST, ["app"], present, recipes) == ["tools", "server", "app"]
+
+
+def test_what_a_present_image_was_made_from_is_not_looked_at():
+    present = {"base": {"recipe": "b"}, "server": {"recipe": "s"}, "runner": {"recipe": "r"}}
+    recipes = {"base": "b", "tools": "t", "server": "s", "runner": "r"}
+    assert _images.to_build(MANIFEST, ["app"], present, recipes) == ["app"]
+
+
+def test_image_from_elsewhere_is_taken_for_its_version():
+    assert _images.is_current({"recipe": None}, "wanted")
+    assert not _images.is_current({"recipe": "old"}, "wanted")
+    assert not _images.is_current(None, "wanted")
+
+
+def test_longest_work_begins_first():
+    names = _images.by_urgency(MANIFEST, ["redis", "base", "tools", "server", "runner", "app"])
+    assert names == ["base", "tools", "runner", "server", "redis", "app"]
+
+
+def test_nothing_is_ready_before_its_needs_are_built():
+    assert _images.ready(MANIFEST, ["tools", "server"], {"base"}, set()) == []
+    assert _images.ready(MANIFEST, ["tools", "redis"], set(), set()) == ["tools", "redis"]
+    assert _images.ready(MANIFEST, ["server"], set(), {"tools"}) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"files": {**FILES, "run.sh": (True, b"#!/bin/sh\nexit 1\n")}},
+        {"files": {**FILES, "run.sh": (False, b"#!/bin/sh\n")}},
+        {"files": {**FILES, "new": (False, b"")}},
+        {"needs": ["another"]},
+        {"entry": entry(args={"A": "2"})},
+        {"entry": {**entry(args={"A": "1"}), "version": "1.1"}},
+    ],
+)
+def test_every_change_of_a_recipe_changes_its_hash(change):
+    known = {"entry": entry(args={"A": "1"}), "files": FILES, "needs": ["b"]}
+    assert _images.recipe_hash(**known) != _images.recipe_hash(**{**known, **change})
+
+
+def test_where_files_lie_and_how_long_it_takes_is_no_part_of_the_recipe():
+    here = entry(context="roles/a", seconds=1)
+    there = entry(context="/elsewhere", seconds=99)
+    assert _images.recipe_hash(here, FILES, []) == _images.recipe_hash(there, FILES, [])
+
+
+@pytest.mark.parametrize(
+    ("path", "is_ignored"),
+    [
+        ("src/app.py", False),
+        ("src/__pycache__/app.cpython-311.pyc", True),
+        ("tests/test_app.py", True),
+        ("src/tests.py", False),
+    ],
+)
+def test_what_no_image_needs_stays_out(path, is_ignored):
+    assert _images.is_ignored(path, ["tests"]) is is_ignored
+
+
+def test_own_registry_is_asked_before_upstream():
+    redis = {"version": "8.0", "upstream": "docker.io/library/redis:8.0", "digest": None}
+    assert _images.registry_references("redis", redis, "reg.example/x/", True) == [
+        "reg.example/x/redis:8.0",
+        "docker.io/library/redis:8.0",
+    ]
+    assert _images.registry_references("redis", redis, "", False) == []
+
+
+def test_a_known_digest_pins_the_pull():
+    redis = {"version": "8.0", "upstream": "docker.io/library/redis:8.0", "digest": "sha256:ab"}
+    assert _images.registry_references("redis", redis, "", True) == [
+        "docker.io/library/redis:8.0@sha256:ab"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "step"),
+    [
+        ("Step 7/12 : RUN cmake  -S x", (7, 12, "RUN cmake -S x")),
+        ("#9 [build 3/8] RUN go build", (3, 8, "RUN go build")),
+        ("#9 [2/4] COPY . /src", (2, 4, "COPY . /src")),
+        (" ---> Using cache", None),
+        ("#9 1.204 Step by step", None),
+    ],
+)
+def test_steps_of_both_builders_are_recognised(line, step):
+    assert _images.build_step(line) == step
+
+
+def pem(body):
+    return f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----"
+
+
+def test_own_certificates_are_those_that_are_not_public():
+    bundle = f"# a comment\n{pem('AAAA')}\n{pem('BB BB')}\n{pem('CCCC')}\n{pem('CCCC')}\n"
+    assert _images.site_certificates(bundle, f"{pem('AAAA')}\n{pem('BBBB')}") == [
+        f"{pem('CCCC')}\n"
+    ]
+
+
+def test_packages_of_mcp_servers_become_images():
+    servers = {
+        "tickets": {"pip": "acme-tickets==2.1.0"},
+        "maps": {"npm": "@acme/maps@1.0.3"},
+        "files": {"image": "tool-filesystem"},
+        "far": {"url": "https://mcp.example"},
+    }
+    manifest = _images.manifest_of_servers(servers)
+    assert manifest["tool-tickets"]["version"] == "2.1.0"
+    assert manifest["tool-maps"]["recipe"]["args"] == {"PACKAGE": "@acme/maps@1.0.3"}
+    assert sorted(manifest) == ["tool-maps", "tool-tickets"]
+    assert _images.names_of_servers(servers) == ["tool-filesystem", "tool-maps", "tool-tickets"]
+
+
+@pytest.mark.parametrize("package", ["acme", "acme>=2", "@acme/maps", "acme==", "acme==2.*"])
+def test_unpinned_package_is_refused(package):
+    kind = "npm" if package.startswith("@") else "pip"
+    with pytest.raises(_images.ImageError, match="exact version"):
+        _images.manifest_of_servers({"acme": {kind: package}})
+
+
+def test_names_are_the_same_wherever_an_image_came_from():
+    assert _images.references({"redis": {"version": "8.0"}}) == {"redis": "intranet-mcp/redis:8.0"}
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [
+        "deb http://mirror.example.internal/debian/ bookworm main\n"
+        "deb [signed-by=/k] http://mirror.example.internal/debian-security bookworm-security x\n",
+        "Types: deb\nURIs: http://mirror.example.internal/debian\nSuites: trixie trixie-updates\n\n"
+        "Types: deb\nURIs: http://mirror.example.internal/debian-security\n"
+        "Suites: trixie-security\nComponents: main\n",
+    ],
+    ids=["one-line", "deb822"],
+)
+def test_debian_comes_from_where_the_host_itself_gets_it(sources):
+    assert _images.debian_mirrors(sources) == (
+        "http://mirror.example.internal/debian",
+        "http://mirror.example.internal/debian-security",
+    )
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [
+        "",
+        "# deb http://mirror.example.internal/debian bookworm main\n",
+        "deb http://mirror.example.internal/ubuntu noble main\n",
+        "Enabled: no\nURIs: http://mirror.example.internal/debian\nSuites: trixie\n",
+    ],
+    ids=["nothing", "comment", "ubuntu", "disabled"],
+)
+def test_a_host_without_a_mirror_of_debian_has_none(sources):
+    assert _images.debian_mirrors(sources) == ("", "")
+
+
+def test_new_base_does_not_compile_again_what_holds_nothing_of_it():
+    manifest = {
+        "tools": {"version": "1", "recipe": {}},
+        "program": {"version": "2", "recipe": {"needs": ["tools"], "contains_needs": False}},
+        "app": {"version": "2", "recipe": {"needs": ["tools"]}},
+    }
+    before, after = {"tools": "old"}, {"tools": "new"}
+    program = _images.hashes_of_needs(manifest, "program", before)
+    assert program == _images.hashes_of_needs(manifest, "program", after)
+    app = _images.hashes_of_needs(manifest, "app", before)
+    assert app != _images.hashes_of_needs(manifest, "app", after)
+    manifest["tools"]["version"] = "2"
+    assert program != _images.hashes_of_needs(manifest, "program", after)

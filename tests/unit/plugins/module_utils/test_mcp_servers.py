@@ -1,0 +1,106 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.intranet.mcp.plugins.module_utils._mcp_servers import (
+    DefinitionError,
+    gateway_upstreams,
+    header_secrets,
+    merge,
+    tool_services,
+)
+
+BUILTIN = {"filesystem": {"image": "tool-filesystem", "command": ["serve"], "port": 8101}}
+
+
+def test_own_entries_overlay_the_built_in_ones_key_by_key():
+    merged = merge(BUILTIN, {"filesystem": {"port": 9000}})
+    assert merged["filesystem"] == {"image": "tool-filesystem", "command": ["serve"], "port": 9000}
+
+
+def test_a_built_in_server_can_be_switched_off():
+    assert merge(BUILTIN, {"filesystem": {"enabled": False}}) == {}
+
+
+def test_merging_leaves_the_built_in_entries_alone():
+    merge(BUILTIN, {"filesystem": {"port": 9000}})
+    assert BUILTIN["filesystem"]["port"] == 8101
+
+
+def test_a_remote_server_needs_no_port():
+    assert "wiki" in merge({}, {"wiki": {"url": "https://mcp.example.internal/mcp"}})
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"pip": "a==1", "command": ["a"], "port": 1, "prot": 2}, "unknown key 'prot'"),
+        ({"pip": "a==1", "command": "a", "port": 1}, "expected list: the program"),
+        ({"pip": "a==1", "command": ["a"], "port": True}, "expected int"),
+        ({"command": ["a"], "port": 1}, "exactly one of url, image, npm, pip; found none"),
+        ({"pip": "a==1", "npm": "a@1", "command": ["a"], "port": 1}, "found npm and pip"),
+        ({"pip": "a==1", "port": 1}, "missing command"),
+        ({"pip": "a==1", "command": ["a"]}, "missing port"),
+        ({"url": "http://x", "mode": "often"}, "expected shared or per_session"),
+        ("tickets", "expected a mapping"),
+    ],
+)
+def test_a_wrong_entry_is_refused_with_the_remedy(entry, message):
+    with pytest.raises(DefinitionError, match=message):
+        merge({}, {"tickets": entry})
+
+
+@pytest.mark.parametrize("name", ["Tickets", "a__b", "-a", "a" * 40, "a/b"])
+def test_a_name_that_cannot_prefix_tools_is_refused(name):
+    with pytest.raises(DefinitionError, match="use up to 32"):
+        merge({}, {name: {"url": "http://x"}})
+
+
+DEFAULTS = {"user": "10001:10001", "memory_mb": 512, "pids": 256}
+TICKETS = {
+    "pip": "tickets==1",
+    "command": ["tickets", "--stdio"],
+    "port": 8110,
+    "secrets": {"TICKETS_TOKEN": "s3cret"},
+    "volumes": {"/data": "/srv/data", "/out": "/srv/out:rw"},
+}
+
+
+def test_a_stdio_server_runs_behind_a_bridge_that_reads_its_secrets_from_files():
+    (service,) = tool_services({"tickets": TICKETS}, "t0ken", DEFAULTS)
+    bridge = json.loads(service["files"]["bridge.yml"])
+    upstream = bridge["upstreams"]["tickets"]
+    assert (upstream["command"], upstream["args"]) == ("tickets", ["--stdio"])
+    assert upstream["env_from"] == {"TICKETS_TOKEN": {"file": "/secrets/TICKETS_TOKEN"}}
+    assert service["secrets"] == {"token": "t0ken", "TICKETS_TOKEN": "s3cret"}
+    assert "s3cret" not in service["files"]["bridge.yml"]
+
+
+def test_host_directories_are_read_only_unless_they_say_otherwise():
+    (service,) = tool_services({"tickets": TICKETS}, "t0ken", DEFAULTS)
+    assert service["binds"] == ["/srv/data:/data:ro", "/srv/out:/out:rw"]
+
+
+def test_a_server_that_listens_itself_gets_no_bridge():
+    server = {"image": "own/server:1", "http_path": "/mcp", "port": 8110, "secrets": {"A": "b"}}
+    (service,) = tool_services({"own": server}, "t0ken", DEFAULTS)
+    assert "files" not in service
+    assert service["secret_env"] == {"A": "b"}
+
+
+def test_the_gateway_reaches_bridges_remote_and_listening_servers():
+    servers = {
+        "tickets": TICKETS,
+        "own": {"image": "own/server:1", "http_path": "/mcp", "port": 8111},
+        "wiki": {"url": "https://wiki.example.internal/mcp", "headers": {"X-Key": "s3cret"}},
+    }
+    found = gateway_upstreams(servers, {"tickets": "a:8000", "own": "b:8000"})
+    assert found["tickets"]["url"] == "http://a:8000/servers/tickets/mcp"
+    assert found["own"]["url"] == "http://b:8000/mcp"
+    assert found["wiki"]["url"] == "https://wiki.example.internal/mcp"
+    assert "s3cret" not in json.dumps(found)
+    assert header_secrets(servers) == {"header-wiki-x-key": "s3cret"}

@@ -1,0 +1,161 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+from ansible_collections.intranet.mcp.plugins.module_utils._service import (
+    LABEL_HASH,
+    LABEL_OWNER,
+    LABEL_SERVICE,
+    DefinitionError,
+    plan,
+    specs,
+)
+
+DEFINITION = {
+    "name": "redis",
+    "image": "redis",
+    "user": "999:999",
+    "command": ["redis-server", "/config/redis.conf"],
+    "files": {"redis.conf": "port 6379\n"},
+    "secrets": {"password": "s3cret-value"},
+    "secret_env": {"TOKEN": "t0ken-value"},
+    "volumes": {"data": "/data"},
+    "health": {"command": ["redis-cli", "ping"]},
+    "memory_mb": 64,
+}
+CONTEXT = {
+    "prefix": "intranet-",
+    "network": "intranet-mcp",
+    "config_dir": "/etc/x",
+    "data_dir": "/var/x",
+    "owner": "redis",
+    "images": {"redis": "intranet-mcp/redis:8"},
+    "services": {"redis": {"port": 6379, "inside_port": 6379, "publish": ["127.0.0.1"]}},
+}
+
+
+def spec(**changes):
+    (found,) = specs([{**DEFINITION, **changes}], CONTEXT)
+    return found
+
+
+def container(found, **changes):
+    """What the daemon reports of a container made from this spec."""
+    return {
+        "Names": ["/" + found["container"]["name"]],
+        "Labels": found["container"]["labels"],
+        "State": "running",
+        "Status": "Up 2 minutes (healthy)",
+        "ImageID": "sha256:1",
+        **changes,
+    }
+
+
+def host(*containers):
+    images = [{"RepoTags": ["intranet-mcp/redis:8"], "Id": "sha256:1"}, {"RepoTags": None}]
+    return {"containers": list(containers), "images": images}
+
+
+def test_a_spec_names_image_port_and_labels():
+    found = spec()["container"]
+    assert found["image"] == "intranet-mcp/redis:8"
+    assert found["published_ports"] == ["127.0.0.1:6379:6379"]
+    assert found["labels"][LABEL_SERVICE] == "redis"
+    assert found["labels"][LABEL_OWNER] == "redis"
+
+
+def test_secrets_reach_files_and_never_the_container_parameters():
+    found = spec()
+    text = json.dumps(found["container"])
+    assert "s3cret-value" not in text
+    assert "t0ken-value" not in text
+    assert {(file["mode"], file["owner"]) for file in found["secrets"]} == {("0400", "999")}
+    assert {file["content"] for file in found["secrets"]} == {"s3cret-value", "t0ken-value"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"memory_mb": 65},
+        {"files": {"redis.conf": "port 6380\n"}},
+        {"secrets": {"password": "another"}},
+        {"env": {"A": "1"}},
+    ],
+)
+def test_any_change_of_definition_configuration_or_secret_changes_the_hash(change):
+    assert spec(**change)["hash"] != spec()["hash"]
+
+
+def test_a_file_the_program_reloads_itself_does_not_change_the_hash():
+    one = spec(reload=["redis.conf"])
+    two = spec(reload=["redis.conf"], files={"redis.conf": "port 1\n"})
+    assert one["hash"] == two["hash"]
+
+
+def test_making_a_spec_leaves_the_definition_alone():
+    before = copy.deepcopy(DEFINITION)
+    spec()
+    assert before == DEFINITION
+
+
+def test_an_absent_container_is_created():
+    decision = plan([spec()], host(), "redis")
+    assert [(c["name"], c["reason"]) for c in decision["create"]] == [
+        ("intranet-redis", "is not there")
+    ]
+
+
+def test_an_equal_container_is_left_alone():
+    decision = plan([spec()], host(container(spec())), "redis")
+    assert decision == {"create": [], "remove": [], "unchanged": ["intranet-redis"]}
+
+
+@pytest.mark.parametrize(
+    ("reported", "reason"),
+    [
+        ({"State": "exited"}, "is exited"),
+        ({"Status": "Up 5 minutes (unhealthy)"}, "is unhealthy"),
+        ({"ImageID": "sha256:2"}, "image changed"),
+        ({"Labels": {**spec()["container"]["labels"], LABEL_HASH: "0"}}, "configuration changed"),
+    ],
+)
+def test_a_container_that_differs_is_replaced_with_a_reason(reported, reason):
+    (change,) = plan([spec()], host(container(spec(), **reported)), "redis")["create"]
+    assert reason in change["reason"]
+
+
+def test_a_container_no_longer_defined_is_removed():
+    assert plan([], host(container(spec())), "redis")["remove"] == ["intranet-redis"]
+
+
+def test_containers_of_other_owners_are_never_touched():
+    assert plan([], host(container(spec())), "postgres")["remove"] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"memroy_mb": 1}, "unknown key memroy_mb"),
+        ({"user": "root"}, "expected numbers 'uid:gid'"),
+        ({"user": "0:0"}, "runs as root"),
+        ({"user": "999"}, "expected numbers"),
+    ],
+)
+def test_a_wrong_definition_is_refused_with_the_remedy(change, message):
+    with pytest.raises(DefinitionError, match=message):
+        spec(**change)
+
+
+def test_a_missing_key_is_named():
+    with pytest.raises(DefinitionError, match="missing key health"):
+        specs([{key: value for key, value in DEFINITION.items() if key != "health"}], CONTEXT)
+
+
+def test_a_service_with_gpus_asks_for_them_by_their_cdi_name():
+    assert spec(gpus=True)["container"]["env"]["NVIDIA_VISIBLE_DEVICES"] == "nvidia.com/gpu=all"
+    assert "NVIDIA_VISIBLE_DEVICES" not in spec()["container"]["env"]

@@ -1,0 +1,185 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.intranet.mcp.plugins.module_utils._topology import (
+    Topology,
+    TopologyError,
+    build_services,
+    port_conflicts,
+)
+
+CATALOG = {
+    "postgres": {"group": "postgres", "port": 5432, "clients": ["litellm"]},
+    "ollama": {
+        "group": "ollama",
+        "port": 11434,
+        "clients": ["litellm", "operator"],
+        "replicas": "many",
+    },
+    "litellm": {
+        "group": "litellm",
+        "port": 4000,
+        "clients": ["users", "gateway", "load_balancer"],
+        "replicas": "many",
+    },
+    "tool_server": {
+        "group": "tool_servers",
+        "members": "mcp_servers",
+        "clients": ["gateway"],
+        "container_port": 8000,
+    },
+}
+MCP_SERVERS = {
+    "filesystem": {"port": 8101},
+    "browser": {"port": 8103},
+    "remote": {"url": "https://mcp.example.internal/mcp"},
+}
+USERS = ["10.0.0.0/8", "fc00::/7"]
+
+
+def topology(groups, addresses=None):
+    hosts = {host for names in groups.values() for host in names}
+    known = addresses or {host: [f"192.0.2.{n}"] for n, host in enumerate(sorted(hosts), 1)}
+    return Topology(
+        services=build_services(CATALOG, MCP_SERVERS),
+        groups=groups,
+        addresses=known,
+        users_networks=USERS,
+        container_prefix="intranet-",
+    )
+
+
+@pytest.fixture
+def one_host():
+    return topology({name: ["one"] for name in ("postgres", "ollama", "litellm", "tool_servers")})
+
+
+@pytest.fixture
+def spread():
+    return topology(
+        {
+            "load_balancer": ["lb"],
+            "litellm": ["app1", "app2"],
+            "gateway": ["app1", "app2"],
+            "tool_servers": ["app2"],
+            "postgres": ["data"],
+            "ollama": ["gpu1", "gpu2"],
+        }
+    )
+
+
+def test_a_service_on_the_same_host_is_reached_by_its_container_name(one_host):
+    assert str(one_host.endpoint("litellm", "one")) == "intranet-litellm:4000"
+
+
+def test_a_tool_server_on_the_same_host_is_reached_on_its_inside_port(one_host):
+    assert str(one_host.endpoint("tool-browser", "one")) == "intranet-tool-browser:8000"
+
+
+def test_a_service_elsewhere_is_reached_by_address_and_published_port(spread):
+    assert str(spread.endpoint("tool-browser", "app1")) == "192.0.2.2:8103"
+
+
+def test_several_hosts_are_reached_through_the_load_balancer(spread):
+    assert str(spread.endpoint("litellm", "data")) == "192.0.2.6:4000"
+
+
+def test_a_client_on_one_of_the_replicas_uses_its_own(spread):
+    assert str(spread.endpoint("litellm", "app2")) == "intranet-litellm:4000"
+
+
+def test_people_reach_a_service_through_the_load_balancer(spread):
+    assert str(spread.user_endpoint("litellm")) == "192.0.2.6:4000"
+
+
+def test_people_reach_the_only_host_by_its_address(one_host):
+    assert str(one_host.user_endpoint("litellm")) == "192.0.2.1:4000"
+
+
+def test_a_service_is_known_by_container_host_and_balancer(spread):
+    assert spread.known_as("postgres") == [
+        "intranet-postgres",
+        "postgres",
+        "data",
+        "192.0.2.3",
+        "lb",
+        "192.0.2.6",
+    ]
+
+
+def test_every_replica_is_listed_for_clients_that_balance_themselves(spread):
+    found = [str(endpoint) for endpoint in spread.endpoints("ollama", "app1")]
+    assert found == ["192.0.2.4:11434", "192.0.2.5:11434"]
+
+
+def test_an_ipv6_address_is_written_with_brackets():
+    found = topology({"postgres": ["a"], "litellm": ["b"]}, {"a": ["fd00::5"], "b": ["fd00::6"]})
+    assert str(found.endpoint("postgres", "b")) == "[fd00::5]:5432"
+
+
+def test_one_host_accepts_users_on_litellm_and_nothing_else(one_host):
+    assert [(f.service, f.port, f.sources) for f in one_host.flows("one")] == [
+        ("litellm", 4000, tuple(USERS))
+    ]
+
+
+def test_spread_services_accept_only_the_hosts_of_their_clients(spread):
+    (flow,) = spread.flows("data")
+    assert (flow.port, flow.sources) == (5432, ("192.0.2.1/32", "192.0.2.2/32"))
+
+
+def test_a_port_that_no_flow_needs_stays_unpublished(one_host):
+    assert one_host.publish("postgres", "one") == []
+
+
+def test_the_operators_port_is_published_on_loopback_only(one_host):
+    assert one_host.publish("ollama", "one") == ["127.0.0.1"]
+
+
+def test_a_port_that_other_hosts_need_is_published(spread):
+    assert spread.publish("ollama", "gpu1") == ["0.0.0.0"]
+
+
+def test_managed_ports_include_closed_ones(one_host):
+    assert one_host.managed_ports("one") == [4000, 5432, 8101, 8103, 11434]
+
+
+def test_a_remote_mcp_server_has_no_container(one_host):
+    assert "tool-remote" not in one_host.services
+
+
+def test_an_unknown_service_names_the_known_ones(one_host):
+    with pytest.raises(TopologyError, match=r"unknown service 'litelm'.*litellm"):
+        one_host.endpoint("litelm", "one")
+
+
+def test_a_service_without_hosts_names_its_group():
+    with pytest.raises(TopologyError, match="group 'postgres'"):
+        topology({"litellm": ["one"]}).endpoint("postgres", "one")
+
+
+def test_a_host_without_address_says_which_variable_to_set():
+    found = topology({"postgres": ["a"], "litellm": ["b"]}, {"a": [], "b": ["192.0.2.2"]})
+    with pytest.raises(TopologyError, match="set platform_address"):
+        found.endpoint("postgres", "b")
+
+
+@pytest.mark.parametrize("port", [None, 0, 70000, "many"])
+def test_a_port_that_is_none_is_refused(port):
+    with pytest.raises(TopologyError, match="expected a number 1 to 65535"):
+        build_services({"x": {"group": "x", "port": port}}, {})
+
+
+def test_two_services_on_one_port_of_one_host_are_a_conflict():
+    services = build_services(
+        {"a": {"group": "g", "port": 80}, "b": {"group": "g", "port": 80}}, {}
+    )
+    (problem,) = port_conflicts(Topology(services, {"g": ["one"]}, {"one": ["192.0.2.1"]}))
+    assert problem.startswith("port 80 on one is claimed by a and b")
+
+
+def test_one_port_on_two_hosts_is_no_conflict(spread):
+    assert port_conflicts(spread) == []

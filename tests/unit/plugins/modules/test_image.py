@@ -1,0 +1,272 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import tarfile
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+FAKE = Path(__file__).with_name("fake_docker.py")
+MANIFEST = {
+    "base": {"version": "13", "recipe": {"context": "x"}},
+    "redis": {
+        "version": "8.0",
+        "upstream": "docker.io/library/redis:8.0",
+        "recipe": {"context": "x", "needs": ["base"]},
+    },
+    "postgres": {"version": "17", "recipe": {"context": "x", "needs": ["base"]}},
+    "bought": {"version": "1", "upstream": "registry.example/bought:1"},
+}
+RECIPES = {"base": "b1", "redis": "r1", "postgres": "p1"}
+
+
+@pytest.fixture
+def docker(tmp_path, monkeypatch):
+    """Put the fake in front of PATH and return its state."""
+    state, programs = tmp_path / "state", tmp_path / "bin"
+    state.mkdir()
+    programs.mkdir()
+    command = shlex.join([sys.executable, str(FAKE), str(state)])
+    (programs / "docker").write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+    (programs / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    return Docker(state)
+
+
+class Docker:
+    def __init__(self, state):
+        self.state = state
+
+    def write(self, name, value):
+        (self.state / name).write_text(json.dumps(value))
+
+    def images(self):
+        path = self.state / "images.json"
+        return json.loads(path.read_text()) if path.is_file() else {}
+
+    def has(self, reference, recipe=None, image_id="sha256:old"):
+        labels = {"intranet.mcp.recipe": recipe} if recipe else {}
+        self.write("images.json", {**self.images(), reference: {"id": image_id, "labels": labels}})
+
+    def verbs(self):
+        calls = self.state / "calls"
+        lines = calls.read_text().splitlines() if calls.is_file() else []
+        return [json.loads(line)[0] for line in lines]
+
+
+@pytest.fixture
+def image(docker, run_module, tmp_path):
+    """Run the module with contexts at hand, as the action plugin does."""
+    contexts = tmp_path / "contexts.tar.gz"
+    with tarfile.open(contexts, "w:gz") as archive:
+        for name in RECIPES:
+            archive.addfile(tarfile.TarInfo(f"{name}/Dockerfile"), BytesIO())
+
+    def run(*names, check=False, **options):
+        return run_module(
+            "image",
+            check=check,
+            names=list(names),
+            manifest=MANIFEST,
+            recipes=RECIPES,
+            contexts=str(contexts),
+            work_path=str(tmp_path / "work"),
+            **options,
+        )
+
+    run.work = tmp_path / "work"
+    return run
+
+
+def actions(result):
+    return {name: done["action"] for name, done in result["images"].items()}
+
+
+def test_present_images_cost_one_question(docker, image):
+    docker.has("intranet-mcp/redis:8.0", "r1")
+    result = image("redis")
+    assert not result["changed"]
+    assert actions(result) == {"redis": "present"}
+    assert docker.verbs() == ["image"]
+
+
+def test_missing_image_is_built_after_what_it_needs(docker, image):
+    result = image("redis", sources=["build"])
+    assert actions(result) == {"base": "built", "redis": "built"}
+    assert result["images"]["redis"]["id"] == docker.images()["intranet-mcp/redis:8.0"]["id"]
+    assert not image("redis", sources=["build"])["changed"]
+
+
+def test_changed_recipe_is_built_again(docker, image):
+    docker.has("intranet-mcp/base:13", "b1")
+    docker.has("intranet-mcp/redis:8.0", "older")
+    assert actions(image("redis", sources=["build"])) == {"redis": "built"}
+    assert docker.images()["intranet-mcp/redis:8.0"]["labels"]["intranet.mcp.recipe"] == "r1"
+
+
+def test_forced_image_is_built_again(docker, image):
+    docker.has("intranet-mcp/base:13", "b1")
+    docker.has("intranet-mcp/redis:8.0", "r1")
+    assert actions(image("redis", sources=["build"], force=["redis"])) == {"redis": "built"}
+
+
+def test_check_mode_says_what_it_would_do_and_does_nothing(docker, image):
+    result = image("redis", check=True, sources=["build"])
+    assert result["changed"]
+    assert actions(result) == {"redis": "built"}
+    assert docker.verbs() == ["image"]
+    assert not image.work.exists()
+
+
+def test_own_registry_is_pulled_and_named(docker, image):
+    docker.write("registry.json", ["reg.example/x/redis:8.0"])
+    result = image("redis", sources=["registry"], registry_prefix="reg.example/x")
+    assert actions(result) == {"redis": "pulled"}
+    assert "intranet-mcp/redis:8.0" in docker.images()
+
+
+def test_first_source_that_works_wins_and_the_others_say_why(docker, image, tmp_path):
+    docker.has("intranet-mcp/base:13", "b1")
+    result = image("redis", registry_upstream=True, bundle_path=str(tmp_path / "nowhere"))
+    done = result["images"]["redis"]
+    assert done["source"] == "build"
+    assert "no bundle at" in done["tried"]["bundle"]
+    assert "manifest for docker.io/library/redis:8.0 not found" in done["tried"]["registry"]
+
+
+def test_image_that_needs_no_build_is_pulled_upstream(docker, image):
+    docker.write("registry.json", ["registry.example/bought:1"])
+    assert actions(image("bought")) == {"bought": "pulled"}
+
+
+def test_failed_build_shows_its_end_and_keeps_the_others(docker, image):
+    docker.write("broken.json", ["redis"])
+    result = image("redis", "postgres", sources=["build"])
+    assert result["failed"]
+    assert "image redis (intranet-mcp/redis:8.0) is not to be had" in result["msg"]
+    assert "E: the mirror has no redis" in result["msg"]
+    assert "image_apt_mirror" in result["msg"]
+    assert "intranet-mcp/postgres:17" in docker.images()
+    docker.write("broken.json", [])
+    assert actions(image("redis", "postgres", sources=["build"])) == {
+        "redis": "built",
+        "postgres": "present",
+    }
+
+
+def test_build_on_a_failed_one_names_the_cause(docker, image):
+    docker.write("broken.json", ["base"])
+    result = image("redis", sources=["build"])
+    assert result["failed"]
+    assert "needs base, which failed" in result["msg"]
+
+
+def test_daemon_that_is_down_is_said_in_one_line(docker, image):
+    docker.write("down", True)
+    result = image("redis")
+    assert result["failed"]
+    assert "the Docker daemon does not answer" in result["msg"]
+    assert "intranet.mcp.docker" in result["msg"]
+
+
+def test_unknown_image_is_refused_before_anything_runs(docker, image):
+    result = image("reddis")
+    assert result["failed"]
+    assert "no image is called 'reddis'" in result["msg"]
+    assert docker.verbs() == []
+
+
+def test_bundle_comes_back_as_it_was(docker, image, tmp_path):
+    bundle = tmp_path / "bundle"
+    image("redis", sources=["build"])
+    exported = image("redis", state="exported", bundle_path=str(bundle))
+    assert actions(exported) == {"redis": "exported"}
+    assert not image("redis", state="exported", bundle_path=str(bundle))["changed"]
+    docker.write("images.json", {})
+    loaded = image("redis", sources=["bundle"], bundle_path=str(bundle))
+    assert actions(loaded) == {"redis": "loaded"}
+    assert loaded["images"]["redis"]["id"] == exported["images"]["redis"]["id"]
+
+
+def test_damaged_archive_is_named_and_the_next_source_used(docker, image, tmp_path):
+    bundle = tmp_path / "bundle"
+    image("redis", sources=["build"])
+    image("redis", state="exported", bundle_path=str(bundle))
+    next((bundle / "images").iterdir()).write_text("")
+    docker.write("images.json", {})
+    result = image("redis", bundle_path=str(bundle))
+    assert actions(result)["redis"] == "built"
+    assert "is 0 bytes long; expected" in result["images"]["redis"]["tried"]["bundle"]
+
+
+def test_renewed_bundle_holds_no_old_archives(docker, image, tmp_path):
+    bundle = tmp_path / "bundle"
+    docker.has("intranet-mcp/redis:8.0", "r1", "sha256:one")
+    image("redis", state="exported", bundle_path=str(bundle))
+    docker.has("intranet-mcp/redis:8.0", "r1", "sha256:two")
+    image("redis", state="exported", bundle_path=str(bundle))
+    assert [path.name for path in (bundle / "images").iterdir()] == ["two.tar"]
+
+
+def test_older_recipe_in_the_bundle_is_built_where_builds_are_possible(docker, image, tmp_path):
+    bundle = tmp_path / "bundle"
+    docker.has("intranet-mcp/redis:8.0", "older")
+    image("redis", state="exported", bundle_path=str(bundle))
+    docker.write("images.json", {})
+    assert actions(image("redis", bundle_path=str(bundle)))["redis"] == "built"
+    docker.write("images.json", {})
+    only = image("redis", bundle_path=str(bundle), sources=["bundle"])
+    assert actions(only) == {"redis": "loaded"}
+    assert not image("redis", bundle_path=str(bundle), sources=["bundle"])["changed"]
+
+
+def test_export_of_an_image_that_is_not_there_is_refused(docker, image, tmp_path):
+    result = image("redis", state="exported", bundle_path=str(tmp_path / "bundle"))
+    assert result["failed"]
+    assert "images redis are not on this host" in result["msg"]
+
+
+def test_absent_removes_what_is_there(docker, image):
+    docker.has("intranet-mcp/redis:8.0", "r1")
+    assert image("redis", "postgres", state="absent")["changed"]
+    assert docker.images() == {}
+    assert not image("redis", "postgres", state="absent")["changed"]
+
+
+def test_steps_are_told_while_it_works(docker, image, tmp_path):
+    progress = tmp_path / "progress"
+    image("redis", sources=["build"], progress_file=str(progress))
+    lines = progress.read_text().splitlines()
+    assert any(line.startswith("build base: step 1/2 RUN true") for line in lines)
+    assert any(line.startswith("build redis: done in") for line in lines)
+
+
+def test_second_run_waits_and_then_says_for_whom(docker, image, tmp_path):
+    import fcntl
+
+    image.work.mkdir()
+    with (image.work / "lock").open("w") as holder:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        holder.write("4711\n")
+        holder.flush()
+        result = image("redis", sources=["build"], lock_timeout=0)
+    assert result["failed"]
+    assert "process 4711 has held" in result["msg"]
+
+
+def test_mirrors_reach_the_build_and_leave_the_recipe_alone(docker, image):
+    image("redis", sources=["build"], mirrors={"PIP_INDEX_URL": "https://pip.example", "X": ""})
+    build = next(
+        json.loads(line)
+        for line in (docker.state / "calls").read_text().splitlines()
+        if '"build"' in line and "redis" in line
+    )
+    assert "PIP_INDEX_URL=https://pip.example" in build
+    assert "BASE=intranet-mcp/base:13" in build
+    assert not any(word.startswith("X=") for word in build)

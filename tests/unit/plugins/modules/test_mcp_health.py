@@ -1,0 +1,109 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import pytest
+
+KEY = "sk-right"
+
+
+def modern_server(exchange):
+    if exchange.headers.get("authorization") != f"Bearer {KEY}":
+        return 401, b"no"
+    message = exchange.json()
+    results = {
+        "server/discover": {
+            "supportedVersions": ["2026-07-28"],
+            "_meta": {"io.modelcontextprotocol/serverInfo": {"name": "s", "version": "1"}},
+        },
+        "tools/list": {"tools": [{"name": "a", "inputSchema": {}}, {"name": "b"}]},
+        "tools/call": {"content": [{"type": "text", "text": "done"}]},
+    }
+    return 200, {"jsonrpc": "2.0", "id": message["id"], "result": results[message["method"]]}
+
+
+@pytest.fixture
+def run(run_module, service):
+    service.replies["POST", "/mcp"] = modern_server
+
+    def run(**options):
+        key = {} if "key_file" in options else {"key": KEY}
+        return run_module("mcp_health", **{"url": service.url + "/mcp", **key, **options})
+
+    return run
+
+
+def test_everything_measured_is_returned(run):
+    result = run(tools_min=2, call={"tool": "a"}, denies=["no_key", "wrong_key"])
+    assert not result["failed"] and not result["changed"]
+    (session,) = result["sessions"]
+    assert session["era"] == "modern" and session["tools"] == ["a", "b"]
+    assert session["server"] == {"name": "s", "version": "1"}
+    assert session["call"]["text"] == "done"
+    assert set(session["latency_ms"]) == {"open", "list", "call"}
+    assert result["denials"] == {"no_key": "refused", "wrong_key": "refused"}
+
+
+def test_failed_expectation_still_returns_what_was_measured(run):
+    result = run(tools=["a"], tools_min=5)
+    assert result["failed"] and result["error"]["reason"] == "expectation"
+    assert "1 more" in result["msg"]
+    assert result["sessions"][0]["tools"] == ["a", "b"]
+
+
+def test_server_that_lets_everybody_in_fails_denial(run, service):
+    def open_server(exchange):
+        exchange.headers["authorization"] = f"Bearer {KEY}"
+        return modern_server(exchange)
+
+    service.replies["POST", "/mcp"] = open_server
+    result = run(denies=["no_key"])
+    assert result["failed"]
+    assert result["denials"]["no_key"].startswith("let in")
+
+
+def test_denial_that_ends_in_another_error_is_unknown_and_no_pass(run, service):
+    def broken_for_strangers(exchange):
+        known = exchange.headers.get("authorization") == f"Bearer {KEY}"
+        return modern_server(exchange) if known else (502, b"bad gateway")
+
+    service.replies["POST", "/mcp"] = broken_for_strangers
+    result = run(eras=["modern"], denies=["no_key"])
+    assert result["failed"]
+    assert result["checks"][-1]["status"] == "unknown"
+
+
+def test_check_mode_calls_no_tool(run, service):
+    result = run(check=True, call={"tool": "a"})
+    assert not result["failed"]
+    assert result["checks"][-1]["status"] == "unknown"
+    assert all(e.json()["method"] != "tools/call" for e in service.exchanges)
+
+
+def test_missing_tool_is_named(run):
+    result = run(call={"tool": "zzz"})
+    assert result["failed"] and "zzz" in result["msg"]
+
+
+def test_latency_bound_is_asserted(run):
+    assert run(max_latency_ms=60000)["checks"][-1]["status"] == "passed"
+    assert run(max_latency_ms=0)["failed"]
+
+
+def test_key_may_come_from_a_file(run, tmp_path):
+    path = tmp_path / "key"
+    path.write_text(KEY + "\n")
+    assert not run(key_file=str(path))["failed"]
+    result = run(key_file=str(tmp_path / "missing"))
+    assert result["failed"] and result["error"]["reason"] == "unknown"
+
+
+def test_wrong_key_is_its_own_error(run):
+    result = run(key="sk-other")
+    assert result["failed"] and result["error"]["reason"] == "unauthorized"
+
+
+def test_unreachable_server_says_what_to_do(run, closed_port):
+    result = run(url=closed_port)
+    assert result["failed"] and result["error"]["reason"] == "unreachable"

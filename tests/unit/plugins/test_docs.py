@@ -1,0 +1,171 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Every module documents what it takes and what it returns, with nothing missing or made up."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+
+import pytest
+import support
+import yaml
+
+MODULES = sorted(
+    path
+    for path in (support.REPOSITORY / "plugins" / "modules").glob("*.py")
+    if path.stem[0] != "_"
+)
+IDS = [path.stem for path in MODULES]
+
+
+def documentation(path) -> dict:
+    """Return the documentation blocks of a module."""
+    tree = ast.parse(path.read_text())
+    blocks = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            name = node.targets[0].id
+            if name in ("DOCUMENTATION", "EXAMPLES", "RETURN"):
+                blocks[name] = yaml.safe_load(node.value.value)
+    return blocks
+
+
+def argument_spec(path, monkeypatch) -> dict:
+    """Return the argument spec that `main()` builds."""
+    from ansible.module_utils import basic
+
+    module = importlib.import_module(
+        f"ansible_collections.intranet.mcp.plugins.modules.{path.stem}"
+    )
+
+    class Stop(Exception):
+        pass
+
+    def capture(_self, argument_spec, **_options):
+        raise Stop(argument_spec)
+
+    monkeypatch.setattr(basic.AnsibleModule, "__init__", capture)
+    with pytest.raises(Stop) as stopped:
+        module.main()
+    return stopped.value.args[0]
+
+
+def documented_options(blocks: dict) -> dict:
+    """Return the options, those of the collection's own fragments included."""
+    options = dict(blocks["DOCUMENTATION"].get("options") or {})
+    for fragment in blocks["DOCUMENTATION"].get("extends_documentation_fragment") or []:
+        if not fragment.startswith("intranet.mcp."):
+            continue
+        name = fragment.removeprefix("intranet.mcp.")
+        module = importlib.import_module(
+            f"ansible_collections.intranet.mcp.plugins.doc_fragments.{name}"
+        )
+        options.update(yaml.safe_load(module.ModuleDocFragment.DOCUMENTATION).get("options") or {})
+    return options
+
+
+def code_of(path) -> ast.Module:
+    """Return the code without its documentation blocks."""
+    tree = ast.parse(path.read_text())
+    tree.body = [node for node in tree.body if not _is_documentation(node)]
+    return tree
+
+
+def _is_documentation(node) -> bool:
+    names = [getattr(target, "id", "") for target in getattr(node, "targets", [])]
+    return bool({"DOCUMENTATION", "EXAMPLES", "RETURN"} & set(names))
+
+
+def explicit_keys(path) -> set[str]:
+    """Return the keys that stand in calls that end a module."""
+    found: set[str] = set()
+    for node in ast.walk(code_of(path)):
+        if not isinstance(node, ast.Call):
+            continue
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        if name in ("exit_json", "fail_json", "fail"):
+            found |= {keyword.arg for keyword in node.keywords if keyword.arg}
+            for keyword in node.keywords:
+                if keyword.arg is None and isinstance(keyword.value, ast.Dict):
+                    found |= {k.value for k in keyword.value.keys if isinstance(k, ast.Constant)}
+    return found - support.COMMON_RESULT_KEYS
+
+
+def mentioned_names(path) -> set[str]:
+    """Return every string and keyword in the module and in what it imports of the collection."""
+    utilities = support.REPOSITORY / "plugins" / "module_utils"
+    imported = re.findall(
+        r"module_utils\.(_\w+)|^from .*module_utils import (.+)$", path.read_text(), re.M
+    )
+    names = {name.strip() for pair in imported for part in pair for name in part.split(",")}
+    found: set[str] = set()
+    for source in [path, *(utilities / f"{name}.py" for name in names if name)]:
+        if not source.exists():
+            continue
+        for node in ast.walk(code_of(source)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.add(node.value)
+            if isinstance(node, ast.keyword) and node.arg:
+                found.add(node.arg)
+    return found
+
+
+def compare(documented: dict, spec: dict, where: str) -> None:
+    assert set(documented) == set(spec), f"{where}: documented and accepted options differ"
+    for name, option in spec.items():
+        told = documented[name]
+        place = f"{where}.{name}"
+        assert told.get("description"), f"{place} has no description"
+        assert told.get("type") == option.get("type", "str"), f"{place}: type"
+        assert told.get("elements") == option.get("elements"), f"{place}: elements"
+        assert told.get("default") == option.get("default"), f"{place}: default"
+        assert bool(told.get("required")) == bool(option.get("required")), f"{place}: required"
+        assert told.get("choices") == option.get("choices"), f"{place}: choices"
+        if option.get("options"):
+            compare(told.get("suboptions") or {}, option["options"], place)
+
+
+def samples(returned: dict, where: str):
+    for name, value in returned.items():
+        place = f"{where}.{name}"
+        assert value.get("description"), f"{place} has no description"
+        assert value.get("type"), f"{place} has no type"
+        yield place, value
+
+
+@pytest.mark.parametrize("path", MODULES, ids=IDS)
+def test_options_are_documented_as_they_are_accepted(path, monkeypatch):
+    compare(documented_options(documentation(path)), argument_spec(path, monkeypatch), path.stem)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=IDS)
+def test_modules_say_what_they_are_and_show_how(path):
+    blocks = documentation(path)
+    told = blocks["DOCUMENTATION"]
+    assert told["module"] == path.stem
+    assert told["short_description"] and told["description"]
+    tasks = blocks["EXAMPLES"]
+    assert tasks, "no example"
+    for task in tasks:
+        assert task.get("name"), "an example without a name"
+        assert any(key.startswith("intranet.mcp.") for key in task), f"no FQCN in {task['name']}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=IDS)
+def test_returned_keys_are_documented_with_samples(path):
+    """That results hold nothing else is checked whenever a test runs a module (support.py)."""
+    returned = documentation(path)["RETURN"] or {}
+    assert explicit_keys(path) <= set(returned), "returned, not documented"
+    assert set(returned) <= mentioned_names(path), "documented, never returned"
+    for place, value in samples(returned, path.stem):
+        assert value.get("returned"), f"{place}: when?"
+        assert "sample" in value or "contains" in value, f"{place} has no sample"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=IDS)
+def test_source_needs_nothing_but_ansible_core(path):
+    imported = re.findall(r"^(?:from|import) (\w+)", path.read_text(), re.MULTILINE)
+    assert not {"requests", "yaml", "docker", "httpx"} & set(imported)

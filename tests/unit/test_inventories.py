@@ -1,0 +1,58 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The example inventories say only what roles understand, and the model examples differ in data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = sorted((ROOT / "inventories" / "models").glob("*.yml"))
+GROUP_VARS = sorted((ROOT / "inventories").glob("*/group_vars/*/*.yml"))
+
+
+@pytest.fixture(scope="module")
+def options():
+    """Return the specified options of all roles, by name."""
+    merged = {}
+    for path in (ROOT / "roles").glob("*/meta/argument_specs.yml"):
+        for spec in yaml.safe_load(path.read_text())["argument_specs"].values():
+            merged.update(spec.get("options") or {})
+    return merged
+
+
+def name(path):
+    return path.relative_to(ROOT / "inventories").as_posix()
+
+
+@pytest.mark.parametrize("path", EXAMPLES + GROUP_VARS, ids=name)
+def test_inventories_set_only_what_roles_specify(options, path):
+    assert not sorted(set(yaml.safe_load(path.read_text()) or {}) - set(options))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=name)
+def test_custom_apis_have_the_keys_that_the_role_specifies(options, path):
+    known = options["litellm_custom_apis"]["options"]
+    required = {key for key, option in known.items() if option.get("required")}
+    for api in yaml.safe_load(path.read_text()).get("litellm_custom_apis", []):
+        assert required <= set(api) <= set(known)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=name)
+def test_fallbacks_name_models_that_are_offered(path):
+    data = yaml.safe_load(path.read_text())
+    offered = {model["name"] for model in data.get("ollama_models", [])}
+    offered |= {api["model_name"] for api in data.get("litellm_custom_apis", [])}
+    for fallback in data.get("litellm_fallbacks", []):
+        for model, others in fallback.items():
+            assert {model, *others} <= offered
+
+
+def test_the_light_inventory_is_the_open_models_example():
+    light = (ROOT / "inventories/light/group_vars/all/models.yml").read_text()
+    example = (ROOT / "inventories/models/open-models.yml").read_text()
+    assert yaml.safe_load(light) == yaml.safe_load(example)

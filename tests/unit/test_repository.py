@@ -1,0 +1,117 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""What must never be in the repository, and what must be there once."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT_LIMIT_BYTES = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def texts():
+    """Return the text of every file of the repository: tracked, or new and not ignored."""
+    try:
+        listed = subprocess.run(
+            ["git", "ls-files", "-coz", "--exclude-standard"],
+            cwd=ROOT,
+            capture_output=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no Git checkout, so what belongs to the repository is not known")
+    found = {}
+    for name in filter(None, listed.stdout.split(b"\0")):
+        path = ROOT / os.fsdecode(name)
+        if path.is_file() and not path.is_symlink():
+            found[os.fsdecode(name)] = path.read_bytes()
+    return found
+
+
+def lines_matching(texts, pattern, but=()):
+    """Return `file:line: text` of every match, except in files whose name starts so."""
+    expression = re.compile(pattern)
+    hits = []
+    for name, content in texts.items():
+        if b"\0" in content or name.startswith(("LICENSE", "tests/unit/test_repository.py", *but)):
+            continue
+        for number, line in enumerate(content.decode(errors="replace").splitlines(), 1):
+            if expression.search(line):
+                hits.append(f"{name}:{number}: {line.strip()[:120]}")
+    return hits
+
+
+def test_no_file_is_big_or_binary(texts):
+    wrong = [n for n, c in texts.items() if len(c) > TEXT_LIMIT_BYTES or b"\0" in c]
+    assert not wrong
+
+
+def test_no_home_directory_or_checkout_is_named(texts):
+    # /root is root's home on a host; what stands below it differs from machine to machine.
+    assert not lines_matching(
+        texts, rf"/home/(?!runner\b)[a-z]\w*/|/root/\w|{re.escape(str(ROOT))}/"
+    )
+
+
+def test_lock_files_name_no_registry(texts):
+    npm = {name: text for name, text in texts.items() if name.endswith("package-lock.json")}
+    assert not lines_matching(npm, r'"resolved":')
+    pip = {
+        name: text for name, text in texts.items() if re.search(r"requirements[^/]*\.txt$", name)
+    }
+    assert not lines_matching(pip, r"^[^#]*https?://")
+
+
+def test_no_private_key_or_token_is_there(texts):
+    pattern = r"BEGIN [A-Z ]*PRIVATE KEY-----\s*$|\bsk-[A-Za-z0-9]{20,}\b|\bghp_[A-Za-z0-9]{30,}"
+    assert not lines_matching(texts, pattern)
+
+
+def test_secrets_and_caches_are_ignored_by_git():
+    for path in (
+        "inventories/local/secrets/x",
+        ".cache/x",
+        ".venv/x",
+        "inventories/light/reports/x",
+    ):
+        ignored = subprocess.run(["git", "check-ignore", "-q", path], cwd=ROOT, check=False)
+        if ignored.returncode == 128:
+            pytest.skip("no Git checkout")
+        assert ignored.returncode == 0, path
+
+
+def test_ports_of_the_catalog_stand_in_one_place(texts):
+    catalog = yaml.safe_load((ROOT / "roles/platform/defaults/main/main.yml").read_text())
+    ports = [
+        str(value) for name, value in catalog.items() if re.fullmatch(r"platform_\w+_port", name)
+    ]
+    assert ports
+    code = {
+        n: c for n, c in texts.items() if re.match(r"roles/[^/]+/(tasks|templates|handlers)/", n)
+    }
+    assert not lines_matching(code, rf"(?<!\d)({'|'.join(ports)})(?!\d)")
+
+
+def test_versions_of_the_collection_agree(texts):
+    galaxy = yaml.safe_load((ROOT / "galaxy.yml").read_text())
+    changelog = ROOT / "changelogs" / "config.yaml"
+    assert (
+        yaml.safe_load(changelog.read_text())["title"] == f"{galaxy['namespace']}.{galaxy['name']}"
+    )
+    requires = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())["requires_ansible"]
+    core = re.search(r"ansible-core==(\d+\.\d+)", texts["requirements.txt"].decode())[1]
+    assert requires == f">={core}.0", "requirements.txt pins the oldest supported ansible-core"
+
+
+def test_tests_do_not_sleep_without_a_reason(texts):
+    tests = {n: c for n, c in texts.items() if re.search(r"(^|/)test_\w+\.py$", n)}
+    assert not lines_matching(tests, r"^\s*(time\.sleep|await asyncio\.sleep)\((?!0\))[^#]*$")

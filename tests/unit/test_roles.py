@@ -1,0 +1,183 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Every role keeps the house rules: its files, its variables, its specs, its README."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+ROLES = sorted(path for path in (ROOT / "roles").iterdir() if (path / "meta").is_dir())
+# A catalog: data that others read, so there is nothing to run.
+WITHOUT_TASKS = {"platform"}
+# Names that people know, given to the catalog without its prefix.
+KNOWN_NAMES = {"mcp_servers", "ollama_models", "image_extra"}
+
+TYPES = {
+    "str": str,
+    "path": str,
+    "int": int,
+    "float": (int, float),
+    "bool": bool,
+    "list": list,
+    "dict": dict,
+    "raw": object,
+}
+
+every_role = pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+
+
+def defaults_of(role):
+    """Return a role's public default variables: one file, or a directory of them."""
+    merged = {}
+    for path in [role / "defaults" / "main.yml", *sorted(role.glob("defaults/main/*.yml"))]:
+        if path.is_file():
+            merged.update(yaml.safe_load(path.read_text()) or {})
+    return merged
+
+
+def vars_of(role):
+    """Return a role's variables that are no options."""
+    merged = {}
+    for path in [role / "vars" / "main.yml", *sorted(role.glob("vars/main/*.yml"))]:
+        if path.is_file():
+            merged.update(yaml.safe_load(path.read_text()) or {})
+    return merged
+
+
+def specs_of(role):
+    path = role / "meta" / "argument_specs.yml"
+    return yaml.safe_load(path.read_text())["argument_specs"] if path.is_file() else {}
+
+
+def options_of(role):
+    """Return all options of all entry points, by name; equal names are equal options."""
+    merged = {}
+    for entry, spec in specs_of(role).items():
+        for name, option in (spec.get("options") or {}).items():
+            assert merged.setdefault(name, option) == option, f"{entry}: {name} is specified twice"
+    return merged
+
+
+def is_template(value):
+    return isinstance(value, str) and "{{" in value
+
+
+def is_definition(role, name):
+    """Tell whether a variable is the role's service definition, which is its own documentation."""
+    catalogs = {"platform_services", "platform_builtin_mcp_servers"}
+    return name == f"{role.name}_service" or name in catalogs
+
+
+@every_role
+def test_role_has_every_part(role):
+    parts = ["meta/main.yml", "meta/argument_specs.yml"]
+    missing = [part for part in parts if not (role / part).is_file()]
+    assert not missing
+    assert role.name in WITHOUT_TASKS or list(role.glob("tasks/*.yml")), "no tasks"
+    assert defaults_of(role), "no default variables"
+
+
+@every_role
+def test_variables_carry_the_name_of_their_role(role):
+    strange = [
+        name
+        for name in defaults_of(role)
+        if not name.startswith(f"{role.name}_") and name not in KNOWN_NAMES
+    ]
+    assert not strange
+
+
+@every_role
+def test_every_default_variable_is_specified(role):
+    assert not sorted(set(defaults_of(role)) - set(options_of(role)))
+
+
+@every_role
+def test_specified_defaults_equal_the_role_defaults(role):
+    defaults = defaults_of(role)
+    different = {
+        name: {"specs": option.get("default"), "defaults": defaults.get(name)}
+        for name, option in options_of(role).items()
+        if not is_definition(role, name)
+        and ("default" in option or name in defaults)
+        and ("default" in option, option.get("default")) != (name in defaults, defaults.get(name))
+    }
+    assert not different
+
+
+@every_role
+def test_default_values_have_the_specified_type(role):
+    options = options_of(role)
+    wrong = {}
+    for name, value in defaults_of(role).items():
+        expected = options.get(name, {}).get("type", "str")
+        is_right = isinstance(value, TYPES[expected]) and (
+            expected == "bool" or not isinstance(value, bool)
+        )
+        if name in options and not is_template(value) and not is_right:
+            wrong[name] = {"specified": expected, "found": type(value).__name__}
+    assert not wrong
+
+
+def untold(options, prefix=""):
+    """Yield options, nested ones too, that lack a type, a description or their elements' type."""
+    for name, option in options.items():
+        parts = ["type", "description"] + (["elements"] if option.get("type") == "list" else [])
+        yield from (f"{prefix}{name}: {part}" for part in parts if not option.get(part))
+        yield from untold(option.get("options", {}), f"{prefix}{name}.")
+
+
+@every_role
+def test_every_option_states_its_type_and_meaning(role):
+    assert not list(untold(options_of(role)))
+
+
+@every_role
+def test_every_entry_point_exists_and_is_described(role):
+    wanting = [
+        entry
+        for entry, spec in specs_of(role).items()
+        if not spec.get("short_description")
+        or (role.name not in WITHOUT_TASKS and not (role / "tasks" / f"{entry}.yml").is_file())
+    ]
+    assert not wanting
+
+
+@every_role
+def test_task_files_fit_a_screen(role):
+    lines = {
+        path.relative_to(role).as_posix(): len(path.read_text().splitlines())
+        for path in role.glob("tasks/**/*.yml")
+    }
+    assert not {name: count for name, count in lines.items() if count > 90}
+
+
+@every_role
+def test_roles_read_no_variables_of_no_role(role):
+    """A misspelt variable is found here instead of on somebody's host."""
+    known = set()
+    for other in ROLES:
+        known |= set(defaults_of(other)) | set(options_of(other)) | set(vars_of(other))
+    text = "\n".join(path.read_text() for path in role.glob("tasks/**/*.yml"))
+    used = set(re.findall(rf"(?<![\w.'-]){role.name}_[a-z0-9_]+(?=\s*(?:\||\}}\}}|\.|\[))", text))
+    registered = set(re.findall(r"(?:register:|loop_var:)\s*(\w+)", text))
+    assigned = set(re.findall(r"^\s+(\w+):", text, re.MULTILINE))
+    assert not sorted(used - known - registered - assigned)
+
+
+def test_role_readmes_are_up_to_date():
+    checked = subprocess.run(
+        [sys.executable, ROOT / "tests" / "tools" / "role_readme.py", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, f"run `make docs`: {checked.stdout}{checked.stderr}"
