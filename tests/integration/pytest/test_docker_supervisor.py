@@ -52,8 +52,10 @@ class Supervisor:
         (self.home / "daemon.json").write_text(text)
 
     def run(self, verb: str, **environment) -> subprocess.CompletedProcess:
+        # A network namespace of its own: with `--bridge none` dockerd removes the docker0 it finds,
+        # which is that of the engine every other test uses.
         return subprocess.run(
-            [str(PROGRAM), verb],
+            ["unshare", "--net", str(PROGRAM), verb],
             env={**self.environment, **environment},
             capture_output=True,
             text=True,
