@@ -181,6 +181,10 @@ class Site:
         assert answer["usage"]["completion_tokens"] > 0
         return headers
 
+    def answered_by(self, model: str) -> str:
+        """Return the base URL of the deployment that answered."""
+        return self.answers(model)["x-litellm-model-api-base"].rstrip("/")
+
     def answers_itself(self, model: str) -> bool:
         """True when a model answers without help of another."""
         status, headers, _body = self.chat(model)
@@ -440,3 +444,5 @@ def test_deployments_of_one_name_have_keys_of_their_own(deployed, company, start
                 site.answers(COMPANY_MODEL)
         finally:
             away.start()
+        # It is set aside for some seconds; with the other one gone meanwhile, nobody could answer.
+        wait_until(lambda url=away.url: site.answered_by(COMPANY_MODEL) == url, 60, away.url)
