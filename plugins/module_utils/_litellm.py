@@ -136,7 +136,7 @@ class LiteLLMClient:
     def check_models(self, wanted: list[str]) -> None:
         """Refuse names of models that LiteLLM does not have: it would take them without a word."""
         known = self.models()
-        missing = [name for name in wanted if not _is_known(name, known)]
+        missing = [name for name in wanted if not is_known(name, known)]
         if missing:
             raise _errors.Unknown(
                 f"LiteLLM has no model {', '.join(missing)}",
@@ -260,7 +260,8 @@ def after(moment: datetime, duration: str) -> datetime:
     return moment + timedelta(seconds=seconds(duration))
 
 
-def _is_known(name: str, known: list[str]) -> bool:
+def is_known(name: str, known: list[str]) -> bool:
+    """Say whether a model has this name, a wildcard included."""
     if name in SPECIAL_MODELS or name in known:
         return True
     return any("*" in route and fnmatch.fnmatchcase(name, route) for route in known)
