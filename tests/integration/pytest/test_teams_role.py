@@ -123,6 +123,8 @@ def site(tmp_path, litellm):
 
 
 def test_people_come_move_and_go(site):
+    own = [{"key_alias": "first-developer", "state": "present"}]
+    site.declare(PAYMENTS, RESEARCH, litellm_keys=own)
     foreseen, _output = site.run("--check", "--diff")
     assert foreseen == 3 and not site.files(), "check mode writes nothing, not even here"
     assert site.run()[0] == 3
