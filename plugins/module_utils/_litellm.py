@@ -37,6 +37,9 @@ _DATABASE_WORDS = (
     "too many clients",
 )
 
+# What LiteLLM takes as the period of a budget.
+BUDGET_PERIOD = re.compile(r"[1-9]\d*(s|m|h|d|w|mo)")
+
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 CONNECTION_SPEC = {

@@ -268,6 +268,17 @@ class LiteLLMKeys(Resource):
             result["rotation_due"] = due
         return result
 
+    def made(self):
+        """Return what must not be lost when a task fails half-way: values told only once."""
+        values = [
+            {"key_alias": step.name, "key": step.extra["key"]}
+            for step in self.steps
+            if step.extra.get("key")
+        ]
+        if self.is_list:
+            return {"keys": values} if values else {}
+        return values[0] if values else {}
+
 
 def _end(options, made_at):
     """Return the moment that the options ask for, nothing when they ask for none."""

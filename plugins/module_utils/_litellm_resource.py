@@ -9,7 +9,6 @@ is refused has changed nothing; then what differs is written, in the order of th
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from typing import Any
 
@@ -103,6 +102,7 @@ class Resource:
         self.client = _litellm.client(self.params)
         self.is_list = self.params[self.many] is not None
         self.objects: list[dict[str, Any]] = []
+        self.steps: list[Step] = []
         self._by_name: dict[str, list[dict[str, Any]]] = {}
 
     # --- what a kind of object brings ---
@@ -142,7 +142,7 @@ class Resource:
         wanted = self.params[self.many] if self.is_list else [self.params]
         names = self._names(wanted)
         self._load(names)
-        steps = [self._step(options) for options in wanted]
+        steps = self.steps = [self._step(options) for options in wanted]
         surplus = self.surplus(names)
         pruned = self._pruned(surplus) if self.params["prune"] else []
         self.check(steps)
@@ -307,7 +307,7 @@ def limits(options: dict[str, Any]) -> dict[str, Any]:
             wanted[name] = options[name] if options[name] >= 0 else None
     period = options["budget_duration"]
     if period is not None:
-        if period and not re.fullmatch(r"[1-9]\d*(s|m|h|d|w|mo)", period):
+        if period and not _litellm.BUDGET_PERIOD.fullmatch(period):
             raise Refused(
                 f"the period {period!r} of a budget",
                 "a number and one of s, m, h, d, w, mo",

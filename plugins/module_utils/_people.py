@@ -21,7 +21,6 @@ from ansible_collections.intranet.mcp.plugins.module_utils._preflight import Pro
 # An alias names a file of secrets, a user and a key; a team's name stands in the gateway's globs.
 ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 TEAM = re.compile(r"[A-Za-z0-9]([A-Za-z0-9 ._-]{0,61}[A-Za-z0-9])?")
-PERIOD = re.compile(r"[1-9]\d*(s|m|h|d|w|mo)")
 # Made by the platform itself.
 RESERVED = {"verify": "the platform's own key of that name"}
 
@@ -47,7 +46,7 @@ def problems(
     found = [*_shape("teams", teams), *_shape("litellm_keys", keys)]
     if found:
         return found
-    known = None if models is None else set(models)
+    known = None if models is None else sorted(models)
     for team in teams:
         found += _team_problems(team, set(servers), known)
     for key in keys:
@@ -62,7 +61,7 @@ def _shape(name: str, entries: Any) -> Iterator[Problem]:
         )
 
 
-def _team_problems(team: dict, servers: set[str], models: set[str] | None) -> Iterator[Problem]:
+def _team_problems(team: dict, servers: set[str], models: list[str] | None) -> Iterator[Problem]:
     name = team.get("name")
     where = f"the team {name}"
     if not isinstance(name, str) or not TEAM.fullmatch(name):
@@ -82,7 +81,7 @@ def _team_problems(team: dict, servers: set[str], models: set[str] | None) -> It
             yield from _member_problems(team, member, models)
 
 
-def _member_problems(team: dict, member: dict, models: set[str] | None) -> Iterator[Problem]:
+def _member_problems(team: dict, member: dict, models: list[str] | None) -> Iterator[Problem]:
     where = f"{member.get('alias')} in the team {team.get('name')}"
     yield from _unknown_keys(where, member, _MEMBER_KEYS)
     yield from _limit_problems(where, member)
@@ -90,9 +89,12 @@ def _member_problems(team: dict, member: dict, models: set[str] | None) -> Itera
         yield _problem(
             f"{where} has the state {member['state']!r}", "present or absent", "correct it"
         )
+    yield from _beyond_the_team(where, team, member)
     own, allowed = member.get("models"), team.get("models")
-    beyond = sorted(set(own) - set(allowed)) if _are_texts(own) and _are_texts(allowed) else []
-    if allowed and beyond:
+    beyond = []
+    if _are_texts(own) and _are_texts(allowed) and allowed:
+        beyond = sorted(name for name in own if not _litellm.is_known(name, allowed))
+    if beyond:
         yield _problem(
             f"{where} may use {', '.join(beyond)}, the team may not",
             f"models of the team ({', '.join(allowed)})",
@@ -100,6 +102,18 @@ def _member_problems(team: dict, member: dict, models: set[str] | None) -> Itera
         )
     else:
         yield from _model_problems(where, own, models)
+
+
+def _beyond_the_team(where: str, team: dict, member: dict) -> Iterator[Problem]:
+    """LiteLLM lets no key into a team that may ask faster than the team."""
+    for name in ("tpm", "rpm"):
+        own, allowed = (_limit(entry, name) for entry in (member, team))
+        if isinstance(own, int) and isinstance(allowed, int) and own > allowed:
+            yield _problem(
+                f"limits.{name} of {where} is {own}",
+                f"at most the team's {allowed}",
+                "lower it, or raise the team's",
+            )
 
 
 def _unknown_keys(where: str, entry: dict, known: Iterable[str]) -> Iterator[Problem]:
@@ -115,7 +129,7 @@ def _limit_problems(where: str, entry: dict) -> Iterator[Problem]:
         if "amount" not in budget:
             yield _problem(f"{where} has a budget without amount", "US dollars", "add amount")
         period = budget.get("period")
-        if isinstance(period, str) and not PERIOD.fullmatch(period):
+        if isinstance(period, str) and not _litellm.BUDGET_PERIOD.fullmatch(period):
             yield _problem(
                 f"{where} has a budget with the period {period!r}",
                 "a number and one of s, m, h, d, w, mo, such as 30d",
@@ -125,6 +139,11 @@ def _limit_problems(where: str, entry: dict) -> Iterator[Problem]:
         _moment(entry.get("expires"))
     except Refused as error:
         yield _problem(f"{where} expires at {error.found}", error.expected, error.action)
+
+
+def _limit(entry: dict, name: str) -> Any:
+    limits = entry.get("limits")
+    return limits.get(name) if isinstance(limits, dict) else None
 
 
 def _mapping_problems(where: str, entry: dict, name: str, kinds: dict) -> Iterator[Problem]:
@@ -146,24 +165,22 @@ def _mapping_problems(where: str, entry: dict, name: str, kinds: dict) -> Iterat
             yield _problem(f"{name}.{key} of {where} is {given!r}", wanted, "correct it")
 
 
-def _model_problems(where: str, wanted: Any, known: set[str] | None) -> Iterator[Problem]:
+def _model_problems(where: str, wanted: Any, known: list[str] | None) -> Iterator[Problem]:
     if wanted is None:
         return
     if not _are_texts(wanted):
         yield _problem(f"{where} has {_kind(wanted)} as models", "a list of names", "correct it")
         return
-    missing = sorted(name for name in wanted if known is not None and not _is_known(name, known))
+    missing = sorted(
+        name for name in wanted if known is not None and not _litellm.is_known(name, sorted(known))
+    )
     if missing:
         yield _problem(
             f"{where} names the unknown model {', '.join(missing)}",
-            f"models that are declared ({', '.join(sorted(known or ())) or 'none'})",
+            f"models that are declared ({', '.join(known) or 'none'})",
             "declare it in ollama_models or litellm_custom_apis, or correct the name "
             "(litellm_store_models: true, where models are kept in LiteLLM's database)",
         )
-
-
-def _is_known(name: str, known: set[str]) -> bool:
-    return name in _litellm.SPECIAL_MODELS or _litellm.is_known(name, sorted(known))
 
 
 def _server_problems(where: str, mcp: Any, servers: set[str]) -> Iterator[Problem]:

@@ -79,6 +79,8 @@ options:
   metadata: &metadata
     description:
       - What to note with the key. Other notes stay; a value of V(null) removes a note.
+      - A new key is noted as C(managed_by) this collection. With another C(managed_by), no task of
+        it prunes the key.
     type: dict
   rotate: &rotate
     description:
@@ -200,7 +202,9 @@ key_alias:
   type: str
   sample: alice
 key:
-  description: The value LiteLLM chose. It cannot be had again later.
+  description:
+    - The value LiteLLM chose. It cannot be had again later.
+    - A task that fails after it made keys returns them, too.
   returned: when a key was made without O(key)
   type: str
   sample: sk-vK1...
@@ -325,10 +329,12 @@ def main():
             validate_owners={"type": "bool", "default": True},
         )
     )
+    keys = None
     try:
-        result = LiteLLMKeys(module).run()
+        keys = LiteLLMKeys(module)
+        result = keys.run()
     except ServiceError as error:
-        fail(module, error)
+        fail(module, error, **(keys.made() if keys else {}))
     module.exit_json(**result)
 
 

@@ -308,7 +308,11 @@ class LiteLLMUsers(KeyOwner):
 
     def _check_addresses(self, steps):
         changing = {s.name: s.wanted["user_email"] for s in steps if s.wanted.get("user_email")}
-        holders = {}
+        holders = {
+            str(user["user_email"]).lower(): user["user_id"]
+            for user in self.objects
+            if user.get("user_email") and user["user_id"] not in changing
+        }
         for name, address in changing.items():
             other = holders.setdefault(address.lower(), name)
             if other != name:

@@ -78,6 +78,10 @@ WRONG = {
         team(models=["small"], members=[{"alias": "alice", "models": ["qwen3:8b"]}]),
         "may use qwen3:8b, the team may not",
     ),
+    "a member who is faster than the team": (
+        team(limits={"rpm": 5}, members=[{"alias": "alice", "limits": {"rpm": 6}}]),
+        "limits.rpm of alice in the team payments is 6",
+    ),
     "the platform's own alias": (member(alias="verify"), "the alias verify is there twice"),
 }
 
@@ -106,6 +110,12 @@ def test_teams_and_addresses_are_there_once():
     assert "the email" in found(team(members=members))[0]
     members[1]["state"] = "absent"
     assert found(team(members=members)) == []
+
+
+def test_a_member_may_have_less_than_the_team_or_one_of_its_wildcards():
+    less = {"alias": "alice", "models": ["cloud/big"], "limits": {"rpm": 5}}
+    allowed = team(models=["cloud/*", "small"], limits={"rpm": 6}, members=[less])
+    assert found(allowed, models=["cloud/*", "small"]) == []
 
 
 def test_every_mistake_is_reported_at_once():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from fake_litellm import MARK, MASTER, FakeLiteLLM 
+from fake_litellm import MARK, MASTER, FakeLiteLLM
 
 
 def test_info_tells_what_is_there_and_changes_nothing(run_module, service):

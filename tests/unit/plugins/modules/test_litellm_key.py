@@ -369,6 +369,19 @@ def test_nothing_of_a_list_is_written_when_one_entry_is_refused(run, litellm):
     assert litellm.writes() == []
 
 
+def test_values_told_once_are_not_lost_when_the_task_fails(run, litellm, service):
+    generate = service.replies["POST", "/key/generate"]
+
+    def refuse_b(exchange):
+        is_b = exchange.json()["key_alias"] == "b"
+        return (400, {"error": {"message": "no"}}) if is_b else generate(exchange)
+
+    service.replies["POST", "/key/generate"] = refuse_b
+    result = run_list(run, [{"key_alias": "a"}, {"key_alias": "b"}])
+    (made,) = result["keys"]
+    assert result["failed"] and made["key_alias"] == "a" and made["key"].startswith("sk-")
+
+
 def test_owners_are_checked_unless_told_otherwise(run, litellm):
     assert run(user_id="alice")["error"]["reason"] == "unknown"
     assert run(user_id="alice", validate_owners=False, check=True)["changed"]

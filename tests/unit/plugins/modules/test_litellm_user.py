@@ -81,6 +81,8 @@ def test_one_address_is_one_user(run, litellm):
     ]
     result = run(users=users)
     assert result["failed"] and "alice" in result["msg"] and litellm.writes() == []
+    litellm.users = [litellm.user("carol", user_email="x@example.internal")]
+    assert "carol" in run(users=users[:1])["msg"] and litellm.writes() == []
     assert run(user_id="")["failed"] and run(users=[users[0], users[0]])["failed"]
 
 
