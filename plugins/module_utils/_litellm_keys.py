@@ -117,16 +117,24 @@ class LiteLLMKeys(Resource):
             return False
         return _litellm.after(_litellm.point_in_time(made_at), limit) <= _now()
 
+    def _load(self, names):
+        super()._load(names)
+        self._old = {}
+        for key in self.objects:
+            self._old.setdefault(self.notes_of(key).get(ROTATED_FROM), []).append(key)
+
     def _old_keys(self, alias):
         """Return the keys that the one with the alias was rotated from."""
-        return [key for key in self.objects if self.notes_of(key).get(ROTATED_FROM) == alias]
+        return self._old.get(alias, [])
 
     def surplus(self, names):
         """Return keys that are ours and not named; old keys go when their successor does."""
         own = super().surplus(names)
-        return [
-            n for n in own if self.notes_of(self.find(n)).get(ROTATED_FROM) not in [*names, *own]
-        ]
+        known = {*names, *own}
+        return [name for name in own if self._successor(name) not in known]
+
+    def _successor(self, name):
+        return self.notes_of(self.find(name)).get(ROTATED_FROM)
 
     def remove(self, step):
         """Note that the key goes, and what it was rotated from."""
