@@ -102,7 +102,7 @@ class FakeService:
                 status, content, *extra = reply(exchange) if callable(reply) else reply
                 self._send(status, content, extra[0] if extra else {})
 
-            do_GET = do_POST = do_DELETE = do_HEAD = do_PUT = _answer
+            do_GET = do_POST = do_DELETE = do_HEAD = do_PUT = do_PATCH = _answer
 
             def _send(self, status, content, headers):
                 self.send_response(status)

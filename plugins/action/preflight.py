@@ -17,6 +17,7 @@ from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.yaml import yaml_load
 from ansible.plugins.action import ActionBase
+from ansible_collections.intranet.mcp.plugins.module_utils import _people as people
 from ansible_collections.intranet.mcp.plugins.module_utils import _preflight as decide
 from ansible_collections.intranet.mcp.plugins.module_utils._inventory import topology_from
 from ansible_collections.intranet.mcp.plugins.module_utils._preflight import Problem
@@ -89,6 +90,7 @@ class ActionModule(ActionBase):
                 task_vars["groups"], arguments.get("required_groups", []), known
             ),
             *variable_problems(task_vars, self._templar.template),
+            *people_problems(task_vars, self._templar.template),
             *decide.version_problems(
                 arguments.get("versions", {}), arguments.get("allow_versions", {})
             ),
@@ -141,6 +143,24 @@ def variable_problems(task_vars, template):
             continue  # needs what only its role knows; the role's own validation sees it
         problems += value_problems(name, value, specs[name])
     return problems
+
+
+def people_problems(task_vars, template):
+    """Teams and keys that collide, or that name a model or an MCP server that is not there."""
+
+    def given(name, default):
+        return template(task_vars.get(name, default))
+
+    try:
+        models = None
+        if not given("litellm_store_models", False):
+            models = people.declared_models(
+                given("ollama_models", []), given("litellm_custom_apis", [])
+            )
+        servers = given("platform_mcp_servers", {})
+        return people.problems(given("teams", []), given("litellm_keys", []), servers, models)
+    except UNUSABLE:
+        return []  # what they need is itself wrong, and reported
 
 
 def value_problems(name, value, spec):

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
+import hmac
+import json
 import re
 import urllib.parse
+from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -33,6 +36,9 @@ _DATABASE_WORDS = (
     "too many connections",
     "too many clients",
 )
+
+# What LiteLLM takes as the period of a budget.
+BUDGET_PERIOD = re.compile(r"[1-9]\d*(s|m|h|d|w|mo)")
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -62,14 +68,15 @@ def client(params: dict[str, Any]) -> LiteLLMClient:
         validate_certs=params["validate_certs"],
         ca_path=params["ca_path"],
     )
-    return LiteLLMClient(http)
+    return LiteLLMClient(http, key or "")
 
 
 class LiteLLMClient:
     """One LiteLLM proxy."""
 
-    def __init__(self, http: HttpClient) -> None:
+    def __init__(self, http: HttpClient, master_key: str = "") -> None:
         self.http = http
+        self._master_key = master_key
 
     def __repr__(self) -> str:
         return f"LiteLLMClient({self.http.url})"
@@ -78,9 +85,19 @@ class LiteLLMClient:
         """Return a decoded reply."""
         return self._checked("GET", path, self.http.request("GET", _with(path, query)))
 
-    def post(self, path: str, body: dict[str, Any]) -> Any:
+    def post(self, path: str, body: dict[str, Any], method: str = "POST") -> Any:
         """Send a change and return the decoded reply."""
-        return self._checked("POST", path, self.http.request("POST", path, body))
+        return self._checked(method, path, self.http.request(method, path, body))
+
+    def _pages(self, path: str, items: str, **query: Any) -> list[dict[str, Any]]:
+        """Return the items of all pages of a list."""
+        found: list[dict[str, Any]] = []
+        page = pages = 1
+        while page <= pages:
+            reply = self.get(path, page=page, **query)
+            found.extend(item for item in reply.get(items) or [] if isinstance(item, dict))
+            pages, page = int(reply.get("total_pages") or 0), page + 1
+        return found
 
     def keys(self, **filters: str) -> list[dict[str, Any]]:
         """Return keys with these properties (`key_alias`, `key_hash`, ...), none of their values.
@@ -88,17 +105,29 @@ class LiteLLMClient:
         What the server ignores would match every key, so the filters are applied here again.
         """
         columns = {"key_hash": "token"}
-        found: list[dict[str, Any]] = []
-        page = pages = 1
-        while page <= pages:
-            reply = self.get("/key/list", return_full_object="true", size=100, page=page, **filters)
-            found.extend(key for key in reply.get("keys") or [] if isinstance(key, dict))
-            pages, page = int(reply.get("total_pages") or 0), page + 1
+        found = self._pages("/key/list", "keys", return_full_object="true", size=100, **filters)
         return [
             key
             for key in found
             if all(key.get(columns.get(name, name)) == value for name, value in filters.items())
         ]
+
+    def keys_around(self, alias: str) -> list[dict[str, Any]]:
+        """Return the keys whose alias holds this text: a key, and those it was rotated from."""
+        query = {"return_full_object": "true", "size": 100, "substring_matching": "true"}
+        return self._pages("/key/list", "keys", key_alias=alias, **query)
+
+    def teams(self, **filters: str) -> list[dict[str, Any]]:
+        """Return teams; `team_alias` and `team_id` narrow the list (an alias by its parts)."""
+        return self._pages("/v2/team/list", "teams", page_size=100, **filters)
+
+    def users(self, **filters: str) -> list[dict[str, Any]]:
+        """Return users; `user_ids` narrows the list (one id by its parts)."""
+        return self._pages("/user/list", "users", page_size=100, **filters)
+
+    def deployments(self) -> list[dict[str, Any]]:
+        """Return every deployment of every model, of the file and of the database, no secrets."""
+        return self._pages("/v2/model/info", "data", size=100)
 
     def models(self) -> list[str]:
         """Return the names under which models can be asked for, wildcards and groups included."""
@@ -110,7 +139,7 @@ class LiteLLMClient:
     def check_models(self, wanted: list[str]) -> None:
         """Refuse names of models that LiteLLM does not have: it would take them without a word."""
         known = self.models()
-        missing = [name for name in wanted if not _is_known(name, known)]
+        missing = [name for name in wanted if not is_known(name, known)]
         if missing:
             raise _errors.Unknown(
                 f"LiteLLM has no model {', '.join(missing)}",
@@ -118,16 +147,14 @@ class LiteLLMClient:
                 "add the model to LiteLLM first, or correct the name",
             )
 
-    def check_team(self, team_id: str) -> None:
-        """Refuse a team that LiteLLM does not have: an administrator may name any."""
-        try:
-            self.get("/team/info", team_id=team_id)
-        except _errors.Unknown as error:
-            raise _errors.Unknown(
-                f"LiteLLM has no team {team_id}",
-                "the id of a team it has",
-                "make the team first, or correct team_id",
-            ) from error
+    def fingerprint(self, secret: dict[str, Any]) -> str:
+        """Return what tells two secrets apart, worthless to who lacks the master key."""
+        text = json.dumps(secret, sort_keys=True)
+        return hmac.new(self._master_key.encode(), text.encode(), hashlib.sha256).hexdigest()[:32]
+
+    def version(self) -> str:
+        """Return LiteLLM's version, empty where it does not tell."""
+        return str(self.get("/health/readiness/details").get("litellm_version") or "")
 
     def is_ready(self) -> bool:
         """Say whether LiteLLM reaches its database."""
@@ -151,7 +178,14 @@ class LiteLLMClient:
                 "a proxy that is ready (/health/readiness)",
                 "start PostgreSQL, check DATABASE_URL, migrations and max_connections, try again",
             )
-        if reply.status in (401, 403):
+        if "STORE_MODEL_IN_DB" in message:
+            raise _errors.Refused(
+                f"LiteLLM at {self.http.url} keeps no models in its database",
+                "general_settings.store_model_in_db: true",
+                "set litellm_store_models: true (or that setting), or keep the model in the file",
+            )
+        # A 403 to a change says why; a read is forbidden to nobody but strangers.
+        if reply.status == 401 or (reply.status == 403 and method == "GET"):
             raise _errors.Unauthorized(
                 f"LiteLLM at {self.http.url} refuses the master key (HTTP {reply.status})",
                 "the key of general_settings.master_key",
@@ -171,6 +205,26 @@ class LiteLLMClient:
             f"{self.http.url} answered HTTP {reply.status} {reply.text[:200]!r}",
             "LiteLLM's management API",
             "check that litellm_url is LiteLLM itself, without /v1, and read its log",
+        )
+
+
+def check_team(team_id: str, known: Iterable[str]) -> None:
+    """Refuse a team that LiteLLM does not have: an administrator may name any."""
+    if team_id not in known:
+        raise _errors.Unknown(
+            f"LiteLLM has no team {team_id}",
+            "the id of a team it has",
+            "make the team first, or correct team_id",
+        )
+
+
+def check_user(user_id: str, known: Iterable[str]) -> None:
+    """Refuse a user that LiteLLM does not have: it would take the name without a word."""
+    if user_id not in known:
+        raise _errors.Unknown(
+            f"LiteLLM has no user {user_id}",
+            "the id of a user it has",
+            "make the user first, or correct user_id",
         )
 
 
@@ -209,7 +263,8 @@ def after(moment: datetime, duration: str) -> datetime:
     return moment + timedelta(seconds=seconds(duration))
 
 
-def _is_known(name: str, known: list[str]) -> bool:
+def is_known(name: str, known: list[str]) -> bool:
+    """Say whether a model has this name, a wildcard included."""
     if name in SPECIAL_MODELS or name in known:
         return True
     return any("*" in route and fnmatch.fnmatchcase(name, route) for route in known)

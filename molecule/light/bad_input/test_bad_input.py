@@ -98,6 +98,14 @@ REFUSED = {
         {"platform_gateway_port": 4000},
         ["4000", "gateway", "litellm"],
     ),
+    "an alias of two people": (
+        {"teams": [{"name": "a", "members": [{"alias": "alice"}, {"alias": "Alice"}]}]},
+        ["the alias Alice is there twice"],
+    ),
+    "a team with a model and a server that are not there": (
+        {"teams": [{"name": "a", "models": ["gpt-9"], "mcp": {"filesytem": ["*"]}}]},
+        ["unknown model gpt-9", "unknown MCP server filesytem"],
+    ),
     "an unknown key of a service": (
         {"redis_service": {"name": "redis", "imagge": "redis"}},
         ["redis", "imagge"],

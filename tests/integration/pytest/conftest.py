@@ -179,6 +179,7 @@ general_settings:
   master_key: os.environ/LITELLM_MASTER_KEY
   database_url: os.environ/DATABASE_URL
   disable_prisma_schema_update: true
+  store_model_in_db: true
 """
 
 

@@ -188,3 +188,69 @@ def test_lost_database_is_its_own_error_and_passes(run, litellm):
     litellm.docker.run("start", litellm.postgres)
     wait_until(lambda: not run()["failed"], 60, "LiteLLM to use its database again")
     assert not run()["changed"]
+
+
+def test_rotation_keeps_the_old_value_until_its_grace_is_over(run, litellm, value, alias):
+    run(key=value, models=["small"], rpm_limit=9)
+    other = value + "-2"
+    options = {"key": other, "rotate": True, "grace_period": "4s"}
+    assert run(check=True, **options)["changed"] and not works(litellm, other)
+    rotated = run(**options)
+    assert rotated["changed"] and len(rotated["old_keys"]) == 1
+    assert works(litellm, value) and works(litellm, other)
+    assert rotated["key_info"]["rpm_limit"] == 9 and rotated["key_info"]["models"] == ["small"]
+    wait_until(lambda: not works(litellm, value), 30, "the old value to end")
+    assert works(litellm, other)
+    swept = run(key=other)
+    assert swept["changed"] and swept["diff"]["before"] == {"old_keys": rotated["old_keys"]}
+    assert not run(key=other)["changed"] and works(litellm, other)
+
+
+def test_rotation_by_age_tells_the_new_value_once(run, litellm):
+    first = run()["key"]
+    assert not run(rotate_after="1h")["changed"]
+    due = wait_until(
+        lambda: (result := run(check=True, rotate_after="1s"))["changed"] and result, 30, "age"
+    )
+    assert "key" not in due
+    second = run(rotate_after="1s", grace_period="1h")
+    assert second["changed"] and second["key"] != first
+    assert works(litellm, first) and works(litellm, second["key"])
+    assert run(state="absent")["changed"]
+    assert not works(litellm, first) and not works(litellm, second["key"])
+
+
+def test_refused_rotation_leaves_the_key_as_it_was(run, litellm, value):
+    run(key=value, metadata={"mail": "a@example.internal"})
+    assert run(key="not-a-litellm-key", grace_period="1h")["failed"]
+    assert works(litellm, value)
+    same = run(key=value)
+    assert not same["changed"] and same["key_info"]["expires"] is None and same["old_keys"] == []
+
+
+def test_many_keys_in_one_task_and_no_others(run_module, litellm, alias, value):
+    connection = {"litellm_url": litellm.url, "master_key": litellm.master_key}
+    status, _made = litellm.ask("/key/generate", {"key_alias": f"{alias}-by-hand"})
+    assert status == 200
+    keys = [{"key_alias": f"{alias}-{n}", "key": f"{value}-{n}", "rpm_limit": n} for n in (1, 2, 3)]
+
+    def task(keys, **options):
+        return run_module("litellm_key", keys=keys, **connection, **options)
+
+    assert task(keys, check=True)["changed"] and not works(litellm, f"{value}-1")
+    made = task(keys)
+    assert made["changed"] and all(works(litellm, f"{value}-{n}") for n in (1, 2, 3))
+    again = task(keys)
+    assert not again["changed"] and again["surplus"] == []
+    keys[0]["rpm_limit"] = 7
+    assert task(keys[:2])["surplus"] == [f"{alias}-3"]
+    foreseen = task(keys[:2], prune=True, check=True)
+    assert foreseen["pruned"] == [f"{alias}-3"] and works(litellm, f"{value}-3")
+    done = task(keys[:2], prune=True)
+    assert done["diff"] == foreseen["diff"] and not works(litellm, f"{value}-3")
+    assert done["keys"][0]["key_info"]["rpm_limit"] == 7
+    assert not task(keys[:2], prune=True)["changed"]
+    assert task([], prune=True)["pruned"] == [f"{alias}-1", f"{alias}-2"]
+    kept = litellm.ask(f"/key/list?key_alias={alias}-by-hand")[1]
+    assert kept["total_count"] == 1, "a key that somebody made by hand stays"
+    assert litellm.ask("/key/delete", {"key_aliases": [f"{alias}-by-hand"]})[0] == 200

@@ -6,99 +6,17 @@
 from __future__ import annotations
 
 import json
-import urllib.parse
-from datetime import UTC, datetime, timedelta
+import sys
+from pathlib import Path
 
 import pytest
 from ansible_collections.intranet.mcp.plugins.module_utils._litellm import token_hash
 
-MASTER = "sk-master"
+sys.path.insert(0, str(Path(__file__).parent))
+
+from fake_litellm import MARK, MASTER, FakeLiteLLM, moment
+
 VALUE = "sk-a-value-of-its-own"
-
-
-def moment(days: float) -> str:
-    return (datetime.now(UTC) + timedelta(days=days)).isoformat()
-
-
-class FakeLiteLLM:
-    """Keeps keys as LiteLLM does; replies in its shapes."""
-
-    def __init__(self, service):
-        self.service = service
-        self.keys: list[dict] = []
-        self.ready = True
-        service.replies.update(
-            {
-                ("GET", "/key/list"): self.admin(self.list),
-                ("GET", "/v1/models"): self.admin(
-                    lambda _e: (200, {"data": [{"id": "qwen"}, {"id": "cloud/*"}]})
-                ),
-                ("GET", "/team/info"): self.admin(self.team),
-                ("POST", "/key/generate"): self.admin(self.generate),
-                ("POST", "/key/update"): self.admin(self.update),
-                ("POST", "/key/delete"): self.admin(self.delete),
-                ("GET", "/health/readiness"): lambda _e: (
-                    (200, {"status": "healthy", "db": "connected"})
-                    if self.ready
-                    else (503, {"status": "healthy", "db": "Not connected"})
-                ),
-            }
-        )
-
-    def admin(self, answer):
-        def checked(exchange):
-            if not self.ready:
-                return 500, {"error": {"message": "prisma is away", "code": "500"}}
-            if exchange.headers.get("authorization") != f"Bearer {MASTER}":
-                return 401, {"error": {"message": "Authentication Error", "code": "401"}}
-            return answer(exchange)
-
-        return checked
-
-    def list(self, exchange):
-        query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(exchange.path).query))
-        found = [
-            key
-            for key in self.keys
-            if query.get("key_alias") in (None, key["key_alias"])
-            and query.get("key_hash") in (None, key["token"])
-        ]
-        return 200, {"keys": found, "total_pages": 1}
-
-    def team(self, exchange):
-        if "team_id=t1" in exchange.path:
-            return 200, {"team_id": "t1"}
-        return 404, {"error": {"message": "Team not found", "code": "404"}}
-
-    def generate(self, exchange):
-        body = exchange.json()
-        value = body.pop("key", "sk-chosen")
-        self.keys.append(self.key(**{"token": token_hash(value), **body}))
-        return 200, {"key": value, "token": token_hash(value)}
-
-    def key(self, **fields):
-        duration = fields.pop("duration", None)
-        known = {"models": [], "metadata": {}, "spend": 0.0, "created_at": moment(0)}
-        if duration:
-            known["expires"] = moment(int(duration.rstrip("s")) / 86400)
-        return {**known, **fields}
-
-    def update(self, exchange):
-        body = exchange.json()
-        key = next(k for k in self.keys if k["token"] == body.pop("key"))
-        duration = body.pop("duration", None)
-        key.update(body)
-        if duration:
-            key["expires"] = None if duration == "-1" else moment(int(duration.rstrip("s")) / 86400)
-        return 200, {"key": key["token"]}
-
-    def delete(self, exchange):
-        doomed = exchange.json()["keys"]
-        self.keys = [key for key in self.keys if key["token"] not in doomed]
-        return 200, {"deleted_keys": doomed}
-
-    def writes(self):
-        return [e for e in self.service.exchanges if e.method == "POST"]
 
 
 @pytest.fixture
@@ -110,7 +28,8 @@ def litellm(service):
 def run(run_module, service):
     def run(check=False, **options):
         key = {} if "master_key_file" in options else {"master_key": MASTER}
-        given = {"litellm_url": service.url, "key_alias": "alice", **key, **options}
+        name = {} if "keys" in options else {"key_alias": "alice"}
+        given = {"litellm_url": service.url, **name, **key, **options}
         return run_module("litellm_key", check=check, **given)
 
     return run
@@ -118,7 +37,7 @@ def run(run_module, service):
 
 def test_key_is_made_once_and_its_value_told_once(run, litellm):
     first = run(models=["qwen"])
-    assert first["changed"] and first["key"] == "sk-chosen"
+    assert first["changed"] and first["key"].startswith("sk-chosen")
     assert litellm.keys[0]["metadata"] == {"managed_by": "intranet.mcp"}
     second = run(models=["qwen"])
     assert not second["changed"] and "key" not in second
@@ -258,6 +177,7 @@ def test_unknown_models_and_teams_are_refused(run, litellm):
     assert wrong["failed"] and "gpt-9" in wrong["msg"] and "qwen" in wrong["msg"]
     assert run(team_id="t9")["error"]["reason"] == "unknown"
     assert litellm.writes() == []
+    litellm.teams = [litellm.team("t1")]
     assert run(models=["qwen", "cloud/big", "all-team-models"], team_id="t1")["changed"]
     assert run(key_alias="carol", models=["gpt-9"], validate_models=False)["changed"]
 
@@ -293,3 +213,202 @@ def test_unreachable_and_foreign_services(run, litellm, closed_port, service):
     assert run(litellm_url=closed_port)["error"]["reason"] == "unreachable"
     service.replies["GET", "/key/list"] = 404, b"<html>"
     assert run()["error"]["reason"] == "unexpected"
+
+
+# --- rotation -----------------------------------------------------------------------------------
+
+
+def old_key(litellm, **fields):
+    """A key that was rotated away and marked so."""
+    notes = {**MARK, "rotated_from": "alice"}
+    return litellm.key(key_alias="alice-old-1", token="old-1", metadata=notes, **fields)
+
+
+def test_rotation_keeps_the_old_value_for_a_while(run, litellm):
+    litellm.keys = [litellm.key(key_alias="alice", token="a" * 64, rpm_limit=9, metadata={**MARK})]
+    result = run(rotate=True, grace_period="7d")
+    assert result["changed"] and result["key"].startswith("sk-chosen")
+    old, new = litellm.keys
+    assert old["key_alias"] == "alice-old-aaaaaaaa" and new["key_alias"] == "alice"
+    assert old["metadata"] == {**MARK, "rotated_from": "alice"} and new["metadata"] == MARK
+    assert moment(6.9) < old["expires"] < moment(7.1)
+    assert new.get("expires") is None and new["rpm_limit"] == 9
+    assert result["old_keys"] == ["alice-old-aaaaaaaa"]
+    renamed, made = litellm.writes()
+    assert (renamed.path, made.path) == ("/key/update", "/key/generate"), "the old one works on"
+
+
+def test_rotation_to_a_given_value_comes_to_rest(run, litellm):
+    litellm.keys = [litellm.key(key_alias="alice", token="a" * 64)]
+    options = {"rotate": True, "key": VALUE, "grace_period": "1d"}
+    assert run(check=True, **options)["changed"] and len(litellm.keys) == 1
+    assert run(**options)["changed"] and len(litellm.keys) == 2
+    assert not run(**options)["changed"]
+
+
+def test_without_grace_the_old_value_goes_once_the_new_one_works(run, litellm):
+    litellm.keys = [litellm.key(key_alias="alice", token="a" * 64)]
+    assert run(rotate=True, grace_period="0s")["changed"]
+    assert [e.path for e in litellm.writes()] == ["/key/update", "/key/generate", "/key/delete"]
+    assert [key["key_alias"] for key in litellm.keys] == ["alice"]
+
+
+def test_the_old_value_never_lives_longer_than_it_would_have(run, litellm):
+    litellm.keys = [litellm.key(key_alias="alice", token="a" * 64, expires=moment(1))]
+    assert run(rotate=True, grace_period="7d")["changed"]
+    old, new = litellm.keys
+    assert old["expires"] < moment(1.01) and moment(0.99) < new["expires"] < moment(1.01)
+
+
+def test_a_key_is_rotated_by_its_age(run, litellm):
+    litellm.keys = [litellm.key(key_alias="alice", token="a" * 64, created_at=moment(-89))]
+    assert not run(rotate_after="90d")["changed"]
+    litellm.keys[0]["created_at"] = moment(-91)
+    assert run(check=True, rotate_after="90d")["changed"]
+    assert run(rotate_after="90d", grace_period="1h")["changed"]
+    assert not run(rotate_after="90d")["changed"], "the new one is young"
+
+
+def test_a_duration_starts_anew_with_the_new_key(run, litellm):
+    litellm.keys = [
+        litellm.key(key_alias="alice", token="t", created_at=moment(-20), expires=moment(10))
+    ]
+    assert run(rotate=True, duration="30d", grace_period="0s")["changed"]
+    assert not run(duration="30d")["changed"]
+
+
+def test_a_key_whose_value_is_fixed_is_only_said_to_be_due(run, litellm):
+    made_at = moment(-91)
+    token = token_hash(VALUE)
+    litellm.keys = [litellm.key(key_alias="alice", token=token, created_at=made_at)]
+    result = run(key=VALUE, rotate_after="90d")
+    assert not result["changed"] and result["rotation_due"] is True
+    listed = run_list(run, [{"key_alias": "alice", "key": VALUE, "rotate_after": "90d"}])
+    assert not listed["changed"] and listed["rotation_due"] == ["alice"]
+    assert run(key=VALUE + "-2", rotate_after="90d")["rotation_due"] is False
+
+
+def test_old_keys_that_have_ended_are_deleted_and_others_stay(run, litellm):
+    current = litellm.key(key_alias="alice", token="t")
+    litellm.keys = [current, old_key(litellm, expires=moment(1))]
+    assert not run()["changed"]
+    litellm.keys = [current, old_key(litellm, expires=moment(-1))]
+    assert run(check=True)["changed"] and len(litellm.keys) == 2
+    result = run()
+    assert result["changed"] and result["diff"]["before"] == {"old_keys": ["alice-old-1"]}
+    assert litellm.keys == [current] and not run()["changed"]
+
+
+def test_with_a_key_go_those_it_was_rotated_from(run, litellm):
+    litellm.keys = [litellm.key(key_alias="alice", token="t"), old_key(litellm, expires=moment(1))]
+    assert run(state="absent")["changed"] and litellm.keys == []
+    litellm.keys = [old_key(litellm, expires=moment(1))]
+    assert run(state="absent")["changed"] and litellm.keys == []
+
+
+def test_a_rotation_that_died_half_way_is_finished(run, litellm):
+    """The old key has its other name and its end; the new one was never made."""
+    litellm.keys = [old_key(litellm, expires=moment(1), rpm_limit=9, spend=2.5)]
+    assert run(key=VALUE)["changed"]
+    _old, new = litellm.keys
+    assert (new["key_alias"], new["rpm_limit"], new["spend"]) == ("alice", 9, 2.5)
+    assert new["metadata"] == MARK and new.get("expires") is None
+    assert not run(key=VALUE)["changed"]
+
+
+def test_the_value_that_was_rotated_away_is_no_new_one(run, litellm):
+    litellm.keys = [
+        litellm.key(key_alias="alice", token="t"),
+        {**old_key(litellm, expires=moment(1)), "token": token_hash(VALUE)},
+    ]
+    result = run(key=VALUE)
+    assert result["failed"] and "alice-old-1" in result["msg"] and litellm.writes() == []
+
+
+def test_a_refused_rotation_leaves_the_key_as_it_was(run, litellm, service):
+    before = litellm.key(key_alias="alice", token="t", metadata={**MARK}, expires=None)
+    litellm.keys = [dict(before)]
+    service.replies["POST", "/key/generate"] = 400, {"error": {"message": "no"}}
+    assert run(rotate=True)["failed"]
+    assert litellm.keys == [before]
+
+
+# --- lists --------------------------------------------------------------------------------------
+
+
+def run_list(run, keys, **options):
+    return run(keys=keys, **options)
+
+
+def test_a_list_is_made_with_one_reading(run, litellm, service):
+    keys = [{"key_alias": "a", "key": VALUE}, {"key_alias": "b", "models": ["qwen"]}]
+    made = run_list(run, keys)
+    assert made["changed"] and [key["changed"] for key in made["keys"]] == [True, True]
+    assert "key" not in made["keys"][0] and made["keys"][1]["key"].startswith("sk-chosen")
+    assert set(made["diff"]["after"]) == {"a", "b"}
+    service.exchanges.clear()
+    again = run_list(run, keys)
+    assert not again["changed"] and len(service.exchanges) == 1
+    assert again["diff"] == {"before": {}, "after": {}}
+
+
+def test_nothing_of_a_list_is_written_when_one_entry_is_refused(run, litellm):
+    for wrong in (
+        {"key_alias": "b", "models": ["gpt-9"]},
+        {"key_alias": "b", "team_id": "t9"},
+        {"key_alias": "b", "user_id": "u9"},
+        {"key_alias": "b", "expires": "2020-01-01"},
+        {"key_alias": "b", "expires": "2030-01-01", "duration": "1d"},
+        {"key_alias": "b", "budget_duration": "monthly"},
+        {"key_alias": "b", "key": VALUE},
+        {"key_alias": ""},
+        {"key_alias": "a"},
+    ):
+        result = run_list(run, [{"key_alias": "a", "key": VALUE}, wrong])
+        assert result["failed"] and "error" in result, wrong
+    assert litellm.writes() == []
+
+
+def test_values_told_once_are_not_lost_when_the_task_fails(run, litellm, service):
+    generate = service.replies["POST", "/key/generate"]
+
+    def refuse_b(exchange):
+        is_b = exchange.json()["key_alias"] == "b"
+        return (400, {"error": {"message": "no"}}) if is_b else generate(exchange)
+
+    service.replies["POST", "/key/generate"] = refuse_b
+    result = run_list(run, [{"key_alias": "a"}, {"key_alias": "b"}])
+    (made,) = result["keys"]
+    assert result["failed"] and made["key_alias"] == "a" and made["key"].startswith("sk-")
+
+
+def test_owners_are_checked_unless_told_otherwise(run, litellm):
+    assert run(user_id="alice")["error"]["reason"] == "unknown"
+    assert run(user_id="alice", validate_owners=False, check=True)["changed"]
+    litellm.users = [litellm.user("alice")]
+    assert run(user_id="alice")["changed"] and litellm.keys[0]["user_id"] == "alice"
+    assert run(user_id="")["changed"] and litellm.keys[0]["user_id"] is None
+
+
+def test_prune_deletes_what_is_ours_and_not_named(run, litellm):
+    litellm.keys = [
+        litellm.key(key_alias="alice", token="1", metadata={**MARK}),
+        litellm.key(key_alias="bob", token="2", metadata={**MARK}),
+        litellm.key(key_alias="by-hand", token="3"),
+        litellm.key(key_alias=None, token="4", metadata=None),
+        old_key(litellm, expires=moment(1)),
+    ]
+    kept = run_list(run, [{"key_alias": "alice"}])
+    assert not kept["changed"] and kept["surplus"] == ["bob"] and kept["pruned"] == []
+    foreseen = run_list(run, [{"key_alias": "alice"}], prune=True, check=True)
+    assert foreseen["pruned"] == ["bob"] and len(litellm.keys) == 5
+    assert run_list(run, [{"key_alias": "alice"}], prune=True)["diff"]["before"] == {
+        "bob": {"key_alias": "bob"}
+    }
+    assert [key["token"] for key in litellm.keys] == ["1", "3", "4", "old-1"]
+    assert run_list(run, [], prune=True)["pruned"] == ["alice"]
+    assert [key["token"] for key in litellm.keys] == ["3", "4"], "old keys go with their successor"
+
+
+def test_prune_without_a_list_is_refused(run, litellm):
+    assert run(prune=True)["failed"] and litellm.service.exchanges == []

@@ -1,0 +1,26 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.intranet.mcp.plugins.module_utils import _people
+
+
+def plan(teams, keys, own_keys, servers, models=None):
+    """What LiteLLM is to have, once nothing is wrong with it; own_keys: the platform's."""
+    found = _people.problems(teams, keys, servers, models)
+    if found:
+        raise AnsibleFilterError("; ".join(str(problem) for problem in found))
+    return _people.plan(teams, [*own_keys, *keys])
+
+
+class FilterModule:
+    def filters(self):
+        return {
+            "people_plan": plan,
+            "people_models": _people.declared_models,
+            "people_secret_names": _people.secret_names,
+            "people_with_values": _people.with_values,
+            "gateway_team_rules": _people.gateway_rules,
+        }

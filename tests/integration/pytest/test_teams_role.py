@@ -1,0 +1,252 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The role `teams`, run by ansible-playbook against a real LiteLLM, and the gateway's policy."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import http_status, image, wait_until
+from support import REPOSITORY
+
+pytestmark = pytest.mark.integration
+
+GROUPS = ["postgres", "litellm", "gateway", "tool_servers"]
+PLAIN_SERVER = REPOSITORY / "roles/gateway/files/mcp_gateway/tests/servers/plain_server.py"
+PEOPLE = """
+- hosts: litellm[0]
+  gather_facts: false
+  roles: [intranet.mcp.teams]
+"""
+RENDER = """
+- hosts: gateway[0]
+  gather_facts: false
+  vars_files: [ROLES/gateway/defaults/main.yml, ROLES/gateway/vars/main.yml]
+  roles: [intranet.mcp.platform]
+  vars: {template: ROLES/gateway/templates/gateway.yml.j2}
+  tasks:
+    - ansible.builtin.copy:
+        content: "{{ lookup('ansible.builtin.template', template) }}"
+        dest: "{{ inventory_dir | dirname }}/gateway.yml"
+        mode: "0600"
+"""
+PAYMENTS = {
+    "name": "payments",
+    "models": ["small"],
+    "budget": {"amount": 100, "period": "30d"},
+    "limits": {"tpm": 100000, "rpm": 600},
+    "mcp": {"filesystem": ["e*", "!exit"], "example": ["count"]},
+    "members": [
+        {"alias": "alice", "email": "alice@example.internal"},
+        {"alias": "bob", "email": "bob@example.internal", "expires": "2099-12-31"},
+    ],
+}
+RESEARCH = {"name": "research", "members": [{"alias": "carol"}]}
+
+
+class Site:
+    """An inventory of its own, and what its playbook makes of LiteLLM."""
+
+    def __init__(self, folder: Path, litellm) -> None:
+        self.folder, self.litellm = folder, litellm
+        self.inventory = folder / "inventory"
+        self.secrets = self.inventory / "secrets"
+        (self.inventory / "group_vars").mkdir(parents=True)
+        host = {"here": {"ansible_connection": "local", "ansible_host": "127.0.0.1"}}
+        groups = {"all": {"hosts": host, "children": {g: {"hosts": host} for g in GROUPS}}}
+        (self.inventory / "hosts.yml").write_text(yaml.safe_dump(groups))
+        self.playbook("people", PEOPLE)
+        self.playbook("render", RENDER)
+        self.declare(PAYMENTS, RESEARCH)
+
+    def playbook(self, name: str, text: str) -> None:
+        text = text.replace("ROLES", str(REPOSITORY / "roles"))
+        (self.folder / f"{name}.yml").write_text(text)
+
+    def declare(self, *teams: dict, **variables) -> None:
+        """Write what the inventory says."""
+        known = {
+            "ansible_python_interpreter": sys.executable,
+            "platform_litellm_port": int(self.litellm.url.rpartition(":")[2]),
+            "platform_secrets": {"litellm_master_key": self.litellm.master_key},
+            "litellm_custom_apis": [
+                {"model_name": name, "model": name, "api_base": "http://none"}
+                for name in ("small", "large")
+            ],
+        }
+        declared = {**known, "teams": list(teams), **variables}
+        (self.inventory / "group_vars" / "all.yml").write_text(yaml.safe_dump(declared))
+
+    def run(self, *arguments: str, play: str = "people", fails: bool = False, **variables):
+        """Run the playbook and return how many tasks changed something, and what was printed."""
+        command = [Path(sys.executable).with_name("ansible-playbook"), "-i", self.inventory]
+        extra = ["-e", json.dumps(variables)] if variables else []
+        done = subprocess.run(
+            [*command, *arguments, *extra, self.folder / f"{play}.yml"],
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        output = done.stdout + done.stderr
+        assert (done.returncode != 0) == fails, output
+        values = [path.read_text().strip() for path in self.secrets.glob("*")]
+        assert not [value for value in values if value in output], "a value was printed"
+        return int(re.search(r"changed=(\d+)", output)[1]), output
+
+    def value(self, alias: str) -> str:
+        return (self.secrets / f"key-{alias}").read_text().strip()
+
+    def files(self) -> list[str]:
+        return sorted(path.name for path in self.secrets.glob("*"))
+
+    def key(self, value: str) -> dict:
+        """Return what LiteLLM says of a key to its bearer, empty when it is refused."""
+        status, told = self.litellm.ask("/key/info", key=value)
+        return told["info"] if status == 200 else {}
+
+
+@pytest.fixture
+def site(tmp_path, litellm, run_module):
+    """A site with two teams, gone afterwards."""
+    yield Site(tmp_path, litellm)
+    for kind in ("key", "user", "team"):
+        options = {"litellm_url": litellm.url, "master_key": litellm.master_key, f"{kind}s": []}
+        assert not run_module(f"litellm_{kind}", prune=True, **options)["failed"]
+
+
+def test_people_come_move_and_go(site):
+    own = [{"key_alias": "first-developer", "state": "present"}]
+    site.declare(PAYMENTS, RESEARCH, litellm_keys=own)
+    foreseen, _output = site.run("--check", "--diff")
+    assert foreseen == 3 and not site.files(), "check mode writes nothing, not even here"
+    assert site.run()[0] == 3
+    assert site.run()[0] == 0
+    alice, bob, carol = (site.value(alias) for alias in ("alice", "bob", "carol"))
+    told = site.key(alice)
+    assert (told["team_id"], told["user_id"], told["key_alias"]) == ("payments", "alice", "alice")
+    assert told["expires"] is None and site.key(bob)["expires"].startswith("2099-12-3")
+    assert site.key(carol)["team_id"] == "research"
+    assert site.litellm.ask("/v1/models", key=alice)[1]["data"][0]["id"] == "small"
+    assert site.key(site.value("first-developer")) and site.key(site.value("verify"))
+
+    moved = {**RESEARCH, "members": [{"alias": "carol"}, PAYMENTS["members"][0]]}
+    site.declare({**PAYMENTS, "members": []}, moved)
+    assert site.run("--check")[0] > 0 and site.key(bob)
+    assert site.run()[0] > 0
+    assert site.run()[0] == 0
+    assert site.key(alice)["team_id"] == "research", "the same value, in another team"
+    assert not site.key(bob) and "key-bob" not in site.files(), "a revoked value never comes back"
+
+    site.declare({**RESEARCH, "members": [{"alias": "carol", "state": "absent"}]})
+    site.run()
+    assert site.run()[0] == 0
+    assert not site.key(alice) and not site.key(carol)
+    teams = [team["team_alias"] for team in site.litellm.ask("/team/list")[1]]
+    assert "payments" not in teams and "research" in teams
+
+
+def test_rotation_keeps_the_old_value_and_loses_no_new_one(site):
+    site.run()
+    first = site.value("alice")
+    assert site.run("--check", teams_rotate=["alice"])[0] == 1 and site.value("alice") == first
+    site.run(teams_rotate=["alice"])
+    second = site.value("alice")
+    assert second != first and site.key(first) and site.key(second)
+    assert site.key(first)["key_alias"].startswith("alice-old-")
+    assert not [name for name in site.files() if name.startswith("next-")]
+    assert site.run()[0] == 0
+    assert oct((site.secrets / "key-alice").stat().st_mode)[-3:] == "600"
+
+    # Broken off before LiteLLM had the new value.
+    third = second + "-3"
+    (site.secrets / "next-key-alice").write_text(third + "\n")
+    site.run()
+    assert site.value("alice") == third and site.key(second) and site.key(third)
+
+    # Broken off after LiteLLM had it, before the file was put in place.
+    (site.secrets / "key-alice").write_text(second + "\n")
+    (site.secrets / "next-key-alice").write_text(third + "\n")
+    site.run()
+    assert site.value("alice") == third and site.key(third) and site.run()[0] == 0
+
+    # Somebody put another value in place by hand: the old one ends at once.
+    fourth = third + "-4"
+    (site.secrets / "key-alice").write_text(fourth + "\n")
+    site.run()
+    assert site.key(fourth) and not site.key(third)
+
+
+def test_rotation_by_age_and_of_values_the_site_gives(site):
+    given = "sk-of-the-vault-0123456789"
+    known = {"litellm_master_key": site.litellm.master_key, "key-carol": given}
+    site.declare(PAYMENTS, RESEARCH, platform_secrets=known)
+    site.run()
+    first = site.value("alice")
+    site.run(teams_rotate_after="1s", teams_rotate_grace="1h")
+    assert site.value("alice") != first and site.key(first) and site.key(site.value("alice"))
+    assert site.key(given)["key_alias"] == "carol", "only the site can renew it"
+    _changed, output = site.run(fails=True, teams_rotate=["carol"])
+    assert "found carol in teams_rotate" in output
+
+
+def test_mistakes_are_refused_at_once_and_nothing_is_written(site):
+    wrong = {
+        **PAYMENTS,
+        "models": ["gpt-9"],
+        "mcp": {"filesytem": ["*"]},
+        "members": [{"alias": "alice"}, {"alias": "first-developer"}],
+    }
+    site.declare(wrong)
+    changed, output = site.run(fails=True)
+    flat = " ".join(output.split())
+    assert changed == 0 and not site.files()
+    for text in ("model gpt-9", "MCP server filesytem", "alias first-developer is there twice"):
+        assert text in flat
+
+
+def test_the_gateway_gives_a_team_its_tools_and_nothing_else(site, docker, run_module, tmp_path):
+    site.run()
+    site.run(play="render")
+    rendered = yaml.safe_load((site.folder / "gateway.yml").read_text())
+    assert set(rendered["upstreams"]) >= {"filesystem", "example"}
+    upstream = {"type": "stdio", "command": "python3", "args": ["/server.py"]}
+    config = {
+        "listen": {"host": "0.0.0.0", "port": 8080, "allowed_hosts": ["*"]},
+        "auth": {"litellm": {"url": "http://litellm:4000"}},
+        "policy": rendered["policy"],
+        "upstreams": {"filesystem": upstream, "example": upstream},
+    }
+    folder = tmp_path / "gateway"
+    folder.mkdir(mode=0o755)
+    tmp_path.chmod(0o755)
+    (folder / "gateway.yml").write_text(yaml.safe_dump(config))
+    (folder / "gateway.yml").chmod(0o644)
+    container = docker.start(
+        "gateway",
+        image("gateway"),
+        "--publish=127.0.0.1::8080",
+        f"--volume={folder}/gateway.yml:/gateway.yml:ro",
+        f"--volume={PLAIN_SERVER}:/server.py:ro",
+        command=("--config", "/gateway.yml"),
+    )
+    url = f"http://{docker.address(container, 8080)}"
+    wait_until(lambda: http_status(f"{url}/ready") == 200, 30, f"the gateway at {url}")
+
+    def tools(alias, **options):
+        return run_module("mcp_health", url=f"{url}/mcp", key=site.value(alias), **options)
+
+    own = ["example__count", "filesystem__echo", "filesystem__environment", "filesystem__error"]
+    seen = tools("alice", tools=own, call={"tool": "filesystem__echo", "arguments": {"text": "x"}})
+    assert not seen["failed"], seen
+    assert tools("alice", call={"tool": "example__echo"})["failed"], "not listed, not callable"
+    for other in ("carol", "first-developer"):
+        everything = tools(other, tools_min=22, call={"tool": "example__pid"})
+        assert not everything["failed"], everything
