@@ -64,6 +64,7 @@ ARGUMENTS: dict[str, Any] = {
         "default": [],
         "options": {
             "name": {"type": "str", "required": True},
+            "gemini_name": {"type": "str"},
             "checks": {
                 "type": "list",
                 "elements": "str",
@@ -139,7 +140,7 @@ class LlmProbe:
         self._key = key
         self._max_tokens = max_tokens
 
-    def of_model(self, name: str, checks: list[str]) -> list[Check]:
+    def of_model(self, name: str, checks: list[str], gemini_name: str | None = None) -> list[Check]:
         """Carry out all checks of a model; one that is silent is not waited for again and again."""
         done: list[Check] = []
         silent = ""
@@ -148,7 +149,8 @@ class LlmProbe:
                 check = Check(title, name, expected="an answer")
                 check.settle(None, f"not asked, since {silent} got no answer", "look at that first")
             else:
-                check = self.run(title, name)
+                asked = gemini_name if title.startswith("gemini") else name
+                check = self.run(title, asked or name)
                 silent = title if check.is_timed_out else ""
             done.append(check)
         return done

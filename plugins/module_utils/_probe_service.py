@@ -74,7 +74,7 @@ def llm(name: str, params: dict[str, Any]) -> Rows:
     """Everything `llm_health` checks."""
     return [
         row(
-            " ".join(filter(None, (name, check["model"], check["name"]))),
+            " ".join(filter(None, (name, check["model"], _words(check["name"])))),
             *(check[key] for key in ("status", "found", "expected", "action")),
             milliseconds=check["milliseconds"],
             first_ms=check["first_ms"],
@@ -106,12 +106,24 @@ def mcp_rows(name: str, sessions: list[dict], checks: list[dict]) -> Rows:
         title = f"{name} session ({session['era']})"
         rows.append(row(title, PASSED, found, "a session", milliseconds=took))
     for check in checks:
-        title = f"{name} {check['name']}" + (f" ({check['era']})" if check.get("era") else "")
-        took = calls.get(check.get("era")) if check["name"] == "call" else None
-        found, action = _text(check["found"]), check.get("action", "")
-        rows.append(row(title, check["status"], found, _text(check["expected"]), action, took))
+        title = f"{name} {_words(check['name'])} ({check['era']})"
+        took = calls.get(check["era"]) if check["name"] == "call" else None
+        found, expected = _text(check["found"]), _text(check["expected"])
+        if check["status"] == PASSED and isinstance(check["found"], list):
+            found = f"{len(check['found'])} names, as expected"
+        rows.append(row(title, check["status"], found, expected, check.get("action", ""), took))
     return rows
 
 
+def _words(name: str) -> str:
+    """Return a check's name for people; a tool keeps its own."""
+    of_tool = "denies_call_"
+    if name.startswith(of_tool):
+        return f"denies call of {name.removeprefix(of_tool)}"
+    return name.replace("_", " ")
+
+
 def _text(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    """Return a value on one line."""
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return " ".join(text.split())

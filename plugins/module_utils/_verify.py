@@ -66,8 +66,10 @@ def _settled(check: dict, advisory: list[str], not_applicable: dict[str, str]) -
 def model_checks(model: dict, chat_checks: list[str]) -> dict:
     """A declared model as llm_health takes it."""
     is_embedding = model.get("embedding") or model.get("mode") == "embedding"
+    name = model.get("model_name") or model["name"]
     return {
-        "name": model.get("model_name") or model["name"],
+        "name": name,
+        "gemini_name": name.replace(":", "-"),  # as the litellm role names it
         "checks": ["models", "embedding"] if is_embedding else chat_checks,
     }
 

@@ -20,6 +20,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils._verify import (
     milliseconds,
 )
 
+GROUPS = ("Services", "Models", "Tools", "Keys", "Data", "Hosts")
 WORDS = {
     PASSED: "passed",
     FAILED: "failed",
@@ -42,11 +43,13 @@ def junit(found: dict) -> str:
 
 
 def groups(checks: list[dict]) -> dict[str, list[dict]]:
-    """The checks by group, in the order in which groups first appear."""
+    """The checks by group, what people use first."""
     by_group: dict[str, list[dict]] = {}
     for check in checks:
         by_group.setdefault(check["group"], []).append(check)
-    return by_group
+    known = [name for name in GROUPS if name in by_group]
+    others = [name for name in by_group if name not in GROUPS]
+    return {name: by_group[name] for name in known + others}
 
 
 def _counts(checks: list[dict]) -> dict[str, str]:
@@ -164,8 +167,8 @@ def _row(check: dict, longest: float) -> str:
     early = f"<small>first piece {first:.0f} ms</small>" if first else ""
     word = WORDS[check["status"]]
     return (
-        f'<tr><th scope="row"><span class="chip {check["status"]}">{word}</span>'
-        f"<span>{_e(check['name'])}</span></th>"
+        f'<tr><th scope="row"><div><span class="chip {check["status"]}">{word}</span>'
+        f"<span>{_e(check['name'])}</span></div></th>"
         f"<td>{_e(check['found'])}</td>"
         f'<td class="took"><span>{took}</span>{early}{bar}</td></tr>'
     )
@@ -207,12 +210,13 @@ h3{margin:0;font-size:15px}
 section{margin:0 0 18px;background:var(--card);border:1px solid var(--line);border-radius:12px;
 overflow:hidden}
 table{width:100%;border-collapse:collapse;table-layout:fixed}
-th,td{padding:8px 16px;border-top:1px solid var(--line);text-align:left;vertical-align:top;
-overflow-wrap:anywhere}
+tr{border-top:1px solid var(--line)}
+th,td{padding:8px 16px;text-align:left;vertical-align:baseline;overflow-wrap:anywhere}
 thead th{color:var(--soft);font-size:12px;font-weight:600;letter-spacing:.04em;
 text-transform:uppercase}
-thead th:first-child{width:44%}thead .took{width:140px}
-tbody th{display:flex;gap:10px;align-items:baseline;font-weight:500}
+thead th:first-child{width:44%}thead .took{width:168px}
+th div{display:flex;gap:10px;align-items:baseline}
+tbody th{font-weight:500}
 td{color:var(--soft)}
 .chip{flex:none;min-width:66px;padding:1px 8px;border-radius:6px;font-size:12px;font-weight:600;
 text-align:center}
@@ -230,15 +234,14 @@ footer{padding:6px 20px 36px;color:var(--soft);font-size:13px}
 header,main,footer{padding-left:12px;padding-right:12px}header{margin:16px 12px 0}h1{font-size:25px}
 .tiles{margin:16px 0}
 thead{display:none}
-tr{display:block;padding:9px 14px;border-top:1px solid var(--line)}
-th,td{display:block;padding:1px 0;border:0}
-tbody th{display:flex}
+tr{display:block;padding:9px 14px}
+th,td{display:block;padding:1px 0}
 td:not(.took){max-height:6em;overflow:hidden;font-size:14px}
-td.took{display:flex;flex-wrap:wrap;gap:2px 10px;align-items:baseline;text-align:left;
-font-size:13px}
+td.took{text-align:left;font-size:13px}
 td.took:not(:has(span:not(:empty))){display:none}
-.took small{display:inline;order:1}
-.took i{order:2;flex-basis:100%;margin:2px 0 0;max-width:100%}
-.attention li{grid-template-columns:1fr}.attention dl{grid-column:1}}
+.took small{display:inline;margin-left:8px}.took i{margin:2px 0 0}
+.attention li{grid-template-columns:1fr}.attention .chip{justify-self:start}
+.attention dl{grid-column:1;grid-template-columns:1fr;gap:0;font-size:14px}
+.attention dt{margin-top:4px;font-size:12px}}
 @media print{body{background:#fff}section{break-inside:avoid}}
 """

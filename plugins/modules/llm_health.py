@@ -45,6 +45,11 @@ options:
         description: Name as users ask for it.
         type: str
         required: true
+      gemini_name:
+        description:
+          - Name to ask for in Google's shape. LiteLLM refuses a name with a colon there, so such
+            models need a second name (C(model_group_alias)). Default is O(models[].name).
+        type: str
       checks:
         description:
           - What must work with this model.
