@@ -62,7 +62,8 @@ def ports(name: str, params: dict[str, Any]) -> Rows:
         source = _outside.member(flows, _outside.addresses_in_use())
         if source is None:
             return [row(name, NOT_APPLICABLE, "no flow from a network leads to this host")]
-    target = params["address"] or _outside.own_address()
+    is_usable = "." in params["address"]  # IPv4 is what is looked at
+    target = params["address"] if is_usable else _outside.own_address()
     asked = sorted({*params["managed"], *published(params["socket"])})
     found = _outside.look(source, target, asked)
     expected = _outside.expected_open(flows, source)
