@@ -22,6 +22,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils._errors import (
     ServiceError,
     TimedOut,
     Unexpected,
+    Unreachable,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils._http import HttpClient, Reply
 from ansible_collections.intranet.mcp.plugins.module_utils._llm_shapes import (
@@ -101,11 +102,11 @@ class Check:
     action: str = ""
     milliseconds: float = 0.0
     first_ms: float | None = None
-    is_timed_out: bool = field(default=False, repr=False)
+    is_silent: bool = field(default=False, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
         told = asdict(self)
-        del told["is_timed_out"]
+        del told["is_silent"]
         return told
 
     def settle(self, is_good: bool | None, found: str, action: str = "") -> None:
@@ -141,18 +142,16 @@ class LlmProbe:
         self._max_tokens = max_tokens
 
     def of_model(self, name: str, checks: list[str], gemini_name: str | None = None) -> list[Check]:
-        """Carry out all checks of a model; one that is silent is not waited for again and again."""
+        """Carry out all checks of a model; one that is away or silent is waited for once."""
         done: list[Check] = []
-        silent = ""
-        for title in checks:
-            if silent:
-                check = Check(title, name, expected="an answer")
-                check.settle(None, f"not asked, since {silent} got no answer", "look at that first")
-            else:
-                asked = gemini_name if title.startswith("gemini") else name
-                check = self.run(title, asked or name)
-                silent = title if check.is_timed_out else ""
-            done.append(check)
+        for place, title in enumerate(checks):
+            asked = gemini_name if title.startswith("gemini") else name
+            done.append(self.run(title, asked or name))
+            unasked = checks[place + 1 :]
+            if done[-1].is_silent and unasked:
+                rest = Check("unasked", name, expected="an answer")
+                rest.settle(None, f"not tried after {title}: {', '.join(unasked)}", "see there")
+                return [*done, rest]
         return done
 
     def run(self, name: str, model: str = "") -> Check:
@@ -189,7 +188,7 @@ class LlmProbe:
         try:
             probe(check, started, *arguments)
         except ServiceError as error:
-            check.status, check.is_timed_out = FAILED, isinstance(error, TimedOut)
+            check.status, check.is_silent = FAILED, isinstance(error, (TimedOut, Unreachable))
             check.found, check.expected, check.action = error.found, error.expected, error.action
         check.milliseconds = _elapsed(started)
         return check

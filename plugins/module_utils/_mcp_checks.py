@@ -127,8 +127,10 @@ def check_call(result: dict[str, Any], expected: dict[str, Any]) -> list[dict[st
     if expected.get("contains") is not None:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         action = "check the tool, or correct what is expected"
-        passed = expected["contains"] in text
-        checks.append(check("call_contains", passed, _short(text), expected["contains"], action))
+        before, found, after = text.partition(expected["contains"])
+        # Where it is found, what stands around it says enough.
+        shown = f"{before[-30:]}{found}{after[:30]}" if found else _short(text)
+        checks.append(check("call_contains", bool(found), shown, expected["contains"], action))
     return checks
 
 

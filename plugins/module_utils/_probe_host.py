@@ -64,7 +64,7 @@ def ports(name: str, params: dict[str, Any]) -> Rows:
             return [row(name, NOT_APPLICABLE, "no flow from a network leads to this host")]
     is_usable = "." in params["address"]  # IPv4 is what is looked at
     target = params["address"] if is_usable else _outside.own_address()
-    asked = sorted({*params["managed"], *published(params["socket"])})
+    asked = sorted({*params["managed"], *published(params["prefix"], params["socket"])})
     found = _outside.look(source, target, asked)
     expected = _outside.expected_open(flows, source)
     is_good, text, action = _outside.judge(found, expected)
@@ -72,11 +72,11 @@ def ports(name: str, params: dict[str, Any]) -> Rows:
     return [row(name, verdict(is_good), f"{text} (from {source})", wanted, action)]
 
 
-def published(socket_path: str) -> set[int]:
+def published(prefix: str, socket_path: str) -> set[int]:
     """Return the ports that the platform's containers publish beyond loopback."""
     return {
         port["PublicPort"]
-        for container in _containers(socket_path)
+        for container in _containers(prefix, socket_path)
         for port in container.get("Ports") or []
         if port.get("PublicPort") and not port.get("IP", "").startswith("127.")
     }
@@ -92,7 +92,8 @@ def containers(name: str, params: dict[str, Any]) -> Rows:
         )
     images, _peer = _docker.get(params["socket"], "/images/json")
     ids = {tag: image["Id"] for image in images or [] for tag in image.get("RepoTags") or []}
-    running = {c["Labels"].get(_service.LABEL_SERVICE): c for c in _containers(params["socket"])}
+    found = _containers(params["prefix"], params["socket"])
+    running = {c["Labels"].get(_service.LABEL_SERVICE): c for c in found}
     broken, drifted = sort_out(params["defined"], running, ids)
     drifted += [
         f"{path}: {state}"
@@ -133,7 +134,8 @@ def sort_out(
     return broken, drifted
 
 
-def _containers(socket_path: str) -> list[dict[str, Any]]:
+def _containers(prefix: str, socket_path: str) -> list[dict[str, Any]]:
+    """Return this platform's containers; another one on the same host has another prefix."""
     filters = json.dumps({"label": [_service.LABEL_OWNER]})
     found, _peer = _docker.get(socket_path, f"/containers/json?all=true&filters={_quote(filters)}")
     if found is None:
@@ -142,7 +144,7 @@ def _containers(socket_path: str) -> list[dict[str, Any]]:
             "a running engine, and a user who may use it",
             "start it, or run the playbook as root",
         )
-    return found
+    return [c for c in found if c["Names"][0].lstrip("/").startswith(prefix)]
 
 
 def _quote(text: str) -> str:

@@ -86,6 +86,7 @@ KINDS = {
             "managed": _NUMBERS,
             "flows": {"type": "list", "elements": "dict", "required": True},
             "address": {"type": "str", "default": ""},
+            "prefix": _TEXT,
             **_SOCKET,
         },
     ),
@@ -94,6 +95,7 @@ KINDS = {
         {
             "defined": {"type": "list", "elements": "dict", "required": True},
             "files": {"type": "dict", "default": {}},
+            "prefix": _TEXT,
             **_SOCKET,
         },
     ),

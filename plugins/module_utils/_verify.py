@@ -164,8 +164,11 @@ def table(found: dict) -> list[str]:
     for check in rows:
         word = "n/a" if check["status"] == NOT_APPLICABLE else check["status"]
         took = milliseconds(check)
-        lines.append(f"{word:<8} {check['name']:<{width}} {took:>10}  {_short(check['found'])}")
+        found_it = _short(check["found"])
+        lines.append(f"{word:<8} {check['name']:<{width}} {took:>10}  {found_it}")
         if check["status"] not in (PASSED, NOT_APPLICABLE):
+            if found_it.endswith("…"):
+                lines.append(f"{'':<8} found: {_short(check['found'], 600)}")
             lines.append(f"{'':<8} expected: {_short(check['expected'], 300)}")
             if check.get("action"):
                 lines.append(f"{'':<8} do: {check['action']}")

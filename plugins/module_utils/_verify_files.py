@@ -169,14 +169,17 @@ def _row(check: dict, longest: float) -> str:
     return (
         f'<tr><th scope="row"><div><span class="chip {check["status"]}">{word}</span>'
         f"<span>{_e(check['name'])}</span></div></th>"
-        f"<td>{_e(check['found'])}</td>"
+        f"<td>{_e(_cut(check['found'], 160 if check['status'] == PASSED else 600))}</td>"
         f'<td class="took"><span>{took}</span>{early}{bar}</td></tr>'
     )
 
 
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
 def _e(text: str) -> str:
-    text = _printable(str(text))
-    return html.escape(text if len(text) <= 600 else text[:599] + "…")
+    return html.escape(_cut(_printable(str(text)), 1200))
 
 
 # Colours pass WCAG AA on their grounds in both schemes; a status is always a word, too.

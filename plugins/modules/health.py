@@ -49,9 +49,10 @@ options:
             C(tolerance_seconds).
           - V(ports) connects to this host from a network namespace of its own, as V(users) or as
             V(strangers) (C(seen_by)), and compares what is open with C(flows); it takes C(managed),
-            ports to look at besides those that containers publish, and C(address). It needs root.
-          - V(containers) compares the platform's containers with C(defined) (C(name), C(hash),
-            C(image)) and the files of C(files) (path to SHA-256) with the disk.
+            ports to look at besides those that containers publish, C(prefix) of these containers'
+            names, and C(address). It needs root.
+          - V(containers) compares the containers whose names begin with C(prefix) with C(defined)
+            (C(name), C(hash), C(image)) and the files of C(files) (path to SHA-256) with the disk.
           - V(postgres) takes C(container), C(user), C(database), C(pool_sum) and C(reserve).
           - V(migrations) takes C(container) and C(argv) of C(litellm-migrate --check).
           - V(command) runs C(argv) in C(container) and looks for C(contains) in what it says.

@@ -62,7 +62,9 @@ def test_a_failed_check_fails_the_module_after_everything_was_measured(run, serv
 
 def test_what_could_not_run_is_unknown_and_fails_too(run, tmp_path):
     (tmp_path / "socket").write_text("")
-    nothing_defined = probe("here", "containers", defined=[], socket=str(tmp_path / "socket"))
+    nothing_defined = probe(
+        "here", "containers", prefix="x-", defined=[], socket=str(tmp_path / "socket")
+    )
     result = run(nothing_defined)
     assert result["failed"] and result["checks"][0]["status"] == "unknown"
 
@@ -70,7 +72,7 @@ def test_what_could_not_run_is_unknown_and_fails_too(run, tmp_path):
 def test_an_engine_that_is_away_is_a_failure_with_its_remedy(run, tmp_path):
     defined = [{"name": "a", "hash": "1", "image": "i"}]
     probes = [
-        probe("here", "containers", defined=defined, socket=str(tmp_path / "no")),
+        probe("here", "containers", prefix="x-", defined=defined, socket=str(tmp_path / "no")),
         probe("redis", "command", container="c", argv=["true"], socket=str(tmp_path / "no")),
     ]
     checks = run(*probes, required=False)["checks"]
