@@ -90,7 +90,7 @@ def server_probes(servers: dict, url: str, timeout: int) -> list[dict]:
             "url": f"{url}/servers/{name}/mcp",
             "key": "verify",
             "timeout": timeout,
-            "tools_min": 1,
+            **({} if "tools" in expect else {"tools_min": 1}),
             **{key: expect[key] for key in ("tools", "call") if key in expect},
         }
         probes.append({"name": f"mcp {name}", "kind": "mcp", "group": "Tools", "options": options})

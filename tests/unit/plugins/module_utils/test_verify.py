@@ -85,6 +85,8 @@ def test_what_is_expected_of_a_server_becomes_its_probe():
     files = probes["mcp files"]
     assert files["url"] == "http://g/servers/files/mcp" and files["tools"] == ["list", "read"]
     assert files["call"] == {"tool": "list"} and "call" not in probes["mcp count"]
+    (unknown,) = _verify.server_probes({"own": {}}, "http://g", 60)
+    assert unknown["options"]["tools_min"] == 1 and "tools_min" not in files
 
 
 def test_the_gateways_tools_are_exact_where_each_servers_are():
