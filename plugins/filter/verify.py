@@ -16,6 +16,7 @@ class FilterModule:
             "verify_page": _verify_files.page,
             "verify_model": _verify.model_checks,
             "verify_servers": _verify.server_probes,
+            "verify_door": _verify.door,
             "verify_tools": _verify.aggregated_tools,
             "verify_certificate": _verify.certificate_probe,
             "verify_teams": _verify.team_probes,

@@ -17,7 +17,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils import _errors, _mcp,
 from ansible_collections.intranet.mcp.plugins.module_utils._http import HttpClient
 from ansible_collections.intranet.mcp.plugins.module_utils._mcp_stdio import Command
 
-KNOCK_AGAIN_SECONDS = 0.5
+KNOCK_AGAIN_SECONDS = 1.0
 
 CALL: dict[str, Any] = {
     "tool": {"type": "str", "required": True},
@@ -225,7 +225,11 @@ class McpProbe:
         is_refused = None if outcome.startswith("no verdict") else outcome.startswith("refused")
         action = "check that the server asks for keys, and what stands in front of it"
         verdict = _mcp_checks.check(f"denies_{caller}", is_refused, outcome, "refused", action)
-        self.checks.append({**verdict, "era": self.params["eras"][0]})
+        self.checks.append({**verdict, "era": self._knocking_era})
+
+    @property
+    def _knocking_era(self) -> str:
+        return next(iter(self.params["eras"]), "auto")
 
     def _knock_until_refused(self, caller: str) -> str:
         key = {
@@ -244,7 +248,7 @@ class McpProbe:
 
     def _outcome(self, key: str | None) -> str:
         try:
-            with self._session(self.params["eras"][0], key) as session:
+            with self._session(self._knocking_era, key) as session:
                 return f"let in ({session.version})"
         except _errors.Unauthorized:
             return "refused"

@@ -106,7 +106,8 @@ def mcp_rows(name: str, sessions: list[dict], checks: list[dict]) -> Rows:
         title = f"{name} session ({session['era']})"
         rows.append(row(title, PASSED, found, "a session", milliseconds=took))
     for check in checks:
-        title = f"{name} {_words(check['name'])} ({check['era']})"
+        era = "" if check["name"].startswith("denies_") else f" ({check['era']})"
+        title = f"{name} {_words(check['name'])}{era}"
         took = calls.get(check["era"]) if check["name"] == "call" else None
         found, expected = _text(check["found"]), _text(check["expected"])
         if check["status"] == PASSED and isinstance(check["found"], list):

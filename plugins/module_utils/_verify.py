@@ -97,6 +97,15 @@ def server_probes(servers: dict, url: str, timeout: int) -> list[dict]:
     return probes
 
 
+def door(servers: dict, url: str) -> str:
+    """Where keys are tried: at a server that all callers share, where there is one.
+
+    A server that has a process for each caller would keep one for every key that was made here.
+    """
+    shared = [name for name, server in servers.items() if server.get("mode") != "per_session"]
+    return f"{url}/servers/{sorted(shared)[0]}/mcp" if shared else f"{url}/mcp"
+
+
 def aggregated_tools(servers: dict) -> dict:
     """What the gateway must offer of all servers: the exact set where it is known of each."""
     if all("tools" in server.get("expect", {}) for server in servers.values()):
@@ -145,6 +154,7 @@ def _tool_probe(team: str, alias: str, server: str, servers: dict, url: str) -> 
     options = {
         "url": f"{url}/mcp",
         "key": f"member-{alias}",
+        "eras": ["legacy"],  # its session ends, and with it what a server started for it
         "tools_exclude": [f"{server}__*"],
         "denied_calls": [f"{server}__{tool}"],
     }

@@ -53,7 +53,8 @@ options:
   eras:
     description:
       - Eras of the protocol to open a session of. The server must speak each of them.
-      - V(auto) takes the newest the server speaks, as clients do.
+      - V(auto) takes the newest the server speaks, as clients do. An empty list opens no session,
+        for O(denies) alone.
       - V(modern) is 2026-07-28 (C(server/discover), no session), V(legacy) all before
         (C(initialize)).
     type: list

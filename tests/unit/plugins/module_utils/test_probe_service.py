@@ -64,5 +64,5 @@ def test_a_session_and_each_check_of_it_are_rows():
     assert session["found"] == "s 1, 2026-07-28, 2 tools" and session["milliseconds"] == 3.0
     assert tools["found"] == "2 names, as expected"
     assert (call["found"], call["milliseconds"]) == ("x y", 40.0)
-    assert denied["name"] == "mcp s denies call of a__b (modern)"
+    assert denied["name"] == "mcp s denies call of a__b"
     assert denied["action"] == "close it"

@@ -89,6 +89,12 @@ def test_what_is_expected_of_a_server_becomes_its_probe():
     assert unknown["options"]["tools_min"] == 1 and "tools_min" not in files
 
 
+def test_keys_are_tried_where_nothing_is_started_for_them():
+    busy = {"browser": {"mode": "per_session"}}
+    assert _verify.door({**busy, "files": {}}, "http://g") == "http://g/servers/files/mcp"
+    assert _verify.door(busy, "http://g") == "http://g/mcp"
+
+
 def test_the_gateways_tools_are_exact_where_each_servers_are():
     assert _verify.aggregated_tools(SERVERS) == {
         "tools": ["count__count", "files__list", "files__read"]

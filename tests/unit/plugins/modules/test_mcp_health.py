@@ -184,3 +184,11 @@ def test_revoked_key_is_tried_until_it_is_refused(run, service):
 
 def test_url_or_command_is_needed(run_module):
     assert "url, command" in run_module("mcp_health")["msg"]
+
+
+def test_denials_alone_need_no_key_and_open_no_session(run_module, service):
+    service.replies["POST", "/mcp"] = modern_server
+    options = {"url": service.url + "/mcp", "eras": [], "denies": ["no_key", "wrong_key"]}
+    result = run_module("mcp_health", **options)
+    assert not result["failed"] and result["sessions"] == []
+    assert result["denials"] == {"no_key": "refused", "wrong_key": "refused"}
