@@ -11,7 +11,12 @@ import os
 import time
 from typing import Any
 
-from ansible_collections.intranet.mcp.plugins.module_utils import _docker, _outside, _service
+from ansible_collections.intranet.mcp.plugins.module_utils import (
+    _docker,
+    _docker_exec,
+    _outside,
+    _service,
+)
 from ansible_collections.intranet.mcp.plugins.module_utils._checks import (
     FAILED,
     NOT_APPLICABLE,
@@ -168,7 +173,7 @@ def postgres(name: str, params: dict[str, Any]) -> Rows:
     )
     argv = ["psql", "-XAtq", "-F", " ", "-U", params["user"], "-d", params["database"], "-c", query]
     started = time.monotonic()
-    status, said, complaint = _docker.run_in(params["container"], argv, params["socket"])
+    status, said, complaint = _docker_exec.run_in(params["container"], argv, params["socket"])
     took = round((time.monotonic() - started) * 1000, 1)
     log = f"docker logs {params['container']}"
     if status != 0:
@@ -200,7 +205,9 @@ def pools(name: str, pool_sum: int, limit: int, reserve: int) -> dict[str, Any]:
 
 def migrations(name: str, params: dict[str, Any]) -> Rows:
     """Ask the migration tool of LiteLLM's own image what is pending; it changes nothing."""
-    status, said, complaint = _docker.run_in(params["container"], params["argv"], params["socket"])
+    status, said, complaint = _docker_exec.run_in(
+        params["container"], params["argv"], params["socket"]
+    )
     return [judge_migrations(name, status, said, complaint)]
 
 
@@ -224,7 +231,9 @@ def judge_migrations(name: str, status: int | None, said: str, complaint: str) -
 def command(name: str, params: dict[str, Any]) -> Rows:
     """A program inside a container, and what it must say."""
     started = time.monotonic()
-    status, said, complaint = _docker.run_in(params["container"], params["argv"], params["socket"])
+    status, said, complaint = _docker_exec.run_in(
+        params["container"], params["argv"], params["socket"]
+    )
     took = round((time.monotonic() - started) * 1000, 1)
     is_good = status == 0 and params["contains"] in said
     found = said.strip() if is_good else (said + complaint).strip() or f"exit status {status}"

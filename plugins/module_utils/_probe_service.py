@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import tempfile
 import time
 import urllib.parse
 from datetime import datetime, timezone
@@ -27,7 +28,7 @@ Rows = list[dict[str, Any]]
 
 def http(name: str, params: dict[str, Any]) -> Rows:
     """One GET, as an operator would with curl."""
-    client = HttpClient(params["url"], params["service"], "its address", timeout=params["timeout"])
+    client = _client(params)
     started = time.monotonic()
     reply = client.request("GET", "")
     took = round((time.monotonic() - started) * 1000, 1)
@@ -38,6 +39,16 @@ def http(name: str, params: dict[str, Any]) -> Rows:
         expected += f" with {params['contains']!r}"
     action = f"read the log of {params['service']}"
     return [row(name, verdict(is_good), found, f"{expected} from {params['url']}", action, took)]
+
+
+def _client(params: dict[str, Any]) -> HttpClient:
+    about = (params["url"], params["service"], "its address")
+    if not params["ca"]:
+        return HttpClient(*about, timeout=params["timeout"])
+    with tempfile.NamedTemporaryFile("w", suffix=".pem") as stream:  # read when the client is made
+        stream.write(params["ca"])
+        stream.flush()
+        return HttpClient(*about, timeout=params["timeout"], ca_path=stream.name)
 
 
 def certificate(name: str, params: dict[str, Any]) -> Rows:

@@ -104,6 +104,12 @@ def summary(found: list[dict]) -> dict:
     }
 
 
+def difference(summarized: dict, found: dict | None, image_ids: dict) -> str:
+    """Return in words why a container has to be made or made anew; empty when it has not."""
+    container = {"image": summarized["image"]}
+    return _difference({**summarized, "container": container}, found, image_ids)
+
+
 def plan(wanted: list[dict], host: dict, owner: str) -> dict:
     """What must happen so that exactly `wanted` runs.
 
@@ -121,7 +127,7 @@ def plan(wanted: list[dict], host: dict, owner: str) -> dict:
     create, unchanged = [], []
     for spec in wanted:
         found = running.get(spec["name"])
-        reason = difference({**spec, "image": spec["container"]["image"]}, found, image_ids)
+        reason = _difference(spec, found, image_ids)
         if reason:
             create.append({**spec["container"], "reason": reason})
         else:
@@ -131,13 +137,12 @@ def plan(wanted: list[dict], host: dict, owner: str) -> dict:
     return {"create": create, "remove": sorted(remove), "unchanged": unchanged}
 
 
-def difference(spec: dict, found: dict | None, image_ids: dict) -> str:
-    """Return in words why a container has to be made or made anew; empty when it has not."""
+def _difference(spec: dict, found: dict | None, image_ids: dict) -> str:
     if found is None:
         return "is not there"
     if found["Labels"].get(LABEL_HASH) != spec["hash"]:
         return CHANGED
-    image = spec["image"]
+    image = spec["container"]["image"]
     if image in image_ids and found.get("ImageID") != image_ids[image]:
         return NEW_IMAGE
     if found.get("State") != "running":

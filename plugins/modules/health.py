@@ -40,7 +40,8 @@ options:
         required: true
       kind:
         description:
-          - V(http) takes C(url), C(status), C(contains), C(service) (for messages) and C(timeout).
+          - V(http) takes C(url), C(status), C(contains), C(service) (for messages), C(ca) (the
+            authority to trust, PEM as text) and C(timeout).
           - V(certificate) takes C(url), C(days) that must be left, and C(timeout).
           - V(llm) takes the options of M(intranet.mcp.llm_health), V(mcp) those of
             M(intranet.mcp.mcp_health).

@@ -9,7 +9,7 @@ import time
 
 import pytest
 from ansible_collections.intranet.mcp.plugins.module_utils import (
-    _docker,
+    _docker_exec,
     _probe_host,
     _service,
 )
@@ -106,8 +106,8 @@ def test_output_of_a_program_in_a_container_is_taken_apart():
         struct.pack(">B3xI", number, len(text)) + text
         for number, text in [(1, b"one "), (2, b"oops"), (1, "zwölf".encode())]
     )
-    assert _docker.demultiplex(frames) == ("one zwölf", "oops")
-    assert _docker.demultiplex(b"") == ("", "")
+    assert _docker_exec.demultiplex(frames) == ("one zwölf", "oops")
+    assert _docker_exec.demultiplex(b"") == ("", "")
 
 
 def test_a_definitions_summary_has_digests_and_no_secrets():

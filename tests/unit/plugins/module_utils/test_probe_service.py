@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from ansible_collections.intranet.mcp.plugins.module_utils import _errors, _probe_service
 
-HTTP = {"service": "the gateway", "status": 200, "contains": "", "timeout": 5}
+HTTP = {"service": "the gateway", "status": 200, "contains": "", "ca": "", "timeout": 5}
 NOW = datetime(2026, 6, 1, tzinfo=timezone.utc)  # noqa: UP017
 
 
