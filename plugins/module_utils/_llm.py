@@ -34,26 +34,29 @@ from ansible_collections.intranet.mcp.plugins.module_utils._llm_shapes import (
 )
 
 PLAIN = tuple(SHAPES)
-STREAMED = ("stream", *(f"{name}_stream" for name in SHAPES if name != "chat"))
+# How each check of a shape is called, by the shape; OpenAI's chat has the plain names.
+_OTHERS = PLAIN[1:]
+STREAMED = {"stream": "chat", **{f"{name}_stream": name for name in _OTHERS}}
+CALLING = {"tool_call": "chat", **{f"{name}_tool_call": name for name in _OTHERS}}
 # In the order in which they make sense: the first answer may have to load the model.
-MODEL_CHECKS = ("models", "chat", "stream", "tool_call", *PLAIN[1:], *STREAMED[1:], "embedding")
+MODEL_CHECKS = (
+    "models",
+    *("chat", "stream", "tool_call"),
+    *(f"{name}{what}" for name in _OTHERS for what in ("", "_stream", "_tool_call")),
+    "embedding",
+)
 DEFAULT_CHECKS = ("models", "chat", "stream", "tool_call")
 CALLERS = ("no_key", "wrong_key", "revoked_key")
 
 REFUSED = (401, 403)
 ASK_AGAIN_SECONDS = 0.5
 
-_TOOL = {
-    "type": "function",
-    "function": {
-        "name": "get_weather",
-        "description": "Returns the current weather of a city",
-        "parameters": {
-            "type": "object",
-            "properties": {"city": {"type": "string", "description": "Name of the city"}},
-            "required": ["city"],
-        },
-    },
+_TOOL = "get_weather"
+_TOOL_ABOUT = "Returns the current weather of a city"
+_TOOL_SCHEMA = {
+    "type": "object",
+    "properties": {"city": {"type": "string", "description": "Name of the city"}},
+    "required": ["city"],
 }
 
 ARGUMENTS: dict[str, Any] = {
@@ -159,8 +162,9 @@ class LlmProbe:
         if name in PLAIN:
             return self._timed(Check(name, model), self._plain, SHAPES[name])
         if name in STREAMED:
-            shape = SHAPES["chat" if name == "stream" else name.removesuffix("_stream")]
-            return self._timed(Check(name, model), self._stream, shape)
+            return self._timed(Check(name, model), self._stream, SHAPES[STREAMED[name]])
+        if name in CALLING:
+            return self._timed(Check(name, model), self._tool_call, SHAPES[CALLING[name]])
         return self._timed(Check(name, model), getattr(self, f"_{name}"))
 
     def denies(self, caller: str, revoked_key: str | None = None, within: float = 0) -> Check:
@@ -222,17 +226,19 @@ class LlmProbe:
         action = "read the log of the LLM API; look for a proxy that buffers or cuts streams"
         check.settle(bool(text) and is_ended and not broke, found, action)
 
-    def _tool_call(self, check: Check, started: float) -> None:
-        check.expected = "a streamed call of get_weather with a city"
-        body = SHAPES["chat"].body(check.model, "What is the weather in Paris?", 128)
-        name, arguments = "", ""
-        for event in self._events(SHAPES["chat"], {**body, "tools": [_TOOL]}, check.model):
-            for call in dig(event, "choices", 0, "delta", "tool_calls") or []:
+    def _tool_call(self, check: Check, started: float, shape: Shape) -> None:
+        check.expected = f"a streamed call of {_TOOL} with a city"
+        body = shape.body(check.model, "What is the weather in Paris?", 128)
+        body["tools"] = [shape.tool(_TOOL, _TOOL_ABOUT, _TOOL_SCHEMA)]
+        name, arguments, broke = "", "", ""
+        for event in self._events(shape, body, check.model):
+            pieces = shape.call(event)
+            if any(pieces):
                 check.first_ms = check.first_ms or _elapsed(started)
-                name += dig(call, "function", "name") or ""
-                arguments += dig(call, "function", "arguments") or ""
-        is_called = name == "get_weather" and bool(dig(_decoded(arguments), "city"))
-        found = f"{name}({arguments})" if name else "no tool call"
+                name, arguments = name + pieces[0], arguments + pieces[1]
+            broke = broke or error_in(event)
+        is_called = name == _TOOL and bool(dig(_decoded(arguments), "city")) and not broke
+        found = broke or (f"{name}({arguments})" if name else "no tool call")
         check.settle(is_called, found, "use a model that calls tools, and the ollama_chat/ prefix")
 
     def _embedding(self, check: Check, started: float) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Shape:
-    """One API. Functions of a reply take decoded JSON; `piece` and `is_end` that of one event.
+    """One API. Functions of a reply take decoded JSON; `piece`, `call` and `is_end` one event's.
 
-    `ends_with` says in words what ends a stream; `error` is what a stream says that broke.
+    `tool` makes a declaration out of name, description and schema; `call` returns pieces of a
+    called tool's name and arguments. `ends_with` says in words what ends a stream.
     """
 
     path: Callable[[str, bool], str]
@@ -25,6 +27,8 @@ class Shape:
     piece: Callable[[Any], Any]
     is_end: Callable[[Any], bool]
     ends_with: str
+    tool: Callable[[str, str, dict[str, Any]], dict[str, Any]]
+    call: Callable[[Any], tuple[str, str]]
 
 
 def dig(value: Any, *path: Any) -> Any:
@@ -99,6 +103,32 @@ def _responses_text(reply: Any) -> str:
     return "".join(str(dig(part, "text") or "") for part in contents)
 
 
+def _chat_call(event: Any) -> tuple[str, str]:
+    called = dig(event, "choices", 0, "delta", "tool_calls", 0, "function")
+    return dig(called, "name") or "", dig(called, "arguments") or ""
+
+
+def _messages_call(event: Any) -> tuple[str, str]:
+    name = dig(event, "content_block", "name") if dig(event, "content_block") else ""
+    return name or "", dig(event, "delta", "partial_json") or ""
+
+
+def _responses_call(event: Any) -> tuple[str, str]:
+    item = dig(event, "item")
+    is_whole = dig(event, "type") == "response.output_item.done"
+    if not is_whole or dig(item, "type") != "function_call":
+        return "", ""
+    return dig(item, "name") or "", dig(item, "arguments") or ""
+
+
+def _gemini_call(event: Any) -> tuple[str, str]:
+    for part in dig(event, "candidates", 0, "content", "parts") or []:
+        if dig(part, "functionCall"):
+            called = part["functionCall"]
+            return dig(called, "name") or "", json.dumps(dig(called, "args") or {})
+    return "", ""
+
+
 SHAPES = {
     "chat": Shape(
         path=lambda _model, _is_streamed: "/v1/chat/completions",
@@ -108,6 +138,11 @@ SHAPES = {
         piece=lambda event: dig(event, "choices", 0, "delta", "content"),
         is_end=lambda event: event == "[DONE]",
         ends_with="[DONE]",
+        tool=lambda name, about, schema: {
+            "type": "function",
+            "function": {"name": name, "description": about, "parameters": schema},
+        },
+        call=_chat_call,
     ),
     "messages": Shape(  # Claude Code
         path=lambda _model, _is_streamed: "/v1/messages",
@@ -117,6 +152,12 @@ SHAPES = {
         piece=lambda event: dig(event, "delta", "text"),
         is_end=lambda event: dig(event, "type") == "message_stop",
         ends_with="message_stop",
+        tool=lambda name, about, schema: {
+            "name": name,
+            "description": about,
+            "input_schema": schema,
+        },
+        call=_messages_call,
     ),
     "responses": Shape(  # Codex
         path=lambda _model, _is_streamed: "/v1/responses",
@@ -129,6 +170,13 @@ SHAPES = {
         # A short answer is cut by the limit this check sets, which is no fault.
         is_end=lambda event: dig(event, "type") in ("response.completed", "response.incomplete"),
         ends_with="response.completed",
+        tool=lambda name, about, schema: {
+            "type": "function",
+            "name": name,
+            "description": about,
+            "parameters": schema,
+        },
+        call=_responses_call,
     ),
     "gemini": Shape(  # Gemini CLI
         path=_gemini_path,
@@ -138,5 +186,9 @@ SHAPES = {
         piece=_gemini_text,
         is_end=lambda event: bool(dig(event, "candidates", 0, "finishReason")),
         ends_with="a finishReason",
+        tool=lambda name, about, schema: {
+            "functionDeclarations": [{"name": name, "description": about, "parameters": schema}]
+        },
+        call=_gemini_call,
     ),
 }

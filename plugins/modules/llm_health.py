@@ -56,7 +56,8 @@ options:
           - V(models) is that it is listed; V(chat), V(stream) and V(tool_call) (streamed) are
             OpenAI's chat completions, V(embedding) its embeddings.
           - V(messages) is Anthropic's shape, as Claude Code sends it, V(responses) OpenAI's newer
-            one (Codex), V(gemini) Google's (Gemini CLI). Each has a streamed form.
+            one (Codex), V(gemini) Google's (Gemini CLI). Each also has a streamed form, and a
+            streamed call of a tool.
         type: list
         elements: str
         choices:
@@ -65,11 +66,14 @@ options:
           - stream
           - tool_call
           - messages
-          - responses
-          - gemini
           - messages_stream
+          - messages_tool_call
+          - responses
           - responses_stream
+          - responses_tool_call
+          - gemini
           - gemini_stream
+          - gemini_tool_call
           - embedding
         default: [models, chat, stream, tool_call]
   denies:

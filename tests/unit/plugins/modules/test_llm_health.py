@@ -224,6 +224,39 @@ def test_an_error_inside_a_stream_fails_though_the_status_was_good(run, service)
     assert (check["status"], check["found"]) == ("failed", "out of memory")
 
 
+CALLS = {
+    "messages": [
+        '{"type": "content_block_start",'
+        ' "content_block": {"type": "tool_use", "name": "get_weather"}}',
+        '{"type": "content_block_delta", "delta": {"partial_json": "{\\"city\\": "}}',
+        '{"type": "content_block_delta", "delta": {"partial_json": "\\"Paris\\"}"}}',
+    ],
+    "responses": [
+        '{"type": "response.output_item.added", "item": {"type": "function_call"}}',
+        '{"type": "response.output_item.done", "item": {"type": "function_call",'
+        ' "name": "get_weather", "arguments": "{\\"city\\": \\"Paris\\"}"}}',
+    ],
+    "gemini": [
+        '{"candidates": [{"content": {"parts": [{"functionCall":'
+        ' {"name": "get_weather", "args": {"city": "Paris"}}}]}}]}'
+    ],
+}
+
+
+@pytest.mark.parametrize("shape", CALLS)
+def test_a_tool_is_called_in_the_shape_of_each_cli(run, service, shape):
+    serve(service, shape, {}, CALLS[shape])
+    model = {"name": "m", "checks": [f"{shape}_tool_call"]}
+    (check,) = run(models=[model], denies=[])["checks"]
+    assert (check["status"], check["found"]) == ("passed", 'get_weather({"city": "Paris"})')
+    (request,) = [e for e in service.exchanges if e.method == "POST"]
+    (declared,) = request.json()["tools"]
+    assert "get_weather" in json.dumps(declared)
+    serve(service, shape, {}, SHAPES[shape][2])
+    (check,) = run(models=[model], denies=[], required=False)["checks"]
+    assert (check["status"], check["found"]) == ("failed", "no tool call")
+
+
 def test_gemini_may_know_a_model_under_another_name(run, service):
     serve(service, "gemini", *SHAPES["gemini"][1:])
     model = {"name": "a:b", "gemini_name": "m", "checks": ["gemini", "gemini_stream"]}
