@@ -23,6 +23,7 @@ class FilterModule:
     def filters(self):
         return {
             "service_specs": _clear_errors(_service.specs),
+            "service_summary": _service.summary,
             "service_plan": _clear_errors(_service.plan),
             "mcp_servers": _clear_errors(_mcp_servers.merge),
             "tool_services": _mcp_servers.tool_services,

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.intranet.mcp.plugins.module_utils import _verify
+from ansible_collections.intranet.mcp.plugins.module_utils import _verify, _verify_files
 
 
 class FilterModule:
@@ -11,6 +11,13 @@ class FilterModule:
         return {
             "verify_report": _verify.report,
             "verify_table": _verify.table,
+            "verify_summary": _verify.summary,
+            "verify_junit": _verify_files.junit,
+            "verify_page": _verify_files.page,
             "verify_model": _verify.model_checks,
-            "verify_server": _verify.server_checks,
+            "verify_servers": _verify.server_probes,
+            "verify_door": _verify.door,
+            "verify_tools": _verify.aggregated_tools,
+            "verify_certificate": _verify.certificate_probe,
+            "verify_teams": _verify.team_probes,
         }

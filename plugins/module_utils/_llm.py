@@ -1,33 +1,95 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Probes of an OpenAI-compatible API, as the CLIs use it. Each returns one `Check`."""
+"""Probes of an LLM API, as the CLIs use it. Each returns one `Check`."""
 
 from __future__ import annotations
 
 import json
 import secrets
+import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ansible_collections.intranet.mcp.plugins.module_utils._errors import ServiceError, Unexpected
+from ansible_collections.intranet.mcp.plugins.module_utils._checks import (
+    FAILED,
+    UNKNOWN,
+    verdict,
+)
+from ansible_collections.intranet.mcp.plugins.module_utils._errors import (
+    ServiceError,
+    TimedOut,
+    Unexpected,
+    Unreachable,
+)
 from ansible_collections.intranet.mcp.plugins.module_utils._http import HttpClient, Reply
+from ansible_collections.intranet.mcp.plugins.module_utils._llm_shapes import (
+    SHAPES,
+    Shape,
+    bearer,
+    dig,
+    error_in,
+)
 
-PASSED, FAILED, UNKNOWN = "passed", "failed", "unknown"
+PLAIN = tuple(SHAPES)
+# How each check of a shape is called, by the shape; OpenAI's chat has the plain names.
+_OTHERS = PLAIN[1:]
+STREAMED = {"stream": "chat", **{f"{name}_stream": name for name in _OTHERS}}
+CALLING = {"tool_call": "chat", **{f"{name}_tool_call": name for name in _OTHERS}}
+# In the order in which they make sense: the first answer may have to load the model.
+MODEL_CHECKS = (
+    "models",
+    *("chat", "stream", "tool_call"),
+    *(f"{name}{what}" for name in _OTHERS for what in ("", "_stream", "_tool_call")),
+    "embedding",
+)
+DEFAULT_CHECKS = ("models", "chat", "stream", "tool_call")
+CALLERS = ("no_key", "wrong_key", "revoked_key")
 
-_TOOL = {
-    "type": "function",
-    "function": {
-        "name": "get_weather",
-        "description": "Returns the current weather of a city",
-        "parameters": {
-            "type": "object",
-            "properties": {"city": {"type": "string", "description": "Name of the city"}},
-            "required": ["city"],
+REFUSED = (401, 403)
+ASK_AGAIN_SECONDS = 0.5
+
+_TOOL = "get_weather"
+_TOOL_ABOUT = "Returns the current weather of a city"
+_TOOL_SCHEMA = {
+    "type": "object",
+    "properties": {"city": {"type": "string", "description": "Name of the city"}},
+    "required": ["city"],
+}
+
+ARGUMENTS: dict[str, Any] = {
+    "url": {"type": "str", "required": True},
+    "api_key": {"type": "str", "required": True, "no_log": True},
+    "models": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "name": {"type": "str", "required": True},
+            "gemini_name": {"type": "str"},
+            "checks": {
+                "type": "list",
+                "elements": "str",
+                "choices": list(MODEL_CHECKS),
+                "default": list(DEFAULT_CHECKS),
+            },
         },
     },
+    "denies": {
+        "type": "list",
+        "elements": "str",
+        "choices": list(CALLERS),
+        "default": ["no_key", "wrong_key"],
+    },
+    "revoked_key": {"type": "str", "no_log": True},
+    "revoked_within_seconds": {"type": "float", "default": 0},
+    "denied_models": {"type": "list", "elements": "str", "default": []},
+    "max_tokens": {"type": "int", "default": 16, "no_log": False},
+    "timeout": {"type": "int", "default": 120},
+    "validate_certs": {"type": "bool", "default": True},
+    "ca_path": {"type": "path"},
 }
 
 
@@ -43,9 +105,35 @@ class Check:
     action: str = ""
     milliseconds: float = 0.0
     first_ms: float | None = None
+    is_silent: bool = field(default=False, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        told = asdict(self)
+        del told["is_silent"]
+        return told
+
+    def settle(self, is_good: bool | None, found: str, action: str = "") -> None:
+        """Give the verdict; None where nothing could be judged."""
+        self.status, self.found = verdict(is_good), found[:300]
+        self.action = "" if is_good else action
+
+
+def checks_of(params: dict[str, Any]) -> list[dict[str, Any]]:
+    """Carry out everything that options of `llm_health` ask for."""
+    client = HttpClient(
+        params["url"],
+        service="the LLM API",
+        setting="url",
+        timeout=params["timeout"],
+        validate_certs=params["validate_certs"],
+        ca_path=params["ca_path"],
+    )
+    probe = LlmProbe(client, params["api_key"], params["max_tokens"])
+    checks = [check for model in params["models"] for check in probe.of_model(**model)]
+    checks += [probe.denied_model(model) for model in params["denied_models"]]
+    for caller in params["denies"]:
+        checks.append(probe.denies(caller, params["revoked_key"], params["revoked_within_seconds"]))
+    return [check.as_dict() for check in checks]
 
 
 class LlmProbe:
@@ -56,105 +144,161 @@ class LlmProbe:
         self._key = key
         self._max_tokens = max_tokens
 
+    def of_model(self, name: str, checks: list[str], gemini_name: str | None = None) -> list[Check]:
+        """Carry out all checks of a model; one that is away or silent is waited for once."""
+        done: list[Check] = []
+        for place, title in enumerate(checks):
+            asked = gemini_name if title.startswith("gemini") else name
+            done.append(self.run(title, asked or name))
+            unasked = checks[place + 1 :]
+            if done[-1].is_silent and unasked:
+                rest = Check("unasked", name, expected="an answer")
+                rest.settle(None, f"not tried after {title}: {', '.join(unasked)}", "see there")
+                return [*done, rest]
+        return done
+
     def run(self, name: str, model: str = "") -> Check:
         """Carry out the probe called `name`; a broken service is a failed check, no exception."""
-        check = Check(name, model)
+        if name in PLAIN:
+            return self._timed(Check(name, model), self._plain, SHAPES[name])
+        if name in STREAMED:
+            return self._timed(Check(name, model), self._stream, SHAPES[STREAMED[name]])
+        if name in CALLING:
+            return self._timed(Check(name, model), self._tool_call, SHAPES[CALLING[name]])
+        return self._timed(Check(name, model), getattr(self, f"_{name}"))
+
+    def denies(self, caller: str, revoked_key: str | None = None, within: float = 0) -> Check:
+        """Check that somebody without a valid key is turned away."""
+        key = {
+            "no_key": "",
+            "wrong_key": f"sk-{secrets.token_hex(16)}",
+            "revoked_key": revoked_key or "",
+        }[caller]
+        check = Check(f"denies_{caller}", expected="HTTP 401 or 403")
+        if caller == "revoked_key":
+            check.expected += f" within {within:g} s"
+            if not key:
+                check.settle(None, "no revoked key was given", "give revoked_key")
+                return check
+        return self._timed(check, self._knock, key, within)
+
+    def denied_model(self, model: str) -> Check:
+        """Check that this key, though valid, may not use a model."""
+        check = Check("denies_model", model, expected="a valid key, and HTTP 401 or 403")
+        return self._timed(check, self._ask_for_forbidden)
+
+    def _timed(self, check: Check, probe: Any, *arguments: Any) -> Check:
         started = time.monotonic()
         try:
-            getattr(self, f"_{name}")(check, started)
+            probe(check, started, *arguments)
         except ServiceError as error:
-            check.status = FAILED
+            check.status, check.is_silent = FAILED, isinstance(error, (TimedOut, Unreachable))
             check.found, check.expected, check.action = error.found, error.expected, error.action
         check.milliseconds = _elapsed(started)
         return check
 
     def _models(self, check: Check, started: float) -> None:
         check.expected = f"{check.model} among the models"
-        listed = self._ask("GET", "/v1/models").json() or {}
-        names = [entry.get("id") for entry in listed.get("data", [])]
-        self._settle(check, check.model in names, ", ".join(map(str, names)) or "no model")
+        listed = self._ask("GET", "/v1/models").json()
+        names = [str(dig(entry, "id")) for entry in dig(listed, "data") or []]
+        check.settle(check.model in names, ", ".join(names) or "no model", "declare it, deploy")
 
-    def _chat(self, check: Check, started: float) -> None:
+    def _plain(self, check: Check, started: float, shape: Shape) -> None:
         check.expected = "an answer with text"
-        reply = self._ask("POST", "/v1/chat/completions", self._chat_body(check.model))
-        text = _dig(reply.json(), "choices", 0, "message", "content")
-        self._settle(check, bool(text), repr(text))
+        body = shape.body(check.model, "Say hello.", self._max_tokens)
+        reply = self._ask("POST", shape.path(check.model, False), body, shape.headers(self._key))
+        text = shape.text(reply.json())
+        found = repr(text) if text else reply.text
+        check.settle(bool(text), found, "read the log of the LLM API")
 
-    def _stream(self, check: Check, started: float) -> None:
-        check.expected = "text in pieces, then [DONE]"
-        text, ended = "", False
-        for event in self._events(self._chat_body(check.model)):
-            ended = event == "[DONE]"
-            piece = None if ended else _dig(json.loads(event), "choices", 0, "delta", "content")
+    def _stream(self, check: Check, started: float, shape: Shape) -> None:
+        check.expected = f"text in pieces, then {shape.ends_with}"
+        body = shape.body(check.model, "Say hello.", self._max_tokens)
+        text, is_ended, broke = "", False, ""
+        for event in self._events(shape, body, check.model):
+            piece = shape.piece(event)
             if piece:
                 text += piece
                 check.first_ms = check.first_ms or _elapsed(started)
-        self._settle(check, bool(text) and ended, f"{text!r}{'' if ended else ', never ended'}")
+            is_ended = is_ended or shape.is_end(event)
+            broke = broke or error_in(event)
+        found = broke or f"{text!r}{'' if is_ended else ', never ended'}"
+        action = "read the log of the LLM API; look for a proxy that buffers or cuts streams"
+        check.settle(bool(text) and is_ended and not broke, found, action)
 
-    def _tool_call(self, check: Check, started: float) -> None:
-        check.expected = "a streamed call of get_weather with a city"
-        body = self._chat_body(check.model, "What is the weather in Paris?")
-        name, arguments = "", ""
-        for event in self._events({**body, "tools": [_TOOL], "max_tokens": 128}):
-            delta = {} if event == "[DONE]" else _dig(json.loads(event), "choices", 0, "delta")
-            for call in (delta or {}).get("tool_calls") or []:
+    def _tool_call(self, check: Check, started: float, shape: Shape) -> None:
+        check.expected = f"a streamed call of {_TOOL} with a city"
+        body = shape.body(check.model, "What is the weather in Paris?", 128)
+        body["tools"] = [shape.tool(_TOOL, _TOOL_ABOUT, _TOOL_SCHEMA)]
+        name, arguments, broke = "", "", ""
+        for event in self._events(shape, body, check.model):
+            pieces = shape.call(event)
+            if any(pieces):
                 check.first_ms = check.first_ms or _elapsed(started)
-                name += _dig(call, "function", "name") or ""
-                arguments += _dig(call, "function", "arguments") or ""
-        is_called = name == "get_weather" and "city" in (_decoded(arguments) or {})
-        self._settle(check, is_called, f"{name}({arguments})" if name else "no tool call")
-        check.action = (
-            "" if is_called else "use a model that calls tools, and the ollama_chat/ prefix"
-        )
+                name, arguments = name + pieces[0], arguments + pieces[1]
+            broke = broke or error_in(event)
+        is_called = name == _TOOL and bool(dig(_decoded(arguments), "city")) and not broke
+        found = broke or (f"{name}({arguments})" if name else "no tool call")
+        check.settle(is_called, found, "use a model that calls tools, and the ollama_chat/ prefix")
 
     def _embedding(self, check: Check, started: float) -> None:
         check.expected = "a vector"
         body = {"model": check.model, "input": "intranet"}
-        vector = _dig(self._ask("POST", "/v1/embeddings", body).json(), "data", 0, "embedding")
-        self._settle(check, bool(vector), f"{len(vector or [])} numbers")
+        vector = dig(self._ask("POST", "/v1/embeddings", body).json(), "data", 0, "embedding")
+        check.settle(bool(vector), f"{len(vector or [])} numbers", "read the log of the LLM API")
 
-    def _denied(self, check: Check, started: float) -> None:
-        """A key that was never issued, and no key at all, must both be turned away."""
-        check.expected = "401 without a key and with an unknown one"
-        wrong = {"Authorization": f"Bearer sk-{secrets.token_hex(16)}"}
-        statuses = [
-            self._client.request("GET", "/v1/models", headers=headers).status
-            for headers in ({}, wrong)
-        ]
-        self._settle(check, statuses == [401, 401], " and ".join(map(str, statuses)))
+    def _knock(self, check: Check, started: float, key: str, within: float) -> None:
+        """Ask until refused: what answers may remember a key for a while."""
+        pause = threading.Event()
+        while True:
+            headers = bearer(key) if key else {}
+            status = self._client.request("GET", "/v1/models", headers=headers).status
+            if status in REFUSED or _elapsed(started) > within * 1000:
+                break
+            pause.wait(ASK_AGAIN_SECONDS)
+        is_refused = True if status in REFUSED else False if status < 300 else None
+        found = (
+            f"HTTP {status} after {_elapsed(started) / 1000:.1f} s" if within else f"HTTP {status}"
+        )
+        check.settle(
+            is_refused, found, "check the keys' settings of the API and what stands before it"
+        )
 
-    def _settle(self, check: Check, is_good: bool, found: str) -> None:
-        check.status = PASSED if is_good else FAILED
-        check.found = found[:300]
+    def _ask_for_forbidden(self, check: Check, started: float) -> None:
+        headers = bearer(self._key)
+        status = self._client.request("GET", "/v1/models", headers=headers).status
+        if status != 200:
+            check.settle(None, f"the key itself gets HTTP {status}", "give a key that is valid")
+            return
+        shape = SHAPES["chat"]
+        body = shape.body(check.model, "Say hello.", 1)
+        path = shape.path(check.model, False)
+        status = self._client.request("POST", path, body=body, headers=headers).status
+        is_refused = True if status in REFUSED else False if status < 300 else None
+        check.settle(is_refused, f"HTTP {status}", "check the models of the key and of its team")
 
-    def _chat_body(self, model: str, text: str = "Say hello.") -> dict[str, Any]:
-        return {
-            "model": model,
-            "messages": [{"role": "user", "content": text}],
-            "max_tokens": self._max_tokens,
-            "temperature": 0,
-        }
-
-    def _ask(self, method: str, path: str, body: Any = None) -> Reply:
-        reply = self._client.request(method, path, body=body, headers=self._authorization())
+    def _ask(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> Reply:
+        reply = self._client.request(method, path, body=body, headers=headers or bearer(self._key))
         if not reply.ok:
             raise self._refused(method, path, reply.status, reply.text)
         return reply
 
-    def _events(self, body: dict[str, Any]) -> Iterator[str]:
-        """Payloads of a server-sent event stream."""
-        path = "/v1/chat/completions"
-        body = {**body, "stream": True}
-        with self._client.stream("POST", path, body, headers=self._authorization()) as response:
+    def _events(self, shape: Shape, body: dict[str, Any], model: str) -> Iterator[Any]:
+        """Decoded data of a server-sent event stream; what is no JSON comes as text."""
+        path, headers = shape.path(model, True), shape.headers(self._key)
+        if "contents" not in body:  # Gemini's path says it
+            body = {**body, "stream": True}
+        with self._client.stream("POST", path, body, headers=headers) as response:
             if response.status != 200:
                 text = response.read(2000).decode("utf-8", "replace")
                 raise self._refused("POST", path, response.status, text)
             for line in response:
                 if line.startswith(b"data:"):
-                    yield line[5:].strip().decode("utf-8", "replace")
-
-    def _authorization(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self._key}"}
+                    text = line[5:].strip().decode("utf-8", "replace")
+                    decoded = _decoded(text)
+                    yield text if decoded is None else decoded
 
     def _refused(self, method: str, path: str, status: int, text: str) -> Unexpected:
         return Unexpected(
@@ -173,13 +317,3 @@ def _decoded(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return None
-
-
-def _dig(value: Any, *path: Any) -> Any:
-    """Follow keys and positions; None where the path ends early."""
-    for step in path:
-        try:
-            value = value[step]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return value

@@ -1,7 +1,7 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""A small MCP client: real sessions of both eras, over Streamable HTTP and HTTP+SSE.
+"""A small MCP client: real sessions of both eras, over Streamable HTTP, HTTP+SSE and stdio.
 
 Legacy era (up to 2025-11-25): `initialize`, then requests that belong to that session.
 Modern era (2026-07-28): no session; every request carries its envelope in `_meta` and headers.
@@ -20,6 +20,7 @@ from typing import Any
 
 from ansible_collections.intranet.mcp.plugins.module_utils import _errors
 from ansible_collections.intranet.mcp.plugins.module_utils._http import HttpClient
+from ansible_collections.intranet.mcp.plugins.module_utils._mcp_stdio import Command, Stdio
 
 MODERN_VERSION = "2026-07-28"
 LEGACY_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
@@ -142,7 +143,7 @@ class Sse:
         self._open.close()
 
 
-TRANSPORTS = {"streamable_http": StreamableHttp, "sse": Sse}
+TRANSPORTS = {"streamable_http": StreamableHttp, "sse": Sse, "stdio": Stdio}
 
 
 class Session:
@@ -256,7 +257,9 @@ class Session:
 
 
 @contextlib.contextmanager
-def session(http: HttpClient, transport: str, era: str, version: str) -> Iterator[Session]:
+def session(
+    http: HttpClient | Command, transport: str, era: str, version: str
+) -> Iterator[Session]:
     """Open a session of an era (`modern`, `legacy`, or `auto`: the newest the server speaks)."""
     opened = Session(TRANSPORTS[transport](http), "legacy" if transport == "sse" else era)
     try:
@@ -280,7 +283,12 @@ def _newest(opened: Session, version: str) -> Session:
         # A legacy server may have opened a session for the stray request: begin anew.
         opened.close()
         opened = Session(type(opened.transport)(opened.transport.http), "legacy")
-        opened.open_legacy(version)
+        try:
+            opened.transport.open()
+            opened.open_legacy(version)
+        except BaseException:
+            opened.close()
+            raise
     return opened
 
 

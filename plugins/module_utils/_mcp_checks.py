@@ -6,15 +6,24 @@
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import json
 from typing import Any
 
-PASSED, FAILED, UNKNOWN = "passed", "failed", "unknown"
+from ansible_collections.intranet.mcp.plugins.module_utils import _checks
+from ansible_collections.intranet.mcp.plugins.module_utils._checks import (  # noqa: F401
+    FAILED,
+    PASSED,
+    UNKNOWN,
+)
+
+# What a model reads of a tool, and so what a fingerprint covers; the gateway takes the same.
+_READ_BY_MODELS = ("name", "title", "description", "inputSchema", "outputSchema", "annotations")
 
 
 def check(name: str, passed: bool | None, found: Any, expected: Any, action: str) -> dict[str, Any]:
     """Return one verdict; `passed` is None for a check that could not run."""
-    status = UNKNOWN if passed is None else PASSED if passed else FAILED
+    status = _checks.verdict(passed)
     verdict = {"name": name, "status": status, "found": found, "expected": expected}
     return verdict if status == PASSED else {**verdict, "action": action}
 
@@ -39,8 +48,9 @@ def check_tools(
     exactly: list[str] | None = None,
     include: list[str] | None = None,
     at_least: int | None = None,
+    exclude: list[str] | None = None,
 ) -> list[dict[str, Any]]:
-    """Check the names of the tools: an exact set, names or globs that must occur, a number."""
+    """Check the names of the tools: an exact set, globs that must (not) occur, a number."""
     checks = []
     if exactly is not None:
         missing, extra = sorted(set(exactly) - set(names)), sorted(set(names) - set(exactly))
@@ -56,7 +66,35 @@ def check_tools(
         checks.append(
             check("tools_min", len(names) >= at_least, len(names), f">= {at_least}", action)
         )
+    if exclude is not None:
+        seen = sorted({name for glob in exclude for name in fnmatch.filter(names, glob)})
+        action = "check what the key's team may see"
+        wanted = f"nothing like {', '.join(exclude)}"
+        checks.append(check("tools_exclude", not seen, seen or "none of them", wanted, action))
     return checks
+
+
+def fingerprints(tools: list[dict[str, Any]]) -> dict[str, str]:
+    """Return SHA-256 digests, by name, of what a model reads of each tool."""
+    digests = {}
+    for tool in tools:
+        read = {key: tool[key] for key in _READ_BY_MODELS if key in tool}
+        text = json.dumps(read, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        digests[tool["name"]] = hashlib.sha256(text.encode()).hexdigest()
+    return digests
+
+
+def check_lock(found: dict[str, str], locked: dict[str, str], path: str) -> list[dict[str, Any]]:
+    """Check that every tool says of itself what it said when the lock file was written."""
+    drifted = {
+        "changed": sorted(n for n in found if n in locked and found[n] != locked[n]),
+        "new": sorted(set(found) - set(locked)),
+        "gone": sorted(set(locked) - set(found)),
+    }
+    texts = [f"{kind}: {', '.join(names)}" for kind, names in drifted.items() if names]
+    expected = f"the {len(locked)} fingerprints of {path}"
+    action = "read the new descriptions as a model would; when they are right, set lock to write"
+    return [check("lock", not texts, "; ".join(texts) or "the same", expected, action)]
 
 
 def check_latency(latency: dict[str, float], bound: float | None) -> list[dict[str, Any]]:
@@ -89,8 +127,10 @@ def check_call(result: dict[str, Any], expected: dict[str, Any]) -> list[dict[st
     if expected.get("contains") is not None:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         action = "check the tool, or correct what is expected"
-        passed = expected["contains"] in text
-        checks.append(check("call_contains", passed, _short(text), expected["contains"], action))
+        before, found, after = text.partition(expected["contains"])
+        # Where it is found, what stands around it says enough.
+        shown = f"{before[-30:]}{found}{after[:30]}" if found else _short(text)
+        checks.append(check("call_contains", bool(found), shown, expected["contains"], action))
     return checks
 
 

@@ -14,6 +14,9 @@ import json
 import re
 
 BRIDGE_PORT = 8000
+# What one process of a server that has one for each caller is reckoned with: a browser needs about
+# 90 MiB idle and 350 with a page. More of them than fit, and the kernel ends one in mid-call.
+PROCESS_MB = 256
 _TOKEN = "token"  # noqa: S105  the file's name
 
 _KEYS = {
@@ -136,14 +139,15 @@ def _tool_service(name: str, server: dict, token: str, defaults: dict) -> dict:
         "pids": server.get("pids", defaults["pids"]),
     }
     if is_bridged:
-        service["files"] = {"bridge.yml": json.dumps(_bridge(name, server), indent=2) + "\n"}
+        bridge = _bridge(name, server, service["memory_mb"])
+        service["files"] = {"bridge.yml": json.dumps(bridge, indent=2) + "\n"}
     else:
         service["env"] = server.get("env", {})
         service["secret_env"] = secrets
     return service
 
 
-def _bridge(name: str, server: dict) -> dict:
+def _bridge(name: str, server: dict, memory_mb: int) -> dict:
     """Configuration of the gateway package as the bridge of one stdio server."""
     program, *arguments = server["command"]
     return {
@@ -163,6 +167,7 @@ def _bridge(name: str, server: dict) -> dict:
                 "env": {"HOME": "/tmp", **server.get("env", {})},  # noqa: S108
                 "env_from": {key: {"file": f"/secrets/{key}"} for key in server.get("secrets", {})},
                 "mode": server.get("mode", "shared"),
+                "max_processes": max(1, memory_mb // PROCESS_MB),
                 "required": True,
             }
         },

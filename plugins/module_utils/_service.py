@@ -16,6 +16,10 @@ LABEL_SERVICE = "intranet.mcp.service"
 LABEL_OWNER = "intranet.mcp.owner"
 LABEL_HASH = "intranet.mcp.hash"
 
+# Why a container is made anew although it runs.
+CHANGED = "definition or configuration changed"
+NEW_IMAGE = "image changed"
+
 # Exports every file of /secrets/env under its own name, then becomes the service: for programs
 # that take secrets from the environment only. `docker inspect` shows the loop, not the values.
 _WITH_SECRETS = (
@@ -84,6 +88,28 @@ def check(definition: dict) -> dict:
     return definition
 
 
+def summary(found: list[dict]) -> dict:
+    """Specs without their secrets, by name: enough to compare what runs with what is defined."""
+    return {
+        spec["name"]: {
+            "name": spec["name"],
+            "hash": spec["hash"],
+            "image": spec["container"]["image"],
+            "files": {
+                file["path"]: hashlib.sha256(file["content"].encode()).hexdigest()
+                for file in spec["files"]
+            },
+        }
+        for spec in found
+    }
+
+
+def difference(summarized: dict, found: dict | None, image_ids: dict) -> str:
+    """Return in words why a container has to be made or made anew; empty when it has not."""
+    container = {"image": summarized["image"]}
+    return _difference({**summarized, "container": container}, found, image_ids)
+
+
 def plan(wanted: list[dict], host: dict, owner: str) -> dict:
     """What must happen so that exactly `wanted` runs.
 
@@ -115,10 +141,10 @@ def _difference(spec: dict, found: dict | None, image_ids: dict) -> str:
     if found is None:
         return "is not there"
     if found["Labels"].get(LABEL_HASH) != spec["hash"]:
-        return "definition or configuration changed"
+        return CHANGED
     image = spec["container"]["image"]
     if image in image_ids and found.get("ImageID") != image_ids[image]:
-        return "image changed"
+        return NEW_IMAGE
     if found.get("State") != "running":
         return f"is {found.get('State')}"
     if "(unhealthy)" in found.get("Status", ""):

@@ -1,135 +1,205 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Results of the probes as one report: a row a check, and a verdict over all."""
+"""What verify asks, as data, and what it found: a row a check, a verdict over all. Pure."""
 
 from __future__ import annotations
 
-PASSED, FAILED, UNKNOWN = "passed", "failed", "unknown"
+import fnmatch
+
+from ansible_collections.intranet.mcp.plugins.module_utils._checks import (
+    FAILED,
+    NOT_APPLICABLE,
+    PASSED,
+    UNKNOWN,
+    row,
+)
+
+# A check that is not required and did not pass. It is shown, and fails nothing.
+WARNING = "warning"
+ORDER = (PASSED, NOT_APPLICABLE, WARNING, UNKNOWN, FAILED)
 
 
-def report(http: list[dict], llm: list[dict], mcp: list[dict], at: str) -> dict:
-    """One report of everything verify measured.
+def report(
+    hosts: dict[str, dict],
+    facts: dict,
+    advisory: list[str] | None = None,
+    not_applicable: dict[str, str] | None = None,
+) -> dict:
+    """Return one report of everything verify measured.
 
-    http, llm, mcp: results as Ansible registers them, from uri, llm_health and mcp_health loops.
-    at: when, ISO 8601. Returns {at, passed, failed, unknown, checks}; a probe that did not run is
-    unknown, which is never passed.
+    hosts: host -> result of the module `health`; one that did not answer has no `checks`.
+    facts: at (ISO 8601), seconds, platform (its name). advisory: globs of checks that are not
+    required. not_applicable: globs of checks that need not run here, and why; one that ran and
+    failed has failed all the same.
     """
-    checks = [_http_row(result) for result in http]
-    for result in llm:
-        checks += _llm_rows(result)
-    for result in mcp:
-        checks += _mcp_rows(result)
-    counts = {
-        status: sum(check["status"] == status for check in checks)
-        for status in (PASSED, FAILED, UNKNOWN)
-    }
-    return {"at": at, **counts, "checks": checks}
+    checks = []
+    for host, result in hosts.items():
+        if "checks" in result and not result.get("error"):
+            checks += result["checks"]
+        else:
+            checks.append(_silent(host, result))
+    checks = [_settled(check, advisory or [], not_applicable or {}) for check in checks]
+    counts = {status: sum(check["status"] == status for check in checks) for status in ORDER}
+    return {**facts, **counts, "checks": checks}
+
+
+def _silent(host: str, result: dict) -> dict:
+    error = result.get("error") or {}
+    found = error.get("found") or result.get("msg") or "no answer"
+    action = error.get("action") or "check that Ansible reaches the host, then run verify again"
+    return {"group": "Hosts", **row(f"host {host}", UNKNOWN, found, "a look at it", action)}
+
+
+def _settled(check: dict, advisory: list[str], not_applicable: dict[str, str]) -> dict:
+    if check["status"] == UNKNOWN:
+        for glob, because in not_applicable.items():
+            if fnmatch.fnmatchcase(check["name"], glob):
+                found = f"{because} (declared; found: {check['found']})"
+                return {**check, "status": NOT_APPLICABLE, "found": found, "action": ""}
+    is_advice = any(fnmatch.fnmatchcase(check["name"], glob) for glob in advisory)
+    if is_advice and check["status"] in (FAILED, UNKNOWN):
+        return {**check, "status": WARNING}
+    return check
 
 
 def model_checks(model: dict, chat_checks: list[str]) -> dict:
     """A declared model as llm_health takes it."""
     is_embedding = model.get("embedding") or model.get("mode") == "embedding"
+    name = model.get("model_name") or model["name"]
     return {
-        "name": model.get("model_name") or model["name"],
+        "name": name,
+        "gemini_name": name.replace(":", "-"),  # as the litellm role names it
         "checks": ["models", "embedding"] if is_embedding else chat_checks,
     }
 
 
-def server_checks(server: dict) -> dict:
-    """An entry of mcp_servers ({key, value}) as a probe of that server alone."""
-    expect = server["value"].get("expect", {})
-    probe = {"name": server["key"], "path": f"/servers/{server['key']}/mcp", "eras": ["auto"]}
-    return {**probe, **{key: expect[key] for key in ("tools", "call") if key in expect}}
+def certificate_probe(url: str, days: int) -> dict:
+    """A probe of how long the certificate behind an address is valid."""
+    options = {"url": url, "days": days}
+    name = f"certificate {url.removeprefix('https://').partition('/')[0]}"
+    return {"name": name, "kind": "certificate", "group": "Services", "options": options}
+
+
+def server_probes(servers: dict, url: str, timeout: int) -> list[dict]:
+    """Probes of each MCP server alone, behind the gateway: its exact tools, and one real call."""
+    probes = []
+    for name, server in sorted(servers.items()):
+        expect = server.get("expect", {})
+        options = {
+            "url": f"{url}/servers/{name}/mcp",
+            "key": "verify",
+            "timeout": timeout,
+            **({} if "tools" in expect else {"tools_min": 1}),
+            **{key: expect[key] for key in ("tools", "call") if key in expect},
+        }
+        probes.append({"name": f"mcp {name}", "kind": "mcp", "group": "Tools", "options": options})
+    return probes
+
+
+def door(servers: dict, url: str) -> str:
+    """Where keys are tried: at a server that all callers share, where there is one.
+
+    A server that has a process for each caller would keep one for every key that was made here.
+    """
+    shared = [name for name, server in servers.items() if server.get("mode") != "per_session"]
+    return f"{url}/servers/{sorted(shared)[0]}/mcp" if shared else f"{url}/mcp"
+
+
+def aggregated_tools(servers: dict) -> dict:
+    """What the gateway must offer of all servers: the exact set where it is known of each."""
+    if all("tools" in server.get("expect", {}) for server in servers.values()):
+        names = [f"{n}__{tool}" for n, s in servers.items() for tool in s["expect"]["tools"]]
+        return {"tools": sorted(names)}
+    return {"tools_include": [f"{name}__*" for name in servers]}
+
+
+def team_probes(
+    teams: list[dict], aliases: list[str], models: list[str], servers: dict, urls: dict
+) -> list[dict]:
+    """Probes that a team is kept to its own: one of a model, one of an MCP server.
+
+    aliases: members whose key is known here. urls: llm, mcp. The key of a probe is `member-ALIAS`.
+    """
+    llm = mcp = None
+    for team in teams:
+        members = [
+            member["alias"]
+            for member in team.get("members", [])
+            if member.get("state", "present") == "present" and member["alias"] in aliases
+        ]
+        own = [m["alias"] for m in team.get("members", []) if "models" in m]
+        plain = [alias for alias in members if alias not in own]
+        forbidden = [name for name in models if name not in team.get("models", [])]
+        if team.get("models") and plain and forbidden and not llm:
+            llm = _model_probe(team["name"], plain[0], forbidden[0], urls["llm"])
+        closed = [name for name in servers if name not in team.get("mcp", servers)]
+        if closed and members and not mcp:
+            mcp = _tool_probe(team["name"], members[0], closed[0], servers, urls["mcp"])
+    because = "no team with a member's key has restrictions of that kind"
+    return [
+        llm or _without_meaning("llm key of another team", because),
+        mcp or _without_meaning("mcp key of another team", because),
+    ]
+
+
+def _model_probe(team: str, alias: str, model: str, url: str) -> dict:
+    options = {"url": url, "api_key": f"member-{alias}", "denied_models": [model], "denies": []}
+    return {"name": f"llm team {team}", "kind": "llm", "group": "Keys", "options": options}
+
+
+def _tool_probe(team: str, alias: str, server: str, servers: dict, url: str) -> dict:
+    expect = servers[server].get("expect", {})
+    tool = expect.get("call", {}).get("tool") or next(iter(expect.get("tools", [])), "any")
+    options = {
+        "url": f"{url}/mcp",
+        "key": f"member-{alias}",
+        "eras": ["legacy"],  # its session ends, and with it what a server started for it
+        "tools_exclude": [f"{server}__*"],
+        "denied_calls": [f"{server}__{tool}"],
+    }
+    return {"name": f"mcp team {team}", "kind": "mcp", "group": "Keys", "options": options}
+
+
+def _without_meaning(name: str, because: str) -> dict:
+    options = {"because": because}
+    return {"name": name, "kind": "not_applicable", "group": "Keys", "options": options}
 
 
 def table(found: dict) -> list[str]:
     """The report as lines for a terminal, failures last, where they are seen."""
-    order = {PASSED: 0, UNKNOWN: 1, FAILED: 2}
-    rows = sorted(found["checks"], key=lambda check: order[check["status"]])
-    width = max((len(row["name"]) for row in rows), default=0)
+    rows = sorted(found["checks"], key=lambda check: ORDER.index(check["status"]))
+    width = min(max((len(check["name"]) for check in rows), default=0), 60)
     lines = []
-    for row in rows:
-        took = f"{row['milliseconds']:>8.0f} ms" if row.get("milliseconds") else " " * 11
-        lines.append(f"{row['status']:<8} {row['name']:<{width}} {took}  {_short(row['found'])}")
-        if row["status"] != PASSED:
-            lines.append(f"{'':<8} expected: {row['expected']}")
-            if row.get("action"):
-                lines.append(f"{'':<8} do: {row['action']}")
-    return lines
+    for check in rows:
+        word = "n/a" if check["status"] == NOT_APPLICABLE else check["status"]
+        took = milliseconds(check)
+        found_it = _short(check["found"])
+        lines.append(f"{word:<8} {check['name']:<{width}} {took:>10}  {found_it}")
+        if check["status"] not in (PASSED, NOT_APPLICABLE):
+            if found_it.endswith("…"):
+                lines.append(f"{'':<8} found: {_short(check['found'], 600)}")
+            lines.append(f"{'':<8} expected: {_short(check['expected'], 300)}")
+            if check.get("action"):
+                lines.append(f"{'':<8} do: {check['action']}")
+    return [*lines, "", summary(found)]
 
 
-def _http_row(result: dict) -> dict:
-    item = result["item"]
-    status = result.get("status")
-    expected = item.get("status", 200)
-    row = {
-        "name": item["name"],
-        "found": f"HTTP {status}" if status and status > 0 else result.get("msg", "no answer"),
-        "expected": f"HTTP {expected} from {item['url']}",
-        "milliseconds": round(result.get("elapsed", 0) * 1000),
-        "action": "",
-        "status": PASSED if status == expected else FAILED,
-    }
-    if result.get("skipped"):
-        row.update(status=UNKNOWN, found="not asked")
-    elif row["status"] == FAILED:
-        row["action"] = "read the log of the container: docker logs " + item["container"]
-    return row
+def summary(found: dict) -> str:
+    """The verdict as one sentence."""
+    counts = ", ".join(
+        f"{found[status]} {status.replace('_', ' ')}" for status in ORDER if found[status]
+    )
+    took = f" in {found['seconds']:.0f} s" if found.get("seconds") else ""
+    return f"{len(found['checks'])} checks{took}: {counts}"
 
 
-def _llm_rows(result: dict) -> list[dict]:
-    if "checks" not in result:
-        return [_not_run("llm", result)]
-    return [
-        {
-            "name": f"llm {check['name']}" + (f" {check['model']}" if check["model"] else ""),
-            **{key: check[key] for key in ("status", "found", "expected", "action")},
-            "milliseconds": check["milliseconds"],
-            "first_ms": check["first_ms"],
-        }
-        for check in result["checks"]
-    ]
-
-
-def _mcp_rows(result: dict) -> list[dict]:
-    name = f"mcp {result['item']['name']}"
-    sessions = result.get("sessions", [])
-    rows = [_session_row(name, session) for session in sessions]
-    rows += [
-        {
-            "name": f"{name} {check['name']}" + (f" ({check['era']})" if check.get("era") else ""),
-            "status": check["status"],
-            "found": str(check.get("found", "")),
-            "expected": str(check.get("expected", "")),
-            "action": "" if check["status"] == PASSED else str(check.get("action", "")),
-        }
-        for check in result.get("checks", [])
-    ]
-    is_broken = result.get("failed") and not any(row["status"] == FAILED for row in rows)
-    return [*rows, _not_run(name, result)] if is_broken or not rows else rows
-
-
-def _session_row(name: str, session: dict) -> dict:
-    return {
-        "name": f"{name} session ({session['era']})",
-        "status": PASSED,
-        "found": f"{session['protocol_version']}, {len(session['tools'])} tools",
-        "expected": "a session",
-        "action": "",
-        "milliseconds": sum(session.get("latency_ms", {}).values()),
-    }
-
-
-def _not_run(name: str, result: dict) -> dict:
-    error = result.get("error") or {}
-    return {
-        "name": name,
-        "status": UNKNOWN if result.get("skipped") else FAILED,
-        "found": error.get("found") or result.get("msg", "no result"),
-        "expected": error.get("expected", "a result"),
-        "action": error.get("action", ""),
-    }
+def milliseconds(check: dict) -> str:
+    """How long a check took, for people; empty where that says nothing."""
+    took = check.get("milliseconds")
+    if took is None:
+        return ""
+    return f"{took / 1000:.1f} s" if took >= 10000 else f"{took:.0f} ms"
 
 
 def _short(text: str, width: int = 90) -> str:

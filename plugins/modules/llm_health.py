@@ -6,14 +6,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: llm_health
-short_description: Prove that an OpenAI-compatible API serves its users
+short_description: Prove that an LLM API serves its users
 version_added: 0.1.0
 author:
   - intranet.mcp contributors (@intranet-mcp)
 description:
-  - Asks what the developers' CLIs ask, through the same door and with the same kind of key, and
-    reports what was found and how long it took.
-  - Changes nothing. A check that cannot pass fails the module unless O(required=false).
+  - Asks what the developers' CLIs ask, through the same door and with the same kind of key, in each
+    of the shapes they speak, and reports what was found and how long it took.
+  - Knocks as those who must not get in.
+  - Changes nothing. A check that does not pass fails the module unless O(required=false).
 extends_documentation_fragment:
   - intranet.mcp.attributes
 attributes:
@@ -44,22 +45,65 @@ options:
         description: Name as users ask for it.
         type: str
         required: true
+      gemini_name:
+        description:
+          - Name to ask for in Google's shape. LiteLLM refuses a name with a colon there, so such
+            models need a second name (C(model_group_alias)). Default is O(models[].name).
+        type: str
       checks:
-        description: What must work with this model.
+        description:
+          - What must work with this model.
+          - V(models) is that it is listed; V(chat), V(stream) and V(tool_call) (streamed) are
+            OpenAI's chat completions, V(embedding) its embeddings.
+          - V(messages) is Anthropic's shape, as Claude Code sends it, V(responses) OpenAI's newer
+            one (Codex), V(gemini) Google's (Gemini CLI). Each also has a streamed form, and a
+            streamed call of a tool.
         type: list
         elements: str
-        choices: [models, chat, stream, tool_call, embedding]
+        choices:
+          - models
+          - chat
+          - stream
+          - tool_call
+          - messages
+          - messages_stream
+          - messages_tool_call
+          - responses
+          - responses_stream
+          - responses_tool_call
+          - gemini
+          - gemini_stream
+          - gemini_tool_call
+          - embedding
         default: [models, chat, stream, tool_call]
-  denied:
-    description: Whether a missing and an unknown key must be refused.
-    type: bool
-    default: true
+  denies:
+    description: Callers that must be turned away with status 401 or 403.
+    type: list
+    elements: str
+    choices: [no_key, wrong_key, revoked_key]
+    default: [no_key, wrong_key]
+  revoked_key:
+    description: A key that was valid and no longer is. Without it V(revoked_key) is unknown.
+    type: str
+  revoked_within_seconds:
+    description:
+      - How long the API may go on taking O(revoked_key), since it may remember keys for a while.
+        It is asked again until then.
+    type: float
+    default: 0
+  denied_models:
+    description:
+      - Models that O(api_key), for example one of another team, must not use. The key itself must
+        be valid, otherwise nothing is proven and the check is V(unknown).
+    type: list
+    elements: str
+    default: []
   max_tokens:
     description: Length of the answers asked for. Short ones keep the check cheap.
     type: int
     default: 16
   required:
-    description: Fail when a check fails. With V(false), only report.
+    description: Fail when a check failed or could not run. With V(false), only report.
     type: bool
     default: true
   timeout:
@@ -76,14 +120,21 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Prove that the coding model streams tool calls
+- name: Prove that the coding model serves Claude Code, Codex and Gemini CLI
   intranet.mcp.llm_health:
     url: http://llm.example.internal:4000
-    api_key: "{{ lookup('intranet.mcp.secret', 'key-first-developer') }}"
+    api_key: "{{ lookup('intranet.mcp.secret', 'key-alice') }}"
     models:
       - name: qwen3:8b
+        checks: [models, tool_call, messages_stream, responses_stream, gemini_stream]
       - name: nomic-embed-text
         checks: [models, embedding]
+
+- name: Prove that a team is kept to its own models
+  intranet.mcp.llm_health:
+    url: http://llm.example.internal:4000
+    api_key: "{{ lookup('intranet.mcp.secret', 'key-bob') }}"
+    denied_models: [company-large]
 """
 
 RETURN = r"""
@@ -136,63 +187,25 @@ checks:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.intranet.mcp.plugins.module_utils._http import HttpClient
-from ansible_collections.intranet.mcp.plugins.module_utils._llm import FAILED, LlmProbe
-
-ARGUMENTS = {
-    "url": {"type": "str", "required": True},
-    "api_key": {"type": "str", "required": True, "no_log": True},
-    "models": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {
-            "name": {"type": "str", "required": True},
-            "checks": {
-                "type": "list",
-                "elements": "str",
-                "choices": ["models", "chat", "stream", "tool_call", "embedding"],
-                "default": ["models", "chat", "stream", "tool_call"],
-            },
-        },
-    },
-    "denied": {"type": "bool", "default": True},
-    "max_tokens": {"type": "int", "default": 16, "no_log": False},
-    "required": {"type": "bool", "default": True},
-    "timeout": {"type": "int", "default": 120},
-    "validate_certs": {"type": "bool", "default": True},
-    "ca_path": {"type": "path"},
-}
+from ansible_collections.intranet.mcp.plugins.module_utils._checks import PASSED
+from ansible_collections.intranet.mcp.plugins.module_utils._llm import ARGUMENTS, checks_of
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    params = module.params
-    client = HttpClient(
-        params["url"],
-        service="the LLM API",
-        setting="url",
-        timeout=params["timeout"],
-        validate_certs=params["validate_certs"],
-        ca_path=params["ca_path"],
+    module = AnsibleModule(
+        argument_spec={**ARGUMENTS, "required": {"type": "bool", "default": True}},
+        supports_check_mode=True,
     )
-    probe = LlmProbe(client, params["api_key"], params["max_tokens"])
-    checks = [
-        probe.run(name, model["name"]) for model in params["models"] for name in model["checks"]
-    ]
-    if params["denied"]:
-        checks.append(probe.run("denied"))
-    report = [check.as_dict() for check in checks]
-    failed = [check for check in checks if check.status == FAILED]
-    if failed and params["required"]:
+    checks = checks_of(module.params)
+    bad = [check for check in checks if check["status"] != PASSED]
+    if bad and module.params["required"]:
         worst = "; ".join(
-            f"{check.name} {check.model}: found {check.found}, expected {check.expected}"
-            for check in failed
+            f"{c['name']} {c['model']}: found {c['found']}, expected {c['expected']}" for c in bad
         )
         module.fail_json(
-            msg=f"{len(failed)} of {len(checks)} checks failed: {worst}", checks=report
+            msg=f"{len(bad)} of {len(checks)} checks did not pass: {worst}", checks=checks
         )
-    module.exit_json(changed=False, checks=report)
+    module.exit_json(changed=False, checks=checks)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ description:
   - Opens a session as a client would, in one era of the protocol or in both, lists the tools, calls
     one, tries to get in without a key, and compares all of that with what is expected.
   - Fails when an expectation is not met, after everything was measured.
+  - Changes nothing, unless O(lock=write) asks for a lock file.
   - A check that could not run is V(unknown), not passed. It fails the module too, except in check
     mode.
 extends_documentation_fragment:
@@ -24,24 +25,36 @@ attributes:
     support: full
     details:
       - The tool is not called, since a call may change something; the checks of it are V(unknown).
+      - A lock file is not written.
   diff_mode:
-    support: none
+    support: partial
+    details:
+      - Shows which fingerprints of the lock file changed.
   idempotent:
     support: full
 options:
   url:
-    description: The MCP endpoint, its path included.
+    description: The MCP endpoint, its path included. Give this or O(command).
     type: str
-    required: true
+  command:
+    description: A server to start on the host that runs the module and to speak with on stdio.
+    type: list
+    elements: str
+  env:
+    description: Environment variables of O(command), besides those the module has.
+    type: dict
   transport:
-    description: How messages travel. V(sse) is the transport of 2024-11-05, legacy era only.
+    description:
+      - How messages travel. V(sse) is the transport of 2024-11-05, legacy era only.
+      - With O(command) it is V(stdio), whatever this says.
     type: str
-    choices: [streamable_http, sse]
+    choices: [streamable_http, sse, stdio]
     default: streamable_http
   eras:
     description:
       - Eras of the protocol to open a session of. The server must speak each of them.
-      - V(auto) takes the newest the server speaks, as clients do.
+      - V(auto) takes the newest the server speaks, as clients do. An empty list opens no session,
+        for O(denies) alone.
       - V(modern) is 2026-07-28 (C(server/discover), no session), V(legacy) all before
         (C(initialize)).
     type: list
@@ -76,6 +89,10 @@ options:
     description: Names or globs; for each of them there must be a tool.
     type: list
     elements: str
+  tools_exclude:
+    description: Names or globs; there must be no such tool (for the key of another team, say).
+    type: list
+    elements: str
   tools_min:
     description: Number of tools there must be at least.
     type: int
@@ -106,12 +123,41 @@ options:
         description: Whether the call must end in an error.
         type: bool
         default: false
+  denied_calls:
+    description:
+      - Tools, listed or not, whose call the server must refuse to this key. An error of the tool
+        itself is no refusal, since then the call reached it.
+    type: list
+    elements: str
+    default: []
   denies:
     description: Callers that must be turned away with status 401 or 403 before they open a session.
     type: list
     elements: str
-    choices: [no_key, wrong_key]
+    choices: [no_key, wrong_key, revoked_key]
     default: []
+  revoked_key:
+    description: A key that was valid and no longer is. Without it V(revoked_key) is unknown.
+    type: str
+  revoked_within_seconds:
+    description:
+      - How long the server may go on taking O(revoked_key), since it may remember keys for a while.
+        It is asked again until then.
+    type: float
+    default: 0
+  lock_file:
+    description:
+      - File on the host that runs the module with the fingerprint of each tool, that is a SHA-256
+        of what a model reads of it (name, title, description, schemas, annotations).
+    type: path
+  lock:
+    description:
+      - V(compare) fails when a tool changed its description, is new or is gone since O(lock_file)
+        was written. Without the file the check is V(unknown).
+      - V(write) accepts what the tools say now and writes the file.
+    type: str
+    choices: [compare, write]
+    default: compare
   max_latency_ms:
     description: Milliseconds that opening a session, listing tools and the call may each take.
     type: float
@@ -148,6 +194,19 @@ EXAMPLES = r"""
         path: /workspace
       contains: README
     max_latency_ms: 500
+
+- name: No tool says something else of itself than what was reviewed
+  intranet.mcp.mcp_health:
+    url: http://127.0.0.1:8080/servers/filesystem/mcp
+    key: "{{ key }}"
+    lock_file: /etc/intranet-mcp/locks/filesystem.json
+
+- name: A server is tried on stdio before it is deployed
+  intranet.mcp.mcp_health:
+    command: [acme-tickets-mcp, --read-only]
+    env:
+      TICKETS_TOKEN: "{{ token }}"
+    tools: [list_tickets, read_ticket]
 """
 
 RETURN = r"""
@@ -173,6 +232,9 @@ sessions:
       description: Names of its tools, sorted.
       type: list
       elements: str
+    fingerprints:
+      description: SHA-256 of what a model reads of each tool, by name.
+      type: dict
     call:
       description: Result of the call; empty without one.
       type: dict
@@ -185,6 +247,7 @@ sessions:
       server: {name: gateway, version: 0.1.0}
       capabilities: {tools: {listChanged: true}}
       tools: [filesystem_list_directory, filesystem_read_file]
+      fingerprints: {filesystem_list_directory: 5ea0..., filesystem_read_file: 80c1...}
       call: {is_error: false, text: "[FILE] README.md", structured: null}
       latency_ms: {open: 3.1, list: 2.2, call: 4.0}
 denials:
@@ -216,18 +279,14 @@ error:
     action: check whether upstream servers are away; read the server's log
 """
 
-import secrets
-import time
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.intranet.mcp.plugins.module_utils import _mcp, _mcp_checks
-from ansible_collections.intranet.mcp.plugins.module_utils._errors import (
-    ServiceError,
-    Unauthorized,
-    fail,
-    read_key_file,
+from ansible_collections.intranet.mcp.plugins.module_utils._checks import FAILED, UNKNOWN
+from ansible_collections.intranet.mcp.plugins.module_utils._errors import ServiceError, fail
+from ansible_collections.intranet.mcp.plugins.module_utils._mcp_probe import (
+    ARGUMENTS,
+    RULES,
+    McpProbe,
 )
-from ansible_collections.intranet.mcp.plugins.module_utils._http import HttpClient
 
 
 class ExpectationError(ServiceError):
@@ -237,196 +296,51 @@ class ExpectationError(ServiceError):
 
 
 class McpHealth:
-    """Measures a server and judges what it found."""
+    """Asks the probe, and ends the module with its verdict."""
 
     def __init__(self, module):
-        self.module, self.params = module, module.params
-        self.sessions, self.checks, self.denials = [], [], {}
+        self.module = module
+        self.probe = McpProbe(module.params, module.check_mode)
 
     def run(self):
         """Measure everything, then judge."""
         try:
-            for era in self.params["eras"]:
-                self._measure(era)
-            for caller in self.params["denies"]:
-                self._knock(caller)
+            self.probe.run()
         except ServiceError as error:
             fail(self.module, error, **self.result())
-        bad = [c for c in self.checks if c["status"] in self._bad_statuses()]
+        # In check mode nothing is called, which is no failure of the server.
+        bad_statuses = (FAILED,) if self.module.check_mode else (FAILED, UNKNOWN)
+        bad = [check for check in self.probe.checks if check["status"] in bad_statuses]
         if bad:
             fail(self.module, self._error(bad), **self.result())
         return self.result()
 
     def result(self):
         """Return everything that was measured."""
-        return {
-            "changed": False,
-            "sessions": self.sessions,
-            "denials": self.denials,
-            "checks": self.checks,
+        result = {
+            "changed": self.probe.is_changed,
+            "sessions": self.probe.sessions,
+            "denials": self.probe.denials,
+            "checks": self.probe.checks,
         }
-
-    def _bad_statuses(self):
-        if self.module.check_mode:
-            return (_mcp_checks.FAILED,)
-        return (_mcp_checks.FAILED, _mcp_checks.UNKNOWN)
-
-    def _measure(self, era):
-        key = read_key_file(self.params["key_file"]) or self.params["key"]
-        started = time.monotonic()
-        with self._session(era, key) as session:
-            measured = {
-                "era": session.era,
-                "protocol_version": session.version,
-                "server": session.server,
-                "capabilities": session.capabilities,
-                "tools": [],
-                "call": {},
-                "latency_ms": {"open": _milliseconds(started)},
-            }
-            self.sessions.append(measured)
-            tools = {tool["name"]: tool for tool in self._timed(measured, "list", session.tools)}
-            measured["tools"] = sorted(tools)
-            verdicts = self._judge(measured) + self._call(session, tools, measured)
-        verdicts += _mcp_checks.check_latency(measured["latency_ms"], self.params["max_latency_ms"])
-        self.checks += [{**verdict, "era": session.era} for verdict in verdicts]
-
-    def _session(self, era, key):
-        headers = {str(name): str(value) for name, value in (self.params["headers"] or {}).items()}
-        if key:
-            headers["Authorization"] = f"Bearer {key}"
-        http = HttpClient(
-            self.params["url"],
-            "the MCP server",
-            "url",
-            headers=headers,
-            timeout=self.params["timeout"],
-            validate_certs=self.params["validate_certs"],
-            ca_path=self.params["ca_path"],
-        )
-        return _mcp.session(http, self.params["transport"], era, self.params["legacy_version"])
-
-    def _timed(self, measured, step, function, *arguments):
-        started = time.monotonic()
-        outcome = function(*arguments)
-        measured["latency_ms"][step] = _milliseconds(started)
-        return outcome
-
-    def _judge(self, measured):
-        server = {"name": self.params["server_name"], "version": self.params["server_version"]}
-        return _mcp_checks.check_server(measured["server"], server) + _mcp_checks.check_tools(
-            measured["tools"],
-            self.params["tools"],
-            self.params["tools_include"],
-            self.params["tools_min"],
-        )
-
-    def _call(self, session, tools, measured):
-        call = self.params["call"]
-        if call is None:
-            return []
-        if call["tool"] not in tools:
-            action = "check the name, and whether the key may see the tool"
-            return [_mcp_checks.check("call", False, sorted(tools), call["tool"], action)]
-        if self.module.check_mode:
-            action = "run without check mode"
-            return [_mcp_checks.check("call", None, "not called", call["tool"], action)]
-        try:
-            result = self._timed(
-                measured, "call", session.call, tools[call["tool"]], call["arguments"]
-            )
-        except _mcp.RpcError as error:
-            result = {"isError": True, "content": [{"type": "text", "text": error.found}]}
-        measured["call"] = _mcp_checks.summarize(result)
-        return _mcp_checks.check_call(measured["call"], call)
-
-    def _knock(self, caller):
-        """Try to open a session as somebody who must not."""
-        key = None if caller == "no_key" else "sk-wrong-" + secrets.token_hex(16)
-        era = self.params["eras"][0]
-        try:
-            with self._session(era, key) as session:
-                self.denials[caller] = f"let in ({session.version})"
-        except Unauthorized:
-            self.denials[caller] = "refused"
-        except ServiceError as error:
-            self.denials[caller] = f"no verdict: {error.found}"
-        outcome = self.denials[caller]
-        passed = None if outcome.startswith("no verdict") else outcome == "refused"
-        action = "check that the server asks for keys, and what stands in front of it"
-        verdict = _mcp_checks.check(f"denies_{caller}", passed, outcome, "refused", action)
-        self.checks.append({**verdict, "era": era})
+        if self.module.params["lock_file"] and self.module.params["lock"] == "write":
+            result["diff"] = self.probe.locks
+        return result
 
     def _error(self, bad):
         first = bad[0]
         more = f" (and {len(bad) - 1} more, see checks)" if len(bad) > 1 else ""
+        where = self.module.params["url"] or self.module.params["command"][0]
         return ExpectationError(
-            f"{self.params['url']} does not pass {first['name']}: {first['found']}",
+            f"{where} does not pass {first['name']}: {first['found']}",
             str(first["expected"]),
             first["action"] + more,
         )
 
 
-def _milliseconds(started):
-    return round((time.monotonic() - started) * 1000, 1)
-
-
-def call_options():
-    """Return the argument spec of a call."""
-    return {
-        "tool": {"type": "str", "required": True},
-        "arguments": {"type": "dict", "default": {}},
-        "path": {"type": "str"},
-        "equals": {"type": "raw"},
-        "contains": {"type": "str"},
-        "is_error": {"type": "bool", "default": False},
-    }
-
-
 def main():
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "url": {"type": "str", "required": True},
-            "transport": {
-                "type": "str",
-                "choices": list(_mcp.TRANSPORTS),
-                "default": "streamable_http",
-            },
-            "eras": {
-                "type": "list",
-                "elements": "str",
-                "choices": ["auto", "modern", "legacy"],
-                "default": ["auto"],
-            },
-            "legacy_version": {
-                "type": "str",
-                "choices": list(_mcp.LEGACY_VERSIONS),
-                "default": _mcp.LEGACY_VERSIONS[0],
-            },
-            "key": {"type": "str", "no_log": True},
-            "key_file": {"type": "path", "no_log": False},
-            "headers": {"type": "dict"},
-            "server_name": {"type": "str"},
-            "server_version": {"type": "str"},
-            "tools": {"type": "list", "elements": "str"},
-            "tools_include": {"type": "list", "elements": "str"},
-            "tools_min": {"type": "int"},
-            "call": {"type": "dict", "options": call_options()},
-            "denies": {
-                "type": "list",
-                "elements": "str",
-                "choices": ["no_key", "wrong_key"],
-                "default": [],
-            },
-            "max_latency_ms": {"type": "float"},
-            "validate_certs": {"type": "bool", "default": True},
-            "ca_path": {"type": "path"},
-            "timeout": {"type": "int", "default": 30},
-        },
-        mutually_exclusive=[("key", "key_file")],
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True, **RULES)
     module.exit_json(**McpHealth(module).run())
 
 

@@ -152,3 +152,45 @@ def test_server_of_the_old_sdk_is_legacy_only(run_module, old_server):
     assert result["sessions"][0]["era"] == "legacy"
     modern = run_module("mcp_health", url=url, eras=["modern"], key=KEY)
     assert modern["failed"] and modern["error"]["reason"] == "era_not_served"
+
+
+@pytest.mark.parametrize("era", ["modern", "legacy"])
+def test_server_is_measured_on_stdio(run_module, mcp_python, era):
+    result = run_module(
+        "mcp_health",
+        command=[mcp_python, str(SERVERS / "mcp_server.py"), "stdio"],
+        eras=[era],
+        server_name="itest",
+        tools=TOOLS,
+        call={"tool": "add", "arguments": {"a": 2, "b": 3}, "path": "sum", "equals": 5},
+    )
+    assert not result["failed"], result["msg"]
+    assert result["sessions"][0]["era"] == era
+
+
+def test_old_server_on_stdio_is_found_to_be_legacy(run_module, old_mcp_python):
+    command = [old_mcp_python, str(SERVERS / "old_mcp_server.py"), "stdio"]
+    result = run_module("mcp_health", command=command, tools=["echo"])
+    assert not result["failed"], result["msg"]
+    assert result["sessions"][0]["era"] == "legacy"
+
+
+def test_both_eras_and_transports_have_the_same_fingerprints(run, run_module, mcp_python, tmp_path):
+    path = str(tmp_path / "lock.json")
+    assert run(eras=["modern"], lock_file=path, lock="write")["changed"]
+    assert not run(eras=["legacy", "modern"], lock_file=path)["failed"]
+    assert not run("/old/sse", transport="sse", eras=["legacy"], lock_file=path)["failed"]
+    command = [mcp_python, str(SERVERS / "mcp_server.py"), "stdio"]
+    assert not run_module("mcp_health", command=command, lock_file=path)["failed"]
+
+
+def test_revoked_key_is_refused_by_a_real_server(run):
+    result = run(denies=["revoked_key"], revoked_key="sk-once", revoked_within_seconds=5)
+    assert not result["failed"] and result["denials"]["revoked_key"].startswith("refused")
+    assert run(denies=["revoked_key"], revoked_key=KEY)["failed"]
+
+
+def test_tool_that_must_be_closed_and_answers_is_found(run):
+    result = run(denied_calls=["fail"], tools_exclude=["f*"])
+    failed = [c["name"] for c in result["checks"] if c["status"] == "failed"]
+    assert failed == ["tools_exclude", "denies_call_fail"]

@@ -24,6 +24,7 @@ from pathlib import Path
 import pytest
 import support
 import yaml
+from ansible_collections.intranet.mcp.plugins.module_utils import _llm
 from conftest import CACHE, http_status, image, interpreter, wait_until
 
 pytestmark = pytest.mark.integration
@@ -301,6 +302,49 @@ def test_a_virtual_key_gets_answers_of_every_model(deployed):
         assert status == 200, body
         vector = json.loads(body)["data"][0]["embedding"]
         assert len(vector) == 576 and any(vector)
+
+
+@of("hybrid")
+def test_every_cli_is_served_in_its_own_shape(deployed, run_module):
+    site = deployed.site
+    shapes = ["models", *_llm.PLAIN, *_llm.STREAMED]
+    models = [
+        {"name": name, "gemini_name": name.replace(":", "-"), "checks": shapes}
+        for name in deployed.models("chat")
+    ]
+    # The company's server has no template that makes so small a model call tools.
+    models[0]["checks"] = [*shapes, *_llm.CALLING]
+    models += [{"name": n, "checks": ["models", "embedding"]} for n in deployed.models("embedding")]
+    url = f"http://127.0.0.1:{site.port}"
+    result = run_module("llm_health", url=url, api_key=site.developer_key, models=models)
+    assert not result["failed"], result["msg"]
+    streamed = [check for check in result["checks"] if "stream" in check["name"]]
+    assert len(streamed) == 8 and all(check["first_ms"] > 0 for check in streamed)
+
+
+@of("hybrid")
+def test_a_key_is_kept_to_its_models_and_dies_when_it_is_revoked(deployed, run_module):
+    site = deployed.site
+    master_key = (site.folder / "secrets" / "litellm_master_key").read_text().strip()
+    url = f"http://127.0.0.1:{site.port}"
+    key = "sk-" + secrets.token_hex(20)
+    of_key = {"litellm_url": url, "master_key": master_key, "key_alias": "kept"}
+    made = run_module("litellm_key", **of_key, key=key, models=[COMPANY_MODEL])
+    assert not made["failed"], made
+    restricted = {"url": url, "api_key": key, "denied_models": [OLLAMA_MODEL]}
+    valid = run_module("llm_health", **restricted)
+    assert not valid["failed"], valid["msg"]
+    assert run_module("llm_health", **{**restricted, "denied_models": [COMPANY_MODEL]})["failed"]
+
+    still = {"url": url, "api_key": site.developer_key, "denies": ["revoked_key"]}
+    early = run_module("llm_health", **still, revoked_key=key)
+    assert early["failed"] and early["checks"][0]["found"] == "HTTP 200"
+    assert not run_module("litellm_key", **of_key, state="absent")["failed"]
+    late = run_module("llm_health", **still, revoked_key=key, revoked_within_seconds=30)
+    assert not late["failed"], late["msg"]
+    # A dead key is denied everything, which proves nothing of its models.
+    dead = run_module("llm_health", **restricted, required=False)["checks"][0]
+    assert (dead["name"], dead["status"]) == ("denies_model", "unknown")
 
 
 @every_example

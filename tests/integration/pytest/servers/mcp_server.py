@@ -4,7 +4,8 @@
 """A server of the official MCP SDK with a key check, for tests of `mcp_health`.
 
 Run with an interpreter that has the SDK: `python mcp_server.py PORT KEY`.
-It serves /mcp (both eras), /json/mcp (answers in JSON, both eras) and /sse.
+It serves /mcp (both eras), /json/mcp (answers in JSON, both eras) and /sse. With `stdio` in place
+of the port it speaks on its standard input and output.
 """
 
 from __future__ import annotations
@@ -85,5 +86,7 @@ def application(key: str):
     return KeyCheck(Starlette(routes=mounted, lifespan=lifespan), key)
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and sys.argv[1] == "stdio":
+    server().run("stdio")
+elif __name__ == "__main__":
     uvicorn.run(application(sys.argv[2]), host="127.0.0.1", port=int(sys.argv[1]))

@@ -3,7 +3,8 @@
 
 """A server of the MCP SDK 1.x, which knows nothing of the modern era.
 
-Run with an interpreter that has it: `python old_mcp_server.py PORT KEY`. It serves /mcp.
+Run with an interpreter that has it: `python old_mcp_server.py PORT KEY`. It serves /mcp. With
+`stdio` in place of the port it speaks on its standard input and output.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ def with_key(app, key: str):
     return checked
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and sys.argv[1] == "stdio":
+    server.run("stdio")
+elif __name__ == "__main__":
     application = with_key(server.streamable_http_app(), sys.argv[2])
     uvicorn.run(application, host="127.0.0.1", port=int(sys.argv[1]))

@@ -85,6 +85,14 @@ def test_host_directories_are_read_only_unless_they_say_otherwise():
     assert service["binds"] == ["/srv/data:/data:ro", "/srv/out:/out:rw"]
 
 
+@pytest.mark.parametrize(("memory_mb", "processes"), [(1536, 6), (100, 1)])
+def test_no_more_processes_are_kept_for_callers_than_fit_into_memory(memory_mb, processes):
+    server = {**TICKETS, "mode": "per_session", "memory_mb": memory_mb}
+    (service,) = tool_services({"tickets": server}, "t", DEFAULTS)
+    bridge = json.loads(service["files"]["bridge.yml"])
+    assert bridge["upstreams"]["tickets"]["max_processes"] == processes
+
+
 def test_a_server_that_listens_itself_gets_no_bridge():
     server = {"image": "own/server:1", "http_path": "/mcp", "port": 8110, "secrets": {"A": "b"}}
     (service,) = tool_services({"own": server}, "t0ken", DEFAULTS)

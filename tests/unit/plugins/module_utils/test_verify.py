@@ -3,112 +3,137 @@
 
 from __future__ import annotations
 
-from ansible_collections.intranet.mcp.plugins.module_utils._verify import (
-    model_checks,
-    report,
-    server_checks,
-    table,
+import pytest
+from ansible_collections.intranet.mcp.plugins.module_utils import _verify
+from ansible_collections.intranet.mcp.plugins.module_utils._checks import row
+
+ABOUT = {"platform": "local", "at": "2026-01-01T00:00:00+00:00", "seconds": 12.4}
+
+
+def check(name, status="passed", **more):
+    return {"group": "Tools", **row(name, status, "found it", "that", "do this"), **more}
+
+
+def made(*checks, **settings):
+    return _verify.report({"here": {"checks": list(checks)}}, ABOUT, **settings)
+
+
+def test_a_report_counts_every_check():
+    found = made(check("a"), check("b", "failed"), check("c", "unknown"))
+    assert (found["passed"], found["failed"], found["unknown"]) == (1, 1, 1)
+    assert found["platform"] == "local"
+
+
+@pytest.mark.parametrize(
+    ("result", "found"),
+    [
+        ({}, "no answer"),
+        ({"unreachable": True, "msg": "no route to host"}, "no route to host"),
+        ({"failed": True, "msg": "x", "checks": [], "error": {"found": "no kind"}}, "no kind"),
+    ],
 )
-
-HTTP = {
-    "item": {
-        "name": "gateway is healthy",
-        "url": "http://g/health",
-        "container": "intranet-gateway",
-    },
-    "status": 200,
-    "elapsed": 0.02,
-}
-LLM = {
-    "checks": [
-        {
-            "name": "chat",
-            "model": "m",
-            "status": "passed",
-            "found": "'hi'",
-            "expected": "text",
-            "action": "",
-            "milliseconds": 12.5,
-            "first_ms": None,
-        }
-    ]
-}
-MCP = {
-    "item": {"name": "all"},
-    "sessions": [
-        {
-            "era": "modern",
-            "protocol_version": "2026-07-28",
-            "tools": ["a", "b"],
-            "latency_ms": {"open": 2.0, "list": 1.0},
-        }
-    ],
-    "checks": [
-        {"name": "tools_min", "era": "modern", "status": "passed", "found": 2, "expected": ">= 1"}
-    ],
-}
+def test_a_host_that_was_not_looked_at_is_unknown_and_not_passed(result, found):
+    report = _verify.report({"there": result}, ABOUT)
+    assert (report["passed"], report["unknown"]) == (0, 1)
+    assert report["checks"][0]["found"] == found
 
 
-def made(http=(HTTP,), llm=(LLM,), mcp=(MCP,)):
-    return report(list(http), list(llm), list(mcp), "2026-01-01T00:00:00+00:00")
+def test_what_is_not_required_warns_and_is_no_failure():
+    found = made(check("drift here", "failed"), check("disk", "failed"), advisory=["drift *"])
+    assert (found["warning"], found["failed"]) == (1, 1)
+    assert found["checks"][0]["action"] == "do this"
 
 
-def test_a_report_counts_every_probe():
-    found = made()
-    assert (found["passed"], found["failed"], found["unknown"]) == (4, 0, 0)
+def test_only_what_could_not_run_can_be_declared_not_applicable():
+    reason = {"ports *": "a scan of our own"}
+    found = made(check("ports a", "unknown"), check("ports b", "failed"), not_applicable=reason)
+    assert (found["not_applicable"], found["failed"], found["unknown"]) == (1, 1, 0)
+    assert "a scan of our own" in found["checks"][0]["found"]
 
 
-def test_a_wrong_status_fails_and_names_the_container_to_look_at():
-    (row,) = made(http=[{**HTTP, "status": 503}], llm=[], mcp=[])["checks"]
-    assert (row["status"], row["found"]) == ("failed", "HTTP 503")
-    assert "intranet-gateway" in row["action"]
+def test_the_table_ends_with_what_failed_what_to_do_and_the_sum():
+    lines = _verify.table(made(check("bad", "failed"), check("good")))
+    assert lines[0].startswith("passed   good")
+    assert lines[1].startswith("failed   bad")
+    assert lines[2].strip() == "expected: that" and lines[3].strip() == "do: do this"
+    assert lines[-1] == "2 checks in 12 s: 1 passed, 1 failed"
 
 
-def test_a_service_that_does_not_answer_fails_with_its_error():
-    broken = {"item": HTTP["item"], "status": -1, "msg": "Connection refused"}
-    (row,) = made(http=[broken], llm=[], mcp=[])["checks"]
-    assert (row["status"], row["found"]) == ("failed", "Connection refused")
-
-
-def test_a_probe_that_was_skipped_is_unknown_and_not_passed():
-    found = made(http=[{"item": HTTP["item"], "skipped": True}], llm=[], mcp=[])
-    assert (found["passed"], found["unknown"]) == (0, 1)
-
-
-def test_a_module_that_broke_is_a_failed_check():
-    found = made(http=[], llm=[{"failed": True, "msg": "no python"}], mcp=[])
-    assert (found["failed"], found["checks"][0]["found"]) == (1, "no python")
-
-
-def test_an_unreachable_mcp_server_is_a_failed_check_with_its_remedy():
-    error = {"found": "refused", "expected": "an answer", "action": "start it"}
-    broken = {"item": {"name": "browser"}, "failed": True, "error": error, "checks": []}
-    (row,) = made(http=[], llm=[], mcp=[broken])["checks"]
-    assert (row["status"], row["found"], row["action"]) == ("failed", "refused", "start it")
-
-
-def test_the_table_ends_with_what_failed_and_what_to_do():
-    lines = table(made(http=[{**HTTP, "status": 503}]))
-    assert lines[-3].startswith("failed")
-    assert lines[-1].strip().startswith("do: ")
+@pytest.mark.parametrize(("took", "text"), [(None, ""), (3.4, "3 ms"), (12345.6, "12.3 s")])
+def test_latencies_read_well(took, text):
+    assert _verify.milliseconds({"milliseconds": took}) == text
 
 
 def test_embedding_models_are_asked_for_vectors_only():
-    assert model_checks({"name": "e", "embedding": True}, ["chat"])["checks"] == [
-        "models",
-        "embedding",
-    ]
+    checks = _verify.model_checks({"name": "e", "embedding": True}, ["chat"])["checks"]
+    assert checks == ["models", "embedding"]
 
 
 def test_an_api_is_asked_for_under_the_name_that_users_know():
-    assert model_checks({"model_name": "large", "model": "x"}, ["chat"])["name"] == "large"
+    asked = _verify.model_checks({"model_name": "large:1", "model": "x"}, ["chat"])
+    assert (asked["name"], asked["gemini_name"]) == ("large:1", "large-1")
+
+
+SERVERS = {
+    "files": {"expect": {"tools": ["list", "read"], "call": {"tool": "list"}}},
+    "count": {"expect": {"tools": ["count"]}},
+}
 
 
 def test_what_is_expected_of_a_server_becomes_its_probe():
-    entry = {"key": "files", "value": {"expect": {"call": {"tool": "list"}}}}
-    assert server_checks(entry) == {
-        "name": "files",
-        "path": "/servers/files/mcp",
-        "eras": ["auto"],
-        "call": {"tool": "list"},
+    probes = {p["name"]: p["options"] for p in _verify.server_probes(SERVERS, "http://g", 60)}
+    files = probes["mcp files"]
+    assert files["url"] == "http://g/servers/files/mcp" and files["tools"] == ["list", "read"]
+    assert files["call"] == {"tool": "list"} and "call" not in probes["mcp count"]
+    (unknown,) = _verify.server_probes({"own": {}}, "http://g", 60)
+    assert unknown["options"]["tools_min"] == 1 and "tools_min" not in files
+
+
+def test_keys_are_tried_where_nothing_is_started_for_them():
+    busy = {"browser": {"mode": "per_session"}}
+    assert _verify.door({**busy, "files": {}}, "http://g") == "http://g/servers/files/mcp"
+    assert _verify.door(busy, "http://g") == "http://g/mcp"
+
+
+def test_the_gateways_tools_are_exact_where_each_servers_are():
+    assert _verify.aggregated_tools(SERVERS) == {
+        "tools": ["count__count", "files__list", "files__read"]
     }
+    with_unknown = {**SERVERS, "own": {}}
+    expected = {"tools_include": ["files__*", "count__*", "own__*"]}
+    assert _verify.aggregated_tools(with_unknown) == expected
+
+
+URLS = {"llm": "http://l", "mcp": "http://g"}
+MEMBER = {"alias": "alice", "email": "alice@example.internal"}
+
+
+def of_teams(*teams, aliases=("alice",)):
+    return _verify.team_probes(list(teams), list(aliases), ["small", "large"], SERVERS, URLS)
+
+
+def test_a_teams_limits_are_tried_with_a_members_key():
+    team = {"name": "t", "models": ["small"], "mcp": {"count": ["*"]}, "members": [MEMBER]}
+    llm, mcp = of_teams(team)
+    assert llm["options"]["denied_models"] == ["large"]
+    assert llm["options"]["api_key"] == mcp["options"]["key"] == "member-alice"
+    assert mcp["options"]["tools_exclude"] == ["files__*"]
+    assert mcp["options"]["denied_calls"] == ["files__list"]
+
+
+@pytest.mark.parametrize(
+    "team",
+    [
+        {"name": "t", "members": [MEMBER]},  # may do everything
+        {"name": "t", "models": ["small"], "mcp": {}, "members": [{**MEMBER, "state": "absent"}]},
+        {"name": "t", "models": ["small"], "mcp": {}, "members": [{"alias": "bob"}]},  # no key
+        {"name": "t", "models": ["small", "large"], "members": [MEMBER]},
+    ],
+)
+def test_without_limits_or_keys_there_is_nothing_to_try_and_that_is_said(team):
+    assert [probe["kind"] for probe in of_teams(team)] == ["not_applicable"] * 2
+
+
+def test_a_member_with_models_of_their_own_proves_nothing_of_the_team():
+    team = {"name": "t", "models": ["small"], "members": [{**MEMBER, "models": ["large"]}]}
+    assert of_teams(team)[0]["kind"] == "not_applicable"

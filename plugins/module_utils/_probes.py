@@ -1,0 +1,168 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The kinds of probes, and running many of them at once."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.intranet.mcp.plugins.module_utils import (
+    _docker_exec,
+    _llm,
+    _mcp_probe,
+    _parallel,
+    _probe_host,
+    _probe_service,
+)
+from ansible_collections.intranet.mcp.plugins.module_utils._checks import (
+    FAILED,
+    NOT_APPLICABLE,
+    UNKNOWN,
+    row,
+)
+from ansible_collections.intranet.mcp.plugins.module_utils._errors import Refused, ServiceError
+
+# Options that hold a key: the probe gives a name, the module's `keys` the value.
+KEY_OPTIONS = ("key", "api_key", "revoked_key")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of probe: what carries it out, and the options it takes."""
+
+    run: Callable[[str, dict[str, Any]], list[dict[str, Any]]]
+    arguments: dict[str, Any]
+    rules: dict[str, Any] = field(default_factory=dict)
+
+
+_NUMBERS = {"type": "list", "elements": "int", "required": True}
+_WORDS = {"type": "list", "elements": "str", "required": True}
+_TEXT = {"type": "str", "required": True}
+_SOCKET = {"socket": {"type": "path", "default": _docker_exec.SOCKET}}
+
+
+def _not_applicable(name: str, params: dict[str, Any]) -> list[dict[str, Any]]:
+    return [row(name, NOT_APPLICABLE, params["because"])]
+
+
+KINDS = {
+    "http": Kind(
+        _probe_service.http,
+        {
+            "url": _TEXT,
+            "service": {"type": "str", "default": "the service"},
+            "status": {"type": "int", "default": 200},
+            "contains": {"type": "str", "default": ""},
+            "ca": {"type": "str", "default": ""},
+            "timeout": {"type": "int", "default": 20},
+        },
+    ),
+    "certificate": Kind(
+        _probe_service.certificate,
+        {
+            "url": _TEXT,
+            "days": {"type": "int", "default": 21},
+            "timeout": {"type": "int", "default": 10},
+        },
+    ),
+    "llm": Kind(_probe_service.llm, _llm.ARGUMENTS),
+    "mcp": Kind(_probe_service.mcp, _mcp_probe.ARGUMENTS, _mcp_probe.RULES),
+    "disk": Kind(_probe_host.disk, {"paths": _WORDS, "free_mb": {"type": "int", "required": True}}),
+    "clock": Kind(
+        _probe_host.clock,
+        {
+            "control_time": {"type": "float", "required": True},
+            "tolerance_seconds": {"type": "int", "default": 60},
+        },
+    ),
+    "ports": Kind(
+        _probe_host.ports,
+        {
+            "seen_by": {"type": "str", "choices": ["users", "strangers"], "required": True},
+            "managed": _NUMBERS,
+            "flows": {"type": "list", "elements": "dict", "required": True},
+            "address": {"type": "str", "default": ""},
+            "prefix": _TEXT,
+            **_SOCKET,
+        },
+    ),
+    "containers": Kind(
+        _probe_host.containers,
+        {
+            "defined": {"type": "list", "elements": "dict", "required": True},
+            "files": {"type": "dict", "default": {}},
+            "prefix": _TEXT,
+            **_SOCKET,
+        },
+    ),
+    "postgres": Kind(
+        _probe_host.postgres,
+        {
+            "container": _TEXT,
+            "user": _TEXT,
+            "database": _TEXT,
+            "pool_sum": {"type": "int", "required": True},
+            "reserve": {"type": "int", "default": 10},
+            **_SOCKET,
+        },
+    ),
+    "migrations": Kind(_probe_host.migrations, {"container": _TEXT, "argv": _WORDS, **_SOCKET}),
+    "command": Kind(
+        _probe_host.command,
+        {"container": _TEXT, "argv": _WORDS, "contains": {"type": "str", "default": ""}, **_SOCKET},
+    ),
+    "not_applicable": Kind(_not_applicable, {"because": _TEXT}),
+}
+
+
+def check(probe: dict[str, Any], keys: dict[str, str]) -> dict[str, Any]:
+    """Return a probe with its options validated, defaults filled in and keys in their place."""
+    kind = KINDS[probe["kind"]]
+    options = dict(probe["options"])
+    for option in KEY_OPTIONS:
+        if option in options and option in kind.arguments:
+            if options[option] not in keys:
+                raise Refused(
+                    f"probe {probe['name']!r}: {option} is not the name of a key in keys",
+                    f"one of {', '.join(sorted(keys)) or 'none'}",
+                    "name the key here and give its value in keys",
+                )
+            options[option] = keys[options[option]]
+    rules = {name: value for name, value in kind.rules.items() if name != "mutually_exclusive"}
+    validator = ArgumentSpecValidator(kind.arguments, kind.rules.get("mutually_exclusive"), **rules)
+    validated = validator.validate(options)
+    if validated.error_messages:
+        raise Refused(
+            f"probe {probe['name']!r} ({probe['kind']}): {'; '.join(validated.error_messages)}",
+            f"options of that kind: {', '.join(kind.arguments)}",
+            "correct its options",
+        )
+    return {**probe, "options": validated.validated_parameters}
+
+
+def run_all(probes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Carry out checked probes at once; return the rows of all, in the order given."""
+    outcomes = _parallel.run_all([functools.partial(_rows, probe) for probe in probes])
+    rows = []
+    for probe, outcome in zip(probes, outcomes):  # noqa: B905  targets may run Python 3.9
+        if isinstance(outcome, _parallel.Crashed):
+            action = "this is a fault of the probe itself: report it, with this line"
+            outcome = [row(probe["name"], UNKNOWN, outcome, "a verdict", action)]
+        rows += [{"group": probe["group"], **found} for found in outcome]
+    return rows
+
+
+def _rows(probe: dict[str, Any]) -> list[dict[str, Any]]:
+    try:
+        found = KINDS[probe["kind"]].run(probe["name"], probe["options"])
+    except ServiceError as error:
+        # A probe that may not look (no root, no namespaces) has seen no fault.
+        status = UNKNOWN if isinstance(error, Refused) else FAILED
+        found = [row(probe["name"], status, error.found, error.expected, error.action)]
+    silent = "the probe found nothing to judge"
+    return found or [row(probe["name"], UNKNOWN, silent, "a verdict", "check its options")]

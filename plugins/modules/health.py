@@ -1,0 +1,214 @@
+#!/usr/bin/python
+
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: health
+short_description: Many probes at once, one row a check
+version_added: 0.1.0
+author:
+  - intranet.mcp contributors (@intranet-mcp)
+description:
+  - Carries out probes of a host and of what it reaches, up to eight at a time, in one task.
+  - Every check becomes a row with a verdict. A check that could not run is V(unknown), and never
+    V(passed).
+  - Changes nothing.
+extends_documentation_fragment:
+  - intranet.mcp.attributes
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Runs the same way, since it changes nothing. Tools of MCP servers are called.
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+options:
+  probes:
+    description: What to look at.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: What the names of its rows begin with.
+        type: str
+        required: true
+      kind:
+        description:
+          - V(http) takes C(url), C(status), C(contains), C(service) (for messages), C(ca) (the
+            authority to trust, PEM as text) and C(timeout).
+          - V(certificate) takes C(url), C(days) that must be left, and C(timeout).
+          - V(llm) takes the options of M(intranet.mcp.llm_health), V(mcp) those of
+            M(intranet.mcp.mcp_health).
+          - V(disk) takes C(paths) and C(free_mb).
+          - V(clock) takes C(control_time), seconds since 1970 on the control node, and
+            C(tolerance_seconds).
+          - V(ports) connects to this host from a network namespace of its own, as V(users) or as
+            V(strangers) (C(seen_by)), and compares what is open with C(flows); it takes C(managed),
+            ports to look at besides those that containers publish, C(prefix) of these containers'
+            names, and C(address). It needs root.
+          - V(containers) compares the containers whose names begin with C(prefix) with C(defined)
+            (C(name), C(hash), C(image)) and the files of C(files) (path to SHA-256) with the disk.
+          - V(postgres) takes C(container), C(user), C(database), C(pool_sum) and C(reserve).
+          - V(migrations) takes C(container) and C(argv) of C(litellm-migrate --check).
+          - V(command) runs C(argv) in C(container) and looks for C(contains) in what it says.
+          - V(not_applicable) only says C(because) of what a check has no meaning here.
+        type: str
+        required: true
+        choices:
+          - http
+          - certificate
+          - llm
+          - mcp
+          - disk
+          - clock
+          - ports
+          - containers
+          - postgres
+          - migrations
+          - command
+          - not_applicable
+      group:
+        description: Heading under which a report shows its rows.
+        type: str
+        default: Checks
+      options:
+        description: Options of its kind. Options that hold a key name one of O(keys).
+        type: dict
+        default: {}
+  keys:
+    description: Values of the keys that probes name.
+    type: dict
+    default: {}
+  required:
+    description: Fail when a check failed or could not run. With V(false), only report.
+    type: bool
+    default: true
+"""
+
+EXAMPLES = r"""
+- name: The doors are open, to those with a key
+  intranet.mcp.health:
+    keys:
+      mine: "{{ lookup('intranet.mcp.secret', 'key-alice') }}"
+    probes:
+      - name: gateway is healthy
+        kind: http
+        options: {url: "http://127.0.0.1:8080/health"}
+      - name: llm
+        kind: llm
+        options: {url: "http://127.0.0.1:4000", api_key: mine, models: [{name: "qwen3:8b"}]}
+      - name: mcp
+        kind: mcp
+        options: {url: "http://127.0.0.1:8080/mcp", key: mine, denies: [no_key, wrong_key]}
+      - name: disk
+        kind: disk
+        options: {paths: [/var/lib/intranet-mcp], free_mb: 2048}
+"""
+
+RETURN = r"""
+checks:
+  description: One row a check, in the order of the probes.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    group:
+      description: Heading of the probe.
+      type: str
+    name:
+      description: What was checked.
+      type: str
+    status:
+      description: V(passed), V(failed), V(unknown) or V(not_applicable).
+      type: str
+    found:
+      description: What was seen.
+      type: str
+    expected:
+      description: What should have been.
+      type: str
+    action:
+      description: What to do; empty for what passed.
+      type: str
+    milliseconds:
+      description: How long it took, where that says something.
+      type: float
+    first_ms:
+      description: Milliseconds to the first streamed piece, where an answer was streamed.
+      type: float
+  sample:
+    - group: Services
+      name: gateway is healthy
+      status: passed
+      found: HTTP 200
+      expected: HTTP 200 from http://127.0.0.1:8080/health
+      action: ""
+      milliseconds: 3.4
+      first_ms: null
+error:
+  description: What is wrong with the options, in parts that a play can branch on.
+  returned: when options are wrong
+  type: dict
+  sample:
+    reason: refused
+    found: "probe 'disk' (disk): missing required arguments: free_mb"
+    expected: "options of that kind: paths, free_mb"
+    action: correct its options
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.intranet.mcp.plugins.module_utils import _probes
+from ansible_collections.intranet.mcp.plugins.module_utils._checks import FAILED, UNKNOWN
+from ansible_collections.intranet.mcp.plugins.module_utils._errors import ServiceError, fail
+
+
+class QuietModule(AnsibleModule):
+    """Keeps its long arguments out of the system log."""
+
+    def _log_invocation(self):
+        pass
+
+
+def main():
+    """Run the module."""
+    module = QuietModule(
+        argument_spec={
+            "probes": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "kind": {"type": "str", "required": True, "choices": list(_probes.KINDS)},
+                    "group": {"type": "str", "default": "Checks"},
+                    "options": {"type": "dict", "default": {}},
+                },
+            },
+            "keys": {"type": "dict", "default": {}, "no_log": True},
+            "required": {"type": "bool", "default": True},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        probes = [_probes.check(probe, module.params["keys"]) for probe in module.params["probes"]]
+    except ServiceError as error:
+        fail(module, error, checks=[])
+    checks = _probes.run_all(probes)
+    bad = [check for check in checks if check["status"] in (FAILED, UNKNOWN)]
+    if bad and module.params["required"]:
+        first = f"{bad[0]['name']}: found {bad[0]['found']}, expected {bad[0]['expected']}"
+        module.fail_json(
+            msg=f"{len(bad)} of {len(checks)} checks did not pass; {first}: {bad[0]['action']}",
+            checks=checks,
+        )
+    module.exit_json(changed=False, checks=checks)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The page of verify as a browser shows it: on a phone and a desk, in light and in the dark.
+
+Pictures are left in .cache/artefacts, to be looked at.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import shutil
+import subprocess
+
+import pytest
+from ansible_collections.intranet.mcp.plugins.module_utils import _verify, _verify_files
+from ansible_collections.intranet.mcp.plugins.module_utils._checks import row
+from conftest import CACHE
+
+pytestmark = pytest.mark.integration
+
+ABOUT = {"platform": "local", "at": "2026-01-01T00:00:00+00:00", "seconds": 41.0}
+LONG = "POST_/v1beta/models/a-very-long-name:generateContent_answered_" * 6
+CHECKS = [
+    ("Services", row("gateway is healthy", "passed", "HTTP 200", milliseconds=4.0)),
+    ("Models", row("llm qwen3:8b stream", "passed", "'Hello'", milliseconds=900.0, first_ms=80.0)),
+    ("Models", row("llm qwen3:8b gemini", "failed", LONG, "200", "read the log", 12345.0)),
+    ("Hosts", row("drift llm1", "failed", "redis: image changed", "nothing", "run site.yml")),
+    ("Hosts", row("ports users reach llm1", "unknown", "no root", "open: 4000", "run it as root")),
+    ("Keys", row("llm key of another team", "not_applicable", "no team has restrictions")),
+]
+# What the page cannot tell without a script: whether anything is wider than the window.
+MEASURE = """<script>addEventListener("load", () => {
+const wide = [...document.querySelectorAll("body *")].filter(
+  e => e.getBoundingClientRect().right > innerWidth + 1).map(e => e.className || e.tagName);
+document.body.dataset.told = JSON.stringify({width: innerWidth, wide,
+  scrolls: document.documentElement.scrollWidth > innerWidth,
+  ground: getComputedStyle(document.body).backgroundColor});
+})</script>"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Return a function that opens a page; nothing but files can be loaded."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if not program:
+        pytest.skip("needs Chromium (Debian: chromium)")
+    common = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
+    common += ["--host-resolver-rules=MAP * ~NOTFOUND"]
+
+    def open_page(path, *options):
+        done = subprocess.run(
+            [program, *common, *options, path.as_uri()],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+        return done.stdout
+
+    return open_page
+
+
+@pytest.fixture(scope="module")
+def page():
+    checks = [{"group": group, **check} for group, check in CHECKS]
+    found = _verify.report({"llm1": {"checks": checks}}, ABOUT, advisory=["drift *"])
+    return _verify_files.page(found)
+
+
+GROUNDS = {"light": "rgb(246, 247, 249)", "dark": "rgb(18, 22, 28)"}
+
+
+@pytest.mark.parametrize("scheme", GROUNDS)
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_is_wider_than_the_window(browser, page, tmp_path, width, scheme):
+    measured = tmp_path / "measured.html"
+    # Headless windows are never narrower than 500 pixels, frames are.
+    framed = html.escape(page.replace("</body>", MEASURE + "</body>"))
+    teller = """<script>addEventListener("load", () => setTimeout(() => {
+      document.title = frames[0].document.body.dataset.told; }, 0))</script>"""
+    measured.write_text(
+        f'<!DOCTYPE html><meta name="color-scheme" content="light dark"><title>?</title>'
+        f'<iframe width="{width}" height="900" srcdoc="{framed}"></iframe>{teller}'
+    )
+    plain = tmp_path / "verify.html"
+    plain.write_text(page)
+    option = f"--blink-settings=preferredColorScheme={0 if scheme == 'dark' else 1}"
+    dom = browser(measured, option, "--window-size=1400,1000", "--dump-dom")
+    told = html.unescape(re.search(r"<title>(.*?)</title>", dom)[1])
+    assert '"scrolls":false' in told and '"wide":[]' in told, told
+    assert GROUNDS[scheme] in told, told
+
+    artefacts = CACHE / "artefacts"
+    artefacts.mkdir(parents=True, exist_ok=True)
+    picture = artefacts / f"verify-{width}-{scheme}.png"
+    browser(plain, option, f"--window-size={width},1400", f"--screenshot={picture}")
+    assert picture.read_bytes()[:4] == b"\x89PNG"
