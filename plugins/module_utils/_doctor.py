@@ -87,7 +87,14 @@ def root(facts, wanted):
 
 
 def engine(facts, wanted):
-    if facts["engine"] is None:
+    if facts["engine"] is None and not facts["has_dockerd"]:
+        yield Finding(
+            "engine",
+            "there is no container engine on this host (no dockerd)",
+            "a deployed platform",
+            "run the playbook: ansible-playbook site.yml",
+        )
+    elif facts["engine"] is None:
         said = f"; it says: {facts['engine_log']}" if facts["engine_log"] else ""
         yield Finding(
             "engine",

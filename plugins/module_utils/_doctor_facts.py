@@ -35,6 +35,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils._x509 import (
 OWNER = "intranet.mcp.owner"
 SERVICE = "intranet.mcp.service"
 LOG_LINES = 60
+DOCKERD = ("/usr/sbin/dockerd", "/usr/bin/dockerd", "/usr/local/bin/dockerd")
 # Of a log line, whatever looks like a secret stays on the host.
 SECRETS = re.compile(r"(?<=://)[^@/\s]+(?=@)|\bsk-[\w-]{8,}")
 LOOKUPS = """
@@ -66,6 +67,7 @@ def gather(wanted: dict) -> dict:
         "uid": os.geteuid(),
         "time": time.time(),
         "engine": info and {"version": info["ServerVersion"], "root": info["DockerRootDir"]},
+        "has_dockerd": any(os.access(path, os.X_OK) for path in DOCKERD),
         "daemon_json": settings,
         "listed": listed,
         "listeners": holders,

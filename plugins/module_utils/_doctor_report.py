@@ -104,7 +104,7 @@ def _unseen_line(host: str, why: str, checks: list[str]) -> str:
 
 
 def _verdict(found: dict) -> str:
-    hosts = found["hosts"].values()
+    hosts = list(found["hosts"].values())
     containers = sum(len(host.get("containers", {})) for host in hosts)
     where = f"{containers} containers on {_count(len(hosts), 'host')}"
     count = len(found["findings"])

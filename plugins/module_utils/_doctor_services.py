@@ -20,10 +20,12 @@ FINISH = (
 
 
 def _facts(facts, wanted, service, key=""):
-    """What was read of a service; () where it has no place on this host."""
+    """What was read of a service; None where it has no place on this host."""
     if service not in wanted["services"]:
         return None
     found = facts[key or service]
+    if facts["engine"] is None:
+        raise Unseen("the engine does not answer")
     if found is None:
         raise Unseen(f"{service} does not run or does not answer")
     return found

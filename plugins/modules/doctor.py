@@ -157,10 +157,6 @@ EXAMPLES = r"""
     models: [qwen3:8b]
     context_length: 16384
   register: looked
-
-- name: Stop if it is ill
-  ansible.builtin.assert:
-    that: looked.findings | length == 0
 """
 
 RETURN = r"""
