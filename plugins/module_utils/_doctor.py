@@ -185,7 +185,7 @@ def ports(facts, wanted):
 
 def disk(facts, wanted):
     seen = set()
-    for path, space in facts["filesystems"].items():
+    for path, space in need(facts, "filesystems", "it cannot be read").items():
         if space["device"] in seen:
             continue
         for kind, free, needed in (
@@ -217,7 +217,7 @@ def clock(facts, wanted):
 
 
 def certificates(facts, wanted):
-    for certificate in facts["certificates"]:
+    for certificate in need(facts, "certificates", "they cannot be read"):
         place, left = certificate["place"], None
         if certificate["not_after"] is not None:
             left = (certificate["not_after"] - facts["time"]) / DAY
@@ -238,7 +238,7 @@ def certificates(facts, wanted):
 
 
 def names(facts, wanted):
-    for name, resolves in facts["names"].items():
+    for name, resolves in need(facts, "names", "they cannot be asked for").items():
         if not resolves:
             yield Finding(
                 "dns",
@@ -251,7 +251,7 @@ def names(facts, wanted):
 def gpu(facts, wanted):
     if not wanted["gpu"]:
         return
-    found = facts["gpu"]
+    found = need(facts, "gpu", "the engine does not answer")
     missing = [
         (not found["device"], "no NVIDIA driver (neither /dev/nvidia0 nor /proc/driver/nvidia)",
          "install the driver, or set nvidia_gpu: false", ""),

@@ -89,11 +89,13 @@ def states(facts, wanted):
 
 
 def _stopped(name, service, container, what, do, fix) -> Finding:
-    why, remedy = cause([*container["log"], container["error"]])
+    why, remedy = "", ""
     if container["oom_killed"]:
         why, remedy = ", killed for memory", f"raise {service}'s memory limit, then start it"
-    elif container["state"] == "exited" and not why:
-        why = f" (exit status {container['exit_code']})"
+    elif container["exit_code"] or container["error"] or container["state"] == "restarting":
+        # Who was stopped has nothing to explain, and its log ends with everyday lines.
+        what += f" (exit status {container['exit_code']})"
+        why, remedy = cause([*container["log"], container["error"]])
     return Finding(
         "container", f"{name} {what}{why}", "running", remedy or do.format(name=name), fix, service
     )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import http.client
 import json
 import ssl
@@ -162,10 +163,15 @@ def proxies(wanted: dict) -> list[dict]:
         return []
     port = wanted["services"]["gateway"]["port"]
     patience, hold = wanted["proxy_patience_seconds"], wanted["proxy_seconds"]
-    direct = stream(f"http://127.0.0.1:{port}", wanted["key"], patience, 0)
+    with concurrent.futures.ThreadPoolExecutor(len(wanted["proxies"])) as pool:
+        tried = {
+            url: pool.submit(stream, url, wanted["key"], patience, hold)
+            for url in wanted["proxies"]
+        }
+        direct = stream(f"http://127.0.0.1:{port}", wanted["key"], patience, 0)
     return [
         {
-            **stream(url, wanted["key"], patience, hold),
+            **attempt.result(),
             "url": url,
             "service": "gateway",
             "patience_seconds": patience,
@@ -173,7 +179,7 @@ def proxies(wanted: dict) -> list[dict]:
             "direct_seconds": direct["first_seconds"],
             "direct_error": direct["error"] or f"HTTP {direct['status']}",
         }
-        for url in wanted["proxies"]
+        for url, attempt in tried.items()
     ]
 
 

@@ -8,7 +8,12 @@ Where a service's container is not running, its own rule reports that; these the
 
 from __future__ import annotations
 
-from ansible_collections.intranet.mcp.plugins.module_utils._doctor import Finding, Rule, Unseen
+from ansible_collections.intranet.mcp.plugins.module_utils._doctor import (
+    Finding,
+    Rule,
+    Unseen,
+    need,
+)
 
 FULL = ("too many clients", "remaining connection slots")
 REFUSED = ("password authentication failed",)
@@ -258,7 +263,7 @@ def upstreams(facts, wanted):
 
 
 def proxies(facts, wanted):
-    for proxy in facts["proxies"]:
+    for proxy in need(facts, "proxies", "the gateway is not on this host"):
         found, expected, do = _proxy(proxy)
         if found:
             yield Finding("proxy", f"{proxy['url']} {found}", expected, do)

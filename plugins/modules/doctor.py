@@ -128,6 +128,12 @@ options:
         the module takes that long where there are O(proxies).
     type: int
     default: 65
+  settle_seconds:
+    description:
+      - How long to look again while all that is left passes by itself, such as upstreams that the
+        gateway has not seen again. For a look after something was mended.
+    type: int
+    default: 0
   key:
     description: A virtual key for the gateway, for O(proxies).
     type: str
@@ -197,6 +203,8 @@ backup:
   sample: ""
 """
 
+import time
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intranet.mcp.plugins.module_utils import (
     _doctor,
@@ -205,6 +213,9 @@ from ansible_collections.intranet.mcp.plugins.module_utils import (
 )
 from ansible_collections.intranet.mcp.plugins.module_utils._doctor_facts import gather
 
+LOOK_AGAIN_SECONDS = 2
+# Findings that pass by themselves: the gateway asks a server again within half a minute.
+PASSING = {"upstream"}
 RULES = [*_doctor.RULES, *_doctor_containers.RULES, *_doctor_services.RULES]
 ARGUMENTS = {
     "socket": {"type": "path", "default": "/var/run/docker.sock"},
@@ -230,6 +241,7 @@ ARGUMENTS = {
     "proxies": {"type": "list", "elements": "str", "default": []},
     "proxy_patience_seconds": {"type": "int", "default": 5},
     "proxy_seconds": {"type": "int", "default": 65},
+    "settle_seconds": {"type": "int", "default": 0},
     "key": {"type": "str", "default": "", "no_log": True},
     "services": {"type": "dict", "default": {}},
     "reached": {"type": "dict", "default": {}},
@@ -254,10 +266,21 @@ def summary(facts: dict) -> dict:
     }
 
 
+def examine(params: dict) -> tuple[dict, dict]:
+    """Facts and diagnosis; looks again for a bounded time while only time is needed."""
+    deadline = time.monotonic() + params["settle_seconds"]
+    while True:
+        facts = gather(params)
+        diagnosis = _doctor.diagnose(facts, params, RULES)
+        left = {finding["check"] for finding in diagnosis["findings"]}
+        if not left or left - PASSING or time.monotonic() >= deadline:
+            return facts, diagnosis
+        time.sleep(LOOK_AGAIN_SECONDS)
+
+
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    facts = gather(module.params)
-    diagnosis = _doctor.diagnose(facts, module.params, RULES)
+    facts, diagnosis = examine(module.params)
     module.exit_json(
         changed=False,
         findings=diagnosis["findings"],
