@@ -56,7 +56,7 @@ class EngineError(Exception):
 class Engine:
     """Questions to a running engine, each over a connection of its own, so threads may share it."""
 
-    def __init__(self, path: str, timeout: float = 10):
+    def __init__(self, path: str, timeout: float = 30):
         self.path, self.timeout = path, timeout
 
     def __repr__(self) -> str:

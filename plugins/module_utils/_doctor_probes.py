@@ -22,16 +22,16 @@ timeout 8 psql -XAtq -c "$4" 2>/dev/null
 PGPASSWORD=$(cat /secrets/password) timeout 8 psql -h 127.0.0.1 -XAtqc "select 'accepted'" 2>&1
 """
 USE = """
-select json_build_object(
+select jsonb_build_object(
   'max_connections', current_setting('max_connections')::int,
   'used', (select count(*) from pg_stat_activity where backend_type = 'client backend'),
-  'holders', (select coalesce(json_agg(h), '[]') from (
+  'holders', (select coalesce(jsonb_agg(h), '[]') from (
     select concat_ws(' ', nullif(application_name, ''), host(client_addr), state) as who, count(*)
     from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()
     group by 1 order by 2 desc limit 3) h))
 """
 HALF_DONE = """
-select json_agg(migration_name) from _prisma_migrations m
+select jsonb_agg(migration_name) from _prisma_migrations m
 where finished_at is null and rolled_back_at is null and not exists (
   select from _prisma_migrations d where d.migration_name = m.migration_name
   and d.finished_at is not null and d.rolled_back_at is null)
@@ -88,7 +88,15 @@ def read_postgres(said: str) -> dict:
 def migrations(engine: Engine, container: str) -> dict | None:
     """What LiteLLM's own tool says of the database, seen from LiteLLM's container."""
     _status, said = engine.run(container, ["sh", "-c", MIGRATE])
-    report = json.loads(said.strip().splitlines()[-1])  # an image without the tool says no JSON
+    return read_migrations(said)
+
+
+def read_migrations(said: str) -> dict | None:
+    """The tool's last word, among lines of its other stream; None where the image lacks it."""
+    reports = [line for line in said.splitlines() if line.startswith("{")]
+    if not reports:
+        return None
+    report = json.loads(reports[-1])
     return {
         "error": report.get("msg", ""),
         "pending": report.get("pending", []),

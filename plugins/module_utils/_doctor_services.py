@@ -78,12 +78,12 @@ def login(facts, wanted):
     """LiteLLM's own way to its database, tried from inside its container."""
     tried = _facts(facts, wanted, "litellm", "migrations")
     error = tried["error"] if tried else ""
-    database = facts["postgres"] or {"password_accepted": None, "error": ""}
-    if not error or any(text in database["error"] for text in FULL):
+    if not error:
         return
+    database = _facts(facts, wanted, "postgres") or {"password_accepted": None, "error": ""}
+    if any(text in database["error"] for text in FULL) or database["password_accepted"] is False:
+        return  # the database is the one to blame
     if any(text in error for text in REFUSED):
-        if database["password_accepted"] is False:
-            return  # the database is the one to blame
         yield Finding(
             "database",
             "LiteLLM's database password is stale: the database refuses it",

@@ -438,6 +438,22 @@ def test_a_stale_password_of_the_database_is_not_blamed_on_litellm(facts, wanted
     assert finding["service"] == "postgres"
 
 
+def test_nobody_is_blamed_for_a_password_while_the_database_is_unseen(facts, wanted):
+    facts["postgres"] = None
+    facts["migrations"]["error"] = "password authentication failed"
+    diagnosis = diagnose(facts, wanted)
+    assert not diagnosis["findings"]
+    assert "LiteLLM's database" in [check["check"] for check in diagnosis["unseen"]]
+
+
+def test_a_database_on_another_host_leaves_the_password_to_litellm(facts, wanted):
+    del wanted["services"]["postgres"], facts["containers"]["postgres"]
+    facts["postgres"] = None
+    facts["migrations"]["error"] = "password authentication failed"
+    (finding,) = diagnose(facts, wanted)["findings"]
+    assert (finding["service"], finding["fix"]) == ("litellm", "replace")
+
+
 def test_a_full_database_is_told_once(facts, wanted):
     facts["postgres"]["error"] = "sorry, too many clients already"
     facts["migrations"]["error"] = "FATAL: sorry, too many clients already"

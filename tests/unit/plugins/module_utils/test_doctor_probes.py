@@ -37,6 +37,23 @@ def test_answers_of_the_database_are_told_apart(said, expected):
 
 
 @pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ('{"changed": false, "pending": [], "half_done": ["x"]}\n', ("", ["x"])),
+        ('{"failed": true, "msg": "no login"}\nlitellm-migrate: no login\n', ("no login", [])),
+        ('apply y\n{"failed": true, "msg": "no"}\n', ("no", [])),
+    ],
+)
+def test_answers_of_the_migration_tool_are_found_among_its_lines(said, expected):
+    found = probes.read_migrations(said)
+    assert (found["error"], found["half_done"]) == expected
+
+
+def test_an_image_without_the_migration_tool_says_nothing():
+    assert probes.read_migrations("sh: 1: exec: litellm-migrate: not found\n") is None
+
+
+@pytest.mark.parametrize(
     ("shown", "expected"),
     [
         ({"parameters": "num_ctx  2048\nstop x", "model_info": {"a.context_length": 8}}, (2048, 8)),
