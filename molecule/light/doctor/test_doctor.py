@@ -89,6 +89,14 @@ def test_models_context_passwords_and_names_are_mended(doctor, host, tmp_path):
     assert is_well(doctor(fix=True))
 
 
+FORGOTTEN = """
+import psycopg
+url = open("/secrets/env/DATABASE_URL").read()
+held = [psycopg.connect(url, application_name="forgotten") for _ in range(91)]
+held[0].execute("select pg_sleep(300)")
+"""
+
+
 def test_a_full_database_half_done_migrations_ports_and_disks_are_named(
     doctor, host, background, undo
 ):
@@ -104,14 +112,13 @@ def test_a_full_database_half_done_migrations_ports_and_disks_are_named(
         f'{PSQL} "update _prisma_migrations set finished_at = null '
         f"where migration_name = '{migration}'\""
     )
+    # Sessions that a forgotten script holds.
+    python = "docker exec --detach intranet-litellm /opt/litellm/bin/python -c"
+    host.check_output(f"{python} '{FORGOTTEN}'")
+    held = "select count(*) > 90 from pg_stat_activity where application_name = 'forgotten'"
+    wait_inside(host, f'{PSQL} "{held}" | grep -qx t', 300)
     # A password that was changed in the database alone.
     host.check_output(f"{PSQL} \"alter role litellm password 'other'\"")
-    # Sessions that a forgotten script holds.
-    session = 'psql -U litellm -d litellm -c "select pg_sleep(300)"'
-    sessions = f"for i in $(seq 91); do {session} & done; wait"
-    host.check_output(f"docker exec --detach intranet-postgres sh -c '{sessions}'")
-    used = "select count(*) > 90 from pg_stat_activity where query like '%pg_sleep(300)%'"
-    wait_inside(host, f'{PSQL} "{used}" | grep -q t', 300)
     # A small disk of its own among the platform's data, filled to the last byte.
     host.check_output(f"mount -t tmpfs -o size=2m tmpfs {SMALL_DISK}")
     undo(f"umount {SMALL_DISK}")
@@ -122,7 +129,7 @@ def test_a_full_database_half_done_migrations_ports_and_disks_are_named(
     assert "port 8080 is held by python3" in look.one("port")["found"]
     assert "never ended" in look.one("migration", "litellm")["found"]
     full = [f["found"] for f in look.findings if "connections are used" in f["found"]]
-    assert full and "psql" in full[0]
+    assert full and "by forgotten" in full[0]
     assert f"0 MiB free at {SMALL_DISK}" in look.one("disk")["found"]
     refused = [f for f in look.findings if f["fix"] == "password"]
     assert refused
@@ -130,7 +137,8 @@ def test_a_full_database_half_done_migrations_ports_and_disks_are_named(
     # Only a person may do these: the doctor's own words are followed.
     command = look.one("migration", "litellm")["do"].partition("then: ")[2]
     host.check_output(command)
-    host.check_output("docker exec intranet-postgres pkill psql")
+    end = "select pg_terminate_backend(pid) from pg_stat_activity where application_name ="
+    host.check_output(f"{PSQL} \"{end} 'forgotten'\"")
     host.check_output(f"umount {SMALL_DISK}")
     background.stop()
 
