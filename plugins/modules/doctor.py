@@ -9,7 +9,7 @@ module: doctor
 short_description: Say what is wrong with a host of the platform, and what to do about it
 author:
   - intranet.mcp contributors (@intranet-mcp)
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Looks at a host in one call, the engine and its containers, firewall, disk, clock, certificates,
     and what PostgreSQL, Redis, Ollama, LiteLLM and the gateway say of themselves.

@@ -173,8 +173,20 @@ openssl ca -config ca -batch -selfsign -keyfile x.key -in x.csr -out x.pem -outd
 """
 
 
-def test_proxies_certificates_and_gpus_are_named(doctor, host, network, background):
+# Another tool's firewall, ahead of everything, that knows nothing of the platform.
+CLOSED = """
+nft add table inet other
+nft add chain inet other closed '{ type filter hook prerouting priority -300; }'
+nft add rule inet other closed iifname eth0 tcp dport 4000 drop
+"""
+
+
+def test_proxies_certificates_gpus_and_other_firewalls_are_named(
+    doctor, host, network, background, undo
+):
     address, me = network
+    host.check_output(CLOSED)
+    undo("nft delete table inet other")
     files = "-cert /run/x.pem -key /run/x.key"
     host.check_output(EXPIRED)
     serve = ["sh", "-c", f"exec openssl s_server -quiet -accept 8443 {files}"]
@@ -198,10 +210,12 @@ def test_proxies_certificates_and_gpus_are_named(doctor, host, network, backgrou
         assert f"{me}:{second.port} cuts event streams after 2 s" in said[1]
         assert "expired" in look.one("certificate")["found"]
         assert any("no runtime nvidia" in f["found"] for f in look.findings)
+        assert "port 4000 of litellm: no answer" in look.one("firewall", "litellm")["found"]
 
         # What stands outside the platform is mended outside of it.
         first.mode = second.mode = "pass"
         background.stop()
+        host.check_output("nft delete table inet other")
         options["doctor_certificates"] = []
         assert is_well(doctor(**options))
 
