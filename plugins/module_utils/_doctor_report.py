@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-# Roles in the order in which their services need one another.
+# Roles in the order in which their services need one another; roles not named here come last.
 ORDER = ("postgres", "redis", "ollama", "litellm", "tool_server", "gateway")
 # Treatments of the host itself, which come before those of containers.
 HOST = ("daemon_json", "engine", "settings", "toolkit", "firewall", "password")
@@ -57,7 +57,8 @@ def treatments(findings: list[dict]) -> dict:
     containers to start (and whether a running one starts afresh), and whether to run the role.
     """
     fixes = [finding for finding in findings if finding["fix"]]
-    roles = [_of_role(role, [f for f in fixes if f["role"] == role]) for role in ORDER]
+    others = sorted({f["role"] for f in fixes if f["role"]} - {*ORDER})
+    roles = [_of_role(r, [f for f in fixes if f["role"] == r]) for r in (*ORDER, *others)]
     return {
         "host": [kind for kind in HOST if any(f["fix"] == kind for f in fixes)],
         "roles": [role for role in roles if role["containers"] or role["run"]],

@@ -73,6 +73,11 @@ def test_services_are_mended_in_the_order_in_which_they_need_one_another():
     assert order["host"] == []
 
 
+def test_a_service_of_an_unknown_role_is_mended_last():
+    order = treatments([finding("start", "dashboards"), finding("start", "gateway")])
+    assert [role["role"] for role in order["roles"]] == ["gateway", "dashboards"]
+
+
 def test_the_host_is_mended_before_its_services():
     found = [finding("firewall"), finding("engine"), finding("daemon_json"), finding()]
     assert treatments(found) == {"host": ["daemon_json", "engine", "firewall"], "roles": []}
