@@ -8,7 +8,7 @@ PLAY := ansible-playbook -i $(INVENTORY)
 SUITE := tests/tools/suite.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-test up verify down purge test test-quick lint sanity test-unit test-gateway \
+.PHONY: help venv venv-test up verify doctor down purge test test-quick lint sanity test-unit test-gateway \
 	test-artefact images test-modules test-molecule test-cores docs conformance bench-gateway \
 	test-clients-gateway
 
@@ -19,6 +19,8 @@ up: venv ## Deploy the light tier on this machine, verify it, print where it is
 	$(PLAY) site.yml
 verify: venv ## Check a running platform from end to end
 	$(PLAY) playbooks/verify.yml
+doctor: venv ## Say what is wrong, with cause and fix; FIX=1 mends what is safe to mend
+	$(PLAY) playbooks/doctor.yml $(if $(FIX),--tags fix)
 down: venv ## Remove the platform, keep its data and secrets
 	$(PLAY) playbooks/absent.yml -e '{"absent_data": false}'
 purge: venv ## Remove the platform with data, secrets and images

@@ -1,7 +1,7 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Reads from the Docker engine over its socket, with nothing but the standard library.
+"""Asks the Docker engine over its socket, with nothing but the standard library.
 
 For checks that run before anything is installed; whatever changes containers uses
 community.docker.
@@ -47,3 +47,66 @@ def get(path: str, resource: str):
         return None, 0
     finally:
         connection.close()
+
+
+class EngineError(Exception):
+    """The engine did not do what was asked; the message is what it said."""
+
+
+class Engine:
+    """Questions to a running engine, each over a connection of its own, so threads may share it."""
+
+    def __init__(self, path: str, timeout: float = 30):
+        self.path, self.timeout = path, timeout
+
+    def __repr__(self) -> str:
+        return f"Engine({self.path!r})"
+
+    def ask(self, method: str, resource: str, body: dict | None = None) -> bytes:
+        """The answer's body; raises EngineError on any other status than success."""
+        connection = EngineConnection(self.path, self.timeout)
+        try:
+            sent = None if body is None else json.dumps(body)
+            connection.request(method, resource, sent, {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            answer = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise EngineError(f"{method} {resource}: {error}") from error
+        finally:
+            connection.close()
+        if not 200 <= response.status < 300:
+            raise EngineError(answer.decode(errors="replace").strip())
+        return answer
+
+    def json(self, resource: str):
+        return json.loads(self.ask("GET", resource))
+
+    def run(self, container: str, command: list[str], env: dict[str, str] | None = None):
+        """Run a command in a container; returns (exit status, output of both streams).
+
+        Unlike `docker exec`, nothing of it stands in a command line on the host.
+        """
+        body = {
+            "Cmd": command,
+            "Env": [f"{key}={value}" for key, value in (env or {}).items()],
+            "AttachStdout": True,
+            "AttachStderr": True,
+        }
+        made = json.loads(self.ask("POST", f"/containers/{container}/exec", body))["Id"]
+        started = self.ask("POST", f"/exec/{made}/start", {"Detach": False, "Tty": False})
+        return self.json(f"/exec/{made}/json")["ExitCode"], demultiplex(started)
+
+    def log(self, container: str, lines: int) -> list[str]:
+        """The last lines the container wrote."""
+        resource = f"/containers/{container}/logs?stdout=1&stderr=1&tail={lines}"
+        return demultiplex(self.ask("GET", resource)).splitlines()
+
+
+def demultiplex(stream: bytes) -> str:
+    """The text of a stream in which the engine mixes standard output and error."""
+    parts, at = [], 0
+    while at + 8 <= len(stream):
+        size = int.from_bytes(stream[at + 4 : at + 8], "big")
+        parts.append(stream[at + 8 : at + 8 + size])
+        at += 8 + size
+    return b"".join(parts).decode(errors="replace")

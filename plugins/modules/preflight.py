@@ -207,6 +207,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
 from ansible_collections.intranet.mcp.plugins.module_utils import _preflight as decide
 from ansible_collections.intranet.mcp.plugins.module_utils._docker import get
+from ansible_collections.intranet.mcp.plugins.module_utils._host import nearest, port_holders, read
 from ansible_collections.intranet.mcp.plugins.module_utils._release import os_family
 
 
@@ -242,21 +243,6 @@ class Host:
             space = os.statvfs(existing)
             free = space.f_bavail * space.f_frsize // 2**20
             found[path] = (os.stat(existing).st_dev, free)
-        return found
-
-    def listeners(self, containers: list[dict]) -> list[dict]:
-        """Who listens on the services' ports; processes are looked up only where somebody does."""
-        ports = {service["port"] for service in self.params["ports"].values()}
-        table = read("/proc/net/tcp"), read("/proc/net/tcp6")
-        found = [x for text in table for x in decide.listening(text) if x["port"] in ports]
-        holders = socket_holders({x["inode"] for x in found}) if found else {}
-        names = {c["Id"]: c["Names"][0].lstrip("/") for c in containers if c.get("Names")}
-        for listener in found:
-            pid = holders.get(listener["inode"])
-            if pid:
-                listener["holder"] = f"{read(f'/proc/{pid}/comm').strip()} (process {pid})"
-                group = read(f"/proc/{pid}/cgroup")
-                listener["container"] = next((n for i, n in names.items() if i in group), "")
         return found
 
     def source_failures(self) -> dict[str, str]:
@@ -346,33 +332,13 @@ def check(host: Host) -> tuple[list[decide.Problem], list[str]]:
     missing = decide.missing_images(params["images"], host.images())
     needed = params["disk_mb"] if missing else params["disk_reserve_mb"]
     problems += decide.disk_problems(host.filesystems(), needed)
+    ports = {service["port"] for service in params["ports"].values()}
     problems += decide.port_problems(
-        params["ports"], host.listeners(containers), containers, params["container_prefix"]
+        params["ports"], port_holders(ports, containers), containers, params["container_prefix"]
     )
     if missing:
         problems += decide.source_problems(params["sources"], host.source_failures())
     return problems, missing
-
-
-def socket_holders(inodes: set[str]) -> dict[str, str]:
-    """Socket inode -> process id."""
-    found = {}
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            links = [os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")]
-        except OSError:  # it ended meanwhile, or we are not root
-            continue
-        for link in links:
-            if link.startswith("socket:[") and link[8:-1] in inodes:
-                found.setdefault(link[8:-1], pid)
-    return found
-
-
-def nearest(path: str) -> str:
-    """The path, or its nearest ancestor that exists."""
-    while not os.path.exists(path):
-        path = os.path.dirname(path)
-    return path
 
 
 def parse(text: str) -> dict:
@@ -380,15 +346,6 @@ def parse(text: str) -> dict:
         return json.loads(text)
     except ValueError:  # empty, or cut off when the disk was full
         return {}
-
-
-def read(path: str) -> str:
-    """The file's text, empty where there is none."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
 
 
 SOURCE = {

@@ -1,0 +1,109 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""A running platform to break, and the doctor who looks at it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import testinfra
+import yaml
+
+# The scenario's own, so that the tests also run beside another one.
+INVENTORY = Path(__file__).absolute().parents[1] / "inventory"
+HOSTS = yaml.safe_load((INVENTORY / "hosts.yml").read_text())
+(NAME,) = HOSTS["all"]["children"]["platform"]["children"]["postgres"]["hosts"]
+PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
+
+
+class Look:
+    """What the doctor said: exit status, the terminal's last table, and doctor.json."""
+
+    def __init__(self, status, output, report):
+        self.status, self.output = status, output
+        self.findings = report["findings"]
+        self.unseen = report["unseen"]
+
+    def __repr__(self):
+        return f"Look({self.status}, {self.findings})"
+
+    @property
+    def found(self):
+        """Findings as (check, service) pairs."""
+        return {(finding["check"], finding["service"]) for finding in self.findings}
+
+    def one(self, check, service=""):
+        """Return the finding of a check."""
+        (finding,) = [f for f in self.findings if (f["check"], f["service"]) == (check, service)]
+        return finding
+
+
+def play(playbook, *arguments, inventories=(), **variables):
+    """Run a playbook against the scenario's host."""
+    sources = [word for path in (INVENTORY, *inventories) for word in ("-i", str(path))]
+    command = [PLAYBOOK, *sources, "-e", json.dumps(variables), *arguments, playbook]
+    run = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=400, check=False
+    )
+    print(run.stdout, run.stderr)
+    return run
+
+
+@pytest.fixture(scope="session")
+def doctor():
+    """Return a function that runs the playbook, `doctor(fix=True)` with its treatments."""
+    path = INVENTORY / "reports" / "doctor.json"
+
+    def look(fix=False, **options):
+        path.unlink(missing_ok=True)
+        run = play("intranet.mcp.doctor", *(["--tags", "fix"] if fix else []), **options)
+        return Look(run.returncode, run.stdout, json.loads(path.read_text()))
+
+    return look
+
+
+@pytest.fixture(scope="session")
+def host():
+    return testinfra.get_host(f"docker://{NAME}")
+
+
+@pytest.fixture(scope="session")
+def network():
+    """Return the host's address, and this machine's address as the host sees it."""
+    answer = subprocess.run(["docker", "inspect", NAME], capture_output=True, check=True)
+    (container,) = json.loads(answer.stdout)
+    settings = next(iter(container["NetworkSettings"]["Networks"].values()))
+    return settings["IPAddress"], settings["Gateway"]
+
+
+@pytest.fixture
+def background(host):
+    """Run programs on the host until the test ends; `background(probe, *command)` waits for it."""
+    running = []
+
+    def run(probe, *command):
+        pid = f"/run/background-{len(running)}"
+        words = ["sh", "-c", f'echo $$ >{pid}; exec "$@"', "background", *command]
+        program = subprocess.Popen(["docker", "exec", NAME, *words], stderr=subprocess.DEVNULL)
+        running.append((program, pid))
+        wait_inside(host, probe)
+
+    def stop():
+        for program, pid in running:
+            host.run(f"kill $(cat {pid})")
+            program.wait(10)
+        running.clear()
+
+    run.stop = stop
+    yield run
+    stop()
+
+
+def wait_inside(host, probe, tenths=100):
+    """Wait on the host, for a bounded time, until a command succeeds there."""
+    host.check_output(f"for i in $(seq {tenths}); do {probe} && exit; sleep 0.1; done; exit 1")

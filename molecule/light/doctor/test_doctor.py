@@ -1,0 +1,247 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Break a running platform for real, let the doctor name it, mend it, see it well again.
+
+Breakages that do not hide one another share a look, because a look takes seconds on two cores.
+Runs on a converged host, from the side_effect step of the Molecule sequence, in this order.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+from conftest import NAME, play, wait_inside
+from proxy import Proxy
+
+DATABASE_URL = "/etc/intranet-mcp/services/litellm/secrets/env/DATABASE_URL"
+SMALL_DISK = "/var/lib/intranet-mcp/weights"
+DAEMON_JSON = "/etc/docker/daemon.json"
+PSQL = "docker exec intranet-postgres psql -XAtq -U litellm -d litellm -c"
+
+
+def is_well(look):
+    """Tell whether the doctor found nothing, looked at everything, and said so."""
+    return look.status == 0 and not look.findings and not look.unseen and "Healthy" in look.output
+
+
+def test_a_running_platform_is_well(doctor):
+    assert is_well(doctor())
+
+
+def test_stopped_containers_networks_firewall_and_upstreams_are_mended(doctor, host):
+    host.check_output("docker stop --time 1 intranet-redis intranet-ollama")
+    host.check_output("docker pause intranet-tool-example")
+    host.check_output("docker network disconnect intranet-mcp intranet-tool-filesystem")
+    host.check_output("nft delete table inet intranet_mcp")
+
+    look = doctor()
+    assert look.status != 0
+    assert {
+        ("container", "redis"),
+        ("container", "ollama"),
+        ("container", "tool-example"),
+        ("network", "tool-filesystem"),
+        ("firewall", ""),
+    } <= look.found
+    assert "is paused" in look.one("container", "tool-example")["found"]
+    assert "not loaded" in look.one("firewall")["found"]
+    # The table is the last that is said of the platform, and each finding is three lines of it.
+    assert re.search(r"found: .*\n.*expected: .*\n.*do: ", look.output)
+    assert look.output.index("Ill: ") > look.output.index("TASK [intranet.mcp.doctor : Show")
+
+    assert is_well(doctor(fix=True))
+
+
+@pytest.fixture
+def undo(host):
+    """Commands for the host after a test, whatever became of it."""
+    commands = []
+    yield commands.append
+    for command in commands:
+        host.run(command)
+
+
+def test_models_context_passwords_and_names_are_mended(doctor, host, tmp_path):
+    site = tmp_path / "site.yml"
+    site.write_text("- {hosts: ollama, roles: [intranet.mcp.ollama]}\n")
+    assert play(str(site), ollama_context_length=2048).returncode == 0
+    host.check_output("docker exec intranet-ollama ollama rm smollm2-embed:135m")
+    host.check_output(f"sed -i 's/:[^:@]*@/:stale@/' {DATABASE_URL}")
+    host.check_output("docker restart --time 1 intranet-litellm")
+    # What a program that "resets the firewall" does in a container: its name service is gone.
+    pid = host.check_output("docker inspect --format '{{.State.Pid}}' intranet-gateway")
+    host.check_output(f"nsenter --target {pid} --net iptables --table nat --flush")
+
+    look = doctor()
+    assert {
+        ("model", "ollama"),
+        ("context", "ollama"),
+        ("database", "litellm"),
+        ("dns", "gateway"),
+    } <= look.found
+    assert "smollm2-embed:135m" in look.one("model", "ollama")["found"]
+    assert "2048" in look.one("context", "ollama")["found"]
+    assert "stale" in look.one("database", "litellm")["found"]
+
+    assert is_well(doctor(fix=True))
+
+
+FORGOTTEN = """
+import psycopg
+url = open("/secrets/env/DATABASE_URL").read()
+held = [psycopg.connect(url, application_name="forgotten") for _ in range(91)]
+held[0].execute("select pg_sleep(300)")
+"""
+
+
+def test_a_full_database_half_done_migrations_ports_and_disks_are_named(
+    doctor, host, background, undo
+):
+    # A port that somebody else took while the gateway was down.
+    host.check_output("docker stop --time 1 intranet-gateway")
+    program = "import socket, signal; s = socket.create_server(('', 8080)); signal.pause()"
+    background("ss -ltnH sport = :8080 | grep -q .", "python3", "-c", program)
+    # The database's own record of a migration that was killed.
+    (migration,) = host.check_output(
+        f"{PSQL} 'select max(migration_name) from _prisma_migrations'"
+    ).splitlines()
+    host.check_output(
+        f'{PSQL} "update _prisma_migrations set finished_at = null '
+        f"where migration_name = '{migration}'\""
+    )
+    # Sessions that a forgotten script holds.
+    python = "docker exec --detach intranet-litellm /opt/litellm/bin/python -c"
+    host.check_output(f"{python} '{FORGOTTEN}'")
+    held = "select count(*) > 90 from pg_stat_activity where application_name = 'forgotten'"
+    wait_inside(host, f'{PSQL} "{held}" | grep -qx t', 300)
+    # A password that was changed in the database alone.
+    host.check_output(f"{PSQL} \"alter role litellm password 'other'\"")
+    # A small disk of its own among the platform's data, filled to the last byte.
+    host.check_output(f"mount -t tmpfs -o size=2m tmpfs {SMALL_DISK}")
+    undo(f"umount {SMALL_DISK}")
+    host.run(f"dd if=/dev/zero of={SMALL_DISK}/full bs=1M")
+
+    look = doctor()
+    assert ("container", "gateway") in look.found
+    assert "port 8080 is held by python3" in look.one("port")["found"]
+    assert "never ended" in look.one("migration", "litellm")["found"]
+    full = [f["found"] for f in look.findings if "connections are used" in f["found"]]
+    assert full and "by forgotten" in full[0]
+    assert f"0 MiB free at {SMALL_DISK}" in look.one("disk")["found"]
+    refused = [f for f in look.findings if f["fix"] == "password"]
+    assert refused
+
+    # Only a person may do these: the doctor's own words are followed.
+    command = look.one("migration", "litellm")["do"].partition("then: ")[2]
+    host.check_output(command)
+    end = "select pg_terminate_backend(pid) from pg_stat_activity where application_name ="
+    host.check_output(f"{PSQL} \"{end} 'forgotten'\"")
+    host.check_output(f"umount {SMALL_DISK}")
+    background.stop()
+
+    assert is_well(doctor(fix=True))
+
+
+def test_a_broken_daemon_json_and_a_dead_engine_are_mended(doctor, host):
+    # As the playbook's own module keeps it when it changes the file.
+    host.check_output(f"cp {DAEMON_JSON} {DAEMON_JSON}.1.2026-01-01@00:00:00~")
+    host.check_output(f"echo '{{\"debug\": true,' >{DAEMON_JSON}")
+    host.run("systemctl restart docker")
+
+    look = doctor()
+    assert look.found == {("engine", ""), ("daemon.json", "")}
+    assert "daemon.json" in look.one("engine")["found"], "the engine's own words are there"
+    assert look.unseen
+
+    assert is_well(doctor(fix=True))
+    assert host.file(f"{DAEMON_JSON}.broken").exists, "nothing is deleted"
+    host.check_output(f"rm {DAEMON_JSON}.broken {DAEMON_JSON}.1*~")
+
+
+# A certificate of 2020: only openssl's own small authority makes one that has ended.
+EXPIRED = """
+cd /run && : >index
+for line in [ca] default_ca=d [d] database=index serial=serial rand_serial=yes policy=p [p]; do
+    echo "$line"
+done >ca
+openssl req -new -newkey rsa:2048 -nodes -subj /CN=x -keyout x.key -out x.csr
+openssl ca -config ca -batch -selfsign -keyfile x.key -in x.csr -out x.pem -outdir . -md sha256 \\
+    -startdate 20200101000000Z -enddate 20210101000000Z
+"""
+
+
+# Another tool's firewall, ahead of everything, that knows nothing of the platform.
+CLOSED = """
+nft add table inet other
+nft add chain inet other closed '{ type filter hook prerouting priority -300; }'
+nft add rule inet other closed iifname eth0 tcp dport 4000 drop
+"""
+
+
+def test_proxies_certificates_gpus_and_other_firewalls_are_named(
+    doctor, host, network, background, undo
+):
+    address, me = network
+    host.check_output(CLOSED)
+    undo("nft delete table inet other")
+    files = "-cert /run/x.pem -key /run/x.key"
+    host.check_output(EXPIRED)
+    serve = ["sh", "-c", f"exec openssl s_server -quiet -accept 8443 {files}"]
+    background("ss -ltnH sport = :8443 | grep -q .", *serve)
+    options = {
+        "doctor_certificates": ["https://127.0.0.1:8443"],
+        "doctor_certificate_days": 0,
+        "doctor_proxy_patience_seconds": 2,
+        "doctor_proxy_seconds": 4,
+    }
+    with (
+        Proxy(address, 8080, "pass") as good,
+        Proxy(address, 8080, "buffer") as first,
+        Proxy(address, 8080, "cut") as second,
+    ):
+        options["doctor_proxies"] = [f"http://{me}:{p.port}" for p in (good, first, second)]
+        look = doctor(nvidia_gpu=True, **options)
+        said = [f["found"] for f in look.findings if f["check"] == "proxy"]
+        assert len(said) == 2, said
+        assert f"{me}:{first.port} buffers" in said[0]
+        assert f"{me}:{second.port} cuts event streams after 2 s" in said[1]
+        assert "expired" in look.one("certificate")["found"]
+        assert any("no runtime nvidia" in f["found"] for f in look.findings)
+        assert "port 4000 of litellm: no answer" in look.one("firewall", "litellm")["found"]
+
+        # What stands outside the platform is mended outside of it.
+        first.mode = second.mode = "pass"
+        background.stop()
+        host.check_output("nft delete table inet other")
+        options["doctor_certificates"] = []
+        assert is_well(doctor(**options))
+
+
+LATE = """\
+import sys, time
+now = time.time
+time.time = lambda: now() - 600
+"""
+
+
+def test_a_clock_that_is_off_is_named(doctor, host, tmp_path):
+    """No container may set its clock, so Python on the host reads a wrong one."""
+    host.check_output("mkdir -p /tmp/late")
+    subprocess.run(
+        ["docker", "exec", "-i", NAME, "tee", "/tmp/late/sitecustomize.py"],
+        input=LATE, text=True, check=True, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    host.check_output(
+        "printf '#!/bin/sh\\nPYTHONPATH=/tmp/late exec python3 \"$@\"\\n' >/tmp/late/python3"
+    )
+    host.check_output("chmod +x /tmp/late/python3")
+    late = tmp_path / "late.yml"
+    late.write_text(
+        f"all: {{hosts: {{{NAME}: {{ansible_python_interpreter: /tmp/late/python3}}}}}}\n"
+    )
+    look = doctor(inventories=[late])
+    assert "s off the control node's" in look.one("clock")["found"]
+    assert is_well(doctor())

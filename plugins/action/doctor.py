@@ -1,0 +1,94 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Adds what only the control node knows: services of the host, the time, ports it can reach."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import ipaddress
+import socket
+import time
+
+from ansible.errors import AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible_collections.intranet.mcp.plugins.module_utils._inventory import topology_from
+from ansible_collections.intranet.mcp.plugins.module_utils._topology import TopologyError
+
+MODULE = "intranet.mcp.doctor"
+# What a catalog of the wrong shape ends in; a traceback would help nobody.
+UNUSABLE = (TopologyError, AnsibleError, LookupError, TypeError, ValueError, AttributeError)
+CONNECT_SECONDS = 3
+
+
+class ActionModule(ActionBase):
+    """Ask the catalog, knock at the doors, let the module look."""
+
+    def run(self, tmp=None, task_vars=None):
+        super().run(tmp, task_vars)
+        arguments = dict(self._task.args)
+        try:
+            topology = topology_from(task_vars, self._templar.template)
+            host = task_vars["inventory_hostname"]
+            arguments.setdefault("services", services_of(topology, host))
+            arguments["reached"] = reached(topology, host)
+        except UNUSABLE as error:
+            text = str(error) if isinstance(error, TopologyError | AnsibleError) else repr(error)
+            arguments["inventory_error"] = text
+        return self._execute_module(
+            module_name=MODULE,
+            module_args={**arguments, "time": time.time()},
+            task_vars=task_vars,
+        )
+
+
+def services_of(topology, host: str) -> dict:
+    """The host's services, each with its place in the catalog and the names it must resolve."""
+    here = topology.services_on(host)
+    return {
+        service.name: {
+            "port": service.port,
+            "inside_port": service.inside_port,
+            "publish": topology.publish(service.name, host),
+            "role": service.part_of or service.name,
+            "needs": [other.name for other in here if service.group in other.clients],
+        }
+        for service in here
+    }
+
+
+def reached(topology, host: str) -> dict[str, str]:
+    """What comes of a connection to each service that this control node may use."""
+    try:
+        address = topology.address(host)
+        source = ipaddress.ip_address(source_towards(address))
+    except (TopologyError, OSError, ValueError):
+        return {}  # an address that nobody knows cannot be tried
+    flows = [
+        flow
+        for flow in topology.flows(host)
+        if any(source in ipaddress.ip_network(network) for network in flow.sources)
+    ]
+    if not flows:
+        return {}
+    with concurrent.futures.ThreadPoolExecutor(len(flows)) as pool:
+        answers = {flow.service: pool.submit(knock, address, flow.port) for flow in flows}
+    return {service: answer.result() for service, answer in answers.items()}
+
+
+def source_towards(address: str) -> str:
+    """The address this machine uses towards another; nothing is sent."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect((address, 9))
+        return probe.getsockname()[0]
+
+
+def knock(address: str, port: int) -> str:
+    try:
+        with socket.create_connection((address, port), timeout=CONNECT_SECONDS):
+            return "open"
+    except TimeoutError:
+        return f"no answer in {CONNECT_SECONDS} s"
+    except OSError as error:
+        return str(error.strerror or error).lower()

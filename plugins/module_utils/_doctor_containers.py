@@ -1,0 +1,219 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Rules about the platform's containers. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from ansible_collections.intranet.mcp.plugins.module_utils._doctor import (
+    Finding,
+    Rule,
+    Unseen,
+)
+
+DEPLOY = "run the playbook: ansible-playbook site.yml"
+
+# State of a container -> what it is, what to do, the treatment. States that are well are left out.
+STATES = {
+    "exited": ("is stopped", "docker start {name}", "start"),
+    "created": ("was created and never ran", "docker start {name}", "start"),
+    "paused": ("is paused", "docker unpause {name}", "start"),
+    "dead": ("is dead", DEPLOY, "deploy"),
+    "restarting": (
+        "starts again and again",
+        "correct what its log says: docker logs {name}",
+        "deploy",
+    ),
+}
+
+# First match from a log's end wins: what it says, what that means, what to do.
+CAUSES = (
+    (r"no space left on device", "its disk is full", "make room on the disk"),
+    (r"address already in use|port is already allocated", "its port is taken", "free the port"),
+    (r"migration '(.+?)' began at .* has not ended", "migration {0} is half done",
+     "read the message in its log: litellm-migrate --mark-applied or --forget"),
+    (r"migration '(.+?)' failed", "migration {0} failed", "correct the cause, then start it"),
+    (r"password authentication failed", "the database refuses its password",
+     "give it the database's password"),
+    (r"too many clients|remaining connection slots", "the database is full of connections",
+     "close connections, then start it"),
+    (r"could not translate host name|name or service not known|failure in name resolution",
+     "a name does not resolve", "connect it to the network"),
+    (r"connection refused|connection timed out|can't reach database", "something it needs is away",
+     "start what it needs"),
+    (r"out of memory|cannot allocate memory|memoryerror", "memory ran out", "raise its limit"),
+)  # fmt: skip
+
+
+def deployed(facts, wanted):
+    """One line for a host with nothing on it, instead of one a service."""
+    if facts["engine"] is not None and wanted["services"] and not facts["containers"]:
+        yield Finding(
+            "containers",
+            f"nothing of the platform is here ({len(wanted['services'])} containers missing)",
+            "a deployed platform",
+            DEPLOY,
+        )
+
+
+def states(facts, wanted):
+    for service, container in _expected(facts, wanted):
+        name = wanted["container_prefix"] + service
+        if container is None:
+            yield Finding("container", f"{name} is not there", "running", DEPLOY, "deploy", service)
+        elif container["state"] in STATES:
+            what, do, fix = STATES[container["state"]]
+            yield _stopped(name, service, container, what, do, fix)
+        elif container["health"] == "unhealthy":
+            what, do = cause(container["log"])
+            yield Finding(
+                "container",
+                f"{name} is unhealthy{what}",
+                "healthy",
+                do or f"docker logs {name}",
+                "restart",
+                service,
+            )
+        elif container["health"] == "starting" and container["restarts"]:
+            what, do = cause(container["log"])
+            yield Finding(
+                "container",
+                f"{name} started {container['restarts'] + 1} times and is not healthy{what}",
+                "healthy",
+                do or f"docker logs {name}",
+                "deploy",
+                service,
+            )
+
+
+def _stopped(name, service, container, what, do, fix) -> Finding:
+    why, remedy = "", ""
+    if container["oom_killed"]:
+        why, remedy = ", killed for memory", f"raise {service}'s memory limit, then start it"
+    elif container["exit_code"] or container["error"] or container["state"] == "restarting":
+        # Who was stopped has nothing to explain, and its log ends with everyday lines.
+        what += f" (exit status {container['exit_code']})"
+        why, remedy = cause([*container["log"], container["error"]])
+    return Finding(
+        "container", f"{name} {what}{why}", "running", remedy or do.format(name=name), fix, service
+    )
+
+
+def cause(log: list[str]) -> tuple[str, str]:
+    """What the end of a log means and what to do; the last line itself where nobody knows."""
+    for line in reversed(log):
+        for pattern, meaning, do in CAUSES:
+            match = re.search(pattern, line, re.IGNORECASE)
+            if match:
+                return f": {meaning.format(*match.groups())}", do
+    last = next((line.strip() for line in reversed(log) if line.strip()), "")
+    return (f"; its log ends: {last[:160]}" if last else ""), ""
+
+
+def network(facts, wanted):
+    for service, container in _running(facts, wanted):
+        if wanted["network"] not in container["networks"]:
+            found = ", ".join(container["networks"]) or "none"
+            yield Finding(
+                "network",
+                f"{wanted['container_prefix']}{service} is off its network (on: {found})",
+                f"connected to {wanted['network']}",
+                f"docker network connect --alias {service} {wanted['network']} "
+                f"{wanted['container_prefix']}{service}",
+                "connect",
+                service,
+            )
+
+
+def published(facts, wanted):
+    """A port that is open wider than declared was published by hand, past the catalog."""
+    for service, container in _running(facts, wanted):
+        entry = wanted["services"][service]
+        expected = sorted(f"{address}:{entry['port']}" for address in entry["publish"])
+        if sorted(container["published"]) != expected:
+            yield Finding(
+                "port",
+                f"{wanted['container_prefix']}{service} publishes "
+                f"{', '.join(sorted(container['published'])) or 'nothing'}",
+                ", ".join(expected) or "nothing",
+                DEPLOY,
+                "replace",
+                service,
+            )
+
+
+def logs(facts, wanted):
+    for service, container in _running(facts, wanted):
+        driver, options = container["log_driver"], container["log_options"]
+        if driver == "json-file" and "max-size" not in options:
+            yield Finding(
+                "logs",
+                f"the log of {wanted['container_prefix']}{service} grows without limit",
+                "rotation (max-size)",
+                DEPLOY,
+                "replace",
+                service,
+            )
+
+
+def memory(facts, wanted):
+    for service, container in _running(facts, wanted):
+        used, limit = container["memory_used"], container["memory_limit"]
+        if used and limit and used * 100 > limit * wanted["memory_percent"]:
+            yield Finding(
+                "memory",
+                f"{wanted['container_prefix']}{service} uses {used >> 20} of {limit >> 20} MiB, "
+                "and is killed at the limit",
+                f"at most {wanted['memory_percent']} %",
+                f"raise {service}'s memory limit ({service}_memory_mb), or restart it if it grew "
+                "over weeks",
+                service=service,
+            )
+
+
+def lookups(facts, wanted):
+    """Names of others, asked in the container; a container off the network has its finding."""
+    for service, container in _running(facts, wanted):
+        if wanted["network"] not in container["networks"] or container["resolves"] is None:
+            continue
+        for other, resolves in sorted(container["resolves"].items()):
+            peer = facts["containers"].get(other)
+            is_there = peer and peer["state"] == "running" and wanted["network"] in peer["networks"]
+            if is_there and not resolves:
+                yield Finding(
+                    "dns",
+                    f"{wanted['container_prefix']}{service} cannot resolve "
+                    f"{wanted['container_prefix']}{other}",
+                    "the address of a container on its network",
+                    f"docker restart {wanted['container_prefix']}{service}: the engine sets up its "
+                    "name service anew",
+                    "restart",
+                    service,
+                )
+
+
+def _expected(facts, wanted):
+    if facts["engine"] is None:
+        raise Unseen("the engine does not answer")
+    if facts["containers"]:
+        for service in sorted(wanted["services"]):
+            yield service, facts["containers"].get(service)
+
+
+def _running(facts, wanted):
+    for service, container in _expected(facts, wanted):
+        if container is not None and container["state"] == "running":
+            yield service, container
+
+
+RULES: list[tuple[str, Rule]] = [
+    ("deployment", deployed),
+    ("containers", states),
+    ("network", network),
+    ("published ports", published),
+    ("log rotation of containers", logs),
+    ("memory", memory),
+    ("names in containers", lookups),
+]

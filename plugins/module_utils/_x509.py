@@ -1,0 +1,75 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Until when a certificate is valid, read with the standard library alone. Pure.
+
+Python tells a peer's dates only after it has verified the peer, which an expired certificate or a
+company's own authority prevents.
+"""
+
+from __future__ import annotations
+
+import base64
+import calendar
+import re
+import time
+
+_SEQUENCE, _CONTEXT_0, _UTC_TIME, _GENERALIZED_TIME = 0x30, 0xA0, 0x17, 0x18
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.DOTALL)
+
+
+class CertificateError(Exception):
+    """This is no certificate; the message says why."""
+
+
+def not_after_of_pem(text: str) -> int:
+    """When the first to expire of the certificates in the text expires, in Unix seconds."""
+    blocks = _PEM.findall(text)
+    if not blocks:
+        raise CertificateError("holds no PEM certificate")
+    return min(not_after(base64.b64decode(block)) for block in blocks)
+
+
+def not_after(der: bytes) -> int:
+    """When the certificate expires, in Unix seconds."""
+    try:
+        # Certificate -> TBSCertificate -> [version] serial signature issuer validity.
+        fields = _children(_children(der)[0][1])
+        fields = fields if fields[0][0] == _CONTEXT_0 else [(0, b"", b""), *fields]
+        validity = fields[4]
+        if validity[0] != _SEQUENCE:
+            raise CertificateError("has no validity where X.509 has it")
+        kind, _whole, text = _children(validity[1])[1]
+        return _seconds(kind, text.decode("ascii"))
+    except (IndexError, ValueError) as error:
+        raise CertificateError(f"is no certificate ({error})") from error
+
+
+def _children(der: bytes) -> list[tuple[int, bytes, bytes]]:
+    """Elements inside a constructed one: tag, the element itself, its content."""
+    _tag, _end, content = _element(der, 0)
+    found, at = [], 0
+    while at < len(content):
+        tag, end, inner = _element(content, at)
+        found.append((tag, content[at:end], inner))
+        at = end
+    return found
+
+
+def _element(der: bytes, at: int) -> tuple[int, int, bytes]:
+    tag, size, start = der[at], der[at + 1], at + 2
+    if size & 0x80:
+        count = size & 0x7F
+        size = int.from_bytes(der[start : start + count], "big")
+        start += count
+    if start + size > len(der):
+        raise ValueError("cut off")
+    return tag, start + size, der[start : start + size]
+
+
+def _seconds(kind: int, text: str) -> int:
+    if kind == _UTC_TIME:  # two digits: 50 to 99 are of the last century (RFC 5280)
+        text = ("19" if int(text[:2]) >= 50 else "20") + text
+    elif kind != _GENERALIZED_TIME:
+        raise ValueError("its validity is no time")
+    return calendar.timegm(time.strptime(text, "%Y%m%d%H%M%SZ"))

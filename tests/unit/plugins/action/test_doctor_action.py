@@ -1,0 +1,72 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""What the control node adds: the host's services, and whether it can reach their ports."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from ansible_collections.intranet.mcp.plugins.action import doctor
+from ansible_collections.intranet.mcp.plugins.module_utils._topology import (
+    Topology,
+    build_services,
+)
+
+CATALOG = {
+    "litellm": {"group": "litellm", "port": 4000, "clients": ["users", "gateway"]},
+    "redis": {"group": "redis", "port": 6379, "clients": ["litellm", "gateway"]},
+    "tool_server": {
+        "group": "tools",
+        "members": "mcp_servers",
+        "clients": ["gateway"],
+        "container_port": 8000,
+    },
+    "gateway": {"group": "gateway", "port": 8080, "clients": ["users"]},
+}
+
+
+def topology(port=4000, users=("127.0.0.0/8",)):
+    catalog = {**CATALOG, "litellm": {**CATALOG["litellm"], "port": port}}
+    return Topology(
+        services=build_services(catalog, {"example": {"port": 8104}}),
+        groups={"litellm": ["a"], "gateway": ["a"], "redis": ["b"], "tools": ["a"]},
+        addresses={"a": ["127.0.0.1"], "b": ["127.0.0.2"]},
+        names={},
+        users_networks=list(users),
+        container_prefix="intranet-",
+    )
+
+
+def test_services_of_a_host_know_their_role_and_whom_they_need():
+    services = doctor.services_of(topology(), "a")
+    assert sorted(services) == ["gateway", "litellm", "tool-example"]
+    assert services["tool-example"] == {
+        "port": 8104,
+        "inside_port": 8000,
+        "publish": [],
+        "role": "tool_server",
+        "needs": [],
+    }
+    # Redis is on another host, where it has an address and no name.
+    assert sorted(services["gateway"]["needs"]) == ["litellm", "tool-example"]
+
+
+@pytest.fixture
+def listener():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_an_open_port_is_open(listener):
+    assert doctor.reached(topology(listener), "a")["litellm"] == "open"
+
+
+def test_a_closed_port_says_why(closed_port):
+    port = int(closed_port.rpartition(":")[2])
+    assert "refused" in doctor.reached(topology(port), "a")["litellm"]
+
+
+def test_ports_that_this_node_may_not_use_are_not_tried():
+    assert doctor.reached(topology(users=["10.0.0.0/8"]), "a") == {}
