@@ -97,12 +97,12 @@ def is_blank(text):
 
 def check(text):
     """Raise Broken when the text is no TOML."""
+    _statements(text)  # names the line
     if tomllib:
         try:
             tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise Broken(str(error)) from error
-    _statements(text)
 
 
 def _refuse_conflicts(statements, path):
