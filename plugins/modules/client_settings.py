@@ -141,6 +141,7 @@ error:
     action: correct or move the file, then try again; nothing was changed
 """
 
+import contextlib
 import os
 import pwd
 
@@ -175,25 +176,32 @@ def entries_of(module):
     return found
 
 
-def become(name):
-    """Continue as this user, for good."""
+@contextlib.contextmanager
+def acting_as(name):
+    """Touch files as this user would. Only for a while: the module's own files are root's."""
     try:
-        account = pwd.getpwnam(name)
+        account = pwd.getpwnam(name) if name else None
     except KeyError:
         raise Unknown(
             f"there is no account {name!r} on this host", "an account", "create it, or correct user"
         ) from None
-    if os.geteuid() == account.pw_uid:
+    if not account or os.geteuid() == account.pw_uid:
+        yield
         return
     if os.geteuid() != 0:
         raise Refused(
-            f"the task runs as uid {os.geteuid()}",
-            f"root or {name}",
-            "set become for the host",
+            f"the task runs as uid {os.geteuid()}", f"root or {name}", "set become for the host"
         )
-    os.initgroups(name, account.pw_gid)
-    os.setgid(account.pw_gid)
-    os.setuid(account.pw_uid)
+    group, groups = os.getegid(), os.getgroups()
+    try:
+        os.initgroups(name, account.pw_gid)
+        os.setegid(account.pw_gid)
+        os.seteuid(account.pw_uid)
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+        os.setgroups(groups)
 
 
 def shown(change):
@@ -205,8 +213,8 @@ def shown(change):
     return {**header, "before": before, "after": after}
 
 
-def run(module, entries):
-    """Decide, write, report."""
+def changes_made(module, entries):
+    """Decide, and write what differs."""
     base = module.params["base"]
     installation = Installation(base, os.path.join(base, module.params["record_dir"]))
     present = module.params["state"] == "present"
@@ -216,6 +224,11 @@ def run(module, entries):
             installation.apply(changes, entries)
         else:
             installation.apply_undo(changes)
+    return changes
+
+
+def report(module, changes):
+    """End the module with what changed."""
     differing = [change for change in changes if change.differs]
     module.exit_json(
         changed=bool(differing),
@@ -251,9 +264,8 @@ def main():
     )
     entries = entries_of(module)
     try:
-        if module.params["user"]:
-            become(module.params["user"])
-        run(module, entries)
+        with acting_as(module.params["user"]):
+            changes = changes_made(module, entries)
     except (Refused, Unknown) as error:
         fail(module, error)
     except SettingsError as error:
@@ -263,6 +275,7 @@ def main():
             module,
             Refused(f"writing failed ({error})", "to be allowed to", "correct the permissions"),
         )
+    report(module, changes)
 
 
 if __name__ == "__main__":

@@ -195,7 +195,10 @@ def test_wrong_input_is_one_clear_message_and_writes_nothing(platform, argument,
 
 # --- hosts of group developers --------------------------------------------------------------------
 
-SNAPSHOT = "find /etc /home /usr/local /opt /var/lib -xdev -path /opt/cli -prune -o -type f -exec sha256sum {} + -o -type d -print | sort"
+SNAPSHOT = (
+    "find /etc /home /usr/local /opt /var/lib -xdev -path /opt/cli -prune "
+    "-o -type f -exec sha256sum {} + -o -type d -print | sort"
+)
 EXISTING = '{\n  // ours\n  "env": {"COMPANY": "1"}\n}\n'
 
 
