@@ -205,7 +205,7 @@ EXISTING = '{\n  // ours\n  "env": {"COMPANY": "1"}\n}\n'
 @pytest.fixture(scope="session")
 def workstation(switch, platform, cli_modules):
     """A host of several people, configured by the role; the CLIs are as npm leaves them."""
-    install_dir = "/opt/intranet-mcp/clients"
+    install_dir = "/opt/intranet-mcp-clients"
     machine = Machine("dev", switch, f"--volume={cli_modules}:/opt/cli:ro")
     try:
         machine.run("mkdir", "-p", install_dir)
@@ -217,9 +217,8 @@ def workstation(switch, platform, cli_modules):
         machine.run(
             "sh", "-c", 'printf "%s" "$1" >/etc/claude-code/managed-settings.json', "sh", EXISTING
         )
-        for name in ("package.json", "package-lock.json"):
-            machine.give(ROOT / "roles/clients/files/npm" / name, f"{install_dir}/{name}")
-        machine.run("sh", "-c", f"chmod 644 {install_dir}/*.json; touch {install_dir}/complete")
+        lock = ROOT / "roles/clients/files/npm/package-lock.json"
+        machine.give(lock, f"{install_dir}/installed-lock.json")
         host = {"ansible_connection": "community.docker.docker"}
         host["ansible_python_interpreter"] = "/usr/bin/python3"
         hosts = platform.inventory / "developers.yml"
@@ -245,7 +244,7 @@ def test_a_cli_uses_the_platform_with_managed_settings(platform, developer, cli)
 
 
 def test_a_key_on_a_workstation_is_in_its_owners_files_only(platform, workstation):
-    places = ("/etc", "/home", "/opt/intranet-mcp", "/usr/local", "/var/lib")
+    places = ("/etc", "/home", "/opt/intranet-mcp-clients", "/usr/local", "/var/lib")
     found = workstation.run("grep", "-rlaF", platform.key, *places, check=False)
     paths = found.stdout.split()
     assert len(paths) >= 4
@@ -273,7 +272,7 @@ def test_absent_restores_a_workstation(platform, workstation):
     used = re.compile(
         r"/home/alice/(\.claude|\.codex|\.gemini|\.qwen|\.cache|\.local|\.config|\.npm)"
     )
-    ours = re.compile(r"/opt/intranet-mcp")
+    ours = re.compile(r"/opt/intranet-mcp-clients")
 
     def relevant(listing):
         return [x for x in listing.splitlines() if not used.search(x) and not ours.search(x)]
