@@ -154,14 +154,20 @@ def test_after_undo_a_used_home_holds_no_key_and_no_setting(platform, alice):
     assert "mcpServers" not in alice("cat", ".claude.json").stdout
 
 
-@pytest.mark.parametrize("cli", ["claude", "codex"])
-def test_a_revoked_key_reaches_neither_models_nor_tools(platform, alice, cli):
+# `claude -p` tries again for minutes, so it is asked about its server only.
+@pytest.mark.parametrize("command", [["claude", "mcp", "list"], COMMANDS["codex"]])
+def test_a_revoked_key_reaches_neither_models_nor_tools(platform, alice, command):
     alice("intranet-mcp-alice/install.sh")
     for path in (".config/intranet-mcp/key", ".codex/.env"):
         alice("sed", "-i", f"s/{platform.key}/sk-revoked/", path)
-    done = alice("env", "-C", "/home/alice/project", *COMMANDS[cli], check=False, timeout=240)
+    done = alice("env", "-C", "/home/alice/project", *command, check=False)
+    assert "gw" in done.stdout + done.stderr
+    assert "Connected" not in done.stdout
     assert CHECKSUM not in done.stdout + done.stderr
     assert platform.model.requests == []
+    checked = alice("intranet-mcp-alice/check.sh", check=False)
+    assert checked.returncode == 1
+    assert checked.stdout.count("does not accept your key") == 3
 
 
 def test_nothing_but_the_platform_is_reachable(platform, alice):
