@@ -19,6 +19,8 @@ import yaml
 from client_machines import MODEL, TEXT, Machine, Platform, Switch, image, why_not
 from gateway_lab import ROOT
 
+HOME = "/home/alice"
+PROJECT = f"{HOME}/project"
 CHECKSUM = hashlib.sha256(TEXT.encode()).hexdigest()
 PROMPT = "Call the checksum tool, then say what it returned."
 COMMANDS = {
@@ -76,9 +78,9 @@ def laptop(switch, platform, cli_modules):
 @pytest.fixture
 def alice(laptop, platform):
     """Run commands as alice, in a home that holds nothing but her unpacked bundle."""
-    laptop.run("sh", "-c", "rm -rf /home/alice; install -d -o alice -m 0700 /home/alice")
-    laptop.give(platform.clients / "alice.tar.gz", "/home/alice/bundle.tar.gz")
-    laptop.run("chown", "alice", "/home/alice/bundle.tar.gz")
+    laptop.run("sh", "-c", f"rm -rf {HOME}; install -d -o alice -m 0700 {HOME}")
+    laptop.give(platform.clients / "alice.tar.gz", f"{HOME}/bundle.tar.gz")
+    laptop.run("chown", "alice", f"{HOME}/bundle.tar.gz")
     platform.model.forget()
 
     def runner(*command, **options):
@@ -96,7 +98,7 @@ def as_user(machine, platform, bin_directory, *command, **options):
     environment = {
         **dict.fromkeys(proxies, platform.model.url),
         **dict.fromkeys(("NO_PROXY", "no_proxy"), platform.switch.address),
-        "HOME": "/home/alice",
+        "HOME": HOME,
         "LANG": "C.UTF-8",
     }
     path = f'PATH="{bin_directory}:$PATH"; export PATH; ' if bin_directory else ""
@@ -122,7 +124,7 @@ def check_conversation(platform, output, since):
 def converse(platform, user, cli):
     """Let a CLI have its conversation in a project, and check it."""
     since = time.time()
-    done = user("env", "-C", "/home/alice/project", *COMMANDS[cli], check=False)
+    done = user("env", "-C", PROJECT, *COMMANDS[cli], check=False)
     output = done.stdout + done.stderr
     assert done.returncode == 0, output
     check_conversation(platform, output, since)
@@ -145,10 +147,10 @@ def test_check_says_on_one_screen_that_everything_answers(platform, alice):
 def test_after_undo_a_used_home_holds_no_key_and_no_setting(platform, alice):
     alice("intranet-mcp-alice/install.sh")
     for cli in ("claude", "codex"):
-        alice("env", "-C", "/home/alice/project", *COMMANDS[cli])
+        alice("env", "-C", PROJECT, *COMMANDS[cli])
     alice("intranet-mcp-alice/install.sh", "--undo")
     alice("rm", "-r", "intranet-mcp-alice")
-    left = alice("grep", "-rlaF", platform.key, "/home/alice", check=False)
+    left = alice("grep", "-rlaF", platform.key, HOME, check=False)
     assert left.returncode == 1, left.stdout
     assert "apiKeyHelper" not in alice("sh", "-c", "cat .claude/settings.json || :").stdout
     assert "mcpServers" not in alice("cat", ".claude.json").stdout
@@ -160,7 +162,7 @@ def test_a_revoked_key_reaches_neither_models_nor_tools(platform, alice, command
     alice("intranet-mcp-alice/install.sh")
     for path in (".config/intranet-mcp/key", ".codex/.env"):
         alice("sed", "-i", f"s/{platform.key}/sk-revoked/", path)
-    done = alice("env", "-C", "/home/alice/project", *command, check=False)
+    done = alice("env", "-C", PROJECT, *command, check=False)
     assert "gw" in done.stdout + done.stderr
     assert "Connected" not in done.stdout
     assert CHECKSUM not in done.stdout + done.stderr
@@ -218,7 +220,7 @@ def workstation(switch, platform, cli_modules):
         machine.run("ln", "-s", "/opt/cli", f"{install_dir}/node_modules")
         for user in ("alice", "carol"):
             machine.run("useradd", "--create-home", user)
-        machine.run("install", "-d", "-o", "alice", "/home/alice/project")
+        machine.run("install", "-d", "-o", "alice", PROJECT)
         machine.run("mkdir", "-p", "/etc/claude-code")
         machine.run(
             "sh", "-c", 'printf "%s" "$1" >/etc/claude-code/managed-settings.json', "sh", EXISTING
@@ -275,9 +277,7 @@ def test_absent_restores_a_workstation(platform, workstation):
     """The last of its tests: nothing of the role is there afterwards, and no record of it."""
     platform.play(ROOT / "playbooks/absent.yml", "--limit", "developers")
     after = workstation.run("sh", "-c", SNAPSHOT).stdout
-    used = re.compile(
-        r"/home/alice/(\.claude|\.codex|\.gemini|\.qwen|\.cache|\.local|\.config|\.npm)"
-    )
+    used = re.compile(HOME + r"/(\.claude|\.codex|\.gemini|\.qwen|\.cache|\.local|\.config|\.npm)")
     ours = re.compile(r"/opt/intranet-mcp-clients")
 
     def relevant(listing):
