@@ -35,6 +35,7 @@ class FilterModule:
     def filters(self):
         return {
             "client_members": _clear_errors(_clients.members),
+            "client_names": _clear_errors(_client_settings.known),
             "client_models": _clients.chat_models,
             "client_shared_models": _clear_errors(_clients.shared_models),
             "client_accounts": _clear_errors(_clients.accounts),

@@ -46,21 +46,26 @@ def entries(names: list, scope: str, site: dict, person: dict) -> list[dict]:
     names: CLIs. scope: one of Parts' fields. site: `litellm` and `gateway` (addresses), `manifest`
     (of the CLIs). person: `models`, `model`, and `key` but for the scope `system`.
     """
+    facts = {**site, **person}
+    found: dict[str, dict] = {}
+    if scope != "system":
+        found[KEY_FILE] = _text(facts["key"] + "\n", secret=True)
+    for name in known(names):
+        found.update(getattr(CLIENTS[name](facts), scope))
+    if scope == "user" and "opencode" in names:
+        found.update(_environment())
+    return [{"path": path, **entry} for path, entry in found.items()]
+
+
+def known(names: list) -> list:
+    """Return the names, when all of them are CLIs that are known here."""
     unknown = sorted(set(names) - set(CLIENTS))
     if unknown or not names:
         raise ClientsError(
             f"clients_names has {', '.join(unknown) or 'nothing'}, expected some of "
             f"{', '.join(CLIENTS)}: correct clients_names"
         )
-    facts = {**site, **person}
-    found: dict[str, dict] = {}
-    if scope != "system":
-        found[KEY_FILE] = _text(facts["key"] + "\n", secret=True)
-    for name in names:
-        found.update(getattr(CLIENTS[name](facts), scope))
-    if scope == "user" and "opencode" in names:
-        found.update(_environment())
-    return [{"path": path, **entry} for path, entry in found.items()]
+    return names
 
 
 def wrappers(names: list, install_dir: str) -> list[dict]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import tempfile
 
 import pytest
 
@@ -91,3 +92,34 @@ def test_a_broken_file_is_one_clear_error_and_nothing_is_written(run_module, opt
 def test_ones_own_user_needs_no_root(run_module, options):
     me = pwd.getpwuid(os.geteuid()).pw_name
     assert run_module("client_settings", **{**options, "user": me})["changed"]
+
+
+@pytest.fixture
+def nobodys_home():
+    """A home of `nobody`, outside pytest's directories, which only we may enter."""
+    account = pwd.getpwnam("nobody")
+    with tempfile.TemporaryDirectory(prefix="home-") as home:
+        os.chown(home, account.pw_uid, account.pw_gid)
+        yield home
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may act as somebody else")
+def test_files_of_a_person_are_written_as_that_person(run_module, options, nobodys_home):
+    options.update(base=nobodys_home, user="nobody")
+    assert run_module("client_settings", **options)["changed"]
+    uid = pwd.getpwnam("nobody").pw_uid
+    for folder, folders, names in os.walk(nobodys_home):
+        for name in folders + names:
+            assert os.stat(os.path.join(folder, name)).st_uid == uid
+    assert os.geteuid() == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may act as somebody else")
+def test_a_link_leads_nowhere_the_person_could_not_go(run_module, options, nobodys_home, tmp_path):
+    tmp_path.chmod(0o755)
+    (tmp_path / "root.json").write_text("{}")
+    os.symlink(tmp_path / "root.json", os.path.join(nobodys_home, "a.json"))
+    result = run_module("client_settings", **{**options, "base": nobodys_home, "user": "nobody"})
+    assert result["failed"]
+    assert (tmp_path / "root.json").read_text() == "{}"
+    assert os.geteuid() == 0
