@@ -92,7 +92,7 @@ def alice(laptop, platform):
     return runner
 
 
-def as_user(machine, platform, bin_directory, *command, **options):
+def as_user(machine, platform, bin_directory, *command, cwd=HOME, **options):
     """Run a command as alice from a login shell; the only way out is a trap."""
     proxies = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
     environment = {
@@ -102,7 +102,7 @@ def as_user(machine, platform, bin_directory, *command, **options):
         "LANG": "C.UTF-8",
     }
     path = f'PATH="{bin_directory}:$PATH"; export PATH; ' if bin_directory else ""
-    script = f'. /etc/profile; [ ! -r ~/.profile ] || . ~/.profile; {path}cd; "$@"'
+    script = f'. /etc/profile; [ ! -r ~/.profile ] || . ~/.profile; {path}cd {cwd}; "$@"'
     return machine.run("sh", "-c", script, "sh", *command, user="alice", **environment, **options)
 
 
@@ -124,7 +124,7 @@ def check_conversation(platform, output, since):
 def converse(platform, user, cli):
     """Let a CLI have its conversation in a project, and check it."""
     since = time.time()
-    done = user("env", "-C", PROJECT, *COMMANDS[cli], check=False)
+    done = user(*COMMANDS[cli], cwd=PROJECT, check=False, timeout=400)
     output = done.stdout + done.stderr
     assert done.returncode == 0, output
     check_conversation(platform, output, since)
@@ -147,7 +147,7 @@ def test_check_says_on_one_screen_that_everything_answers(platform, alice):
 def test_after_undo_a_used_home_holds_no_key_and_no_setting(platform, alice):
     alice("intranet-mcp-alice/install.sh")
     for cli in ("claude", "codex"):
-        alice("env", "-C", PROJECT, *COMMANDS[cli])
+        alice(*COMMANDS[cli], cwd=PROJECT)
     alice("intranet-mcp-alice/install.sh", "--undo")
     alice("rm", "-r", "intranet-mcp-alice")
     left = alice("grep", "-rlaF", platform.key, HOME, check=False)
@@ -162,7 +162,7 @@ def test_a_revoked_key_reaches_neither_models_nor_tools(platform, alice, command
     alice("intranet-mcp-alice/install.sh")
     for path in (".config/intranet-mcp/key", ".codex/.env"):
         alice("sed", "-i", f"s/{platform.key}/sk-revoked/", path)
-    done = alice("env", "-C", PROJECT, *command, check=False)
+    done = alice(*command, cwd=PROJECT, check=False)
     assert "gw" in done.stdout + done.stderr
     assert "Connected" not in done.stdout
     assert CHECKSUM not in done.stdout + done.stderr
