@@ -10,7 +10,7 @@ SUITE := tests/tools/suite.sh
 .DEFAULT_GOAL := help
 .PHONY: help venv venv-test up verify doctor down purge test test-quick lint sanity test-unit test-gateway \
 	test-artefact images test-modules test-molecule test-cores docs conformance bench-gateway \
-	test-clients-gateway
+	test-clients test-clients-gateway
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' Makefile
@@ -54,6 +54,8 @@ conformance: ## The official MCP suite, directly and through the gateway: no che
 bench-gateway: ## The gateway beside other proxies: requests/s, latency, CPU, memory
 	@$(PYTHON) tests/bench/gateway/bench.py $(BENCH)
 test-clients-gateway: venv-test ## Claude Code and Codex against the gateway
+	@python -m pytest -p no:cacheprovider --import-mode=importlib tests/clients/test_clients.py
+test-clients: venv-test ## Five real CLIs with rendered bundles against a platform of the roles
 	@python -m pytest -p no:cacheprovider --import-mode=importlib tests/clients
 
 docs: venv-test ## Write the roles' READMEs from their argument specs

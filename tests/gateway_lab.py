@@ -65,6 +65,8 @@ def _install(command: Sequence[str | Path], **options) -> None:
     done = subprocess.run(
         [str(part) for part in command], capture_output=True, text=True, timeout=900, **options
     )
+    if "EUSAGE" in done.stderr:  # npm: the lock file and package.json contradict each other
+        raise LabError(f"{options.get('cwd')}: {done.stderr[-800:]}")
     if done.returncode != 0:
         raise Unreachable(
             f"{' '.join(map(str, command[:4]))} ... ended with {done.returncode}: "

@@ -1,7 +1,10 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""A gateway with two real tool servers behind it, a scripted model, and the CLIs from npm."""
+"""A gateway with two real tool servers behind it, a scripted model, and the CLIs from npm.
+
+The CLIs are those that the role `clients` installs, from its lock file.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import yaml
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from client_stubs import LITELLM_KEY, STATIC_KEY, WORD, Stubs, Wanted  # noqa: E402
 from gateway_lab import (  # noqa: E402
+    ROOT,
     Lab,
     Unreachable,
     free_port,
@@ -42,27 +47,40 @@ class Setup(NamedTuple):
 
 @pytest.fixture(scope="session")
 def modules():
-    """Return `node_modules` with the pinned CLIs and tool servers."""
+    """Return `node_modules` with the pinned tool servers."""
     try:
         gateway_python()
-        found = node_packages("clients-node", HERE / "package-lock.json")
+        found = node_packages("clients-servers", HERE / "package-lock.json")
     except Unreachable as error:
-        pytest.skip(f"the CLIs cannot be had here: {error}")
+        pytest.skip(f"the tool servers cannot be had here: {error}")
     return found
 
 
 @pytest.fixture(scope="session")
-def claude(modules):
-    """Return the `claude` program, made by its postinstall script."""
-    package = modules / "@anthropic-ai/claude-code"
-    subprocess.run(["node", "install.cjs"], cwd=package, check=True, timeout=120)
-    return package / "bin/claude.exe"
+def cli_modules():
+    """Return `node_modules` with the CLIs, made as the role makes it."""
+    try:
+        found = node_packages("clients-cli", ROOT / "roles/clients/files/npm/package-lock.json")
+    except Unreachable as error:
+        pytest.skip(f"the CLIs cannot be had here: {error}")
+    manifest = ROOT / "roles/platform/vars/main/clients.yml"
+    for client in yaml.safe_load(manifest.read_text())["client_manifest"].values():
+        for step in client.get("prepare", []):
+            package = found / client["package"]
+            subprocess.run(["node", step], cwd=package, check=True, timeout=120)
+    return found
 
 
 @pytest.fixture(scope="session")
-def codex(modules):
+def claude(cli_modules):
+    """Return the `claude` program."""
+    return cli_modules / ".bin/claude"
+
+
+@pytest.fixture(scope="session")
+def codex(cli_modules):
     """Return the `codex` program."""
-    return modules / ".bin/codex"
+    return cli_modules / ".bin/codex"
 
 
 def count_tools(command: list[str]) -> int:

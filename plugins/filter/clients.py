@@ -1,0 +1,46 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import os
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.intranet.mcp.plugins.module_utils import (
+    _client_bundle,
+    _client_settings,
+    _clients,
+)
+
+
+def _clear_errors(function):
+    """A pure function as a filter: its own errors become one line without a traceback."""
+
+    def call(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except _clients.ClientsError as error:
+            raise AnsibleFilterError(str(error)) from error
+
+    return call
+
+
+def text(name: str, folder: str) -> str:
+    """Return a file of this collection, on the control node, to the last newline."""
+    with open(os.path.join(folder, name), encoding="utf-8", newline="") as stream:
+        return stream.read()
+
+
+class FilterModule:
+    def filters(self):
+        return {
+            "client_members": _clear_errors(_clients.members),
+            "client_names": _clear_errors(_client_settings.known),
+            "client_models": _clients.chat_models,
+            "client_shared_models": _clear_errors(_clients.shared_models),
+            "client_accounts": _clear_errors(_clients.accounts),
+            "client_entries": _clear_errors(_client_settings.entries),
+            "client_bundle_files": _clear_errors(_client_bundle.files),
+            "client_text": text,
+            "client_wrappers": _client_settings.wrappers,
+        }

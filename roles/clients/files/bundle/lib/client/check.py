@@ -1,0 +1,178 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Tells on one screen whether models and tools answer. Any Python of 3.8 or later."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+
+PROTOCOL = "2025-06-18"
+SECONDS = 60
+
+
+class Trouble(Exception):
+    """What was found and what to do."""
+
+
+def run(about, home, bundle):
+    """Print a line a check; return 1 when models or tools do not answer."""
+    key = _key(home, bundle)
+    checks = [
+        ("Models", lambda: _models(about, key)),
+        ("Chat", lambda: _chat(about, key)),
+        ("Tools", lambda: _tools(about, key)),
+    ]
+    failed = sum(not _shown(title, look) for title, look in checks)
+    for name, client in about["clients"].items():
+        print(f"  {_installed(name, client)}")
+    print("Models and tools answer." if not failed else f"{failed} of {len(checks)} checks failed.")
+    return 1 if failed else 0
+
+
+def _key(home, bundle):
+    for base in (home, os.path.join(bundle, "files")):
+        path = os.path.join(base, ".config", "intranet-mcp", "key")
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as stream:
+                return stream.read().strip()
+    return ""
+
+
+def _shown(title, look):
+    try:
+        print(f"  ok      {title:8}{look()}")
+        return True
+    except Trouble as error:
+        print(f"  FAILED  {title:8}{error}")
+        return False
+
+
+def _models(about, key):
+    answer = _ask(about["litellm"] + "/v1/models", key)
+    names = [model["id"] for model in answer.get("data", [])]
+    if about["model"] not in names:
+        raise Trouble(
+            f"{about['litellm']} accepts your key but does not offer {about['model']}, only "
+            f"{', '.join(names) or 'nothing'}. Ask for a new bundle."
+        )
+    return f"{about['litellm']} accepts your key and offers {len(names)}: {', '.join(names[:5])}"
+
+
+def _chat(about, key):
+    body = {
+        "model": about["model"],
+        "messages": [{"role": "user", "content": "Say hello."}],
+        "max_tokens": 16,
+    }
+    started = time.monotonic()
+    answer = _ask(about["litellm"] + "/v1/chat/completions", key, body)
+    if not answer.get("choices"):
+        raise Trouble(f"{about['model']} answered without a choice: {json.dumps(answer)[:200]}")
+    return f"{about['model']} answered in {time.monotonic() - started:.1f} s"
+
+
+def _tools(about, key):
+    session = {}
+    _rpc(about, key, session, "initialize", _hello())
+    _rpc(about, key, session, "notifications/initialized")
+    tools, cursor = [], None
+    while True:
+        page = _rpc(about, key, session, "tools/list", {"cursor": cursor} if cursor else {})
+        tools += page.get("tools", [])
+        cursor = page.get("nextCursor")
+        if not cursor:
+            break
+    servers = Counter(tool["name"].partition("__")[0] for tool in tools)
+    if not tools:
+        raise Trouble(f"{about['gateway']} shows you no tool. Ask which are meant for your team.")
+    listed = ", ".join(f"{name} {count}" for name, count in sorted(servers.items()))
+    return f"{about['gateway']} shows you {len(tools)}: {listed}"
+
+
+def _hello():
+    client = {"name": "check", "version": "1"}
+    return {"protocolVersion": PROTOCOL, "capabilities": {}, "clientInfo": client}
+
+
+def _rpc(about, key, session, method, params=None):
+    body = {"jsonrpc": "2.0", "method": method}
+    if params is not None:
+        body.update(id=1, params=params)
+    headers = {"Accept": "application/json, text/event-stream", **session}
+    answer = _ask(about["gateway"], key, body, headers, session)
+    if "error" in answer:
+        raise Trouble(f"{about['gateway']} refused {method}: {answer['error'].get('message')}")
+    return answer.get("result", {})
+
+
+def _ask(url, key, body=None, headers=None, session=None):
+    """Return the decoded answer of a request; JSON, or the first event that is an answer."""
+    data = json.dumps(body).encode() if body is not None else None
+    all_headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
+    request = urllib.request.Request(  # noqa: S310  an address of the bundle
+        url, data, {**all_headers, **(headers or {})}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=SECONDS) as response:  # noqa: S310  as above
+            if session is not None and response.headers.get("Mcp-Session-Id"):
+                session["Mcp-Session-Id"] = response.headers["Mcp-Session-Id"]
+                session["MCP-Protocol-Version"] = PROTOCOL
+            return _decoded(response)
+    except urllib.error.HTTPError as error:
+        raise Trouble(_refusal(url, error)) from error
+    except ValueError as error:
+        raise Trouble(f"{url} answered something else than JSON ({error}). {_advice()}") from error
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, TimeoutError):
+            raise Trouble(
+                f"{url} was silent for {SECONDS} s. A model may be loading: try again."
+            ) from error
+        raise Trouble(f"{url} cannot be reached ({reason}). {_advice()}") from error
+
+
+def _decoded(response):
+    if "event-stream" not in (response.headers.get("Content-Type") or ""):
+        return json.loads(response.read() or b"{}")
+    for line in response:
+        if line.startswith(b"data:"):
+            event = json.loads(line[5:])
+            if "result" in event or "error" in event:
+                return event
+    return {}
+
+
+def _refusal(url, error):
+    text = error.read(500).decode(errors="replace")
+    if error.code in (401, 403):
+        return f"{url} does not accept your key ({error.code}). Ask for a new bundle."
+    return f"{url} answered {error.code}: {text[:200]}"
+
+
+def _advice():
+    if any(os.environ.get(name) for name in ("HTTP_PROXY", "http_proxy")):
+        return "A proxy is set: put the platform's address into NO_PROXY."
+    return "Are you in the company's network?"
+
+
+def _installed(name, client):
+    program = shutil.which(name)
+    wanted = f"npm install -g {client['package']}@{client['version']}"
+    if not program:
+        return f"--      {client['title']} is not installed: {wanted}"
+    try:
+        done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=30)
+        version = (done.stdout.strip().splitlines() or ["?"])[-1]
+    except (OSError, subprocess.TimeoutExpired):
+        version = "?"
+    if client["version"] in version:
+        return f"ok      {client['title']} {client['version']}"
+    return f"--      {client['title']} says {version}; tested was {client['version']}: {wanted}"

@@ -1,0 +1,184 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""A bundle installs, checks and undoes itself, with nothing but what is in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+import support
+import yaml
+from ansible_collections.intranet.mcp.plugins.module_utils._client_bundle import files
+
+ROLE = support.REPOSITORY / "roles/clients"
+UTILS = support.REPOSITORY / "plugins/module_utils"
+MANIFEST = yaml.safe_load(
+    (support.REPOSITORY / "roles/platform/vars/main/clients.yml").read_text()
+)["client_manifest"]
+KEY = "sk-the-key-of-alice"
+PERSON = {"alias": "alice", "model": "small", "models": ["small"], "key": KEY}
+
+
+def texts():
+    """Return the files of the role and the library, as the role's vars name them."""
+    variables = yaml.safe_load((ROLE / "vars/main.yml").read_text())
+    found = {
+        path: (ROLE / "files/bundle" / path).read_text() for path in variables["__clients_files"]
+    }
+    for name in variables["__clients_library"]:
+        found[f"lib/client/{name}"] = (UTILS / name).read_text()
+    return {**found, "README.md": "Hello"}
+
+
+@pytest.fixture
+def bundle(tmp_path, service):
+    """An unpacked bundle of alice for a platform that a test plays."""
+    site = {"litellm": service.url, "gateway": f"{service.url}/mcp", "manifest": MANIFEST}
+    for file in files(PERSON, site, list(MANIFEST), texts()):
+        path = tmp_path / "bundle" / file["path"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(file["content"])
+        path.chmod(int(file["mode"], 8))
+    return tmp_path / "bundle"
+
+
+@pytest.fixture
+def run(bundle, tmp_path):
+    """Return a function that runs a script of the bundle in an empty home."""
+    (tmp_path / "home").mkdir()
+
+    def runner(script, *arguments, **environment):
+        base = {
+            "HOME": str(tmp_path / "home"),
+            "PATH": os.environ["PATH"],
+            "PYTHON": sys.executable,
+        }
+        return subprocess.run(
+            [bundle / script, *arguments],
+            env={**base, **environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return runner
+
+
+def answers(service):
+    """Let the fake platform answer as the real one does."""
+    service.replies["GET", "/v1/models"] = 200, {"data": [{"id": "small"}]}
+    service.replies["POST", "/v1/chat/completions"] = 200, {"choices": [{"message": {}}]}
+
+    def mcp(exchange):
+        if exchange.headers["authorization"] != f"Bearer {KEY}":
+            return 401, {}
+        body = exchange.json()
+        if body["method"] == "initialize":
+            return 200, {"result": {}}, {"Mcp-Session-Id": "s1"}
+        assert exchange.headers["mcp-session-id"] == "s1"
+        if body["method"] != "tools/list":
+            return 202, b""
+        tools = [{"name": "files__read"}, {"name": "files__list"}, {"name": "web__get"}]
+        event = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"tools": tools}})
+        return (
+            200,
+            f"event: message\ndata: {event}\n\n".encode(),
+            {"Content-Type": "text/event-stream"},
+        )
+
+    service.replies["POST", "/mcp"] = mcp
+
+
+def test_everything_is_its_owners_alone(bundle):
+    wrong = [
+        path
+        for path in bundle.rglob("*")
+        if path.is_file() and stat.S_IMODE(path.stat().st_mode) & 0o077
+    ]
+    assert not wrong
+
+
+def test_the_key_stands_in_the_files_that_need_it_and_nowhere_else(bundle):
+    holding = {
+        str(path.relative_to(bundle))
+        for path in bundle.rglob("*")
+        if path.is_file() and KEY in path.read_text()
+    }
+    assert holding == {
+        "files/.config/intranet-mcp/key",
+        "files/.codex/.env",
+        "files/.gemini/.env",
+        "files/.qwen/.env",
+    }
+
+
+def test_install_undo_and_install_again(run, tmp_path):
+    done = run("install.sh")
+    assert done.returncode == 0, done.stderr
+    assert "15 files changed" in done.stdout
+    assert (tmp_path / "home/.config/intranet-mcp/key").read_text() == KEY + "\n"
+    assert "0 files changed" in run("install.sh").stdout
+    undone = run("install.sh", "--undo")
+    assert undone.returncode == 0, undone.stderr
+    assert not list((tmp_path / "home").iterdir())
+
+
+def test_a_broken_settings_file_is_one_line_and_nothing_is_written(run, tmp_path):
+    (tmp_path / "home/.gemini").mkdir()
+    (tmp_path / "home/.gemini/settings.json").write_text("{ broken")
+    done = run("install.sh")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "settings.json cannot be read (line 1" in done.stderr
+    assert [path.name for path in (tmp_path / "home").iterdir()] == [".gemini"]
+
+
+@pytest.mark.parametrize("script", ["install.sh", "check.sh"])
+def test_a_missing_python_is_one_line(run, script):
+    done = run(script, PYTHON="/nowhere/python3")
+    assert done.returncode == 1
+    assert "expected Python 3.8 or later" in done.stderr
+
+
+def test_check_says_that_models_and_tools_answer(run, service):
+    answers(service)
+    done = run("check.sh")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "accepts your key and offers 1: small" in done.stdout
+    assert "shows you 3: files 2, web 1" in done.stdout
+    assert len(done.stdout.splitlines()) < 25
+    assert KEY not in done.stdout
+
+
+def test_check_names_what_does_not_answer(run, service):
+    answers(service)
+    service.replies["GET", "/v1/models"] = 401, {"error": "no"}
+    service.replies["POST", "/v1/chat/completions"] = 500, {"error": "database"}
+    service.replies["POST", "/mcp"] = 401, {}
+    done = run("check.sh")
+    assert done.returncode == 1
+    assert done.stdout.count("FAILED") == 3
+    assert "does not accept your key (401)" in done.stdout
+    assert "answered 500" in done.stdout
+
+
+def test_check_tells_a_proxy_from_a_wrong_network(run, service):
+    service.close()
+    assert "company's network" in run("check.sh").stdout
+    assert "NO_PROXY" in run("check.sh", http_proxy=service.url).stdout
+
+
+def test_claude_gets_its_header_from_the_key_file(run, tmp_path):
+    run("install.sh")
+    script = tmp_path / "home/.config/intranet-mcp/claude-headers"
+    said = subprocess.run(
+        ["sh", script], env={"HOME": str(tmp_path / "home")}, capture_output=True, check=True
+    )
+    assert json.loads(said.stdout) == {"Authorization": f"Bearer {KEY}"}
