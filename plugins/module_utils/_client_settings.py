@@ -181,7 +181,8 @@ def _gemini(facts: dict) -> Parts:
     }
     settings = {
         "mcpServers": {SERVER: server},
-        "model": {"name": facts["model"]},
+        # LiteLLM refuses a name with a colon in Google's paths; the litellm role gives a second name.
+        "model": {"name": facts["model"].replace(":", "-")},
         "security": {
             "auth": {"selectedType": "gemini-api-key"},
             "folderTrust": {"enabled": False},

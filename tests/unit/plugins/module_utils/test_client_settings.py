@@ -79,6 +79,13 @@ def test_nobody_calls_home():
     assert "OPENCODE_DISABLE_MODELS_FETCH=1" in text[".config/intranet-mcp/env.sh"]
 
 
+def test_gemini_asks_for_a_model_under_its_name_without_a_colon():
+    """LiteLLM answers 401 to /v1beta/models/qwen3:8b:generateContent, whatever the key."""
+    found = by_path("user", person={**PERSON, "model": "qwen3:8b", "models": ["qwen3:8b"]})
+    assert json.loads(rendered(found[".gemini/settings.json"]))["model"]["name"] == "qwen3-8b"
+    assert json.loads(rendered(found[".qwen/settings.json"]))["model"]["name"] == "qwen3:8b"
+
+
 def test_opencode_is_told_the_version_of_its_plugin_library():
     lock = json.loads(rendered(by_path("user")[".config/opencode/package-lock.json"]))
     wanted = lock["packages"][""]["dependencies"]["@opencode-ai/plugin"]
