@@ -181,7 +181,7 @@ def _gemini(facts: dict) -> Parts:
     }
     settings = {
         "mcpServers": {SERVER: server},
-        # LiteLLM refuses a name with a colon in Google's paths; the litellm role gives a second name.
+        # LiteLLM refuses a name with a colon in Google's paths; its role gives a second one.
         "model": {"name": facts["model"].replace(":", "-")},
         "security": {
             "auth": {"selectedType": "gemini-api-key"},
