@@ -83,6 +83,11 @@ def _json(settings: dict, *whole: tuple) -> dict:
     return {"format": "json", "settings": settings, "whole": [list(path) for path in whole]}
 
 
+def _jsonc(settings: dict, *whole: tuple) -> dict:
+    """For readers that accept comments."""
+    return {**_json(settings, *whole), "format": "jsonc"}
+
+
 def _text(text: str, mode: str = "0644", secret: bool = False) -> dict:
     mode = "0600" if secret else mode
     return {"format": "text", "settings": text, "mode": mode, "secret": secret}
@@ -195,7 +200,7 @@ def _gemini(facts: dict) -> Parts:
         # A project's own .env would hide the one in the home, which holds the key.
         "advanced": {"ignoreLocalEnv": True},
     }
-    entry = _json(settings, ("mcpServers", SERVER))
+    entry = _jsonc(settings, ("mcpServers", SERVER))
     key = facts.get("key")
     values = {"GEMINI_API_KEY": key, KEY_VARIABLE: key, "GOOGLE_GEMINI_BASE_URL": facts["litellm"]}
     home = {".gemini/.env": _secret_env(values)}
@@ -218,7 +223,7 @@ def _qwen(facts: dict) -> Parts:
         "general": {"enableAutoUpdate": False},
         "tools": {"toolSearch": {"enabled": False}},
     }
-    entry = _json(settings, ("mcpServers", SERVER))
+    entry = _jsonc(settings, ("mcpServers", SERVER))
     values = {
         "OPENAI_API_KEY": facts.get("key"),
         "OPENAI_BASE_URL": facts["litellm"] + "/v1",
@@ -253,7 +258,7 @@ def _opencode(facts: dict) -> Parts:
         "provider": {"litellm": provider},
         "mcp": {SERVER: server},
     }
-    entry = _json(settings, ("mcp", SERVER), ("provider", "litellm"))
+    entry = _jsonc(settings, ("mcp", SERVER), ("provider", "litellm"))
     # At each start opencode fetches its plugin library into this folder, unless it seems to be
     # there. Plugins of one's own then need `npm install` in it, from the site's mirror.
     plugin = {"@opencode-ai/plugin": facts["manifest"]["opencode"]["version"]}

@@ -22,7 +22,13 @@ from . import _settings_json, _settings_toml
 from ._settings_json import Broken, Conflict
 from ._settings_lines import Env, Line
 
-FORMATS = {"json": _settings_json, "toml": _settings_toml, "env": Env, "line": Line}
+FORMATS = {
+    "json": _settings_json.Strict,
+    "jsonc": _settings_json,
+    "toml": _settings_toml,
+    "env": Env,
+    "line": Line,
+}
 RECORD = "record.json"
 
 
@@ -65,9 +71,9 @@ class Installation:
     def plan(self, entries):
         """Return the changes that make the entries so, each a dict.
 
-        An entry has `path`, `format` (json, toml, env, line or text), `settings` (a structure, or
-        the text of a file), and perhaps `whole`, `mode`, `secret` and `when_exists` (leave a
-        missing file missing).
+        An entry has `path`, `format` (json, jsonc, toml, env, line or text), `settings` (a
+        structure, or the text of a file), and perhaps `whole`, `mode`, `secret` and `when_exists`
+        (leave a missing file missing).
         """
         wanted = {entry["path"] for entry in entries}
         changes = [self._undone(known) for known in self._known() if known["path"] not in wanted]

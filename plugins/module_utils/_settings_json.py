@@ -3,8 +3,9 @@
 
 """Edits JSON settings in place: what is not ours keeps its layout and its comments. Pure.
 
-The CLIs accept comments and trailing commas in their settings, so this reads them too. It runs on
-developers' machines as well, with any Python of 3.8 or later and nothing else.
+Most CLIs accept comments and trailing commas in their settings, so this reads them too; Claude Code
+does not, and ignores a whole file that has one (`Strict`). It runs on developers' machines as well,
+with any Python of 3.8 or later and nothing else.
 """
 
 from __future__ import annotations
@@ -108,6 +109,23 @@ def check(text):
     node = _parse(text)
     if not isinstance(node.value, dict):
         raise Broken(f"it holds a {type(node.value).__name__}, not an object")
+
+
+class Strict:
+    """The same for a reader that knows JSON and nothing more."""
+
+    NAME = "JSON without comments and trailing commas"
+    leaves, leaves_of, get, put = map(staticmethod, (leaves, leaves_of, get, put))
+    drop, is_blank = map(staticmethod, (drop, is_blank))
+
+    @staticmethod
+    def check(text):
+        """Raise Broken when the text is no JSON object to the letter."""
+        check(text)
+        try:
+            json.loads(text.strip() or "{}")
+        except ValueError as error:
+            raise Broken(str(error)) from error
 
 
 def _need_object(node, path):

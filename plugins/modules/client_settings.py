@@ -49,12 +49,13 @@ options:
         required: true
       format:
         description:
-          - V(json), V(toml) and V(env) merge, V(line) adds whole lines, V(text) is the whole file.
+          - V(json), V(jsonc) (with comments), V(toml) and V(env) merge, V(line) adds whole lines,
+            V(text) is the whole file.
         type: str
-        choices: [json, toml, env, line, text]
+        choices: [json, jsonc, toml, env, line, text]
         required: true
       settings:
-        description: A mapping (V(json), V(toml), V(env)), a list of lines (V(line)) or a text.
+        description: A mapping, for V(line) a list of lines, for V(text) a text.
         type: raw
         required: true
       whole:
@@ -243,7 +244,7 @@ def main():
         "path": {"type": "str", "required": True},
         "format": {
             "type": "str",
-            "choices": ["json", "toml", "env", "line", "text"],
+            "choices": ["json", "jsonc", "toml", "env", "line", "text"],
             "required": True,
         },
         "settings": {"type": "raw", "required": True},

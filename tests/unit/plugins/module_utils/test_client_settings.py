@@ -92,6 +92,12 @@ def test_opencode_is_told_the_version_of_its_plugin_library():
     assert wanted == MANIFEST["opencode"]["version"]
 
 
+def test_claudes_files_are_json_to_the_letter():
+    for scope in ("user", "system", "home"):
+        found = by_path(scope, ["claude"])
+        assert {e["format"] for e in found.values() if e["format"] != "text"} == {"json"}
+
+
 def test_wrappers_start_what_npm_installed():
     found = {entry["path"]: entry["settings"] for entry in wrappers(NAMES, "/opt/x")}
     assert found["/usr/local/bin/codex"] == '#!/bin/sh\nexec /opt/x/node_modules/.bin/codex "$@"\n'

@@ -22,7 +22,7 @@ ENTRIES = [
     {"path": "key", "format": "text", "settings": "sk-1\n", "mode": "0600", "secret": True},
     {
         "path": ".c/settings.json",
-        "format": "json",
+        "format": "jsonc",
         "settings": {"env": {"URL": "u"}, "allow": ["gw"], "mcpServers": {"gw": SERVER}},
         "whole": [["mcpServers", "gw"]],
     },
@@ -195,6 +195,18 @@ def test_a_broken_file_is_one_error_and_nothing_is_written(existing, path, text,
     assert message in str(caught.value)
     assert "expected" in str(caught.value)
     assert snapshot(existing) == before
+
+
+def test_comments_are_refused_where_their_reader_would_ignore_the_file(existing):
+    """Claude Code drops a managed file that has one, and all settings in it."""
+    strict = [{**ENTRIES[1], "format": "json"}]
+    before = snapshot(existing)
+    with pytest.raises(SettingsError, match="JSON without comments"):
+        install(existing, strict)
+    assert snapshot(existing) == before
+    (existing / ".c/settings.json").write_text('{"x": 1}')
+    assert len(install(existing, strict)) == 1
+    assert undo(existing) == {".c/settings.json": ""}
 
 
 def test_a_file_that_broke_since_stops_undo_before_it_writes(existing):
