@@ -236,10 +236,8 @@ def _served(url) -> bytes:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    with (
-        socket.create_connection((url.hostname, url.port or 443), timeout=5) as connection,
-        context.wrap_socket(connection, server_hostname=url.hostname) as secured,
-    ):
+    connection = socket.create_connection((url.hostname, url.port or 443), timeout=5)
+    with connection, context.wrap_socket(connection, server_hostname=url.hostname) as secured:
         return secured.getpeercert(binary_form=True)
 
 

@@ -48,7 +48,7 @@ def play(playbook, *arguments, inventories=(), **variables):
     sources = [word for path in (INVENTORY, *inventories) for word in ("-i", str(path))]
     command = [PLAYBOOK, *sources, "-e", json.dumps(variables), *arguments, playbook]
     run = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=400, check=False
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900, check=False
     )
     print(run.stdout, run.stderr)
     return run
