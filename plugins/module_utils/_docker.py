@@ -13,6 +13,11 @@ import http.client
 import json
 import socket
 import struct
+from typing import NamedTuple
+
+from ansible_collections.intranet.mcp.plugins.module_utils import _errors
+
+SOCKET = "/var/run/docker.sock"
 
 
 class EngineConnection(http.client.HTTPConnection):
@@ -49,14 +54,25 @@ def get(path: str, resource: str):
         connection.close()
 
 
-class EngineError(Exception):
-    """The engine did not do what was asked; the message is what it said."""
+class EngineError(_errors.ServiceError):
+    """The engine did not do what was asked."""
+
+    reason = "engine"
+
+
+class Said(NamedTuple):
+    """What a program in a container said; `text` is both streams as they came."""
+
+    status: int
+    stdout: str
+    stderr: str
+    text: str
 
 
 class Engine:
     """Questions to a running engine, each over a connection of its own, so threads may share it."""
 
-    def __init__(self, path: str, timeout: float = 30):
+    def __init__(self, path: str = SOCKET, timeout: float = 30):
         self.path, self.timeout = path, timeout
 
     def __repr__(self) -> str:
@@ -71,18 +87,27 @@ class Engine:
             response = connection.getresponse()
             answer = response.read()
         except (OSError, http.client.HTTPException) as error:
-            raise EngineError(f"{method} {resource}: {error}") from error
+            raise EngineError(
+                f"the Docker engine at {self.path} does not answer {method} {resource} ({error})",
+                f"an answer within {self.timeout:g} s",
+                "start the engine, look at the host's load, or run this as root",
+            ) from error
         finally:
             connection.close()
         if not 200 <= response.status < 300:
-            raise EngineError(answer.decode(errors="replace").strip())
+            words = answer.decode(errors="replace").strip()[:200]
+            raise EngineError(
+                f"the Docker engine refuses {method} {resource} (HTTP {response.status} {words})",
+                "a running container of that name",
+                "start it with site.yml",
+            )
         return answer
 
     def json(self, resource: str):
         return json.loads(self.ask("GET", resource))
 
-    def run(self, container: str, command: list[str], env: dict[str, str] | None = None):
-        """Run a command in a container; returns (exit status, output of both streams).
+    def run(self, container: str, command: list[str], env: dict[str, str] | None = None) -> Said:
+        """Run a command in a container.
 
         Unlike `docker exec`, nothing of it stands in a command line on the host.
         """
@@ -94,19 +119,23 @@ class Engine:
         }
         made = json.loads(self.ask("POST", f"/containers/{container}/exec", body))["Id"]
         started = self.ask("POST", f"/exec/{made}/start", {"Detach": False, "Tty": False})
-        return self.json(f"/exec/{made}/json")["ExitCode"], demultiplex(started)
+        status = self.json(f"/exec/{made}/json")["ExitCode"]
+        return Said(
+            status, demultiplex(started, 1), demultiplex(started, 2), demultiplex(started, 1, 2)
+        )
 
     def log(self, container: str, lines: int) -> list[str]:
         """The last lines the container wrote."""
         resource = f"/containers/{container}/logs?stdout=1&stderr=1&tail={lines}"
-        return demultiplex(self.ask("GET", resource)).splitlines()
+        return demultiplex(self.ask("GET", resource), 1, 2).splitlines()
 
 
-def demultiplex(stream: bytes) -> str:
-    """The text of a stream in which the engine mixes standard output and error."""
+def demultiplex(stream: bytes, *wanted: int) -> str:
+    """The text of the wanted streams (1 standard output, 2 error) among those the engine mixes."""
     parts, at = [], 0
     while at + 8 <= len(stream):
         size = int.from_bytes(stream[at + 4 : at + 8], "big")
-        parts.append(stream[at + 8 : at + 8 + size])
+        if stream[at] in wanted:
+            parts.append(stream[at + 8 : at + 8 + size])
         at += 8 + size
     return b"".join(parts).decode(errors="replace")

@@ -162,7 +162,7 @@ def _resolving(engine: Engine, id_: str, service: str, wanted: dict) -> dict[str
     prefix = wanted["container_prefix"]
     command = ["sh", "-c", LOOKUPS, "names", *(prefix + peer for peer in peers)]
     try:
-        _status, said = engine.run(id_, command, {"RES_OPTIONS": "timeout:1 attempts:2"})
+        said = engine.run(id_, command, {"RES_OPTIONS": "timeout:1 attempts:2"}).text
     except EngineError:
         return None
     if "end" not in said or "not found" in said:
@@ -255,7 +255,7 @@ def _gpu(engine: Engine, info: dict | None, containers: dict, wanted: dict) -> d
     ollama = containers.get("ollama")
     runtimes = list((info or {}).get("Runtimes", {}))
     if ollama and ollama["state"] == "running" and "nvidia" in runtimes:
-        status, said = engine.run(ollama["id"], ["nvidia-smi", "-L"])
+        status, _stdout, _stderr, said = engine.run(ollama["id"], ["nvidia-smi", "-L"])
         seen = status == 0
     return {
         "device": os.path.exists("/dev/nvidia0") or os.path.exists("/proc/driver/nvidia"),

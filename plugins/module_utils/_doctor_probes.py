@@ -64,8 +64,7 @@ def jobs(engine: Engine, containers: dict, wanted: dict) -> dict:
 
 def postgres(engine: Engine, container: str, database: dict) -> dict:
     command = ["sh", "-c", POSTGRES, "ask", database["user"], database["name"], USE, HALF_DONE]
-    _status, said = engine.run(container, command)
-    return read_postgres(said)
+    return read_postgres(engine.run(container, command).text)
 
 
 def read_postgres(said: str) -> dict:
@@ -87,8 +86,7 @@ def read_postgres(said: str) -> dict:
 
 def migrations(engine: Engine, container: str) -> dict | None:
     """What LiteLLM's own tool says of the database, seen from LiteLLM's container."""
-    _status, said = engine.run(container, ["sh", "-c", MIGRATE])
-    return read_migrations(said)
+    return read_migrations(engine.run(container, ["sh", "-c", MIGRATE]).text)
 
 
 def read_migrations(said: str) -> dict | None:
@@ -105,7 +103,8 @@ def read_migrations(said: str) -> dict | None:
 
 
 def redis(engine: Engine, container: str, service: dict) -> dict:
-    _status, said = engine.run(container, ["sh", "-c", REDIS, "ask", str(service["inside_port"])])
+    command = ["sh", "-c", REDIS, "ask", str(service["inside_port"])]
+    said = engine.run(container, command).text
     fields = dict(line.split(":", 1) for line in said.splitlines() if ":" in line)
     return {
         "error": "" if "redis_version" in fields else said.strip()[:160] or "no answer",

@@ -13,7 +13,6 @@ from typing import Any
 
 from ansible_collections.intranet.mcp.plugins.module_utils import (
     _docker,
-    _docker_exec,
     _outside,
     _service,
 )
@@ -173,7 +172,7 @@ def postgres(name: str, params: dict[str, Any]) -> Rows:
     )
     argv = ["psql", "-XAtq", "-F", " ", "-U", params["user"], "-d", params["database"], "-c", query]
     started = time.monotonic()
-    status, said, complaint = _docker_exec.run_in(params["container"], argv, params["socket"])
+    status, said, complaint = _said(params, argv)
     took = round((time.monotonic() - started) * 1000, 1)
     log = f"docker logs {params['container']}"
     if status != 0:
@@ -205,9 +204,7 @@ def pools(name: str, pool_sum: int, limit: int, reserve: int) -> dict[str, Any]:
 
 def migrations(name: str, params: dict[str, Any]) -> Rows:
     """Ask the migration tool of LiteLLM's own image what is pending; it changes nothing."""
-    status, said, complaint = _docker_exec.run_in(
-        params["container"], params["argv"], params["socket"]
-    )
+    status, said, complaint = _said(params, params["argv"])
     return [judge_migrations(name, status, said, complaint)]
 
 
@@ -231,11 +228,14 @@ def judge_migrations(name: str, status: int | None, said: str, complaint: str) -
 def command(name: str, params: dict[str, Any]) -> Rows:
     """A program inside a container, and what it must say."""
     started = time.monotonic()
-    status, said, complaint = _docker_exec.run_in(
-        params["container"], params["argv"], params["socket"]
-    )
+    status, said, complaint = _said(params, params["argv"])
     took = round((time.monotonic() - started) * 1000, 1)
     is_good = status == 0 and params["contains"] in said
     found = said.strip() if is_good else (said + complaint).strip() or f"exit status {status}"
     action = f"read the log: docker logs {params['container']}"
     return [row(name, verdict(is_good), found[:300], params["contains"], action, took)]
+
+
+def _said(params: dict[str, Any], argv: list[str]) -> tuple[int, str, str]:
+    said = _docker.Engine(params["socket"]).run(params["container"], argv)
+    return said.status, said.stdout, said.stderr

@@ -13,7 +13,7 @@ import urllib.parse
 from datetime import datetime, timezone
 from typing import Any
 
-from ansible_collections.intranet.mcp.plugins.module_utils import _der, _llm, _mcp_probe
+from ansible_collections.intranet.mcp.plugins.module_utils import _llm, _mcp_probe, _x509
 from ansible_collections.intranet.mcp.plugins.module_utils._checks import (
     FAILED,
     PASSED,
@@ -69,8 +69,9 @@ def certificate(name: str, params: dict[str, Any]) -> Rows:
             "a server that shows a certificate",
             "start it, or correct the address",
         ) from error
-    now = datetime.now(timezone.utc)  # noqa: UP017
-    return [judge_validity(name, _der.not_after(der), now, params["days"])]
+    utc = timezone.utc  # noqa: UP017
+    ends = datetime.fromtimestamp(_x509.not_after(der), utc)
+    return [judge_validity(name, ends, datetime.now(utc), params["days"])]
 
 
 def judge_validity(name: str, ends: datetime, now: datetime, days: int) -> dict[str, Any]:

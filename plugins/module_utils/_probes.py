@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.intranet.mcp.plugins.module_utils import (
-    _docker_exec,
+    _docker,
     _llm,
     _mcp_probe,
     _parallel,
@@ -43,7 +43,7 @@ class Kind:
 _NUMBERS = {"type": "list", "elements": "int", "required": True}
 _WORDS = {"type": "list", "elements": "str", "required": True}
 _TEXT = {"type": "str", "required": True}
-_SOCKET = {"socket": {"type": "path", "default": _docker_exec.SOCKET}}
+_SOCKET = {"socket": {"type": "path", "default": _docker.SOCKET}}
 
 
 def _not_applicable(name: str, params: dict[str, Any]) -> list[dict[str, Any]]:

@@ -21,14 +21,15 @@ def frame(stream, text):
 
 
 def test_both_streams_of_a_container_are_read_in_order():
-    assert demultiplex(frame(1, b"out\n") + frame(2, b"err\n") + frame(1, b"more")) == (
-        "out\nerr\nmore"
-    )
+    mixed = frame(1, b"out\n") + frame(2, b"err\n") + frame(1, "zwölf".encode())
+    assert demultiplex(mixed, 1, 2) == "out\nerr\nzwölf"
+    assert demultiplex(mixed, 1) == "out\nzwölf"
+    assert demultiplex(mixed, 2) == "err\n"
 
 
 @pytest.mark.parametrize("cut", [0, 3, 8, 10])
 def test_a_stream_that_is_cut_off_ends_there(cut):
-    assert demultiplex(frame(1, b"text")[:cut]) in ("", "te")
+    assert demultiplex(frame(1, b"text")[:cut], 1) in ("", "te")
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def engine(tmp_path):
 
 
 def test_a_command_returns_its_status_and_output(engine):
-    assert engine.run("c1", ["psql", "-c", "select 1"], {"PGUSER": "x"}) == (3, "said")
+    assert engine.run("c1", ["psql", "-c", "select 1"], {"PGUSER": "x"}) == (3, "said", "", "said")
     path, body = engine.asked[0]
     assert path == "/containers/c1/exec"
     assert json.loads(body)["Env"] == ["PGUSER=x"]

@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 import json
-import struct
 import time
 
 import pytest
 from ansible_collections.intranet.mcp.plugins.module_utils import (
-    _docker_exec,
     _probe_host,
     _service,
 )
@@ -99,15 +97,6 @@ def test_what_does_not_run_is_broken(running, broken):
 )
 def test_what_runs_otherwise_than_defined_has_drifted(running, drifted):
     assert _probe_host.sort_out([spec("a")], running, IDS) == ([], [drifted])
-
-
-def test_output_of_a_program_in_a_container_is_taken_apart():
-    frames = b"".join(
-        struct.pack(">B3xI", number, len(text)) + text
-        for number, text in [(1, b"one "), (2, b"oops"), (1, "zwölf".encode())]
-    )
-    assert _docker_exec.demultiplex(frames) == ("one zwölf", "oops")
-    assert _docker_exec.demultiplex(b"") == ("", "")
 
 
 def test_a_definitions_summary_has_digests_and_no_secrets():
