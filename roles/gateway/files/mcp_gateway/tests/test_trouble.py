@@ -7,6 +7,8 @@ import time
 
 import httpx
 import pytest
+from mcp_gateway import handshake
+from mcp_gateway.outlet import HttpOutlet
 from support import (
     Legacy,
     Modern,
@@ -311,6 +313,29 @@ async def test_a_slow_stream_keeps_flowing_to_the_client():
                 if '"result"' in line:
                     return
     raise AssertionError("no answer")
+
+
+async def test_a_slow_initialize_still_brings_its_session_id(sdk, monkeypatch):
+    """A sign of life on the way would send the head of the answer before the id is known."""
+    pings = 0
+    ping, initialize = HttpOutlet.ping, handshake.initialize
+
+    async def counted(outlet):
+        nonlocal pings
+        await ping(outlet)
+        pings += 1
+
+    async def slow(*arguments):
+        await until(lambda: pings >= 2, "signs of life were due")
+        return await initialize(*arguments)
+
+    monkeypatch.setattr(HttpOutlet, "ping", counted)
+    monkeypatch.setattr(handshake, "initialize", slow)
+    async with gateway({"one": http(sdk.url)}, limits={"keepalive_seconds": 0.05}) as gw:
+        await gw.up()
+        client = Legacy(gw)
+        await client.initialize()
+        assert text_of(await client.call("one__echo", text="x")) == "x"
 
 
 async def test_an_endpoint_for_one_dead_server_says_so():

@@ -67,6 +67,8 @@ def _passes(gateway: Gateway, call: Call) -> bool:
 
 async def _initialize(gateway: Gateway, call: Call, outlet: Outlet) -> None:
     gateway.require(call, call.route, "", "") if call.route else None
+    if isinstance(outlet, HttpOutlet):
+        outlet.needs_headers = True
     token, result = await handshake.initialize(gateway, call)
     if isinstance(outlet, HttpOutlet):
         outlet.headers.append((b"mcp-session-id", token.encode()))

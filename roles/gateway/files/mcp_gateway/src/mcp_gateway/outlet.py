@@ -46,6 +46,8 @@ class HttpOutlet:
         self.can_stream = call.accepts_stream
         self.started = False
         self.ended = False
+        # An answer with headers of its own: a ping would send the head without them.
+        self.needs_headers = False
         self._is_raw = False
         self._send = send
         self._slow = slow_seconds
@@ -100,7 +102,8 @@ class HttpOutlet:
 
     async def ping(self) -> None:
         """Keep the connection open through proxies that hate silence."""
-        if self.can_stream and not self.ended and not self._is_raw:
+        is_too_early = self.needs_headers and not self.started
+        if self.can_stream and not (self.ended or self._is_raw or is_too_early):
             await self.write(PING)
 
     async def end(self) -> None:
