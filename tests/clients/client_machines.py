@@ -122,7 +122,6 @@ class Platform:
                     "api_key": self.model.api_key,
                 }
             ],
-            "litellm_keys": [{"key_alias": "alice"}],
             "teams": [{"name": "payments", "members": [{"alias": "alice"}]}],
         }
         (self.inventory / "group_vars").mkdir(parents=True)
