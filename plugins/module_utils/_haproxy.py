@@ -24,6 +24,8 @@ from ansible_collections.intranet.mcp.plugins.module_utils._errors import (
 ADMIN, MASTER, STATE = "admin.sock", "master.sock", "state"
 POLL_SECONDS = 0.2
 ANSWER_SECONDS = 30
+# While it starts or reloads, the master does not listen for a moment.
+CONNECT_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -123,9 +125,7 @@ class HAProxy:
         """Send one command to one of the sockets and return the whole answer."""
         path = os.path.join(self.directory, name)
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-                connection.settimeout(ANSWER_SECONDS)
-                connection.connect(path)
+            with _connected(path) as connection:
                 connection.sendall(f"{command}\n".encode())
                 parts = []
                 while part := connection.recv(65536):
@@ -148,3 +148,19 @@ class HAProxy:
             if server is None or is_done(server) or time.monotonic() > ends_at:
                 return server
             time.sleep(POLL_SECONDS)
+
+
+def _connected(path: str) -> socket.socket:
+    """A connection to the socket; refused ones are tried again for a moment."""
+    ends_at = time.monotonic() + CONNECT_SECONDS
+    while True:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(ANSWER_SECONDS)
+        try:
+            connection.connect(path)
+            return connection
+        except OSError as error:
+            connection.close()
+            if not isinstance(error, ConnectionRefusedError) or time.monotonic() > ends_at:
+                raise
+        time.sleep(POLL_SECONDS)
