@@ -58,7 +58,9 @@ class LookupModule(LookupBase):
                 return topology.pools(host)
         except TopologyError as error:
             raise AnsibleLookupError(f"flows: {error}") from error
-        raise AnsibleLookupError(f"flows: {what!r} is not one of allow, managed, ports, inside, pools")
+        raise AnsibleLookupError(
+            f"flows: {what!r} is not one of allow, managed, ports, inside, pools"
+        )
 
 
 def _ports(topology, service, host):

@@ -162,7 +162,7 @@ def _routes(services: list[str]) -> list[str]:
             f'\'{{"status":"down","service":"{name}"}}\' if is_health no_{name}'
             for name in services
         ],
-        f"http-request return status 200 {health} '{{\"status\":\"up\"}}' if is_health",
+        f'http-request return status 200 {health} \'{{"status":"up"}}\' if is_health',
     ]
     if "gateway" in services:
         lines += [f"acl is_mcp {match} {paths}" for match, paths in GATEWAY_PATHS]

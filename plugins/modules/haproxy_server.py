@@ -75,7 +75,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 servers:
-  description: What was found and done, a key for each server. Without any, HAProxy has no such server.
+  description: What was found and done, by server. Empty where HAProxy has no such server.
   returned: success
   type: dict
   sample:

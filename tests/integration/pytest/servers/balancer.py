@@ -1,7 +1,7 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""HAProxy in a container with the platform's own configuration, in front of replicas of the test."""
+"""HAProxy in a container with the platform's configuration, in front of replicas of the test."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import urllib.request
 
 from ansible_collections.intranet.mcp.plugins.module_utils._haproxy_config import render
 
+SOCKET = ["-S", "/run/haproxy/master.sock"]
 PORTS = {"door": 8443, "redirect": 8080, "inside": 8000, "metrics": 8404}
 
 
@@ -78,8 +79,7 @@ class Balancer:
             "--publish=127.0.0.1::8443",
             f"--volume={self.config.parent}:/config:ro",
             f"--volume={self.run_dir}:/run/haproxy",
-            command=["haproxy", "-W", "-db", "-S", "/run/haproxy/master.sock"]
-            + ["-f", "/config/haproxy.cfg"],
+            command=["haproxy", "-W", "-db", *SOCKET, "-f", "/config/haproxy.cfg"],
         )
         self.url = f"http://{docker.address(self.container, 8443)}"
 

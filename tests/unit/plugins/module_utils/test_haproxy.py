@@ -103,7 +103,7 @@ def test_requests_that_outlast_the_wait_are_counted(fake, haproxy):
 
 def test_a_server_that_stays_unready_is_an_error_with_what_its_check_said(fake, haproxy):
     fake.rows = [["gateway", "app1", 0, "DOWN", "L7STS", 503, "Service Unavailable"]]
-    with pytest.raises(NotReady, match="gateway on app1 .* L7STS 503"):
+    with pytest.raises(NotReady, match=r"gateway on app1 .* L7STS 503"):
         haproxy.wait_until_healthy("gateway", "app1", 0)
 
 

@@ -41,7 +41,7 @@ GATEWAY = {
 
 def sections(pools=(GATEWAY, LITELLM), **changes):
     """Return the rendered sections: title -> lines."""
-    found = {}
+    found, title = {}, ""
     for line in render(list(pools), {**SETTINGS, **changes}).splitlines():
         if line.startswith("    "):
             found[title].append(line.strip())
