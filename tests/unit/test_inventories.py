@@ -52,7 +52,8 @@ def test_fallbacks_name_models_that_are_offered(path):
             assert {model, *others} <= offered
 
 
-def test_the_light_inventory_is_the_open_models_example():
-    light = (ROOT / "inventories/light/group_vars/all/models.yml").read_text()
+@pytest.mark.parametrize("tier", ["light", "standard"])
+def test_the_tiers_models_are_the_open_models_example(tier):
+    light = (ROOT / f"inventories/{tier}/group_vars/all/models.yml").read_text()
     example = (ROOT / "inventories/models/open-models.yml").read_text()
     assert yaml.safe_load(light) == yaml.safe_load(example)
