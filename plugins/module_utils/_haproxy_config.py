@@ -9,6 +9,7 @@ the same routes: MCP goes to the gateway, everything else to LiteLLM.
 
 from __future__ import annotations
 
+import json
 import re
 
 RUN_DIR = "/run/haproxy"
@@ -19,6 +20,9 @@ GATEWAY_PATHS = (
     ("path", "/ /mcp /sse /messages"),
     ("path_beg", "/mcp/ /sse/ /messages/ /servers/ /.well-known/oauth-protected-resource"),
 )
+# Where no replica is ready, those that are alive are better than none: a LiteLLM without its
+# database still knows the keys it has seen, a gateway without a required server has the others.
+ALIVE = "_alive"
 # Answered by nobody: what they tell is the operator's business.
 HIDDEN_PATHS = "/metrics /metrics/"
 
@@ -30,9 +34,9 @@ class BalancerError(Exception):
 def render(pools: list[dict], settings: dict) -> str:
     """The file.
 
-    pools: {service, ready, servers: [{name, address, is_name}]}. settings: tls, door_port (for
-    redirects), ports (inside the container: door, redirect, inside, metrics), timeout_seconds,
-    connect_seconds, check_seconds, max_connections.
+    pools: {service, ready, alive, servers: [{name, address, is_name}]}; ready and alive are paths.
+    settings: tls, door_port (for redirects), ports (inside the container: door, redirect, inside,
+    metrics), timeout_seconds, connect_seconds, check_seconds, max_connections.
     """
     by_service = {pool["service"]: pool for pool in pools}
     if "litellm" not in by_service:
@@ -49,7 +53,11 @@ def render(pools: list[dict], settings: dict) -> str:
         _redirect(settings) if settings["tls"] else [],
         _inside(settings, routes),
         _metrics(settings),
-        *[_backend(pool, settings) for _name, pool in sorted(by_service.items())],
+        *[
+            _backend(pool["service"] + suffix, pool[path], pool["servers"])
+            for _name, pool in sorted(by_service.items())
+            for suffix, path in (("", "ready"), (ALIVE, "alive"))
+        ],
     ]
     head = "# Written by the load_balancer role; changes here are overwritten.\n"
     return head + "\n".join(_section(lines) for lines in sections if lines)
@@ -153,31 +161,40 @@ def _metrics(settings: dict) -> list[str]:
 
 
 def _routes(services: list[str]) -> list[str]:
-    health = "content-type application/json string"
-    lines = [
-        *[f"acl no_{name} nbsrv({name}) lt 1" for name in services],
-        "acl is_health path /health /ready",
-        *[
-            f"http-request return status 503 {health} "
-            f'\'{{"status":"down","service":"{name}"}}\' if is_health no_{name}'
-            for name in services
-        ],
-        f'http-request return status 200 {health} \'{{"status":"up"}}\' if is_health',
-    ]
+    lines = ["acl is_health path /health /ready"]
+    for name in services:
+        lines += [
+            f"acl no_{name} nbsrv({name}) lt 1",
+            f"acl dead_{name} nbsrv({name}{ALIVE}) lt 1",
+            _health(503, "down", name, f"no_{name} dead_{name}"),
+            _health(200, "degraded", name, f"no_{name}"),
+        ]
+    lines.append(_health(200, "up"))
     if "gateway" in services:
         lines += [f"acl is_mcp {match} {paths}" for match, paths in GATEWAY_PATHS]
-        lines.append("use_backend gateway if is_mcp")
-    return [*lines, "default_backend litellm"]
+        lines += [
+            f"use_backend gateway{ALIVE} if is_mcp no_gateway",
+            "use_backend gateway if is_mcp",
+        ]
+    return [*lines, f"use_backend litellm{ALIVE} if no_litellm", "default_backend litellm"]
 
 
-def _backend(pool: dict, settings: dict) -> list[str]:
+def _health(code: int, status: str, service: str = "", condition: str = "") -> str:
+    body = {"status": status, **({"service": service} if service else {})}
+    return (
+        f"http-request return status {code} content-type application/json "
+        f"string '{json.dumps(body)}' if is_health {condition}".rstrip()
+    )
+
+
+def _backend(name: str, path: str, servers: list[dict]) -> list[str]:
     return [
-        f"backend {pool['service']}",
+        f"backend {name}",
         "balance leastconn",
         "option httpchk",
-        f"http-check send meth GET uri {pool['ready']} ver HTTP/1.1 hdr Host balancer",
+        f"http-check send meth GET uri {path} ver HTTP/1.1 hdr Host balancer",
         "http-check expect status 200",
-        *[_server(server) for server in pool["servers"]],
+        *[_server(server) for server in servers],
     ]
 
 

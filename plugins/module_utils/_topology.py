@@ -170,6 +170,7 @@ class Topology:
             {
                 "service": service.name,
                 "ready": service.ready or service.health,
+                "alive": service.health,
                 "servers": [
                     {
                         "name": host,

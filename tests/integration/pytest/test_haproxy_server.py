@@ -128,6 +128,13 @@ def test_a_replica_that_dies_costs_no_request(balancer, replicas):
     assert {balancer.get() for _ in range(20)} == {(200, "app2")}
 
 
+def test_replicas_that_are_alive_serve_when_none_is_ready(balancer, replicas):
+    for replica in replicas:
+        replica.is_ready = False
+    wait_until(lambda: "degraded" in balancer.get("/health")[1], 20, "failed checks")
+    assert balancer.get()[0] == 200
+
+
 def _check_of(balancer, name):
     from ansible_collections.intranet.mcp.plugins.module_utils._haproxy import HAProxy
 

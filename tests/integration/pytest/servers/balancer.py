@@ -34,8 +34,9 @@ class Replica:
                 pass
 
             def do_GET(self):
-                if self.path == "/ready":
-                    self._send(200 if replica.is_ready else 503, b"")
+                if self.path in ("/ready", "/alive"):
+                    is_well = replica.is_ready or self.path == "/alive"
+                    self._send(200 if is_well else 503, b"")
                     return
                 replica.requests += 1
                 replica.at_work.set()
@@ -98,7 +99,7 @@ class Balancer:
             "check_seconds": 1,
             "max_connections": 500,
         }
-        pool = {"service": "litellm", "ready": "/ready", "servers": servers}
+        pool = {"service": "litellm", "ready": "/ready", "alive": "/alive", "servers": servers}
         self.config.write_text(render([pool], settings) + more)
 
     def get(self, path: str = "/v1/models") -> tuple[int, str]:

@@ -30,11 +30,13 @@ def server(name, address, is_name=False):
 LITELLM = {
     "service": "litellm",
     "ready": "/health/readiness",
+    "alive": "/health/liveliness",
     "servers": [server("app1", "192.0.2.1:4000"), server("app2", "192.0.2.2:4000")],
 }
 GATEWAY = {
     "service": "gateway",
     "ready": "/ready",
+    "alive": "/health",
     "servers": [server("app1", "192.0.2.1:8080"), server("lb", "intranet-gateway:8080", True)],
 }
 
@@ -59,6 +61,13 @@ def test_every_replica_is_a_server_with_the_check_of_its_service():
     assert any("uri /ready" in line for line in found["backend gateway"])
 
 
+def test_where_no_replica_is_ready_those_alive_serve_on():
+    found = sections()
+    assert any("uri /health/liveliness" in line for line in found["backend litellm_alive"])
+    assert any("uri /health " in line for line in found["backend gateway_alive"])
+    assert "server app2 192.0.2.2:4000" in found["backend litellm_alive"]
+
+
 def test_a_request_is_repeated_only_when_nothing_of_it_was_sent():
     lines = sections()["defaults"]
     assert "retry-on conn-failure" in lines
@@ -73,7 +82,12 @@ def test_one_timeout_holds_from_end_to_end():
 @pytest.mark.parametrize("door", ["frontend door", "frontend inside"])
 def test_mcp_goes_to_the_gateway_and_the_rest_to_litellm(door):
     lines = sections()[door]
-    assert lines[-2:] == ["use_backend gateway if is_mcp", "default_backend litellm"]
+    assert lines[-4:] == [
+        "use_backend gateway_alive if is_mcp no_gateway",
+        "use_backend gateway if is_mcp",
+        "use_backend litellm_alive if no_litellm",
+        "default_backend litellm",
+    ]
     exact = next(line for line in lines if line.startswith("acl is_mcp path "))
     begins = next(line for line in lines if line.startswith("acl is_mcp path_beg "))
     assert exact.split()[3:] == ["/", "/mcp", "/sse", "/messages"]

@@ -24,6 +24,7 @@ CATALOG = {
         "port": 4000,
         "clients": ["users", "gateway", "load_balancer", "operator"],
         "ready": "/health/readiness",
+        "health": "/health/liveliness",
         "replicas": "many",
     },
     "gateway": {
@@ -209,6 +210,7 @@ def test_a_balancer_distributes_to_every_replica(spread):
     pools = {pool["service"]: pool for pool in spread.pools("lb")}
     assert sorted(pools) == ["gateway", "litellm"]
     assert pools["litellm"]["ready"] == "/health/readiness"
+    assert pools["litellm"]["alive"] == "/health/liveliness"
     assert pools["litellm"]["servers"] == [
         {"name": "app1", "address": "192.0.2.1:4000", "is_name": False},
         {"name": "app2", "address": "192.0.2.2:4000", "is_name": False},
