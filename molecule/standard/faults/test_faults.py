@@ -15,9 +15,10 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import (
+from hosts import (
     APP1,
     APP2,
+    BALANCER_RUN,
     DATA,
     INVENTORY,
     LB,
@@ -95,7 +96,7 @@ def test_a_killed_litellm_costs_no_new_request(load, report):
 def test_a_host_that_nothing_reaches_costs_no_new_request(load, report):
     """The host drops everything that the balancer sends: no refusal, only silence."""
     table = "table inet partition { chain in { type filter hook prerouting priority -300; "
-    rule = "iifname eth0 drop; } }"
+    rule = "iifname eth0 drop; }; }"
     on(APP1, f"echo '{table}{rule}' | nft -f -")
     cut = time.monotonic()
     try:
@@ -182,7 +183,7 @@ def test_a_balancer_that_reloads_costs_nothing(load, report):
     began = time.monotonic()
     program = (
         "import socket; s = socket.socket(socket.AF_UNIX); "
-        "s.connect('/var/lib/intranet-mcp/load_balancer/run/master.sock'); "
+        f"s.connect('{BALANCER_RUN}/master.sock'); "
         "s.sendall(b'reload\\n'); print(s.makefile().read())"
     )
     for _ in range(3):

@@ -10,7 +10,7 @@ import json
 import ssl
 
 import pytest
-from conftest import APP1, BALANCER_RUN, LB, addresses, all_are_up, on
+from hosts import APP1, BALANCER_RUN, LB, addresses, all_are_up, on
 
 CHAT = {"model": "scripted", "messages": [{"role": "user", "content": "Count."}]}
 INITIALIZE = {

@@ -9,7 +9,7 @@ import json
 import socket
 
 import pytest
-from conftest import APP1, APP2, DATA, LB, addresses, on
+from hosts import APP1, APP2, DATA, LB, addresses, on
 
 DOORS = (443, 80)
 PORTS = [80, 443, 4000, 5432, 6379, 8000, 8080, 8101, 8104, 8404, 11434]

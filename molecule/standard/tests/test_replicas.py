@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import APP1, APP2, DATA, on
+from hosts import APP1, APP2, DATA, on
 
 SERVICES = {
     "molecule-std-lb1": {"load_balancer"},

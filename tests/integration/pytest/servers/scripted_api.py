@@ -50,6 +50,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         length = int(self.headers.get("Content-Length") or 0)
         request = json.loads(self.rfile.read(length) or b"{}")
+        if not self.path.endswith("/chat/completions"):
+            self._json({"error": {"message": f"no {self.path} here", "code": 404}}, 404)
+            return
         if not request.get("stream"):
             self._json(completion())
             return
@@ -66,9 +69,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(f"data: {data}\n\n".encode())
         self.wfile.flush()
 
-    def _json(self, body):
+    def _json(self, body, status=200):
         content = json.dumps(body).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
