@@ -215,23 +215,24 @@ def _places(definition: dict, home: str, uid: str, gid: str) -> tuple[dict, list
     mounts: list[str] = []
     config = definition.get("files", {})
     if config:
-        directories.append(_directory(f"{home}/config", "0755", "0", "0"))
+        directories.append(_directory(f"{home}/config", "0755", "0", "0", exclusive=True))
         mounts.append(f"{home}/config:/config:ro")
     files = [_file(f"{home}/config/{key}", text, "0444", "0") for key, text in config.items()]
     values = dict(definition.get("secrets", {}))
     secret_env = definition.get("secret_env", {})
     if values or secret_env:
-        directories.append(_directory(f"{home}/secrets", "0500", uid, gid))
+        directories.append(_directory(f"{home}/secrets", "0500", uid, gid, exclusive=True))
         mounts.append(f"{home}/secrets:/secrets:ro")
     if secret_env:
-        directories.append(_directory(f"{home}/secrets/env", "0500", uid, gid))
+        directories.append(_directory(f"{home}/secrets/env", "0500", uid, gid, exclusive=True))
         values.update({f"env/{key}": value for key, value in secret_env.items()})
     secrets = [_file(f"{home}/secrets/{key}", text, "0400", uid) for key, text in values.items()]
     return {"directories": directories, "files": files, "secrets": secrets}, mounts
 
 
-def _directory(path: str, mode: str, uid: str, gid: str) -> dict:
-    return {"path": path, "mode": mode, "owner": uid, "group": gid}
+def _directory(path: str, mode: str, uid: str, gid: str, exclusive: bool = False) -> dict:
+    """exclusive: a secret or a file that is no longer declared goes."""
+    return {"path": path, "mode": mode, "owner": uid, "group": gid, "exclusive": exclusive}
 
 
 def _file(path: str, content: str, mode: str, uid: str) -> dict:

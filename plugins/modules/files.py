@@ -49,6 +49,12 @@ options:
       group:
         description: Group, by name or number. Default as for O(directories[].owner).
         type: str
+      exclusive:
+        description:
+          - Whether everything in it that the task does not list is removed, directories with all
+            that they hold included.
+        type: bool
+        default: false
   files:
     description: Files that must be there. Their directories must exist, or be O(directories).
     type: list
@@ -105,6 +111,19 @@ EXAMPLES = r"""
         mode: "0400"
     absent:
       - /etc/intranet-mcp/litellm/config.yml
+
+- name: These secrets and no other
+  intranet.mcp.files:
+    directories:
+      - path: /etc/intranet-mcp/litellm/secrets
+        mode: "0500"
+        owner: "10001"
+        exclusive: true
+    secrets:
+      - path: /etc/intranet-mcp/litellm/secrets/master_key
+        content: "{{ master_key }}"
+        owner: "10001"
+        mode: "0400"
 """
 
 RETURN = r"""
@@ -362,6 +381,9 @@ class Files:
             entry = self._guarded(options["path"], Entry, section, options, planned)
             self.entries.append(entry)
         self.doomed = [path for path in self.params["absent"] if os.path.lexists(path)]
+        for options in self.params["directories"]:
+            if options["exclusive"] and os.path.isdir(options["path"]):
+                self.doomed += self._guarded(options["path"], _strangers, options["path"], paths)
         for path in self.doomed:
             self._guarded(path, _check_removable, path, self.doomed)
 
@@ -406,6 +428,19 @@ def _kind_of(mode):
     return next((name for test, name in kinds.items() if test(mode)), "a special file")
 
 
+def _strangers(directory, listed):
+    """Return what is in a directory and not listed, content before its directory."""
+    found = []
+    for name in sorted(os.listdir(directory)):
+        path = os.path.join(directory, name)
+        if path in listed:
+            continue
+        if os.path.isdir(path) and not os.path.islink(path):
+            found += _strangers(path, listed)
+        found.append(path)
+    return found
+
+
 def _check_removable(path, doomed):
     if not os.path.isdir(path) or os.path.islink(path):
         return
@@ -439,7 +474,10 @@ def entry_options(**more):
 def main():
     """Run the module."""
     file = entry_options(content={"type": "str", "required": True, "no_log": False})
-    directory = entry_options(mode={"type": "raw", "default": "0755"})
+    directory = entry_options(
+        mode={"type": "raw", "default": "0755"},
+        exclusive={"type": "bool", "default": False},
+    )
     entries = {"type": "list", "elements": "dict", "default": []}
     module = QuietModule(
         argument_spec={

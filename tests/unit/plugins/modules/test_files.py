@@ -167,6 +167,23 @@ def test_directory_with_other_content_is_not_removed(run, tmp_path):
     assert result["failed"] and "precious" in result["msg"]
 
 
+def test_exclusive_directory_loses_what_is_not_listed(run, tmp_path):
+    folder = tmp_path / "secrets"
+    (folder / "env").mkdir(parents=True)
+    for name in ("kept", "stale", "env/stale"):
+        (folder / name).write_text("x")
+    options = {
+        "directories": [{"path": str(folder), "exclusive": True}],
+        "secrets": [{"path": str(folder / "kept"), "content": "x"}],
+    }
+    gone = [str(folder / name) for name in ("env/stale", "env", "stale")]
+    assert run(check=True, **options)["removed_paths"] == gone
+    assert (folder / "stale").exists()
+    assert run(**options)["removed_paths"] == gone
+    assert [path.name for path in folder.iterdir()] == ["kept"]
+    assert not run(**options)["changed"]
+
+
 def test_content_that_is_not_text_is_replaced_without_showing_it(run, tmp_path):
     file = tmp_path / "f"
     file.write_bytes(b"\xff\xfe\x00")
