@@ -111,24 +111,19 @@ def plan(wanted: list[dict], host: dict, owner: str) -> dict:
     return {"create": create, "remove": sorted(remove), "unchanged": unchanged}
 
 
-def moved(host: dict, catalog: dict, groups: list[str]) -> list[dict]:
-    """Containers of services whose group no longer has this host, as {container, service}.
+def moved(host: dict, catalog: dict, groups: list[str]) -> list[str]:
+    """Names of containers whose service's group no longer has this host.
 
     host: what the daemon reports. catalog: platform_services. groups: those of this host. Owners
     that the catalog does not know are left alone.
     """
     found = []
     for container in host.get("containers") or []:
-        labels = container.get("Labels") or {}
-        group = catalog.get(labels.get(LABEL_OWNER), {}).get("group")
+        owner = (container.get("Labels") or {}).get(LABEL_OWNER)
+        group = catalog.get(owner, {}).get("group")
         if group and group not in groups:
-            found.append(
-                {
-                    "container": container["Names"][0].lstrip("/"),
-                    "service": labels[LABEL_SERVICE],
-                }
-            )
-    return sorted(found, key=lambda entry: entry["container"])
+            found.append(container["Names"][0].lstrip("/"))
+    return sorted(found)
 
 
 def _difference(spec: dict, found: dict | None, image_ids: dict) -> str:

@@ -119,8 +119,7 @@ CATALOG = {"redis": {"group": "redis"}, "tool_server": {"group": "tool_servers"}
 
 def test_a_service_whose_group_left_the_host_is_removed():
     found = spec()
-    (gone,) = moved(host(container(found)), CATALOG, ["postgres"])
-    assert gone == {"container": "intranet-redis", "service": "redis"}
+    assert moved(host(container(found)), CATALOG, ["postgres"]) == ["intranet-redis"]
 
 
 def test_a_service_whose_group_has_the_host_stays():
