@@ -28,7 +28,7 @@ async def test_the_sdks_old_client_lists_and_calls(sdk, path, prefix):
 
 
 async def test_streams_that_were_closed_count_for_nothing(sdk):
-    """A caller's oldest session ends when there are too many: not because of those that are gone."""
+    """Of too many sessions the oldest ends: not because of those that are gone."""
     async with gateway({"one": http(sdk.url)}, limits={"sessions_per_caller": 3}) as gw:
         client = Legacy(gw)
         await client.initialize()
