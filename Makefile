@@ -9,7 +9,7 @@ SUITE := tests/tools/suite.sh
 
 .DEFAULT_GOAL := help
 .PHONY: help venv venv-test up verify doctor down purge test test-quick lint sanity test-unit test-gateway \
-	test-artefact images test-modules test-molecule test-cores docs conformance bench-gateway \
+	test-artefact images test-modules test-molecule test-standard test-cores docs conformance bench-gateway \
 	test-clients test-clients-gateway
 
 help: ## Show this list
@@ -46,6 +46,8 @@ test-modules: venv-test ## Modules against real services in containers
 	@$(SUITE) modules
 test-molecule: venv-test ## The light tier on a systemd host, from bare to absent
 	@$(SUITE) molecule
+test-standard: venv-test ## Four hosts: faults, rolling restarts and scaling under load (not part of `make test`)
+	@$(SUITE) standard
 test-cores: venv-test ## The newest ansible-core
 	@$(SUITE) cores
 

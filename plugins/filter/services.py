@@ -25,6 +25,7 @@ class FilterModule:
             "service_specs": _clear_errors(_service.specs),
             "service_summary": _service.summary,
             "service_plan": _clear_errors(_service.plan),
+            "service_moved": _service.moved,
             "mcp_servers": _clear_errors(_mcp_servers.merge),
             "tool_services": _mcp_servers.tool_services,
             "gateway_upstreams": _mcp_servers.gateway_upstreams,

@@ -25,10 +25,17 @@ options:
       - V(host) answers for a process on the current host, which knows no container names and
         uses the published port.
       - V(user) answers for people's own machines.
+      - V(peer) answers for the service's other replicas, how they reach the one on this host.
       - V(names) returns every name and address the service may be called by, without port.
     type: str
-    choices: [container, host, user, names]
+    choices: [container, host, user, peer, names]
     default: container
+  url:
+    description:
+      - Returns C(http://host:port), or C(https://host) where people reach the load balancer over
+        TLS, instead of C(host:port).
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -61,7 +68,7 @@ class LookupModule(LookupBase):
         try:
             topology = topology_from(variables, self._templar.template)
             return [
-                str(endpoint)
+                endpoint.url if self.get_option("url") else str(endpoint)
                 for name in terms
                 for endpoint in self._endpoints(topology, name, client)
             ]
@@ -74,6 +81,8 @@ class LookupModule(LookupBase):
             return topology.known_as(name)
         if vantage == "user":
             return [topology.user_endpoint(name)]
+        if vantage == "peer":
+            return [topology.peer_endpoint(name, client)]
         if vantage == "host" and client in topology.hosts_of(name):
             return [Endpoint(LOOPBACK, topology.service(name).port)]
         if self.get_option("every"):

@@ -14,7 +14,9 @@ options:
     description:
       - V(allow) (the default) returns the flows, V(managed) every port of the catalog on this
         host, V(ports) a mapping from each service of this host to its C(port), its
-        C(inside_port) and C(publish), the addresses its port is published on.
+        C(inside_port), C(publish), the addresses its port is published on, and C(parts), the same
+        of its further ports, V(inside) only the C(inside_port) of each service and part, V(pools)
+        what a load balancer on this host distributes to.
     required: false
 """
 
@@ -50,12 +52,23 @@ class LookupModule(LookupBase):
                 return topology.managed_ports(host)
             if what == "ports":
                 return [{s.name: _ports(topology, s, host) for s in topology.services_on(host)}]
+            if what == "inside":
+                return [{s.name: s.inside_port for s in topology.services_on(host)}]
+            if what == "pools":
+                return topology.pools(host)
         except TopologyError as error:
             raise AnsibleLookupError(f"flows: {error}") from error
-        raise AnsibleLookupError(f"flows: {what!r} is not one of allow, managed, ports")
+        raise AnsibleLookupError(
+            f"flows: {what!r} is not one of allow, managed, ports, inside, pools"
+        )
 
 
 def _ports(topology, service, host):
+    parts = [s for s in topology.services_on(host) if s.part_of == service.name]
+    return {**_port(topology, service, host), "parts": [_port(topology, s, host) for s in parts]}
+
+
+def _port(topology, service, host):
     return {
         "port": service.port,
         "inside_port": service.inside_port,

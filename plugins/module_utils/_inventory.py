@@ -36,6 +36,8 @@ def topology_from(variables: dict, template) -> Topology:
         names={host: host_names(hostvars[host], template) for host in hosts},
         users_networks=list(template(variables.get("platform_users_networks", []))),
         container_prefix=template(variables.get("platform_container_prefix", "")),
+        public_name=template(variables.get("platform_public_name", "")),
+        tls=bool(template(variables.get("platform_balancer_tls", False))),
     )
 
 

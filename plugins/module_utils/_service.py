@@ -61,7 +61,7 @@ def specs(definitions: list[dict], context: dict) -> list[dict]:
     """Definitions as {name, directories, files, secrets, container, hash}.
 
     context: prefix, network, config_dir, data_dir, owner (the role), images (name -> reference),
-    services (catalog name -> {port, inside_port, publish}).
+    services (catalog name -> {port, inside_port, publish, parts: further ports}).
     """
     return [_spec(check(definition), context) for definition in definitions]
 
@@ -137,6 +137,21 @@ def plan(wanted: list[dict], host: dict, owner: str) -> dict:
     return {"create": create, "remove": sorted(remove), "unchanged": unchanged}
 
 
+def moved(host: dict, catalog: dict, groups: list[str]) -> list[str]:
+    """Names of containers whose service's group no longer has this host.
+
+    host: what the daemon reports. catalog: platform_services. groups: those of this host. Owners
+    that the catalog does not know are left alone.
+    """
+    found = []
+    for container in host.get("containers") or []:
+        owner = (container.get("Labels") or {}).get(LABEL_OWNER)
+        group = catalog.get(owner, {}).get("group")
+        if group and group not in groups:
+            found.append(container["Names"][0].lstrip("/"))
+    return sorted(found)
+
+
 def _difference(spec: dict, found: dict | None, image_ids: dict) -> str:
     if found is None:
         return "is not there"
@@ -174,8 +189,9 @@ def _spec(definition: dict, context: dict) -> dict:
         "user": f"{uid}:{gid}",
         "networks": [{"name": context["network"], "aliases": [name]}],
         "published_ports": [
-            f"{address}:{catalog['port']}:{catalog['inside_port']}"
-            for address in catalog.get("publish", [])
+            f"{address}:{entry['port']}:{entry['inside_port']}"
+            for entry in [catalog, *catalog.get("parts", [])]
+            for address in entry.get("publish", [])
         ],
         "volumes": mounts,
         "env": {key: str(value) for key, value in {**gpu, **definition.get("env", {})}.items()},
@@ -195,9 +211,16 @@ def _spec(definition: dict, context: dict) -> dict:
     }
     if definition.get("secret_env"):
         container["entrypoint"] = ["/bin/sh", "-c", _WITH_SECRETS, "with-secrets"]
-    ignored = {f"{home}/config/{name}" for name in definition.get("reload", [])}
-    files = [file for file in places["files"] if file["path"] not in ignored]
-    content = json.dumps([container, files, places["secrets"]], sort_keys=True).encode()
+    ignored = {
+        f"{home}/{kind}/{name}"
+        for name in definition.get("reload", [])
+        for kind in ("config", "secrets")
+    }
+    files, secrets = (
+        [file for file in places[kind] if file["path"] not in ignored]
+        for kind in ("files", "secrets")
+    )
+    content = json.dumps([container, files, secrets], sort_keys=True).encode()
     digest = hashlib.sha256(content).hexdigest()
     container["labels"] = {
         LABEL_SERVICE: name,

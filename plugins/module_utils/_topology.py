@@ -16,6 +16,13 @@ from dataclasses import dataclass, field
 USERS = "users"  # the company network: people and their CLIs
 OPERATOR = "operator"  # whoever is logged in on the service's own host
 
+# Groups whose hosts talk to every replica themselves; all others use one address.
+BALANCER = "load_balancer"
+REACH_EVERY_REPLICA = (BALANCER, "monitoring")
+# The balancer's ports in the catalog: the one for people, and the plain one for the platform's own.
+DOOR = "load_balancer"
+INSIDE = "load_balancer_inside"
+
 LOOPBACK = "127.0.0.1"
 WILDCARD = "0.0.0.0"  # noqa: S104  published on purpose, and only when a flow needs it
 
@@ -35,12 +42,19 @@ class Service:
     container_port: int = 0
     health: str = ""
     metrics: str = ""
+    ready: str = ""
     replicas: str = "one"
+    peers: bool = False
     part_of: str = ""
 
     @property
     def inside_port(self) -> int:
         return self.container_port or self.port
+
+    @property
+    def is_behind_balancer(self) -> bool:
+        """Whether a balancer stands in front of it, where there is one."""
+        return BALANCER in self.clients
 
 
 @dataclass(frozen=True)
@@ -49,9 +63,17 @@ class Endpoint:
 
     host: str
     port: int
+    scheme: str = "http"
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The address as people write it, without the port that the scheme implies."""
+        implied = {"http": 80, "https": 443}[self.scheme] == self.port
+        place = str(self).removesuffix(f":{self.port}") if implied else str(self)
+        return f"{self.scheme}://{place}"
 
 
 @dataclass(frozen=True)
@@ -78,7 +100,8 @@ class Topology:
 
     groups: inventory group -> host names. addresses: host name -> addresses (v4 and v6) by which
     the others reach it. users_networks: CIDRs of the pseudo client `users`. names: host name ->
-    further names it is known by.
+    further names it is known by. public_name: what the balancer is called in DNS. tls: whether
+    people reach the balancer over TLS.
     """
 
     services: dict[str, Service]
@@ -87,6 +110,12 @@ class Topology:
     users_networks: list[str] = field(default_factory=list)
     names: dict[str, list[str]] = field(default_factory=dict)
     container_prefix: str = ""
+    public_name: str = ""
+    tls: bool = False
+
+    @property
+    def balancers(self) -> list[str]:
+        return self.groups.get(BALANCER, [])
 
     def service(self, name: str) -> Service:
         if name not in self.services:
@@ -110,28 +139,72 @@ class Topology:
             raise TopologyError(
                 f"service {name!r} has no host: put at least one host into group {service.group!r}"
             )
+        if self._goes_through_balancer(service):
+            if client in self.balancers:
+                return self._own_container(DOOR, self.service(INSIDE))
+            return Endpoint(self.address(self.balancers[0]), self.service(INSIDE).port)
         if client in hosts:
-            return Endpoint(self.container_prefix + name, service.inside_port)
-        balancers = self.groups.get("load_balancer", [])
-        if len(hosts) > 1 and balancers and service.replicas == "many":
-            return Endpoint(self.address(balancers[0]), service.port)
+            return self._own_container(name, service)
         return Endpoint(self.address(hosts[0]), service.port)
 
     def user_endpoint(self, name: str) -> Endpoint:
         """Where people reach the service from their own machines."""
         service = self.service(name)
-        hosts = self.groups.get("load_balancer") or self.hosts_of(name)
+        if self.balancers and service.is_behind_balancer:
+            host = self.public_name or self.address(self.balancers[0])
+            return Endpoint(host, self.service(DOOR).port, "https" if self.tls else "http")
+        hosts = self.hosts_of(name)
         if not hosts:
             raise TopologyError(
                 f"service {name!r} has no host: put at least one host into group {service.group!r}"
             )
         return Endpoint(self.address(hosts[0]), service.port)
 
+    def peer_endpoint(self, name: str, host: str) -> Endpoint:
+        """Where the other replicas reach the one on this host."""
+        return Endpoint(self.address(host), self.service(name).port)
+
+    def pools(self, balancer: str) -> list[dict]:
+        """What the balancer on this host distributes to: every service behind it, each replica."""
+        return [
+            {
+                "service": service.name,
+                "ready": service.ready or service.health,
+                "alive": service.health,
+                "servers": [
+                    {
+                        "name": host,
+                        "address": str(endpoint),
+                        # A container's address changes with the container: its name is looked up.
+                        "is_name": host == balancer,
+                    }
+                    for host, endpoint in zip(
+                        self.hosts_of(service.name),
+                        self.endpoints(service.name, balancer),
+                        strict=True,
+                    )
+                ],
+            }
+            for service in self.services.values()
+            if service.is_behind_balancer and self.hosts_of(service.name)
+        ]
+
+    def _goes_through_balancer(self, service: Service) -> bool:
+        """Whether clients inside the platform use the balancer: where it has a choice to make.
+
+        Also those on a replica's own host: theirs is the one that restarts under them.
+        """
+        replicas = len(self.hosts_of(service.name))
+        return bool(self.balancers) and service.is_behind_balancer and replicas > 1
+
+    def _own_container(self, name: str, service: Service) -> Endpoint:
+        return Endpoint(self.container_prefix + name, service.inside_port)
+
     def endpoints(self, name: str, client: str) -> list[Endpoint]:
         """Every replica as `client` reaches it, for clients that balance on their own."""
         service = self.service(name)
         return [
-            Endpoint(self.container_prefix + name, service.inside_port)
+            self._own_container(name, service)
             if host == client
             else Endpoint(self.address(host), service.port)
             for host in self.hosts_of(name)
@@ -139,8 +212,10 @@ class Topology:
 
     def known_as(self, name: str) -> list[str]:
         """Every name and address by which somebody may address the service, without port."""
-        hosts = self.hosts_of(name) + self.groups.get("load_balancer", [])
+        hosts = _unique(self.hosts_of(name) + self.balancers)
         found = [self.container_prefix + name, name]
+        if self.public_name and self.balancers:
+            found.append(self.public_name)
         for host in hosts:
             found += [host, *self.names.get(host, []), *self._addresses(host)]
         return _unique(found)
@@ -157,17 +232,15 @@ class Topology:
         """The inbound flows this host must accept; every other port of the catalog is closed."""
         found = []
         for service in self.services_on(host):
-            sources: list[str] = []
-            for client in service.clients:
-                sources += self._sources(client, host)
+            sources = self._sources(service, host)
             if sources:
-                found.append(Flow(service.name, service.port, tuple(_unique(sources))))
+                found.append(Flow(service.name, service.port, tuple(sources)))
         return sorted(found, key=lambda flow: (flow.port, flow.service))
 
     def publish(self, name: str, host: str) -> list[str]:
         """Addresses on which the service's port is published: none, loopback, or all."""
         service = self.service(name)
-        if any(self._sources(client, host) for client in service.clients):
+        if self._sources(service, host):
             return [WILDCARD]
         return [LOOPBACK] if OPERATOR in service.clients else []
 
@@ -175,13 +248,26 @@ class Topology:
         """Ports the catalog gives to services of this host, open or not."""
         return sorted({service.port for service in self.services_on(host)})
 
-    def _sources(self, client: str, host: str) -> list[str]:
-        """CIDRs from which `client` connects to `host` over the network (not inside it)."""
-        if client == OPERATOR:
+    def _sources(self, service: Service, host: str) -> list[str]:
+        """CIDRs from which the service on `host` is used over the network (not inside the host)."""
+        found: list[str] = []
+        for client in service.clients:
+            if client == USERS and not (self.balancers and service.is_behind_balancer):
+                found += self.users_networks
+            elif client not in (USERS, OPERATOR):
+                found += self._sources_of(self._hosts_that_connect(client, service), host)
+        if service.peers:
+            found += self._sources_of(self.hosts_of(service.name), host)
+        return _unique(found)
+
+    def _hosts_that_connect(self, client: str, service: Service) -> list[str]:
+        """Hosts of a group that open connections to the service's own port."""
+        if client not in REACH_EVERY_REPLICA and self._goes_through_balancer(service):
             return []
-        if client == USERS:
-            return list(self.users_networks)
-        others = [other for other in self.groups.get(client, []) if other != host]
+        return self.groups.get(client, [])
+
+    def _sources_of(self, hosts: list[str], host: str) -> list[str]:
+        others = [other for other in hosts if other != host]
         return [cidr(address) for other in others for address in self._addresses(other)]
 
     def _addresses(self, host: str) -> list[str]:
@@ -204,10 +290,13 @@ def build_services(catalog: dict, mcp_servers: dict) -> dict[str, Service]:
     """The catalog as services; MCP servers that run here become services of their own.
 
     A catalog entry with `members: mcp_servers` stands for one service per MCP server that has a
-    port (a container of ours); servers that are only a `url` live elsewhere and have none.
+    port (a container of ours); servers that are only a `url` live elsewhere and have none. An entry
+    that is `part_of` another is a further port of that one's container.
     """
     services: dict[str, Service] = {}
     for name, entry in catalog.items():
+        if not entry.get("enabled", True):
+            continue
         if entry.get("members") == "mcp_servers":
             for server, definition in mcp_servers.items():
                 if not definition.get("url"):
@@ -251,8 +340,10 @@ def _service(name: str, entry: dict, part_of: str = "") -> Service:
         container_port=int(entry.get("container_port", 0)),
         health=entry.get("health", ""),
         metrics=entry.get("metrics", ""),
+        ready=entry.get("ready", ""),
+        peers=bool(entry.get("peers", False)),
         replicas=entry.get("replicas", "one"),
-        part_of=part_of,
+        part_of=part_of or entry.get("part_of", ""),
     )
 
 

@@ -16,7 +16,7 @@ path_of() {
 case $1 in
 all) set -- lint unit artefact sanity gateway images modules molecule cores ;;
 quick) set -- lint unit artefact gateway ;;
-molecule | cores) set -- images "$1" ;;
+molecule | standard | cores) set -- images "$1" ;;
 esac
 
 paths=

@@ -5,10 +5,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.intranet.mcp.plugins.module_utils._topology import (
+    Topology,
+    build_services,
+    port_conflicts,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "inventories" / "models").glob("*.yml"))
@@ -52,7 +58,35 @@ def test_fallbacks_name_models_that_are_offered(path):
             assert {model, *others} <= offered
 
 
-def test_the_light_inventory_is_the_open_models_example():
-    light = (ROOT / "inventories/light/group_vars/all/models.yml").read_text()
+@pytest.mark.parametrize("tier", ["light", "standard"])
+def test_the_tiers_models_are_the_open_models_example(tier):
+    light = (ROOT / f"inventories/{tier}/group_vars/all/models.yml").read_text()
     example = (ROOT / "inventories/models/open-models.yml").read_text()
     assert yaml.safe_load(light) == yaml.safe_load(example)
+
+
+def catalog():
+    """Return the catalog with the ports that its templates stand for."""
+    text = (ROOT / "roles/platform/defaults/main/main.yml").read_text()
+    defaults = {**yaml.safe_load(text), "platform_balancer_port": 443}
+    services = defaults["platform_services"]
+    for entry in services.values():
+        if "port" in entry:
+            entry["port"] = defaults[re.search(r"platform_\w+_port", entry["port"])[0]]
+        entry["enabled"] = True
+    return services
+
+
+@pytest.mark.parametrize("tier", ["light", "local", "standard"])
+def test_every_service_that_is_needed_has_a_host_and_every_port_one_holder(tier):
+    inventory = yaml.safe_load((ROOT / f"inventories/{tier}/hosts.yml").read_text())
+    children = inventory["all"]["children"]["platform"]["children"]
+    groups = {name: list((group or {}).get("hosts", {})) for name, group in children.items()}
+    assert {name for name in groups if not groups[name]} <= {"load_balancer"}
+    topology = Topology(
+        services=build_services(catalog(), {"example": {"port": 8104}}),
+        groups=groups,
+        addresses={host: ["192.0.2.1"] for hosts in groups.values() for host in hosts},
+    )
+    assert set(groups) == {service.group for service in topology.services.values()}
+    assert port_conflicts(topology) == []

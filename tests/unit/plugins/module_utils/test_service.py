@@ -12,6 +12,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils._service import (
     LABEL_OWNER,
     LABEL_SERVICE,
     DefinitionError,
+    moved,
     plan,
     specs,
 )
@@ -95,6 +96,42 @@ def test_a_file_the_program_reloads_itself_does_not_change_the_hash():
     one = spec(reload=["redis.conf"])
     two = spec(reload=["redis.conf"], files={"redis.conf": "port 1\n"})
     assert one["hash"] == two["hash"]
+
+
+def test_a_secret_the_program_takes_without_a_restart_does_not_change_the_hash():
+    before = spec(reload=["password"])
+    after = spec(reload=["password"], secrets={"password": "an0ther"})
+    assert after["hash"] == before["hash"]
+    assert after["secrets"] != before["secrets"]
+
+
+def test_further_ports_are_published_with_the_first():
+    part = {"port": 80, "inside_port": 8080, "publish": ["0.0.0.0"]}
+    closed = {"port": 81, "inside_port": 81, "publish": []}
+    service = {**CONTEXT["services"]["redis"], "parts": [part, closed]}
+    (found,) = specs([DEFINITION], {**CONTEXT, "services": {"redis": service}})
+    ports = ["127.0.0.1:6379:6379", "0.0.0.0:80:8080"]
+    assert found["container"]["published_ports"] == ports
+
+
+CATALOG = {"redis": {"group": "redis"}, "tool_server": {"group": "tool_servers"}}
+
+
+def test_a_service_whose_group_left_the_host_is_removed():
+    found = spec()
+    assert moved(host(container(found)), CATALOG, ["postgres"]) == ["intranet-redis"]
+
+
+def test_a_service_whose_group_has_the_host_stays():
+    assert moved(host(container(spec())), CATALOG, ["redis", "postgres"]) == []
+
+
+def test_a_host_without_an_engine_has_nothing_to_remove():
+    assert moved({"failed": True}, CATALOG, []) == []
+
+
+def test_containers_of_owners_the_catalog_does_not_know_stay():
+    assert moved(host(container(spec())), {}, []) == []
 
 
 def test_making_a_spec_leaves_the_definition_alone():

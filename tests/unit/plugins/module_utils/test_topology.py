@@ -22,8 +22,37 @@ CATALOG = {
     "litellm": {
         "group": "litellm",
         "port": 4000,
-        "clients": ["users", "gateway", "load_balancer"],
+        "clients": ["users", "gateway", "load_balancer", "operator"],
+        "ready": "/health/readiness",
+        "health": "/health/liveliness",
         "replicas": "many",
+    },
+    "gateway": {
+        "group": "gateway",
+        "port": 8080,
+        "clients": ["users", "load_balancer", "operator"],
+        "ready": "/ready",
+        "peers": True,
+        "replicas": "many",
+    },
+    "load_balancer": {
+        "group": "load_balancer",
+        "port": 443,
+        "container_port": 8443,
+        "clients": ["users"],
+    },
+    "load_balancer_redirect": {
+        "part_of": "load_balancer",
+        "group": "load_balancer",
+        "port": 80,
+        "container_port": 8080,
+        "clients": ["users"],
+    },
+    "load_balancer_inside": {
+        "part_of": "load_balancer",
+        "group": "load_balancer",
+        "port": 8000,
+        "clients": ["gateway"],
     },
     "tool_server": {
         "group": "tool_servers",
@@ -40,7 +69,7 @@ MCP_SERVERS = {
 USERS = ["10.0.0.0/8", "fc00::/7"]
 
 
-def topology(groups, addresses=None):
+def topology(groups, addresses=None, **options):
     hosts = {host for names in groups.values() for host in names}
     known = addresses or {host: [f"192.0.2.{n}"] for n, host in enumerate(sorted(hosts), 1)}
     return Topology(
@@ -49,6 +78,7 @@ def topology(groups, addresses=None):
         addresses=known,
         users_networks=USERS,
         container_prefix="intranet-",
+        **options,
     )
 
 
@@ -84,15 +114,45 @@ def test_a_service_elsewhere_is_reached_by_address_and_published_port(spread):
 
 
 def test_several_hosts_are_reached_through_the_load_balancer(spread):
-    assert str(spread.endpoint("litellm", "data")) == "192.0.2.6:4000"
+    assert str(spread.endpoint("litellm", "data")) == "192.0.2.6:8000"
 
 
-def test_a_client_on_one_of_the_replicas_uses_its_own(spread):
-    assert str(spread.endpoint("litellm", "app2")) == "intranet-litellm:4000"
+def test_a_client_on_one_of_the_replicas_uses_the_balancer_too(spread):
+    """Its own replica restarts under it: the balancer knows when, it does not."""
+    assert str(spread.endpoint("litellm", "app2")) == "192.0.2.6:8000"
+
+
+def test_a_client_on_the_balancers_host_uses_its_container(spread):
+    assert str(spread.endpoint("litellm", "lb")) == "intranet-load_balancer:8000"
+
+
+def test_the_only_replica_is_reached_directly():
+    found = topology({"load_balancer": ["lb"], "litellm": ["app1"], "gateway": ["app1", "app2"]})
+    assert str(found.endpoint("litellm", "app2")) == "192.0.2.1:4000"
+    assert str(found.endpoint("litellm", "app1")) == "intranet-litellm:4000"
 
 
 def test_people_reach_a_service_through_the_load_balancer(spread):
-    assert str(spread.user_endpoint("litellm")) == "192.0.2.6:4000"
+    assert spread.user_endpoint("litellm").url == "http://192.0.2.6:443"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"tls": True}, "https://192.0.2.2"),
+        ({"tls": True, "public_name": "llm.example.internal"}, "https://llm.example.internal"),
+    ],
+)
+def test_people_get_the_balancers_name_and_scheme(options, expected):
+    found = topology({"load_balancer": ["lb"], "litellm": ["app1"]}, **options)
+    assert found.user_endpoint("litellm").url == expected
+
+
+def test_an_ipv6_address_keeps_its_brackets_in_an_address_to_type():
+    found = topology(
+        {"load_balancer": ["lb"], "gateway": ["a"]}, {"lb": ["fd00::5"], "a": ["fd00::6"]}, tls=True
+    )
+    assert found.user_endpoint("gateway").url == "https://[fd00::5]"
 
 
 def test_people_reach_the_only_host_by_its_address(one_host):
@@ -124,6 +184,58 @@ def test_one_host_accepts_users_on_litellm_and_nothing_else(one_host):
     assert [(f.service, f.port, f.sources) for f in one_host.flows("one")] == [
         ("litellm", 4000, tuple(USERS))
     ]
+
+
+def test_people_reach_replicas_through_the_balancer_alone(spread):
+    flows = {flow.service: flow.sources for flow in spread.flows("app1")}
+    assert flows["litellm"] == ("192.0.2.6/32",)
+
+
+def test_replicas_that_talk_to_each_other_accept_each_other(spread):
+    flows = {flow.service: flow.sources for flow in spread.flows("app1")}
+    assert flows["gateway"] == ("192.0.2.6/32", "192.0.2.2/32")
+    assert str(spread.peer_endpoint("gateway", "app1")) == "192.0.2.1:8080"
+
+
+def test_the_balancer_accepts_people_on_its_door_and_gateways_inside(spread):
+    flows = {flow.service: flow.sources for flow in spread.flows("lb")}
+    assert flows == {
+        "load_balancer": tuple(USERS),
+        "load_balancer_redirect": tuple(USERS),
+        "load_balancer_inside": ("192.0.2.1/32", "192.0.2.2/32"),
+    }
+
+
+def test_a_balancer_distributes_to_every_replica(spread):
+    pools = {pool["service"]: pool for pool in spread.pools("lb")}
+    assert sorted(pools) == ["gateway", "litellm"]
+    assert pools["litellm"]["ready"] == "/health/readiness"
+    assert pools["litellm"]["alive"] == "/health/liveliness"
+    assert pools["litellm"]["servers"] == [
+        {"name": "app1", "address": "192.0.2.1:4000", "is_name": False},
+        {"name": "app2", "address": "192.0.2.2:4000", "is_name": False},
+    ]
+
+
+def test_a_balancer_reaches_a_replica_on_its_own_host_by_name():
+    found = topology({"load_balancer": ["app1"], "litellm": ["app1", "app2"]})
+    (pool,) = found.pools("app1")
+    assert pool["servers"][0] == {
+        "name": "app1",
+        "address": "intranet-litellm:4000",
+        "is_name": True,
+    }
+
+
+def test_a_replica_that_only_the_balancer_beside_it_uses_is_published_on_loopback():
+    found = topology({"load_balancer": ["app1"], "litellm": ["app1", "app2"]})
+    assert found.publish("litellm", "app1") == ["127.0.0.1"]
+    assert found.publish("litellm", "app2") == ["0.0.0.0"]
+
+
+def test_a_part_that_is_switched_off_has_no_port():
+    services = build_services({"x": {"group": "x", "port": 80, "enabled": False}}, {})
+    assert services == {}
 
 
 def test_spread_services_accept_only_the_hosts_of_their_clients(spread):

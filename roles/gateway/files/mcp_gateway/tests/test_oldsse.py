@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from mcp.client.session import ClientSession
 from mcp.client.sse import sse_client
-from support import Modern, gateway, http, plain, sha256, text_of, until
+from support import Legacy, Modern, gateway, http, plain, sha256, text_of, until
 
 KEYS = [{"alias": "ada", "sha256": sha256("key-of-ada-000000")}]
 BEARER = {"Authorization": "Bearer key-of-ada-000000"}
@@ -25,6 +25,19 @@ async def test_the_sdks_old_client_lists_and_calls(sdk, path, prefix):
         assert prefix + "echo" in [t.name for t in tools]
         result = await session.call_tool(prefix + "echo", {"text": "old"})
         assert result.content[0].text == "old"
+
+
+async def test_streams_that_were_closed_count_for_nothing(sdk):
+    """Of too many sessions the oldest ends: not because of those that are gone."""
+    async with gateway({"one": http(sdk.url)}, limits={"sessions_per_caller": 3}) as gw:
+        client = Legacy(gw)
+        await client.initialize()
+        for _ in range(3):
+            async with sse_client(gw.base + "/sse") as streams, ClientSession(*streams) as session:
+                await session.initialize()
+            connections = gw.gateway.sse_connections
+            await until(lambda gone=connections: not gone, "the stream's end is noticed")
+        assert text_of(await client.call("one__echo", text="still")) == "still"
 
 
 async def test_a_question_reaches_the_old_client_in_mid_call(sdk):

@@ -83,6 +83,29 @@ async def test_round_robin_keeps_the_upstreams_own_session(sdk, tmp_path):
                         gw.gateway.upstreams["one"]._links.pop(key)
 
 
+async def test_a_replica_that_stops_takes_no_session_with_it(sdk, tmp_path):
+    """A rolling restart ends processes, not what callers have at the servers behind them."""
+    with keys(tmp_path, "k1") as sessions:
+        upstreams = {"one": http(sdk.url, era="legacy")}
+        async with gateway(upstreams, sessions=sessions) as b:
+            async with gateway(upstreams, sessions=sessions) as a:
+                client = Legacy(RoundRobin(a, b))
+                await client.initialize()
+                for word in "ab":
+                    assert text_of(await client.call("one__echo", text=word)) == word
+            (left,) = _upstream_sessions(b)
+            client.http = b.http
+            for word in "cd":
+                assert text_of(await client.call("one__echo", text=word)) == word
+            assert _upstream_sessions(b) == {left}
+
+
+def _upstream_sessions(running):
+    """Return the ids of the sessions that callers have at the upstream, as a gateway knows them."""
+    links = running.gateway.upstreams["one"]._links
+    return {link.sid for key, link in links.items() if not key.startswith("@")}
+
+
 async def test_a_process_of_one_session_is_reached_from_every_replica(tmp_path):
     with keys(tmp_path, "k1") as sessions:
         upstreams = {"one": plain(mode="per_session")}

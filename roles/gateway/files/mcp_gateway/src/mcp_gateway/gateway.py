@@ -133,7 +133,10 @@ class Gateway:
         """End everything that the gateway started."""
         for task in list(self._background):
             task.cancel()
-        await asyncio.gather(*(u.stop() for u in self.upstreams.values()), return_exceptions=True)
+        # With shared keys another replica goes on with these sessions: they must outlive this one.
+        tell = not self.config.sessions.key_files
+        stopping = (u.stop(tell=tell) for u in self.upstreams.values())
+        await asyncio.gather(*stopping, return_exceptions=True)
         await self.identification.close()
         await self.rate_limiter.close()
         self.peers.close()

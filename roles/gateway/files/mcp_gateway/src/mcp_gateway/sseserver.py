@@ -97,6 +97,8 @@ async def _answer(gateway: Gateway, call: Call, connection: Connection) -> None:
         except (Exception, asyncio.CancelledError) as error:
             await conclude(gateway, call, outlet, error)
         if call.method == "initialize" and call.session is not None:
+            # The session that the stream began with is no other one: it must not count twice.
+            gateway.bounds.session_ends(connection.session.owner, connection.session.uid)
             connection.session = connection.call.session = call.session
             connection.subscriber.wants = legacy_wants(gateway, call)
     finally:

@@ -237,15 +237,23 @@ class Upstream:
     def start(self) -> None:
         self._watch_task = asyncio.create_task(self._watch(), name=f"watch {self.name}")
 
-    async def stop(self) -> None:
-        """End the watch, every link and every process."""
+    async def stop(self, *, tell: bool = True) -> None:
+        """End the watch, every link and every process.
+
+        Without `tell` the sessions of callers stay at the upstream: another replica goes on there.
+        """
         self.watcher.stop()
         self.doubts.stop()
         tasks = [t for t in (self._watch_task, self._listener, *self._answers) if t is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*(self.forget(key) for key in list(self._links)))
+        await asyncio.gather(
+            *(
+                self.forget(key, tell=tell or key.startswith("@") or not isinstance(link, HttpLink))
+                for key, link in list(self._links.items())
+            )
+        )
         await self.transport.close()
 
     def touch(self) -> None:

@@ -1,0 +1,22 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""What tests and faults share."""
+
+from __future__ import annotations
+
+import pytest
+from hosts import INVENTORY, Door
+
+
+@pytest.fixture(scope="session")
+def secrets():
+    """Return the secrets that the control node keeps for this inventory, by name."""
+    files = [path for path in (INVENTORY / "secrets").iterdir() if path.is_file()]
+    return {path.name: path.read_text().strip() for path in files}
+
+
+@pytest.fixture(scope="session")
+def door(secrets):
+    """Return the one address, with a developer's key."""
+    return Door(secrets["key-first-developer"])

@@ -1,0 +1,117 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The one address: models and tools behind it, over TLS, for people with a key."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+
+import pytest
+from hosts import APP1, BALANCER_RUN, LB, addresses, all_are_up, on
+
+CHAT = {"model": "scripted", "messages": [{"role": "user", "content": "Count."}]}
+INITIALIZE = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-06-18",
+        "capabilities": {},
+        "clientInfo": {"name": "molecule", "version": "1"},
+    },
+}
+
+
+def test_health_says_that_both_services_have_a_replica(door):
+    answer = door.send("/health", key="")
+    assert (answer.status, answer.body) == (200, {"status": "up"})
+    assert all_are_up()
+
+
+def test_the_openai_shape_is_answered(door):
+    answer = door.send("/v1/chat/completions", CHAT)
+    assert answer.body["choices"][0]["message"]["content"] == "One two three."
+
+
+def test_the_anthropic_shape_is_answered(door):
+    answer = door.send("/v1/messages", {**CHAT, "max_tokens": 16})
+    assert answer.status == 200
+    assert answer.body["content"][0]["text"] == "One two three."
+
+
+def test_the_gemini_shape_is_answered(door):
+    contents = [{"role": "user", "parts": [{"text": "Count."}]}]
+    answer = door.send("/v1beta/models/scripted:generateContent", {"contents": contents})
+    assert answer.status == 200
+    assert answer.body["candidates"][0]["content"]["parts"][0]["text"] == "One two three."
+
+
+@pytest.mark.parametrize("path", ["/mcp", "/servers/example/mcp"])
+def test_tools_are_answered(door, path):
+    assert door.send(path, INITIALIZE).body["result"]["serverInfo"]
+
+
+def test_a_stream_arrives_as_it_is_made(door):
+    """The end of the legacy stream is open, so that a buffer would hold all of it back."""
+    connection = door.connect(20)
+    connection.request("GET", "/sse", headers=door.headers(None, {}))
+    stream = connection.getresponse()
+    assert stream.status == 200
+    assert stream.readline().startswith(b"event: endpoint")
+    connection.close()
+
+
+@pytest.mark.parametrize("key", ["", "sk-wrong"])
+@pytest.mark.parametrize(("path", "body"), [("/v1/chat/completions", CHAT), ("/mcp", INITIALIZE)])
+def test_without_a_valid_key_nobody_answers(door, path, body, key):
+    assert door.send(path, body, key=key).status in (400, 401)
+
+
+def test_the_page_shows_the_one_address(door):
+    answer = door.send("/", Accept="text/html")
+    assert answer.status == 200
+    assert f"https://{addresses()[LB]}/mcp" in answer.text
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/metrics/"])
+def test_metrics_of_services_are_not_shown_to_people(door, path):
+    assert door.send(path).status == 404
+
+
+def test_the_balancers_own_metrics_count_its_servers():
+    read = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8404/metrics').read())"
+    text = on(LB, f'python3 -c "{read}"')
+    assert f'haproxy_server_status{{proxy="gateway",server="{APP1}",state="UP"}} 1' in text
+
+
+def test_plain_http_is_sent_on_with_its_path():
+    connection = http.client.HTTPConnection(addresses()[LB], timeout=10)
+    connection.request("POST", "/v1/chat/completions?x=1", body=json.dumps(CHAT))
+    answer = connection.getresponse()
+    assert answer.status == 308
+    assert answer.headers["Location"] == f"https://{addresses()[LB]}/v1/chat/completions?x=1"
+
+
+def test_old_tls_is_refused(door):
+    old = ssl.create_default_context()
+    old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
+    old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    connection = http.client.HTTPSConnection(door.address, context=old, timeout=10)
+    with pytest.raises(ssl.SSLError):
+        connection.request("GET", "/health")
+
+
+def test_a_key_in_a_query_is_not_logged(door):
+    door.send("/v1beta/models?key=do-not-log-this")
+    log = on(LB, "docker logs intranet-load_balancer 2>&1")
+    assert "/v1beta/models" in log
+    assert "do-not-log-this" not in log
+
+
+def test_only_root_reaches_the_balancers_sockets():
+    modes = on(LB, f"stat -c '%a %u' {BALANCER_RUN} {BALANCER_RUN}/admin.sock")
+    assert modes.splitlines() == ["750 99", "600 99"]

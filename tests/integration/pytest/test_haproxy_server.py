@@ -1,0 +1,141 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Servers go out of rotation and come back, in a real HAProxy with real requests under way."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+from conftest import image, wait_until
+from servers.balancer import Balancer, Replica
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(os.geteuid() != 0, reason="HAProxy's sockets are closed to others"),
+]
+
+
+@pytest.fixture
+def replicas(docker):
+    made = [Replica(docker.gateway(), name) for name in ("app1", "app2")]
+    yield made
+    for replica in made:
+        replica.close()
+
+
+@pytest.fixture
+def balancer(docker, tmp_path, replicas):
+    made = Balancer(docker, image("haproxy"), tmp_path, replicas)
+    wait_until(lambda: made.get("/health")[0] == 200, 30, "the balancer")
+    yield made
+    docker.run("rm", "-f", made.container)
+
+
+@pytest.fixture
+def change(balancer, run_module):
+    def run(state, server="app1", **options):
+        options.setdefault("timeout_seconds", 10)
+        return run_module(
+            "haproxy_server",
+            directory=str(balancer.run_dir),
+            backend="litellm",
+            state=state,
+            **({"server": server} if server else {}),
+            **options,
+        )
+
+    return run
+
+
+def test_a_drained_server_gets_nothing_and_is_given_back(balancer, replicas, change):
+    first = change("drain")
+    assert first["changed"]
+    assert first["servers"]["app1"]["sessions_left"] == 0
+    before = replicas[0].requests
+    assert {balancer.get() for _ in range(20)} == {(200, "app2")}
+    assert replicas[0].requests == before
+    assert not change("drain")["changed"]
+
+    assert change("ready")["changed"]
+    assert {balancer.get()[1] for _ in range(20)} == {"app1", "app2"}
+    assert not change("ready")["changed"]
+
+
+def test_check_mode_says_so_and_drains_nothing(balancer, change):
+    assert change("drain", check=True)["changed"]
+    assert {balancer.get()[1] for _ in range(20)} == {"app1", "app2"}
+
+
+def test_a_request_under_way_ends_before_the_drain_does(balancer, replicas, change):
+    change("drain", server="app2")
+    replicas[0].gate.clear()
+    answers, drained = [], []
+    request = threading.Thread(target=lambda: answers.append(balancer.get()))
+    request.start()
+    assert replicas[0].at_work.wait(10)
+    change("ready", server="app2")
+    drain = threading.Thread(target=lambda: drained.append(change("drain")))
+    drain.start()
+    wait_until(lambda: balancer.get()[1] == "app2", 10, "new requests to go elsewhere")
+    assert drain.is_alive()
+    replicas[0].gate.set()
+    drain.join(15)
+    request.join(15)
+    assert answers == [(200, "app1")]
+    assert drained[0]["servers"]["app1"]["sessions_left"] == 0
+
+
+def test_a_server_that_is_not_ready_stays_out(balancer, replicas, change):
+    change("drain")
+    replicas[0].is_ready = False
+    wait_until(lambda: _check_of(balancer, "app1") == "L7STS", 20, "a failed check")
+    answer = change("ready", timeout_seconds=1)
+    assert answer["failed"]
+    assert answer["error"]["reason"] == "not_ready"
+    assert "503" in answer["error"]["found"]
+    assert {balancer.get()[1] for _ in range(10)} == {"app2"}
+
+
+def test_a_server_that_is_no_longer_named_is_drained(balancer, change):
+    answer = change("drain", server=None, all_but=["app2"])
+    assert answer["changed"]
+    assert list(answer["servers"]) == ["app1"]
+    assert {balancer.get()[1] for _ in range(10)} == {"app2"}
+
+
+@pytest.mark.parametrize("server", ["app9", "app10"])
+def test_an_unknown_server_is_nothing_to_do(change, server):
+    answer = change("drain", server=server)
+    assert not answer["changed"]
+    assert answer["servers"] == {}
+
+
+def test_a_balancer_that_does_not_run_yet_is_nothing_to_do(run_module, tmp_path):
+    answer = run_module(
+        "haproxy_server", directory=str(tmp_path), backend="x", server="y", state="ready"
+    )
+    assert not answer["failed"]
+    assert not answer["changed"]
+
+
+def test_a_replica_that_dies_costs_no_request(balancer, replicas):
+    """Refused connections go to the other replica, before any check has noticed."""
+    assert balancer.get()[0] == 200
+    replicas[0].close()
+    assert {balancer.get() for _ in range(20)} == {(200, "app2")}
+
+
+def test_replicas_that_are_alive_serve_when_none_is_ready(balancer, replicas):
+    for replica in replicas:
+        replica.is_ready = False
+    wait_until(lambda: "degraded" in balancer.get("/health")[1], 20, "failed checks")
+    assert balancer.get()[0] == 200
+
+
+def _check_of(balancer, name):
+    from ansible_collections.intranet.mcp.plugins.module_utils._haproxy import HAProxy
+
+    return HAProxy(str(balancer.run_dir)).server("litellm", name).check

@@ -1,0 +1,21 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.intranet.mcp.plugins.filter.balancer import (
+    haproxy_config,
+    subject_alt_names,
+)
+
+
+def test_a_certificate_tells_names_from_addresses():
+    found = subject_alt_names(["llm.example.internal", "192.0.2.10", "fd00::5"])
+    assert found == ["DNS:llm.example.internal", "IP:192.0.2.10", "IP:fd00::5"]
+
+
+def test_a_wrong_topology_ends_in_one_sentence():
+    with pytest.raises(AnsibleFilterError, match="put a host into group litellm"):
+        haproxy_config([], {})
