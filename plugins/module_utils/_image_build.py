@@ -181,7 +181,7 @@ class Builder:
 
     def _debian_mirrors(self) -> tuple[str, str]:
         """Return the mirrors that were set, else those this host itself installs from."""
-        own = _images.debian_mirrors(_texts(list(APT_SOURCES)))
+        own = own_debian_mirrors()
         mirrors = self.options["mirrors"]
         main = mirrors.get("APT_MIRROR") or own[0]
         security = mirrors.get("APT_SECURITY_MIRROR") or own[1]
@@ -217,6 +217,11 @@ def site_certificates(ca_bundle: str) -> list[str]:
 
 def _real(paths) -> set[str]:
     return {os.path.realpath(path) for path in paths}
+
+
+def own_debian_mirrors() -> tuple[str, str]:
+    """Return the mirrors of Debian and of its security updates that this host installs from."""
+    return _images.debian_mirrors(_texts(list(APT_SOURCES)))
 
 
 def _texts(patterns: list[str]) -> str:

@@ -90,6 +90,7 @@ options:
       urls:
         description:
           - Addresses that must all answer. C(registry://HOST) is asked by https, then by http.
+            C(debian://) is the mirror of Debian that the host's own apt sources name.
         type: list
         elements: str
         default: []
@@ -208,6 +209,7 @@ from ansible.module_utils.urls import open_url
 from ansible_collections.intranet.mcp.plugins.module_utils import _preflight as decide
 from ansible_collections.intranet.mcp.plugins.module_utils._docker import get
 from ansible_collections.intranet.mcp.plugins.module_utils._host import nearest, port_holders, read
+from ansible_collections.intranet.mcp.plugins.module_utils._image_build import own_debian_mirrors
 from ansible_collections.intranet.mcp.plugins.module_utils._release import os_family
 
 
@@ -266,6 +268,9 @@ class Host:
             place = url.partition("://")[2]
             secure = self.probe(f"https://{place}/v2/")
             return secure and self.probe(f"http://{place}/v2/") and secure
+        if url == "debian://":
+            own = own_debian_mirrors()[0]
+            return self.probe(own) if own else "is named by no apt source: set image_apt_mirror"
         try:
             open_url(url, timeout=self.params["source_timeout_seconds"]).close()
         except urllib.error.HTTPError as error:
