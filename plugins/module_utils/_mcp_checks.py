@@ -11,11 +11,7 @@ import json
 from typing import Any
 
 from ansible_collections.intranet.mcp.plugins.module_utils import _checks
-from ansible_collections.intranet.mcp.plugins.module_utils._checks import (  # noqa: F401
-    FAILED,
-    PASSED,
-    UNKNOWN,
-)
+from ansible_collections.intranet.mcp.plugins.module_utils._checks import PASSED
 
 # What a model reads of a tool, and so what a fingerprint covers; the gateway takes the same.
 _READ_BY_MODELS = ("name", "title", "description", "inputSchema", "outputSchema", "annotations")

@@ -160,17 +160,17 @@ def _section(name: str, checks: list[dict]) -> str:
 
 def _row(check: dict, longest: float) -> str:
     took, first = milliseconds(check), check.get("first_ms")
-    bar = ""
+    length = ""
     if took and longest:
         share = max(2, round(100 * check["milliseconds"] / longest))
-        bar = f'<i style="width:{share}%"></i>'
+        length = f'<i style="width:{share}%"></i>'
     early = f"<small>first piece {first:.0f} ms</small>" if first else ""
     word = WORDS[check["status"]]
     return (
         f'<tr><th scope="row"><div><span class="chip {check["status"]}">{word}</span>'
         f"<span>{_e(check['name'])}</span></div></th>"
         f"<td>{_e(_cut(check['found'], 160 if check['status'] == PASSED else 600))}</td>"
-        f'<td class="took"><span>{took}</span>{early}{bar}</td></tr>'
+        f'<td class="took"><span>{took}</span>{early}{length}</td></tr>'
     )
 
 

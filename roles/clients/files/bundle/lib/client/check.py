@@ -169,7 +169,9 @@ def _installed(name, client):
     if not program:
         return f"--      {client['title']} is not installed: {wanted}"
     try:
-        done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=30)
+        done = subprocess.run(
+            [program, "--version"], capture_output=True, text=True, timeout=30, check=False
+        )
         version = (done.stdout.strip().splitlines() or ["?"])[-1]
     except (OSError, subprocess.TimeoutExpired):
         version = "?"
