@@ -385,7 +385,9 @@ def present(module: AnsibleModule, images: Images) -> dict:
     if is_changed and not module.check_mode and not module.params["plan_only"]:
         with host_lock(module.params["work_path"], module.params["lock_timeout"], images.report):
             images.done.clear()
-            images.obtain(images.read())
+            found = images.read()  # another run may have had them made while this one waited
+            images.obtain(found)
+        is_changed = bool(images.done)
     for name in module.params["names"]:
         if name not in images.done:
             images.done[name] = {

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import sys
@@ -258,6 +259,20 @@ def test_second_run_waits_and_then_says_for_whom(docker, image, tmp_path):
         result = image("redis", sources=["build"], lock_timeout=0)
     assert result["failed"]
     assert "process 4711 has held" in result["msg"]
+
+
+def test_image_that_another_run_made_meanwhile_is_present(docker, image, monkeypatch):
+    from ansible_collections.intranet.mcp.plugins.modules import image as module
+
+    @contextlib.contextmanager
+    def wait(*_arguments):
+        docker.has("intranet-mcp/redis:8.0", "r1")
+        yield
+
+    monkeypatch.setattr(module, "host_lock", wait)
+    result = image("redis", sources=["build"])
+    assert actions(result) == {"redis": "present"}
+    assert not result["changed"]
 
 
 def test_mirrors_reach_the_build_and_leave_the_recipe_alone(docker, image):
