@@ -46,6 +46,7 @@ PLAY = """
     - include_role: {name: intranet.mcp.ollama}
       when: inventory_hostname in groups['ollama'] | default([])
     - {include_role: {name: intranet.mcp.litellm}}
+    - {include_role: {name: intranet.mcp.teams}}
 """
 PLAY_LITELLM = """
 - hosts: here
@@ -171,7 +172,8 @@ class Site:
         """Ask a model for a few words."""
         question = [{"role": "user", "content": "What is the capital of France?"}]
         body = {"model": model, "messages": question, "max_tokens": 8, "temperature": 0, **more}
-        return self.ask("/v1/chat/completions", body)
+        given = {name: value for name, value in body.items() if value is not None}
+        return self.ask("/v1/chat/completions", given)
 
     def answers(self, model: str) -> dict:
         """Return the headers of an answer with words in it."""
