@@ -7,10 +7,10 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.intranet.mcp.plugins.module_utils import _images
 
 
-def manifest_of_servers(servers):
-    """Entries of the image manifest for MCP servers that are packages."""
+def manifest_of_servers(servers, known):
+    """Entries of the image manifest for MCP servers that are packages or the site's own images."""
     try:
-        return _images.manifest_of_servers(servers)
+        return _images.manifest_of_servers(servers, list(known))
     except _images.ImageError as error:
         raise AnsibleFilterError(str(error)) from error
 

@@ -9,6 +9,7 @@ import fnmatch
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 
 LABEL_RECIPE = "intranet.mcp.recipe"
 REPOSITORY = "intranet-mcp"
@@ -39,14 +40,50 @@ def references(manifest: dict) -> dict[str, str]:
     return {name: reference(name, entry["version"]) for name, entry in manifest.items()}
 
 
-def manifest_of_servers(servers: dict) -> dict:
-    """Entries for MCP servers that are packages: `pip` or `npm` names what to install."""
-    return {
-        f"tool-{name}": _packaged(name, kind, server[kind])
-        for name, server in servers.items()
-        for kind in ("npm", "pip")
-        if server.get(kind)
-    }
+def manifest_of_servers(servers: dict, known: Iterable[str]) -> dict:
+    """Entries for MCP servers that are packages (`pip`, `npm`) or images of the site's own.
+
+    known: names of the manifest, which `image` may name instead.
+    """
+    entries = {}
+    for name, server in servers.items():
+        for kind in ("npm", "pip"):
+            if server.get(kind):
+                entries[f"tool-{name}"] = _packaged(name, kind, server[kind])
+        if _is_reference(server.get("image")):
+            entries[f"tool-{name}"] = _named(name, server["image"])
+        elif server.get("image") and server["image"] not in known:
+            raise ImageError(
+                f"mcp_servers.{name}.image is {server['image']!r}; expected a full reference "
+                "such as 'registry.example.internal/acme/tickets:2.1.0', or a name of the manifest "
+                f"({', '.join(sorted(known))})"
+            )
+    return entries
+
+
+def image_of_server(name: str, server: dict) -> str:
+    """Return the name in the manifest of the image an MCP server runs from."""
+    image = server.get("image")
+    return f"tool-{name}" if not image or _is_reference(image) else image
+
+
+def _is_reference(image: str | None) -> bool:
+    return bool(image) and any(mark in image for mark in "/:@")
+
+
+def _named(name: str, reference: str) -> dict:
+    """An entry that is asked for whatever image_registry_upstream says: the site named it."""
+    place, _at, digest = reference.partition("@")
+    tag = place.rpartition("/")[2].partition(":")[2]
+    if not tag and not digest:
+        raise ImageError(
+            f"mcp_servers.{name}.image is {reference!r}; expected a tag or a digest at its end: "
+            "everything is pinned"
+        )
+    version = tag or digest.partition(":")[2][:12]
+    why = f"mcp_servers.{name}.image"
+    entry = {"version": version, "upstream": place, "why": why, "named": True}
+    return {**entry, "digest": digest} if digest else entry
 
 
 def _packaged(name: str, kind: str, package: str) -> dict:
@@ -74,9 +111,7 @@ def _packaged(name: str, kind: str, package: str) -> dict:
 def names_of_servers(servers: dict) -> list[str]:
     """Return the images of the MCP servers that run here."""
     return sorted(
-        server.get("image") or f"tool-{name}"
-        for name, server in servers.items()
-        if not server.get("url")
+        image_of_server(name, server) for name, server in servers.items() if not server.get("url")
     )
 
 
@@ -210,7 +245,7 @@ def registry_references(name: str, entry: dict, prefix: str, upstream: bool) -> 
     found = []
     if prefix:
         found.append(f"{prefix.rstrip('/')}/{name}:{entry['version']}")
-    if upstream and entry.get("upstream"):
+    if entry.get("upstream") and (upstream or entry.get("named")):
         digest = entry.get("digest")
         found.append(f"{entry['upstream']}@{digest}" if digest else entry["upstream"])
     return found

@@ -13,6 +13,8 @@ from __future__ import annotations
 import json
 import re
 
+from ansible_collections.intranet.mcp.plugins.module_utils import _images
+
 BRIDGE_PORT = 8000
 # What one process of a server that has one for each caller is reckoned with: a browser needs about
 # 90 MiB idle and 350 with a page. More of them than fit, and the kernel ends one in mid-call.
@@ -127,7 +129,7 @@ def _tool_service(name: str, server: dict, token: str, defaults: dict) -> dict:
     is_bridged = not server.get("http_path")
     service = {
         "name": f"tool-{name}",
-        "image": server.get("image") or f"tool-{name}",
+        "image": _images.image_of_server(name, server),
         "user": defaults["user"],
         "command": ["--config", "/config/bridge.yml"] if is_bridged else server.get("command", []),
         "secrets": {_TOKEN: token, **(secrets if is_bridged else {})},

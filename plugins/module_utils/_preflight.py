@@ -202,8 +202,13 @@ def missing_images(wanted: list[str], tags: set[str]) -> list[str]:
     return [] if any(tag.startswith(OURS) for tag in tags) else [f"{OURS}*"]
 
 
-def source_problems(ways: list[dict], failures: dict[str, str]) -> list[Problem]:
-    """ways: {name, urls, path}; failures: address or path -> why. One way that works is enough."""
+def source_problems(
+    missing: list[str], ways: list[dict], failures: dict[str, str]
+) -> list[Problem]:
+    """What stands between this host and its missing images; one way that works is enough.
+
+    ways: {name, urls, path}; failures: address or path -> why.
+    """
     broken = {}
     for way in ways:
         needed = [*(way.get("urls") or []), *([way["path"]] if way.get("path") else [])]
@@ -216,7 +221,7 @@ def source_problems(ways: list[dict], failures: dict[str, str]) -> list[Problem]
     return [
         Problem(
             "sources",
-            "images are missing and no source can be used: "
+            f"images are missing ({', '.join(missing)}) and no source can be used: "
             + "; ".join(f"{name}: {why}" for name, why in broken.items()),
             "one that answers",
             "correct the mirror, the registry or the host's proxy settings, or bring a bundle",

@@ -342,7 +342,7 @@ def check(host: Host) -> tuple[list[decide.Problem], list[str]]:
         params["ports"], port_holders(ports, containers), containers, params["container_prefix"]
     )
     if missing:
-        problems += decide.source_problems(params["sources"], host.source_failures())
+        problems += decide.source_problems(missing, params["sources"], host.source_failures())
     return problems, missing
 
 

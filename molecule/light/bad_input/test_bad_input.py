@@ -106,6 +106,10 @@ REFUSED = {
         {"teams": [{"name": "a", "models": ["gpt-9"], "mcp": {"filesytem": ["*"]}}]},
         ["unknown model gpt-9", "unknown MCP server filesytem"],
     ),
+    "an image that no manifest has": (
+        {"mcp_servers": {"tickets": {"image": "no-such-tool", "command": ["x"], "port": 8110}}},
+        ["mcp_servers.tickets.image is 'no-such-tool'", "a full reference"],
+    ),
     "an unknown key of a service": (
         {"redis_service": {"name": "redis", "imagge": "redis"}},
         ["redis", "imagge"],
@@ -170,18 +174,21 @@ def test_a_model_that_does_not_exist_is_named():
 
 @pytest.mark.usefixtures("unchanged")
 def test_an_unreachable_source_of_images_is_named():
-    servers = {"tickets": {"image": "no-such-tool", "command": ["x"], "port": 8110}}
+    image = "127.0.0.1:1/site/no-such-tool:1"
+    servers = {"tickets": {"image": image, "command": ["x"], "port": 8110}}
     run = play(
         mcp_servers=servers, image_sources=["registry"], image_registry_prefix="127.0.0.1:1/site"
     )
     assert run.status != 0
-    assert "no-such-tool" in run.output
+    assert "images are missing (intranet-mcp/tool-tickets:1)" in run.output
+    assert "registry://127.0.0.1:1" in run.output
 
 
 def test_a_second_run_waits_for_nobody_and_says_who_is_at_work(host):
     first = start()
     try:
-        wait_inside(host, "test -s /run/intranet-mcp/lock", 300)
+        # An earlier run that failed left its lock; the first one's own is waited for.
+        wait_inside(host, f"grep -q '\"pid\": {first.pid},' /run/intranet-mcp/lock", 300)
         second = play()
     finally:
         run = finish(first)

@@ -155,7 +155,7 @@ def test_packages_of_mcp_servers_become_images():
         "files": {"image": "tool-filesystem"},
         "far": {"url": "https://mcp.example"},
     }
-    manifest = _images.manifest_of_servers(servers)
+    manifest = _images.manifest_of_servers(servers, ["tool-filesystem"])
     assert manifest["tool-tickets"]["version"] == "2.1.0"
     assert manifest["tool-maps"]["recipe"]["args"] == {"PACKAGE": "@acme/maps@1.0.3"}
     assert sorted(manifest) == ["tool-maps", "tool-tickets"]
@@ -166,7 +166,31 @@ def test_packages_of_mcp_servers_become_images():
 def test_unpinned_package_is_refused(package):
     kind = "npm" if package.startswith("@") else "pip"
     with pytest.raises(_images.ImageError, match="exact version"):
-        _images.manifest_of_servers({"acme": {kind: package}})
+        _images.manifest_of_servers({"acme": {kind: package}}, [])
+
+
+def test_a_site_names_an_image_of_its_own_by_its_full_reference():
+    place = "registry.example.internal:5000/acme/tickets"
+    digest = "sha256:" + "a" * 64
+    servers = {"tickets": {"image": f"{place}:2.1.0"}, "maps": {"image": f"{place}@{digest}"}}
+    manifest = _images.manifest_of_servers(servers, [])
+    assert manifest["tool-tickets"]["version"] == "2.1.0"
+    assert _images.registry_references("tool-tickets", manifest["tool-tickets"], "", False) == [
+        f"{place}:2.1.0"
+    ]
+    assert _images.registry_references("tool-maps", manifest["tool-maps"], "", False) == [
+        f"{place}@{digest}"
+    ]
+    assert _images.names_of_servers(servers) == ["tool-maps", "tool-tickets"]
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [("no-such-tool", "a name of the manifest"), ("registry.example.internal/x", "is pinned")],
+)
+def test_an_image_nobody_can_have_is_refused(image, expected):
+    with pytest.raises(_images.ImageError, match=expected):
+        _images.manifest_of_servers({"acme": {"image": image}}, ["tool-python"])
 
 
 def test_names_are_the_same_wherever_an_image_came_from():

@@ -131,8 +131,10 @@ def test_images_are_missing_by_name_or_as_a_whole():
 
 def test_one_way_to_get_images_is_enough():
     ways = [{"name": "registry", "urls": ["https://r"]}, {"name": "bundle", "path": "/b.tar"}]
-    assert source_problems(ways, {"https://r": "refused"}) == []
-    problem = source_problems(ways, {"https://r": "refused", "/b.tar": "does not exist"})[0]
+    assert source_problems(["redis:8"], ways, {"https://r": "refused"}) == []
+    problem = source_problems(
+        ["redis:8"], ways, {"https://r": "refused", "/b.tar": "does not exist"}
+    )[0]
     assert "registry: https://r (refused); bundle: /b.tar (does not exist)" in problem.found
 
 
