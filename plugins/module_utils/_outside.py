@@ -119,6 +119,12 @@ def look(source: str, target: str, ports: list[int]) -> dict[int, str]:
         os.waitpid(pid, 0)
 
 
+def reached(targets: list[tuple[str, int]]) -> dict[tuple[str, int], str]:
+    """Return the state of each (address, port) as this host itself sees it."""
+    with concurrent.futures.ThreadPoolExecutor(64) as pool:
+        return dict(zip(targets, pool.map(lambda target: _state(*target), targets)))  # noqa: B905
+
+
 def _guide(pid: int, source: str, told: int, wire: int) -> dict[int, str]:
     entered = os.read(told, 4096)
     if entered != b"entered\n":
@@ -158,7 +164,8 @@ def _child(source: str, target: str, ports: list[int], tell: int, wired: int) ->
 
 
 def _state(target: str, port: int) -> str:
-    with socket.socket() as probe:
+    family = socket.AF_INET6 if ":" in target else socket.AF_INET
+    with socket.socket(family) as probe:
         probe.settimeout(CONNECT_SECONDS)
         code = probe.connect_ex((target, port))
     if code == 0:

@@ -76,6 +76,37 @@ def ports(name: str, params: dict[str, Any]) -> Rows:
     return [row(name, verdict(is_good), f"{text} (from {source})", wanted, action)]
 
 
+def matrix(name: str, params: dict[str, Any]) -> Rows:
+    """Connect to every port of every other host: exactly the declared ones must be open from here.
+
+    neighbours: host, addresses, ports, open; of several addresses each is tried.
+    """
+    neighbours = params["neighbours"]
+    if not neighbours:
+        return [row(name, NOT_APPLICABLE, "the inventory has no other host")]
+    asked = [(a, port) for n in neighbours for a in n["addresses"] for port in n["ports"]]
+    return [judge_matrix(name, neighbours, _outside.reached(asked))]
+
+
+def judge_matrix(
+    name: str, neighbours: list[dict[str, Any]], states: dict[tuple[str, int], str]
+) -> dict[str, Any]:
+    """Return the verdict over what one host reaches. Pure."""
+    found, expected = [], []
+    for other in neighbours:
+        for address in other["addresses"]:
+            place = other["host"] if len(other["addresses"]) == 1 else f"{other['host']} {address}"
+            seen = [port for port in other["ports"] if states[(address, port)] == "open"]
+            found.append(f"{place}: {_ports(seen)}")
+            expected.append(f"{place}: {_ports(other['open'])}")
+    action = "run site.yml for the firewall; a closed port may be a service that is down"
+    return row(name, verdict(found == expected), "; ".join(found), "; ".join(expected), action)
+
+
+def _ports(numbers: list[int]) -> str:
+    return " ".join(map(str, numbers)) or "nothing"
+
+
 def published(prefix: str, socket_path: str) -> set[int]:
     """Return the ports that the platform's containers publish beyond loopback."""
     return {

@@ -91,6 +91,9 @@ KINDS = {
             **_SOCKET,
         },
     ),
+    "matrix": Kind(
+        _probe_host.matrix, {"neighbours": {"type": "list", "elements": "dict", "required": True}}
+    ),
     "containers": Kind(
         _probe_host.containers,
         {

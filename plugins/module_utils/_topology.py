@@ -85,6 +85,11 @@ class Flow:
     sources: tuple[str, ...]
     proto: str = "tcp"
 
+    def lets_in(self, addresses: list) -> bool:
+        """Whether somebody with one of these addresses may use it."""
+        networks = [ipaddress.ip_network(source, strict=False) for source in self.sources]
+        return any(address in network for address in addresses for network in networks)
+
     def as_dict(self) -> dict:
         return {
             "service": self.service,
@@ -248,6 +253,38 @@ class Topology:
         """Ports the catalog gives to services of this host, open or not."""
         return sorted({service.port for service in self.services_on(host)})
 
+    def neighbours(self, host: str) -> list[dict]:
+        """Every other host of the platform as this one must find it: the matrix's row of `host`.
+
+        host, addresses, ports (every port of the catalog, whoever runs it) and open (those of them
+        that must answer this host).
+        """
+        others = [other for other in self.hosts if other != host]
+        if not others:
+            return []
+        mine = [ipaddress.ip_address(address) for address in self._addresses(host)]
+        ports = sorted({service.port for service in self.services.values()})
+        return [
+            {
+                "host": other,
+                "addresses": [
+                    address
+                    for address in self._addresses(other)
+                    if ipaddress.ip_address(address).version in {own.version for own in mine}
+                ],
+                "ports": ports,
+                "open": sorted(
+                    {f.port for f in self.flows(other) if f.proto == "tcp" and f.lets_in(mine)}
+                ),
+            }
+            for other in others
+        ]
+
+    @property
+    def hosts(self) -> list[str]:
+        """Every host that a service runs on, by name."""
+        return sorted({h for s in self.services.values() for h in self.groups.get(s.group, [])})
+
     def _sources(self, service: Service, host: str) -> list[str]:
         """CIDRs from which the service on `host` is used over the network (not inside the host)."""
         found: list[str] = []
@@ -311,7 +348,7 @@ def build_services(catalog: dict, mcp_servers: dict) -> dict[str, Service]:
 def port_conflicts(topology: Topology) -> list[str]:
     """Two services that want one port on one host, as readable problems."""
     problems = []
-    for host in sorted({host for hosts in topology.groups.values() for host in hosts}):
+    for host in topology.hosts:
         holders: dict[int, list[str]] = {}
         for service in topology.services_on(host):
             holders.setdefault(service.port, []).append(service.name)

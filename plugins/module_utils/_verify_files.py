@@ -20,7 +20,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils._verify import (
     milliseconds,
 )
 
-GROUPS = ("Services", "Models", "Tools", "Keys", "Data", "Hosts")
+GROUPS = ("Services", "Models", "Tools", "Keys", "Data", "Hosts", "Network")
 WORDS = {
     PASSED: "passed",
     FAILED: "failed",

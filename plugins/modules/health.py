@@ -52,6 +52,8 @@ options:
             V(strangers) (C(seen_by)), and compares what is open with C(flows); it takes C(managed),
             ports to look at besides those that containers publish, C(prefix) of these containers'
             names, and C(address). It needs root.
+          - V(matrix) connects to C(ports) of each of C(neighbours) (C(host), C(addresses),
+            C(ports), C(open)); exactly those of C(open) must answer.
           - V(containers) compares the containers whose names begin with C(prefix) with C(defined)
             (C(name), C(hash), C(image)) and the files of C(files) (path to SHA-256) with the disk.
           - V(postgres) takes C(container), C(user), C(database), C(pool_sum) and C(reserve).

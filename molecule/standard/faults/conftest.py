@@ -1,14 +1,26 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""A table of what every fault cost."""
+"""A load that runs beside a fault, and a table of what every fault cost."""
 
 from __future__ import annotations
 
 import pytest
-from load import table
+from actions import LITELLM_START_SECONDS, wait_until_whole
+from load import Load, table
 
 ROWS = []
+
+
+@pytest.fixture
+def load(door, request):
+    """Return a running load; every server is up before it begins.
+
+    Parametrized indirectly it asks another model than the scripted one.
+    """
+    wait_until_whole(LITELLM_START_SECONDS)
+    with Load(door, **getattr(request, "param", {})) as running:
+        yield running
 
 
 @pytest.fixture

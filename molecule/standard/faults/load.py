@@ -13,7 +13,8 @@ import traceback
 from dataclasses import dataclass
 
 PAUSE_SECONDS = 0.3
-CHAT = {"model": "scripted", "messages": [{"role": "user", "content": "Count."}]}
+SCRIPTED = "scripted"
+SCRIPTED_ANSWER = "One two three."
 INITIALIZE = {
     "jsonrpc": "2.0",
     "id": 1,
@@ -43,10 +44,19 @@ class Request:
 
 
 class Load:
-    """Runs from `with` to its end; what it saw is in `requests`."""
+    """Runs from `with` to its end; what it saw is in `requests`.
 
-    def __init__(self, door):
+    model: what chats are asked of; of another model than the scripted one any answer will do.
+    """
+
+    def __init__(self, door, model=SCRIPTED):
         self.door, self.requests = door, []
+        self.model = model
+        self._chat_request = {
+            "model": model,
+            "messages": [{"role": "user", "content": "Count."}],
+            "max_tokens": 8,
+        }
         self._ended = threading.Event()
         kinds = {
             "mcp call": self._call_in_session,
@@ -87,6 +97,10 @@ class Load:
                 raise AssertionError(f"within {seconds} s only {counts}; problems: {problems}")
             time.sleep(0.1)
 
+    def last(self, seconds):
+        """Let the load run on for as long as a fault is defined to last."""
+        self._ended.wait(seconds)
+
     def _run(self, kind, action):
         while not self._ended.is_set():
             began = time.monotonic()
@@ -118,14 +132,15 @@ class Load:
         return _problem_of(answer.body)
 
     def _chat(self):
-        answer = self.door.send("/v1/chat/completions", CHAT)
+        answer = self.door.send("/v1/chat/completions", self._chat_request)
         if answer.status != 200:
             return f"HTTP {answer.status}: {answer.text[:200]}"
         content = answer.body["choices"][0]["message"]["content"]
-        return "" if content == "One two three." else f"answered {content!r}"
+        is_right = content == SCRIPTED_ANSWER if self.model == SCRIPTED else content
+        return "" if is_right else f"answered {content!r}"
 
     def _chat_stream(self):
-        answer = self.door.send("/v1/chat/completions", {**CHAT, "stream": True})
+        answer = self.door.send("/v1/chat/completions", {**self._chat_request, "stream": True})
         is_whole = answer.status == 200 and answer.text.rstrip().endswith("data: [DONE]")
         return "" if is_whole else f"HTTP {answer.status}: {answer.text[-200:]}"
 

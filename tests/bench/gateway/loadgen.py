@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import time
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -33,12 +34,18 @@ class LoadError(Exception):
 
 
 class Target(NamedTuple):
-    """Where and how to call."""
+    """Where and how to call.
+
+    says: what every answer holds; empty for a tool that gives back the text it was sent. ca: a file
+    with the authority that an https address is verified with.
+    """
 
     url: str
     tool: str = "echo"
     key: str = ""
     era: str = LEGACY
+    says: str = ""
+    ca: str = ""
 
 
 @dataclass
@@ -151,7 +158,8 @@ class Session:
 
     async def open(self) -> Session:
         """Connect, and do what the era wants before the first call."""
-        self.connection = await connect(self.parts.hostname, self.parts.port)
+        tls = ssl.create_default_context(cafile=self.target.ca) if self.target.ca else None
+        self.connection = await connect(self.parts.hostname, self.parts.port, tls)
         if self.is_modern:
             return self
         hello = {"protocolVersion": self.target.era, "capabilities": {}, "clientInfo": CLIENT}
@@ -221,7 +229,8 @@ class Session:
             self.head = ready[: ready.rindex(b"content-length:")]
         request = self.head + b"content-length: %d\r\n\r\n%s" % (len(body), body)
         answer = await self.connection.exchange(request)
-        if answer.status != 200 or text not in answer.body or b'"isError":true' in answer.body:
+        says = self.target.says.encode() or text
+        if answer.status != 200 or says not in answer.body or b'"isError":true' in answer.body:
             raise LoadError(f"HTTP {answer.status}: {answer.body[:300]!r}")
 
     def close(self) -> None:
@@ -232,10 +241,12 @@ class Session:
 _META_BYTES = json.dumps(META, separators=(",", ":")).encode()
 
 
-async def connect(host: str | None, port: int | None) -> Connection:
+async def connect(
+    host: str | None, port: int | None, tls: ssl.SSLContext | None = None
+) -> Connection:
     """Open a connection."""
     loop = asyncio.get_running_loop()
-    _, protocol = await loop.create_connection(Connection, host, port)
+    _, protocol = await loop.create_connection(Connection, host, port, ssl=tls)
     return protocol
 
 

@@ -124,3 +124,38 @@ def test_a_definitions_summary_has_digests_and_no_secrets():
     assert found["hash"] == specs[0]["hash"] and found["image"] == "intranet-mcp/redis:8"
     assert list(found["files"]) == ["/etc/x/redis/config/a.conf"]
     assert "hunter2" not in json.dumps(found)
+
+
+NEIGHBOURS = [
+    {"host": "app1", "addresses": ["192.0.2.21"], "ports": [4000, 5432], "open": [4000]},
+    {"host": "data1", "addresses": ["192.0.2.31"], "ports": [4000, 5432], "open": []},
+]
+
+
+@pytest.mark.parametrize(
+    ("open_ports", "status", "found"),
+    [
+        ({("192.0.2.21", 4000)}, "passed", "app1: 4000; data1: nothing"),
+        (set(), "failed", "app1: nothing; data1: nothing"),
+        (
+            {("192.0.2.21", 4000), ("192.0.2.31", 5432)},
+            "failed",
+            "app1: 4000; data1: 5432",
+        ),
+    ],
+)
+def test_a_host_reaches_exactly_what_is_declared_of_the_others(open_ports, status, found):
+    states = dict.fromkeys(open_ports, "open")
+    asked = [(n["addresses"][0], port) for n in NEIGHBOURS for port in n["ports"]]
+    states = {target: states.get(target, "filtered") for target in asked}
+    judged = _probe_host.judge_matrix("reach from lb1", NEIGHBOURS, states)
+    assert (judged["status"], judged["found"]) == (status, found)
+    assert judged["expected"] == "app1: 4000; data1: nothing"
+
+
+def test_every_address_of_a_neighbour_has_its_own_place():
+    two = [{"host": "app1", "addresses": ["192.0.2.21", "2001:db8::21"], "ports": [80], "open": []}]
+    states = {("192.0.2.21", 80): "refused", ("2001:db8::21", 80): "open"}
+    judged = _probe_host.judge_matrix("reach from lb1", two, states)
+    assert judged["found"] == "app1 192.0.2.21: nothing; app1 2001:db8::21: 80"
+    assert judged["status"] == "failed"

@@ -66,6 +66,7 @@ MCP_SERVERS = {
     "browser": {"port": 8103},
     "remote": {"url": "https://mcp.example.internal/mcp"},
 }
+ALL_PORTS = [80, 443, 4000, 5432, 8000, 8080, 8101, 8103, 11434]
 USERS = ["10.0.0.0/8", "fc00::/7"]
 
 
@@ -253,6 +254,32 @@ def test_the_operators_port_is_published_on_loopback_only(one_host):
 
 def test_a_port_that_other_hosts_need_is_published(spread):
     assert spread.publish("ollama", "gpu1") == ["0.0.0.0"]
+
+
+def test_a_host_knows_what_it_reaches_of_every_other(spread):
+    found = {other["host"]: other for other in spread.neighbours("app1")}
+    assert "app1" not in found
+    assert set(found) == set(spread.hosts) - {"app1"}
+    assert all(other["ports"] == sorted(other["ports"]) for other in found.values())
+    assert all(5432 in other["ports"] for other in found.values())  # also where nobody runs it
+    for name, other in found.items():
+        mine = f"{spread.address('app1')}/32"
+        direct = {f.port for f in spread.flows(name) if mine in f.sources}
+        assert direct <= set(other["open"])
+
+
+def test_a_host_in_the_users_networks_reaches_what_users_reach():
+    lone = topology(
+        {"litellm": ["app1"], "ollama": ["gpu1"]},
+        {"app1": ["10.0.0.1", "2001:db8::1"], "gpu1": ["10.0.0.2"]},
+    )
+    assert lone.neighbours("gpu1") == [
+        {"host": "app1", "addresses": ["10.0.0.1"], "ports": ALL_PORTS, "open": [4000]}
+    ]
+
+
+def test_a_host_alone_needs_no_address_to_have_no_neighbours():
+    assert topology({"litellm": ["app1"]}, {"app1": []}).neighbours("app1") == []
 
 
 def test_managed_ports_include_closed_ones(one_host):
