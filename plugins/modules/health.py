@@ -70,6 +70,7 @@ options:
           - disk
           - clock
           - ports
+          - matrix
           - containers
           - postgres
           - migrations
