@@ -24,7 +24,6 @@ DATABASE_URL = "/etc/intranet-mcp/services/litellm/secrets/env/DATABASE_URL"
 SMALL_DISK = "/var/lib/intranet-mcp/weights"
 DAEMON_JSON = "/etc/docker/daemon.json"
 LITELLM_CONFIG = "/etc/intranet-mcp/services/litellm/config/config.yaml"
-MEMORY = "/sys/fs/cgroup/memory.current"
 PSQL = "docker exec intranet-postgres psql -XAtq -U litellm -d litellm -c"
 
 
@@ -190,17 +189,28 @@ def ask_litellm(host, path, body):
     return json.loads(host.check_output(f"{asked} -d '{json.dumps(body)}'"))
 
 
+def memory_of(host, container):
+    """Bytes that a container may use, and that it does."""
+    limit = host.check_output(f"docker inspect --format '{{{{.HostConfig.Memory}}}}' {container}")
+    shown = host.check_output(f"docker stats --no-stream --format '{{{{.MemUsage}}}}' {container}")
+    used = re.match(r"([\d.]+)MiB ", shown)[1]
+    return int(limit), float(used) * 2**20
+
+
+def limit_memory(host, container, limit):
+    host.check_output(f"docker update --memory {limit} --memory-swap {limit} {container}")
+
+
 def test_memory_dead_upstreams_and_aliases_are_named(doctor, mended, host):
     # Less memory than the program has in use: the kernel ends it, again and again.
-    host.check_output("docker update --memory 6m --memory-swap 6m intranet-tool-filesystem")
+    limit_memory(host, "intranet-tool-filesystem", 6 * 2**20)
     ended = "docker inspect --format '{{.State.OOMKilled}} {{.State.Status}}'"
     # A process that runs and answers nobody.
     pid = host.check_output("docker inspect --format '{{.State.Pid}}' intranet-tool-example")
     host.check_output(f"kill -STOP {pid}")
     # A program that has nearly used up what it may.
-    used = int(host.check_output(f"docker exec intranet-redis cat {MEMORY}"))
-    limit = f"--memory {used * 100 // 95} --memory-swap -1"
-    host.check_output(f"docker update {limit} intranet-redis")
+    given, used = memory_of(host, "intranet-gateway")
+    limit_memory(host, "intranet-gateway", int(used / 0.95))
     # Two teams that somebody gave one name by hand.
     twins = [ask_litellm(host, "/team/new", {"team_alias": "twin"})["team_id"] for _ in range(2)]
     wait_inside(host, f"{ended} intranet-tool-filesystem | grep -qx 'true restarting'", 600)
@@ -211,12 +221,12 @@ def test_memory_dead_upstreams_and_aliases_are_named(doctor, mended, host):
     look = doctor()
     assert "killed for memory" in look.one("container", "tool-filesystem")["found"]
     assert ("upstream", "tool-example") in look.found
-    assert "is killed at the limit" in look.one("memory", "redis")["found"]
+    assert "is killed at the limit" in look.one("memory", "gateway")["found"]
     assert "2 teams with the alias twin" in look.one("alias", "litellm")["found"]
 
     # Only a person may do these.
     assert ask_litellm(host, "/team/delete", {"team_ids": twins})
-    host.check_output("docker update --memory 384m --memory-swap 384m intranet-redis")
+    limit_memory(host, "intranet-gateway", given)
 
     assert mended()
 
