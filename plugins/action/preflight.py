@@ -44,9 +44,11 @@ class ActionModule(ActionBase):
             return self._execute_module(
                 module_name=MODULE, module_args=arguments, task_vars=task_vars
             )
-        problems, warned = self._here(arguments, task_vars)
-        arguments["ports"], unusable = self._ports(task_vars)
-        problems += unusable
+        problems, warned = [], []
+        if arguments.get("state") != "locked":
+            problems, warned = self._here(arguments, task_vars)
+            arguments["ports"], unusable = self._ports(task_vars)
+            problems += unusable
         result = self._on_host(arguments, task_vars, without_lock=bool(problems))
         if "problems" not in result:  # the module itself failed
             return result
@@ -55,7 +57,8 @@ class ActionModule(ActionBase):
             # The text alone: Ansible prints every key of a failed result.
             text = decide.report([*dict.fromkeys(problems)], task_vars["inventory_hostname"])
             return {"failed": True, "changed": False, "msg": text}
-        result["ignored"] = [problem.as_dict() for problem in warned] + result["ignored"]
+        ignored = [problem.as_dict() for problem in warned] + result.get("ignored", [])
+        result["ignored"] = ignored
         for problem in warned:
             result.setdefault("warnings", []).append(f"ignored: {problem}")
         return result

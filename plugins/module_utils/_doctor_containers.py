@@ -144,6 +144,22 @@ def published(facts, wanted):
             )
 
 
+def images(facts, wanted):
+    """A name that went to another image, as by a bundle loaded by hand, changes no container."""
+    for service, container in _running(facts, wanted):
+        known = facts["image_ids"].get(container["image"])
+        if known and known != container["image_id"]:
+            yield Finding(
+                "image",
+                f"{wanted['container_prefix']}{service} does not run the image that is called "
+                f"{container['image']} now",
+                "the image of that name",
+                DEPLOY,
+                "replace",
+                service,
+            )
+
+
 def logs(facts, wanted):
     for service, container in _running(facts, wanted):
         driver, options = container["log_driver"], container["log_options"]
@@ -213,6 +229,7 @@ RULES: list[tuple[str, Rule]] = [
     ("containers", states),
     ("network", network),
     ("published ports", published),
+    ("images", images),
     ("log rotation of containers", logs),
     ("memory", memory),
     ("names in containers", lookups),

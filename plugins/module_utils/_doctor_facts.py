@@ -71,6 +71,7 @@ def gather(wanted: dict) -> dict:
         "daemon_json": settings,
         "listed": listed,
         "listeners": holders,
+        "image_ids": _image_ids(engine) if info else {},
         "containers": containers,
         "chat_over_generate": chat_over_generate(read(os.path.join(wanted["config_dir"], CONFIG))),
         **together(jobs),
@@ -98,6 +99,12 @@ def _asked(engine: Engine, resource: str):
         return None
 
 
+def _image_ids(engine: Engine) -> dict[str, str]:
+    """The engine's images by name. Saving and loading loses digests, not ids."""
+    listed = _asked(engine, "/images/json") or []
+    return {tag: image["Id"] for image in listed for tag in image.get("RepoTags") or []}
+
+
 def _containers(engine: Engine, listed: list[dict], wanted: dict) -> dict[str, dict]:
     """The platform's containers by service."""
     ours = {
@@ -121,6 +128,8 @@ def _container(engine: Engine, service: str, id_: str, wanted: dict) -> dict:
     used, limit = _memory(engine, id_) if is_running else (0, 0)
     return {
         "id": id_,
+        "image": found["Config"]["Image"],
+        "image_id": found["Image"],
         "state": state["Status"],
         "health": health,
         "exit_code": state["ExitCode"],

@@ -8,11 +8,14 @@ from __future__ import annotations
 import concurrent.futures
 import http.client
 import json
+import os
 import ssl
 import time
 from urllib.parse import urlsplit
 
+from ansible_collections.intranet.mcp.plugins.module_utils import _litellm
 from ansible_collections.intranet.mcp.plugins.module_utils._docker import Engine
+from ansible_collections.intranet.mcp.plugins.module_utils._errors import ServiceError
 
 # Statistics over the socket, which asks for no password; then one login over TCP, which does.
 POSTGRES = r"""
@@ -37,6 +40,7 @@ where finished_at is null and rolled_back_at is null and not exists (
   and d.finished_at is not null and d.rolled_back_at is null)
 """
 MIGRATE = "DATABASE_URL=$(cat /secrets/env/DATABASE_URL) exec litellm-migrate --check --wait 1"
+MASTER_KEY = "services/litellm/secrets/env/LITELLM_MASTER_KEY"
 REDIS = r"""
 export REDISCLI_AUTH=$(sed -n 's/^requirepass //p' /secrets/redis.conf)
 timeout 5 redis-cli -p "$1" info 2>&1
@@ -58,6 +62,7 @@ def jobs(engine: Engine, containers: dict, wanted: dict) -> dict:
         "redis": lambda: redis(engine, inside("redis"), wanted["services"]["redis"]),
         "ollama": lambda: ollama(containers["ollama"], wanted),
         "litellm": lambda: litellm(wanted["services"]["litellm"]["port"]),
+        "aliases": lambda: aliases(wanted),
         "gateway": lambda: gateway(wanted["services"]["gateway"]["port"]),
     }
 
@@ -139,6 +144,28 @@ def litellm(port: int) -> dict:
     detail = body.get("detail")
     said = body if "db" in body else detail if isinstance(detail, dict) else {}
     return {"status": status, "database": str(said.get("db", "")).lower()}
+
+
+def aliases(wanted: dict) -> dict[str, list[str]]:
+    """What LiteLLM's keys and teams are called, as it tells its administrator."""
+    if not wanted["aliases"]:
+        return {"key": [], "team": []}
+    options = {
+        "litellm_url": f"http://127.0.0.1:{wanted['services']['litellm']['port']}",
+        "master_key_file": os.path.join(wanted["config_dir"], MASTER_KEY),
+        "validate_certs": True,
+        "ca_path": None,
+        "timeout": 8,
+    }
+    try:
+        client = _litellm.client(options)
+        keys, teams = client.keys(), client.teams()
+    except ServiceError as error:
+        raise OSError(str(error)) from error
+    return {
+        "key": [key.get("key_alias") for key in keys],
+        "team": [team.get("team_alias") for team in teams],
+    }
 
 
 def gateway(port: int) -> dict:

@@ -169,6 +169,32 @@ def prefixes(facts, wanted):
         )
 
 
+def aliases(facts, wanted):
+    """LiteLLM takes an equal or empty alias and then finds the wrong object by it, or none.
+
+    A key without any alias (none, rather than an empty one) is nothing to mend: LiteLLM makes such
+    keys itself when somebody logs in.
+    """
+    for kind, names in (_facts(facts, wanted, "litellm", "aliases") or {}).items():
+        for alias in sorted({name for name in names if name is not None}):
+            count = names.count(alias)
+            if alias.strip() and count == 1:
+                continue
+            called = f"with the alias {alias}" if alias.strip() else "with an empty alias"
+            yield Finding(
+                "alias",
+                f"LiteLLM has {_count(count, kind)} {called}",
+                f"a {kind} with an alias of its own, by which people and playbooks find it",
+                f"rename or delete it in LiteLLM, or all but one (intranet.mcp.litellm_info lists "
+                f"every {kind})",
+                service="litellm",
+            )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def models(facts, wanted):
     ollama = _facts(facts, wanted, "ollama")
     missing = [name for name in wanted["models"] if ollama and name not in ollama["models"]]
@@ -177,7 +203,7 @@ def models(facts, wanted):
             "model",
             f"Ollama lacks {', '.join(missing)}",
             "every model that the inventory declares",
-            "run the playbook's ollama role, which pulls them",
+            "run the playbook's ollama role, which pulls them and resumes a pull that stalls",
             fix="models",
             service="ollama",
         )
@@ -307,6 +333,7 @@ RULES: list[tuple[str, Rule]] = [
     ("LiteLLM's connection", reconnect),
     ("connection pools", pools),
     ("LiteLLM's configuration", prefixes),
+    ("aliases", aliases),
     ("models", models),
     ("context length", context),
     ("Redis", redis),

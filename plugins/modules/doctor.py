@@ -86,6 +86,10 @@ options:
     type: list
     elements: str
     default: []
+  aliases:
+    description: Whether to look at the aliases of LiteLLM's keys and teams. One host is enough.
+    type: bool
+    default: true
   models:
     description: Models that Ollama must have on this host.
     type: list
@@ -232,6 +236,7 @@ ARGUMENTS = {
     "certificates": {"type": "list", "elements": "str", "default": []},
     "certificate_days": {"type": "int", "default": 14},
     "names": {"type": "list", "elements": "str", "default": []},
+    "aliases": {"type": "bool", "default": True},
     "models": {"type": "list", "elements": "str", "default": []},
     "context_length": {"type": "int", "default": 4096},
     "database": {"type": "dict", "default": {"name": "litellm", "user": "litellm"}},

@@ -56,6 +56,25 @@ models:
   returned: with V(models) in O(gather)
   type: list
   elements: dict
+  contains:
+    model_name:
+      description: Name that is asked for.
+      type: str
+    model_id:
+      description: What LiteLLM calls the deployment.
+      type: str
+    model:
+      description: What it stands for, with its provider.
+      type: str
+    mode:
+      description: Whether it chats or embeds.
+      type: str
+    in_database:
+      description: Whether it is kept in the database rather than in the file.
+      type: bool
+    is_managed:
+      description: Whether this collection made it.
+      type: bool
   sample:
     - model_name: qwen3:8b
       model_id: 0f3a
@@ -68,6 +87,48 @@ teams:
   returned: with V(teams) in O(gather)
   type: list
   elements: dict
+  contains:
+    team_alias:
+      description: The team's name.
+      type: str
+    team_id:
+      description: The team's id.
+      type: str
+    members:
+      description: Ids of the users in it.
+      type: list
+      elements: str
+    models:
+      description: Models the team may use. Empty for all.
+      type: list
+      elements: str
+    blocked:
+      description: Whether somebody blocked the team.
+      type: bool
+    max_budget: &max_budget
+      description: What may be spent. Null for no limit.
+      type: float
+    budget_duration: &budget_duration
+      description: Period after which the budget starts anew.
+      type: str
+    tpm_limit: &tpm_limit
+      description: Tokens a minute.
+      type: int
+    rpm_limit: &rpm_limit
+      description: Requests a minute.
+      type: int
+    spend: &spend
+      description: What was spent so far.
+      type: float
+    created_at: &created_at
+      description: When it was made.
+      type: str
+    metadata: &metadata
+      description: What is noted with it.
+      type: dict
+    is_managed: &is_managed
+      description: Whether this collection made it.
+      type: bool
   sample:
     - team_alias: payments
       team_id: payments
@@ -81,6 +142,31 @@ users:
   returned: with V(users) in O(gather)
   type: list
   elements: dict
+  contains:
+    user_id:
+      description: The user's id.
+      type: str
+    user_email:
+      description: The address.
+      type: str
+    user_alias:
+      description: The name for people.
+      type: str
+    user_role:
+      description: What the user may do.
+      type: str
+    teams:
+      description: Ids of the user's teams.
+      type: list
+      elements: str
+    max_budget: *max_budget
+    budget_duration: *budget_duration
+    tpm_limit: *tpm_limit
+    rpm_limit: *rpm_limit
+    spend: *spend
+    created_at: *created_at
+    metadata: *metadata
+    is_managed: *is_managed
   sample:
     - {user_id: alice, user_email: alice@example.internal, teams: [payments], is_managed: true}
 keys:
@@ -88,6 +174,34 @@ keys:
   returned: with V(keys) in O(gather)
   type: list
   elements: dict
+  contains:
+    key_alias:
+      description: The key's alias.
+      type: str
+    key_hash:
+      description: What LiteLLM calls the key in its tables and logs.
+      type: str
+    models:
+      description: Models the key may use. Empty for all that its team may use.
+      type: list
+      elements: str
+    team_id:
+      description: The team the key belongs to.
+      type: str
+    user_id:
+      description: The user the key belongs to.
+      type: str
+    expires:
+      description: Until when the key is valid. Null for without end.
+      type: str
+    max_budget: *max_budget
+    budget_duration: *budget_duration
+    tpm_limit: *tpm_limit
+    rpm_limit: *rpm_limit
+    spend: *spend
+    created_at: *created_at
+    metadata: *metadata
+    is_managed: *is_managed
   sample:
     - key_alias: alice
       key_hash: 837e17519f44683334df5291321d97b8bf1098cd490e49e215f6fea935aa28be

@@ -217,7 +217,7 @@ key_info:
   description: The key's fields after the run, in check mode before it. Empty without a key.
   returned: success, with O(key_alias)
   type: dict
-  contains:
+  contains: &info
     models:
       description: Models the key may use.
       type: list
@@ -278,10 +278,34 @@ rotation_due:
   type: raw
   sample: [alice]
 keys:
-  description: The same of every key of O(keys), in its order, each with C(changed).
+  description: The same of every key of O(keys), in its order.
   returned: success, with O(keys)
   type: list
   elements: dict
+  contains:
+    changed:
+      description: Whether this key changed.
+      type: bool
+    key_alias:
+      description: The key's alias.
+      type: str
+    key:
+      description: The value LiteLLM chose, where it made the key.
+      type: str
+    key_hash:
+      description: What LiteLLM calls the key. Empty without a key.
+      type: str
+    key_info:
+      description: The key's fields. Empty without a key.
+      type: dict
+      contains: *info
+    old_keys:
+      description: Aliases of keys that this one was rotated from and that are still there.
+      type: list
+      elements: str
+    rotation_due:
+      description: Whether the key is older than its C(rotate_after) and its value is fixed.
+      type: bool
   sample:
     - changed: false
       key_alias: bob

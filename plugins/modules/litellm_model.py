@@ -113,10 +113,26 @@ model_info:
   type: dict
   sample: {id: company-large, mode: chat, managed_by: intranet.mcp}
 models:
-  description: The same of every model of O(models), in its order, each with C(changed).
+  description: The same of every model of O(models), in its order.
   returned: success, with O(models)
   type: list
   elements: dict
+  contains:
+    changed:
+      description: Whether this model changed.
+      type: bool
+    model_name:
+      description: The model's name.
+      type: str
+    model_id:
+      description: What LiteLLM calls the model. Empty without a model.
+      type: str
+    litellm_params:
+      description: Its parameters, without secret ones.
+      type: dict
+    model_info:
+      description: What LiteLLM tells of it.
+      type: dict
   sample:
     - changed: false
       model_name: company-large

@@ -126,7 +126,7 @@ team_info:
   description: The team's fields after the run, in check mode before it. Empty without a team.
   returned: success, with O(team_alias)
   type: dict
-  contains:
+  contains: &info
     models:
       description: Models the team may use.
       type: list
@@ -171,10 +171,24 @@ team_info:
     members: [alice]
     metadata: {managed_by: intranet.mcp}
 teams:
-  description: The same of every team of O(teams), in its order, each with C(changed).
+  description: The same of every team of O(teams), in its order.
   returned: success, with O(teams)
   type: list
   elements: dict
+  contains:
+    changed:
+      description: Whether this team changed.
+      type: bool
+    team_alias:
+      description: The team's name.
+      type: str
+    team_id:
+      description: The team's id. Empty without a team.
+      type: str
+    team_info:
+      description: The team's fields. Empty without a team.
+      type: dict
+      contains: *info
   sample:
     - {changed: true, team_alias: research, team_id: research, team_info: {models: []}}
 pruned:

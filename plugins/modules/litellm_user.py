@@ -136,7 +136,7 @@ user_info:
   description: The user's fields after the run, in check mode before it. Empty without a user.
   returned: success, with O(user_id)
   type: dict
-  contains:
+  contains: &info
     user_email:
       description: The address.
       type: str
@@ -184,10 +184,21 @@ user_info:
     spend: 0.0
     metadata: {managed_by: intranet.mcp}
 users:
-  description: The same of every user of O(users), in its order, each with C(changed).
+  description: The same of every user of O(users), in its order.
   returned: success, with O(users)
   type: list
   elements: dict
+  contains:
+    changed:
+      description: Whether this user changed.
+      type: bool
+    user_id:
+      description: The user's id.
+      type: str
+    user_info:
+      description: The user's fields. Empty without a user.
+      type: dict
+      contains: *info
   sample:
     - {changed: true, user_id: bob, user_info: {teams: [payments, research]}}
 pruned:

@@ -262,6 +262,25 @@ checks:
   returned: always
   type: list
   elements: dict
+  contains:
+    name:
+      description: What was expected, by the option that says so.
+      type: str
+    era:
+      description: Era of the session; empty where no session is involved.
+      type: str
+    status:
+      description: V(passed), V(failed), or V(unknown) where it could not be looked at.
+      type: str
+    found:
+      description: What was measured.
+      type: raw
+    expected:
+      description: What should have been measured.
+      type: raw
+    action:
+      description: What to do about a failure.
+      type: str
   sample:
     - name: tools_min
       era: modern

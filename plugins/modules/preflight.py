@@ -28,9 +28,11 @@ attributes:
     description: A run may check again while it holds the lock.
 options:
   state:
-    description: V(checked) checks and takes the lock, V(released) gives the lock back.
+    description:
+      - V(checked) checks and takes the lock, V(released) gives the lock back.
+      - V(locked) takes the lock and checks nothing, for work on a host that may well be broken.
     type: str
-    choices: [checked, released]
+    choices: [checked, locked, released]
     default: checked
   os_families:
     description: Families of distributions that are supported.
@@ -157,6 +159,10 @@ EXAMPLES = r"""
   intranet.mcp.preflight:
     memory_mb: 8000
     required_groups: [litellm, gateway]
+
+- name: Keep other runs away
+  intranet.mcp.preflight:
+    state: locked
 
 - name: Let the next run in
   intranet.mcp.preflight:
@@ -361,7 +367,7 @@ SOURCE = {
 HOST_CHECKS = ["os", "architecture", "memory", "disk", "ports", "clock", "sources"]
 CHECKS = [*HOST_CHECKS, "inventory", "secrets"]
 ARGUMENTS = {
-    "state": {"type": "str", "choices": ["checked", "released"], "default": "checked"},
+    "state": {"type": "str", "choices": ["checked", "locked", "released"], "default": "checked"},
     "os_families": {"type": "list", "elements": "str", "default": ["debian", "redhat"]},
     "architectures": {"type": "list", "elements": "str", "default": ["x86_64", "aarch64"]},
     "memory_mb": {"type": "int", "default": 3500},
@@ -401,6 +407,9 @@ def main() -> None:
         if not module.check_mode:
             lock.release()
         module.exit_json(changed=False, problems=[])  # the lock is no state of the platform
+    if params["state"] == "locked":
+        is_asked = params["owner"] and not module.check_mode
+        module.exit_json(**{"changed": False, "problems": [], **(taken(lock) if is_asked else {})})
     problems, missing = check(Host(params))
     ignored = [problem for problem in problems if problem.check in params["ignore"]]
     problems = [problem for problem in problems if problem.check not in params["ignore"]]
@@ -413,11 +422,17 @@ def main() -> None:
     for problem in ignored:
         module.warn(f"ignored: {problem}")
     if not problems and params["owner"] and not module.check_mode:
-        result["lock"] = lock.take()
-        if result["lock"] is not lock.me:
-            problem = decide.lock_problem(result["lock"], params["lock_max_age_seconds"])
-            result["problems"] = [problem.as_dict()]
+        result.update(taken(lock))
     module.exit_json(**result)
+
+
+def taken(lock: Lock) -> dict:
+    """Who has the lock after the attempt to take it, and the problem where that is another run."""
+    holder = lock.take()
+    if holder is lock.me:
+        return {"lock": holder}
+    problem = decide.lock_problem(holder, lock.params["lock_max_age_seconds"])
+    return {"lock": holder, "problems": [problem.as_dict()]}
 
 
 if __name__ == "__main__":

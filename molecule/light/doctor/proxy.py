@@ -6,15 +6,20 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import re
 import socket
 import threading
+import zlib
 
 CUT_SECONDS = 2
+HOP_BY_HOP = ("transfer-encoding", "content-length", "connection")
 
 
 class Proxy:
-    """mode: "pass" relays at once, "buffer" waits for the whole answer, "cut" ends it after 2 s."""
+    """mode: "pass" relays at once, "buffer" waits for the whole answer, "cut" ends it after 2 s,
+    "compress" packs what it relays.
+    """
 
     def __init__(self, address, port, mode):
         self.target, self.mode = (address, port), mode
@@ -54,6 +59,9 @@ class Proxy:
                 self._relay(upstream, client)
 
     def _relay(self, upstream, client):
+        if self.mode == "compress":
+            self._compress(upstream, client)
+            return
         held = b""
         while block := upstream.recv(65536):
             if self.mode == "buffer":
@@ -61,3 +69,16 @@ class Proxy:
             else:
                 client.sendall(block)
         client.sendall(held)
+
+    @staticmethod
+    def _compress(upstream, client):
+        answer = http.client.HTTPResponse(upstream)
+        answer.begin()
+        kept = [(k, v) for k, v in answer.getheaders() if k.lower() not in HOP_BY_HOP]
+        head = [f"HTTP/1.1 {answer.status} {answer.reason}", *(f"{k}: {v}" for k, v in kept)]
+        head += ["Content-Encoding: gzip", "Connection: close", "", ""]
+        client.sendall("\r\n".join(head).encode())
+        packer = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
+        while block := answer.read1(65536):
+            client.sendall(packer.compress(block) + packer.flush(zlib.Z_SYNC_FLUSH))
+        client.sendall(packer.flush())

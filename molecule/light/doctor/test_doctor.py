@@ -3,22 +3,27 @@
 
 """Break a running platform for real, let the doctor name it, mend it, see it well again.
 
-Breakages that do not hide one another share a look, because a look takes seconds on two cores.
-Runs on a converged host, from the side_effect step of the Molecule sequence, in this order.
+Well again means that the doctor finds nothing, has looked at everything, and verify passes every
+check. Breakages that do not hide one another share a look and a verify, because each takes seconds
+on two cores. Runs on a converged host, from the side_effect step of the Molecule sequence, in this
+order.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 
 import pytest
-from conftest import NAME, play, wait_inside
+import yaml
+from conftest import NAME, REPOSITORY, play, wait_inside
 from proxy import Proxy
 
 DATABASE_URL = "/etc/intranet-mcp/services/litellm/secrets/env/DATABASE_URL"
 SMALL_DISK = "/var/lib/intranet-mcp/weights"
 DAEMON_JSON = "/etc/docker/daemon.json"
+LITELLM_CONFIG = "/etc/intranet-mcp/services/litellm/config/config.yaml"
 PSQL = "docker exec intranet-postgres psql -XAtq -U litellm -d litellm -c"
 
 
@@ -27,11 +32,21 @@ def is_well(look):
     return look.status == 0 and not look.findings and not look.unseen and "Healthy" in look.output
 
 
-def test_a_running_platform_is_well(doctor):
-    assert is_well(doctor())
+@pytest.fixture
+def mended(doctor, verify):
+    """Return a function that says whether a platform is well, after the doctor's treatment."""
+
+    def look(fix=True, **options):
+        return is_well(doctor(fix=fix, **options)) and verify() == set()
+
+    return look
 
 
-def test_stopped_containers_networks_firewall_and_upstreams_are_mended(doctor, host):
+def test_a_running_platform_is_well(mended):
+    assert mended(fix=False)
+
+
+def test_stopped_containers_networks_and_firewall_are_mended(doctor, verify, mended, host):
     host.check_output("docker stop --time 1 intranet-redis intranet-ollama")
     host.check_output("docker pause intranet-tool-example")
     host.check_output("docker network disconnect intranet-mcp intranet-tool-filesystem")
@@ -51,8 +66,10 @@ def test_stopped_containers_networks_firewall_and_upstreams_are_mended(doctor, h
     # The table is the last that is said of the platform, and each finding is three lines of it.
     assert re.search(r"found: .*\n.*expected: .*\n.*do: ", look.output)
     assert look.output.index("Ill: ") > look.output.index("TASK [intranet.mcp.doctor : Show")
+    # That verify sees it, too, is what makes its passing worth something later on.
+    assert {"redis answers", "ollama answers", f"containers {NAME}"} <= verify()
 
-    assert is_well(doctor(fix=True))
+    assert mended()
 
 
 @pytest.fixture
@@ -64,13 +81,25 @@ def undo(host):
         host.run(command)
 
 
-def test_models_context_passwords_and_names_are_mended(doctor, host, tmp_path):
+def catalog_with_ollama_for_everybody():
+    path = REPOSITORY / "roles/platform/defaults/main/main.yml"
+    services = yaml.safe_load(path.read_text())["platform_services"]
+    services["ollama"]["clients"].append("users")
+    return services
+
+
+def test_models_ports_passwords_and_names_are_mended(doctor, mended, host, tmp_path):
     site = tmp_path / "site.yml"
     site.write_text("- {hosts: ollama, roles: [intranet.mcp.ollama]}\n")
-    assert play(str(site), ollama_context_length=2048).returncode == 0
+    wrong = {"platform_services": catalog_with_ollama_for_everybody()}
+    assert play(str(site), ollama_context_length=2048, **wrong).returncode == 0
     host.check_output("docker exec intranet-ollama ollama rm smollm2-embed:135m")
     host.check_output(f"sed -i 's/:[^:@]*@/:stale@/' {DATABASE_URL}")
+    host.check_output(f"sed -i s,ollama_chat/,ollama/, {LITELLM_CONFIG}")
     host.check_output("docker restart --time 1 intranet-litellm")
+    # A bundle that somebody loaded by hand: the same name, another image.
+    name = host.check_output("docker inspect --format '{{.Config.Image}}' intranet-tool-filesystem")
+    host.check_output(f"docker commit intranet-tool-filesystem {name}")
     # What a program that "resets the firewall" does in a container: its name service is gone.
     pid = host.check_output("docker inspect --format '{{.State.Pid}}' intranet-gateway")
     host.check_output(f"nsenter --target {pid} --net iptables --table nat --flush")
@@ -79,14 +108,19 @@ def test_models_context_passwords_and_names_are_mended(doctor, host, tmp_path):
     assert {
         ("model", "ollama"),
         ("context", "ollama"),
+        ("port", "ollama"),
         ("database", "litellm"),
+        ("litellm", "litellm"),
+        ("image", "tool-filesystem"),
         ("dns", "gateway"),
     } <= look.found
     assert "smollm2-embed:135m" in look.one("model", "ollama")["found"]
     assert "2048" in look.one("context", "ollama")["found"]
+    assert "publishes 0.0.0.0:11434" in look.one("port", "ollama")["found"]
     assert "stale" in look.one("database", "litellm")["found"]
+    assert "drops tool calls" in look.one("litellm", "litellm")["found"]
 
-    assert is_well(doctor(fix=True))
+    assert mended()
 
 
 FORGOTTEN = """
@@ -98,7 +132,7 @@ held[0].execute("select pg_sleep(300)")
 
 
 def test_a_full_database_half_done_migrations_ports_and_disks_are_named(
-    doctor, host, background, undo
+    doctor, mended, host, background, undo
 ):
     # A port that somebody else took while the gateway was down.
     host.check_output("docker stop --time 1 intranet-gateway")
@@ -142,10 +176,62 @@ def test_a_full_database_half_done_migrations_ports_and_disks_are_named(
     host.check_output(f"umount {SMALL_DISK}")
     background.stop()
 
-    assert is_well(doctor(fix=True))
+    assert mended()
 
 
-def test_a_broken_daemon_json_and_a_dead_engine_are_mended(doctor, host):
+MASTER_KEY = "/etc/intranet-mcp/services/litellm/secrets/env/LITELLM_MASTER_KEY"
+
+
+def ask_litellm(host, path, body):
+    """Ask LiteLLM on the host as its administrator."""
+    header = f'"Authorization: Bearer $(cat {MASTER_KEY})"'
+    asked = f"curl -fsS -H {header} -H 'Content-Type: application/json' localhost:4000{path}"
+    return json.loads(host.check_output(f"{asked} -d '{json.dumps(body)}'"))
+
+
+def memory_of(host, container):
+    """Bytes that a container may use, and that it does."""
+    limit = host.check_output(f"docker inspect --format '{{{{.HostConfig.Memory}}}}' {container}")
+    shown = host.check_output(f"docker stats --no-stream --format '{{{{.MemUsage}}}}' {container}")
+    used = re.match(r"([\d.]+)MiB ", shown)[1]
+    return int(limit), float(used) * 2**20
+
+
+def limit_memory(host, container, limit):
+    host.check_output(f"docker update --memory {limit} --memory-swap {limit} {container}")
+
+
+def test_memory_dead_upstreams_and_aliases_are_named(doctor, mended, host):
+    # Less memory than the program has in use: the kernel ends it, again and again.
+    limit_memory(host, "intranet-tool-filesystem", 6 * 2**20)
+    ended = "docker inspect --format '{{.State.OOMKilled}} {{.State.Status}}'"
+    # A process that runs and answers nobody.
+    pid = host.check_output("docker inspect --format '{{.State.Pid}}' intranet-tool-example")
+    host.check_output(f"kill -STOP {pid}")
+    # A program that has nearly used up what it may.
+    given, used = memory_of(host, "intranet-gateway")
+    limit_memory(host, "intranet-gateway", int(used / 0.95))
+    # Two teams that somebody gave one name by hand.
+    twins = [ask_litellm(host, "/team/new", {"team_alias": "twin"})["team_id"] for _ in range(2)]
+    wait_inside(host, f"{ended} intranet-tool-filesystem | grep -qx 'true restarting'", 600)
+    up = 'curl -s localhost:8080/ | python3 -c "import json, sys; '
+    up += "sys.exit(json.load(sys.stdin)['servers']['example']['state'] == 'up')\""
+    wait_inside(host, up, 900)
+
+    look = doctor()
+    assert "killed for memory" in look.one("container", "tool-filesystem")["found"]
+    assert ("upstream", "tool-example") in look.found
+    assert "is killed at the limit" in look.one("memory", "gateway")["found"]
+    assert "2 teams with the alias twin" in look.one("alias", "litellm")["found"]
+
+    # Only a person may do these.
+    assert ask_litellm(host, "/team/delete", {"team_ids": twins})
+    limit_memory(host, "intranet-gateway", given)
+
+    assert mended()
+
+
+def test_a_broken_daemon_json_and_a_dead_engine_are_mended(doctor, mended, host):
     # As the playbook's own module keeps it when it changes the file.
     host.check_output(f"cp {DAEMON_JSON} {DAEMON_JSON}.1.2026-01-01@00:00:00~")
     host.check_output(f"echo '{{\"debug\": true,' >{DAEMON_JSON}")
@@ -160,6 +246,12 @@ def test_a_broken_daemon_json_and_a_dead_engine_are_mended(doctor, host):
     assert host.file(f"{DAEMON_JSON}.broken").exists, "nothing is deleted"
     host.check_output(f"rm {DAEMON_JSON}.broken {DAEMON_JSON}.1*~")
 
+    # What a tool does that writes the file anew and knows nothing of ours.
+    host.check_output(f"echo '{{}}' >{DAEMON_JSON}")
+    look = doctor()
+    assert "grow without limit" in look.one("daemon.json")["found"]
+    assert mended()
+
 
 # A certificate of 2020: only openssl's own small authority makes one that has ended.
 EXPIRED = """
@@ -173,6 +265,7 @@ openssl ca -config ca -batch -selfsign -keyfile x.key -in x.csr -out x.pem -outd
 """
 
 
+GOOD = "cd /run && openssl req -x509 -key x.key -subj /CN=x -days 100 -out x.pem"
 # Another tool's firewall, ahead of everything, that knows nothing of the platform.
 CLOSED = """
 nft add table inet other
@@ -181,8 +274,8 @@ nft add rule inet other closed iifname eth0 tcp dport 4000 drop
 """
 
 
-def test_proxies_certificates_gpus_and_other_firewalls_are_named(
-    doctor, host, network, background, undo
+def test_proxies_certificates_names_and_other_firewalls_are_named(
+    doctor, verify, host, network, background, undo
 ):
     address, me = network
     host.check_output(CLOSED)
@@ -193,7 +286,8 @@ def test_proxies_certificates_gpus_and_other_firewalls_are_named(
     background("ss -ltnH sport = :8443 | grep -q .", *serve)
     options = {
         "doctor_certificates": ["https://127.0.0.1:8443"],
-        "doctor_certificate_days": 0,
+        "doctor_certificate_days": 14,
+        "doctor_names": ["llm.example.internal"],
         "doctor_proxy_patience_seconds": 2,
         "doctor_proxy_seconds": 4,
     }
@@ -201,23 +295,69 @@ def test_proxies_certificates_gpus_and_other_firewalls_are_named(
         Proxy(address, 8080, "pass") as good,
         Proxy(address, 8080, "buffer") as first,
         Proxy(address, 8080, "cut") as second,
+        Proxy(address, 8080, "compress") as third,
     ):
-        options["doctor_proxies"] = [f"http://{me}:{p.port}" for p in (good, first, second)]
-        look = doctor(nvidia_gpu=True, **options)
+        proxies = (good, first, second, third)
+        options["doctor_proxies"] = [f"http://{me}:{p.port}" for p in proxies]
+        # Pools that this database cannot serve, which is a matter of numbers in the inventory.
+        look = doctor(litellm_db_pool=99, **options)
         said = [f["found"] for f in look.findings if f["check"] == "proxy"]
-        assert len(said) == 2, said
+        assert len(said) == 3, said
         assert f"{me}:{first.port} buffers" in said[0]
         assert f"{me}:{second.port} cuts event streams after 2 s" in said[1]
+        assert f"{me}:{third.port} compresses event streams (gzip)" in said[2]
         assert "expired" in look.one("certificate")["found"]
-        assert any("no runtime nvidia" in f["found"] for f in look.findings)
+        assert "cannot resolve llm.example.internal" in look.one("dns")["found"]
+        assert "pools may take" in look.one("database")["found"]
         assert "port 4000 of litellm: no answer" in look.one("firewall", "litellm")["found"]
 
         # What stands outside the platform is mended outside of it.
-        first.mode = second.mode = "pass"
+        first.mode = second.mode = third.mode = "pass"
         background.stop()
+        host.check_output(GOOD)
+        background("ss -ltnH sport = :8443 | grep -q .", *serve)
         host.check_output("nft delete table inet other")
-        options["doctor_certificates"] = []
+        host.check_output("echo 127.0.0.1 llm.example.internal >>/etc/hosts")
+        undo("sed '/llm.example.internal/d' /etc/hosts >/run/hosts; cat /run/hosts >/etc/hosts")
         assert is_well(doctor(**options))
+    assert verify(verify_https_urls=options["doctor_certificates"]) == set()
+
+
+CDI = """
+cdiVersion: "0.6.0"
+kind: nvidia.com/gpu
+devices: [{name: all, containerEdits: {env: [A=b]}}]
+"""
+RUNTIME = """
+import json
+settings = json.load(open("/etc/docker/daemon.json"))
+settings["runtimes"] = {"nvidia": {"path": "runc"}}
+json.dump(settings, open("/etc/docker/daemon.json", "w"))
+"""
+
+
+def test_missing_and_lost_gpus_are_named(doctor, verify, host, undo):
+    """There is no GPU here: what a driver and NVIDIA's toolkit leave on a host is put there."""
+
+    def said():
+        return [f for f in doctor(nvidia_gpu=True).findings if f["check"] == "gpu"]
+
+    missing = " ".join(finding["found"] for finding in said())
+    for what in ("no NVIDIA driver", "no runtime nvidia", "no CDI spec"):
+        assert what in missing
+
+    host.check_output(f"cp {DAEMON_JSON} /run/daemon.json; mkdir -p /etc/cdi")
+    undo(f"cp /run/daemon.json {DAEMON_JSON}; systemctl reload docker; rm -r /dev/nvidia0 /etc/cdi")
+    host.check_output("mknod /dev/nvidia0 c 195 0")
+    host.check_output(f"echo '{CDI}' >/etc/cdi/nvidia.yaml; python3 -c '{RUNTIME}'")
+    host.check_output("systemctl reload docker")
+    (lost,) = said()
+    assert "Ollama's container lost its GPU" in lost["found"] and "daemon-reload" in lost["found"]
+    assert (lost["fix"], lost["service"]) == ("restart", "ollama")
+
+
+def test_a_host_without_a_gpu_is_well_without_one(mended):
+    assert mended(fix=False)
 
 
 LATE = """\
@@ -227,7 +367,7 @@ time.time = lambda: now() - 600
 """
 
 
-def test_a_clock_that_is_off_is_named(doctor, host, tmp_path):
+def test_a_clock_that_is_off_is_named(doctor, mended, host, tmp_path):
     """No container may set its clock, so Python on the host reads a wrong one."""
     host.check_output("mkdir -p /tmp/late")
     subprocess.run(
@@ -244,4 +384,4 @@ def test_a_clock_that_is_off_is_named(doctor, host, tmp_path):
     )
     look = doctor(inventories=[late])
     assert "s off the control node's" in look.one("clock")["found"]
-    assert is_well(doctor())
+    assert mended(fix=False)

@@ -25,9 +25,11 @@ TESTS = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(TESTS), str(Path(__file__).parent)]
 
 import support  # noqa: E402
-from servers.registry import Registry  # noqa: E402
 
 support.make_collection_importable()
+
+from servers.balancer import Balancer, Replica  # noqa: E402
+from servers.registry import Registry  # noqa: E402
 
 CACHE = support.REPOSITORY / ".cache"
 DATA = "/var/lib/postgresql/data/cluster"
@@ -272,6 +274,31 @@ def registry(docker):
     serving = Registry(docker.gateway())
     yield serving
     serving.close()
+
+
+@pytest.fixture
+def replicas(docker):
+    """Two servers that a balancer can stand in front of."""
+    made = [Replica(docker.gateway(), name) for name in ("app1", "app2")]
+    yield made
+    for replica in made:
+        replica.close()
+
+
+@pytest.fixture
+def start_balancer(docker, tmp_path):
+    """Start a real HAProxy in front of replicas: `start_balancer(replicas)`."""
+    started = []
+
+    def start(replicas):
+        made = Balancer(docker, image("haproxy"), tmp_path, replicas)
+        started.append(made.container)
+        wait_until(lambda: made.get("/health")[0] == 200, 30, "the balancer")
+        return made
+
+    yield start
+    for container in started:
+        docker.run("rm", "-f", container)
 
 
 def interpreter(package: str) -> str:

@@ -10,8 +10,7 @@ import threading
 from collections import Counter
 
 import pytest
-from conftest import image, wait_until
-from servers.balancer import Balancer, Replica
+from conftest import wait_until
 
 pytestmark = [
     pytest.mark.integration,
@@ -20,19 +19,8 @@ pytestmark = [
 
 
 @pytest.fixture
-def replicas(docker):
-    made = [Replica(docker.gateway(), name) for name in ("app1", "app2")]
-    yield made
-    for replica in made:
-        replica.close()
-
-
-@pytest.fixture
-def balancer(docker, tmp_path, replicas):
-    made = Balancer(docker, image("haproxy"), tmp_path, replicas[:1])
-    wait_until(lambda: made.get("/health")[0] == 200, 30, "the balancer")
-    yield made
-    docker.run("rm", "-f", made.container)
+def balancer(start_balancer, replicas):
+    return start_balancer(replicas[:1])
 
 
 @pytest.fixture

@@ -115,6 +115,13 @@ def test_two_teams_of_one_alias_are_refused(run, litellm, name):
     assert run("team", teams=twice)["error"]["reason"] == "refused"
 
 
+def test_a_team_with_an_unknown_model_is_refused_and_not_made(run, name):
+    teams = [{"team_alias": name}, {"team_alias": f"{name}-b", "models": ["gpt-9"]}]
+    refused = run("team", teams=teams)
+    assert refused["error"]["reason"] == "unknown" and "gpt-9" in refused["msg"]
+    assert run("team", team_alias=name, check=True)["changed"], "neither was made"
+
+
 def test_a_team_with_keys_of_other_making_stays(run, litellm, name):
     run("team", team_alias=name)
     by_hand = {"key_alias": f"{name}-by-hand", "team_id": name}
@@ -222,6 +229,29 @@ def test_models_of_the_file_are_not_touched(run, litellm):
     assert "small" in [model["id"] for model in litellm.ask("/v1/models")[1]["data"]]
 
 
+def test_many_models_in_one_task_and_no_others(run, litellm, name):
+    def model(number, **params):
+        options = {"model": "openai/x", "api_base": "http://none/v1", **params}
+        return {"model_name": f"{name}-{number}", "litellm_params": options}
+
+    def offered():
+        listed = litellm.ask("/v1/models")[1]["data"]
+        return sorted(m["id"] for m in listed if m["id"].startswith(name))
+
+    both = [model(1), model(2)]
+    make(run, "model", models=both)
+    assert offered() == [f"{name}-1", f"{name}-2"]
+    changed = run("model", models=[model(1, rpm=3), model(2)])
+    assert [entry["changed"] for entry in changed["models"]] == [True, False]
+    assert run("model", models=[model(1, rpm=3)])["surplus"] == [f"{name}-2"]
+    foreseen = run("model", models=[model(1, rpm=3)], prune=True, check=True)
+    assert foreseen["pruned"] == [f"{name}-2"] and len(offered()) == 2
+    pruned = run("model", models=[model(1, rpm=3)], prune=True)
+    assert pruned["diff"] == foreseen["diff"] and offered() == [f"{name}-1"]
+    assert not run("model", models=[model(1, rpm=3)], prune=True)["changed"]
+    assert "small" in [m["id"] for m in litellm.ask("/v1/models")[1]["data"]], "of the file"
+
+
 # --- facts --------------------------------------------------------------------------------------
 
 
@@ -239,6 +269,8 @@ def test_info_tells_what_is_there(run, name):
     (key,) = [key for key in told["keys"] if key["key_alias"] == name]
     assert (key["team_id"], key["user_id"], key["is_managed"]) == (name, name, True)
     assert len(key["key_hash"]) == 64
+    few = run("info", check=True, gather=["teams"])
+    assert few["teams"] == told["teams"] and "keys" not in few
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,8 @@ def test_old_server_on_stdio_is_found_to_be_legacy(run_module, old_mcp_python):
 
 def test_both_eras_and_transports_have_the_same_fingerprints(run, run_module, mcp_python, tmp_path):
     path = str(tmp_path / "lock.json")
+    assert run(eras=["modern"], lock_file=path, lock="write", check=True)["changed"]
+    assert not (tmp_path / "lock.json").exists()
     assert run(eras=["modern"], lock_file=path, lock="write")["changed"]
     assert not run(eras=["legacy", "modern"], lock_file=path)["failed"]
     assert not run("/old/sse", transport="sse", eras=["legacy"], lock_file=path)["failed"]

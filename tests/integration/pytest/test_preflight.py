@@ -41,6 +41,7 @@ PLAY = """
   roles: [intranet.mcp.platform]
   tasks:
     - intranet.mcp.preflight:
+        state: "{{ state | default('checked') }}"
         lock_path: "{{ lock }}"
         disk_mb: 1
         memory_mb: "{{ memory | default(1) }}"
@@ -119,6 +120,20 @@ def test_a_second_run_ends_with_one_message_that_names_the_first(runs):
     assert "another run is in progress" in out
     assert f"(process {first.pid})" in out
     assert runs.run(take_over=True)[0] == 0
+
+
+def test_who_mends_takes_the_same_lock_and_looks_at_nothing_else(runs):
+    broken = {"state": "locked", "memory": 10**9}
+    first = runs.holding()
+    code, out = runs.run(**broken)
+    assert code != 0
+    assert "another run is in progress" in out and f"(process {first.pid})" in out
+    runs.end(first)
+    code, out = runs.run(**broken)
+    assert code == 0, out
+    assert json.loads(runs.lock.read_text())["pid"] != first.pid
+    assert runs.run(**broken, leave=True)[0] == 0
+    assert not runs.lock.exists()
 
 
 def test_the_lock_of_a_killed_run_is_taken_over(runs):

@@ -9,6 +9,7 @@ import json
 import re
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -212,41 +213,103 @@ def test_mistakes_are_refused_at_once_and_nothing_is_written(site):
         assert text in flat
 
 
-def test_the_gateway_gives_a_team_its_tools_and_nothing_else(site, docker, run_module, tmp_path):
+class Gateway:
+    """The gateway with the policy that the role's template makes of a site's teams."""
+
+    def __init__(self, site: Site, docker, folder: Path, run_module) -> None:
+        self.site, self.run_module = site, run_module
+        folder.mkdir(mode=0o755)
+        folder.parent.chmod(0o755)
+        self.file = folder / "gateway.yml"
+        self.render()
+        self.file.chmod(0o644)
+        container = docker.start(
+            "gateway",
+            image("gateway"),
+            "--publish=127.0.0.1::8080",
+            f"--volume={self.file}:/gateway.yml:ro",
+            f"--volume={PLAIN_SERVER}:/server.py:ro",
+            command=("--config", "/gateway.yml"),
+        )
+        self.url = f"http://{docker.address(container, 8080)}"
+        wait_until(lambda: http_status(f"{self.url}/ready") == 200, 30, f"the gateway, {self.url}")
+
+    def render(self) -> None:
+        """Have the policy of what the site declares now; a running gateway reads the file anew."""
+        self.site.run(play="render")
+        rendered = yaml.safe_load((self.site.folder / "gateway.yml").read_text())
+        assert set(rendered["upstreams"]) >= {"filesystem", "example"}
+        upstream = {"type": "stdio", "command": "python3", "args": ["/server.py"]}
+        config = {
+            "listen": {"host": "0.0.0.0", "port": 8080, "allowed_hosts": ["*"]},
+            "auth": {"litellm": {"url": "http://litellm:4000"}},
+            "policy": rendered["policy"],
+            "upstreams": {"filesystem": upstream, "example": upstream},
+        }
+        self.file.write_text(yaml.safe_dump(config))
+
+    def tools(self, alias: str, **options) -> dict:
+        """Look with somebody's key at what is there."""
+        key = self.site.value(alias)
+        return self.run_module("mcp_health", url=f"{self.url}/mcp", key=key, **options)
+
+
+@pytest.fixture
+def gateway(site, docker, run_module, tmp_path):
+    """A gateway beside the site; its people are there."""
     site.run()
-    site.run(play="render")
-    rendered = yaml.safe_load((site.folder / "gateway.yml").read_text())
-    assert set(rendered["upstreams"]) >= {"filesystem", "example"}
-    upstream = {"type": "stdio", "command": "python3", "args": ["/server.py"]}
-    config = {
-        "listen": {"host": "0.0.0.0", "port": 8080, "allowed_hosts": ["*"]},
-        "auth": {"litellm": {"url": "http://litellm:4000"}},
-        "policy": rendered["policy"],
-        "upstreams": {"filesystem": upstream, "example": upstream},
-    }
-    folder = tmp_path / "gateway"
-    folder.mkdir(mode=0o755)
-    tmp_path.chmod(0o755)
-    (folder / "gateway.yml").write_text(yaml.safe_dump(config))
-    (folder / "gateway.yml").chmod(0o644)
-    container = docker.start(
-        "gateway",
-        image("gateway"),
-        "--publish=127.0.0.1::8080",
-        f"--volume={folder}/gateway.yml:/gateway.yml:ro",
-        f"--volume={PLAIN_SERVER}:/server.py:ro",
-        command=("--config", "/gateway.yml"),
-    )
-    url = f"http://{docker.address(container, 8080)}"
-    wait_until(lambda: http_status(f"{url}/ready") == 200, 30, f"the gateway at {url}")
+    return Gateway(site, docker, tmp_path / "gateway", run_module)
 
-    def tools(alias, **options):
-        return run_module("mcp_health", url=f"{url}/mcp", key=site.value(alias), **options)
 
-    own = ["example__count", "filesystem__echo", "filesystem__environment", "filesystem__error"]
-    seen = tools("alice", tools=own, call={"tool": "filesystem__echo", "arguments": {"text": "x"}})
+OWN = ["example__count", "filesystem__echo", "filesystem__environment", "filesystem__error"]
+
+
+def test_the_gateway_gives_a_team_its_tools_and_nothing_else(gateway):
+    echo = {"tool": "filesystem__echo", "arguments": {"text": "x"}}
+    seen = gateway.tools("alice", tools=OWN, call=echo)
     assert not seen["failed"], seen
-    assert tools("alice", call={"tool": "example__echo"})["failed"], "not listed, not callable"
+    hidden = gateway.tools("alice", call={"tool": "example__echo"})
+    assert hidden["failed"], "not listed, not callable"
     for other in ("carol", "first-developer"):
-        everything = tools(other, tools_min=22, call={"tool": "example__pid"})
+        everything = gateway.tools(other, tools_min=22, call={"tool": "example__pid"})
         assert not everything["failed"], everything
+
+
+class Session:
+    """A session that stays open, as a CLI at work holds one."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self.url, self.headers = f"{url}/mcp", {"Authorization": f"Bearer {key}"}
+        client = {"name": "test", "version": "1"}
+        hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client}
+        self.headers["Mcp-Session-Id"] = self._post("initialize", hello)[0]["Mcp-Session-Id"]
+
+    def _post(self, method: str, params: dict) -> tuple:
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        headers = {**self.headers, "Accept": "application/json, text/event-stream"}
+        headers["Content-Type"] = "application/json"
+        request = urllib.request.Request(self.url, json.dumps(body).encode(), headers)
+        with urllib.request.urlopen(request, timeout=30) as response:
+            text = response.read().decode()
+        return response.headers, json.loads(text[text.index("{") :])
+
+    def echoes(self) -> bool:
+        """Say whether the tool may be called."""
+        echo = {"name": "filesystem__echo", "arguments": {"text": "x"}}
+        return "result" in self._post("tools/call", echo)[1]
+
+
+def test_a_tool_that_a_team_loses_is_gone_at_once_and_no_later_run_gives_it_back(site, gateway):
+    held = Session(gateway.url, site.value("alice"))
+    assert held.echoes()
+    left = {"filesystem": ["environment"], "example": ["count"]}
+    site.declare({**PAYMENTS, "mcp": left}, RESEARCH)
+    assert site.run()[0] == 0, "LiteLLM keeps no grant of tools that could come back"
+    gateway.render()
+    wait_until(lambda: not held.echoes(), 10, "the open session to lose the tool")
+    kept = ["example__count", "filesystem__environment"]
+    assert not gateway.tools("alice", tools=kept, denied_calls=["filesystem__echo"])["failed"]
+    assert site.run()[0] == 0
+    gateway.render()
+    assert not gateway.tools("alice", tools=kept, denied_calls=["filesystem__echo"])["failed"]
+    assert not held.echoes()

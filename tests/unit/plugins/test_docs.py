@@ -169,3 +169,12 @@ def test_returned_keys_are_documented_with_samples(path):
 def test_source_needs_nothing_but_ansible_core(path):
     imported = re.findall(r"^(?:from|import) (\w+)", path.read_text(), re.MULTILINE)
     assert not {"requests", "yaml", "docker", "httpx"} & set(imported)
+
+
+def test_a_result_with_an_inner_key_that_nobody_documents_is_noticed():
+    told = {
+        "keys": {"contains": {"name": {}, "info": {"contains": {"a": {}}}}},
+        "error": {"sample": {"found": "x"}},
+    }
+    found = {"keys": [{"name": 1, "info": {"a": 1, "b": 2}}, {"c": 3}], "error": {"why": 4}, "d": 5}
+    assert support.untold(found, told) == {"keys.info.b", "keys.c", "error.why", "d"}

@@ -48,6 +48,8 @@ WANTED = {
 def container(service):
     entry = WANTED["services"][service]
     return {
+        "image": f"intranet-mcp/{service}:1",
+        "image_id": f"sha256:{service}",
         "state": "running",
         "health": "healthy",
         "exit_code": 0,
@@ -89,6 +91,7 @@ def facts():
         "firewall": "loaded",
         "listed": [],
         "listeners": [],
+        "image_ids": {f"intranet-mcp/{service}:1": f"sha256:{service}" for service in SERVICES},
         "filesystems": {"/": {"device": 1, "free_mb": 9000, "free_inodes": 90000}},
         "certificates": [{"place": "/c.pem", "not_after": NOW + 90 * 86400, "error": ""}],
         "names": {"llm.example.internal": True},
@@ -105,6 +108,7 @@ def facts():
         "redis": {"error": "", "save_failed": False},
         "ollama": {"models": ["qwen3:8b"], "context": 16384, "own_context": {}},
         "litellm": {"status": 200, "database": "connected"},
+        "aliases": {"key": ["alice", "bob", None, None], "team": ["alice"]},
         "gateway": {
             "servers": {"example": {"state": "up", "last_error": ""}},
             "last_reload_error": "",
@@ -300,6 +304,18 @@ CASES = {
     "migrations that LiteLLM did without": (
         {"migrations.pending": ["2025_x", "2025_y"]},
         ("migration", "restart", "litellm", "2 migrations are not applied"),
+    ),
+    "two teams of one alias": (
+        {"aliases.team": ["payments", "research", "payments"]},
+        ("alias", "", "litellm", "2 teams with the alias payments"),
+    ),
+    "a key with an empty alias": (
+        {"aliases.key": ["", "alice"]},
+        ("alias", "", "litellm", "1 key with an empty alias"),
+    ),
+    "a name that went to another image": (
+        {"image_ids": {"intranet-mcp/redis:1": "sha256:other"}},
+        ("image", "replace", "redis", "intranet-redis does not run the image"),
     ),
     "chat over ollama/": (
         {"chat_over_generate": ["qwen3:8b"]},
