@@ -26,10 +26,14 @@ def addresses():
     return {name: variables["platform_address"] for name, variables in hosts.items()}
 
 
-def on(host, command, check=True):
+def on(host, command, check=True, stdin=""):
     """Run a shell command as root of a host and return what it prints."""
     done = subprocess.run(
-        ["docker", "exec", host, "sh", "-c", command], capture_output=True, text=True, check=False
+        ["docker", "exec", "--interactive", host, "sh", "-c", command],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0 or not check, f"{host}: {command}: {done.stderr}"
     return done.stdout.strip()

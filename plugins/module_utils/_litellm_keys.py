@@ -227,21 +227,29 @@ class LiteLLMKeys(Resource):
                 self._change(old, key_alias=step.name, metadata=noted, **end)
             raise
         if not grace:
-            self.client.post("/key/delete", {"keys": [old]})
+            self._revoke([old])
 
     def delete(self, step):
         """Delete the key and those it was rotated from."""
         doomed = [step.current] if step.current else []
-        tokens = [key["token"] for key in [*doomed, *self._old_keys(step.name)]]
-        self.client.post("/key/delete", {"keys": tokens})
+        self._revoke([key["token"] for key in [*doomed, *self._old_keys(step.name)]])
 
     def _and_delete(self, act, keys):
         def both(step):
             if act:
                 act(step)
-            self.client.post("/key/delete", {"keys": [key["token"] for key in keys]})
+            self._revoke([key["token"] for key in keys])
 
         return both
+
+    def _revoke(self, tokens):
+        """Delete keys so that no replica accepts them from memory any more.
+
+        LiteLLM tells its other replicas (through Redis) of a blocked key, but not of a deleted one.
+        """
+        for token in tokens:
+            self.client.post("/key/block", {"key": token})
+        self.client.post("/key/delete", {"keys": tokens})
 
     def _generate(self, step, fields):
         value = step.options["key"]

@@ -23,19 +23,26 @@ CHANGED = {"gateway_memory_mb": 400, "litellm_memory_mb": 2100}
 
 
 def kill(host, container):
-    """Kill a container's first process, as the kernel does when memory is short."""
-    on(host, f"kill -9 $(docker inspect --format '{{{{.State.Pid}}}}' {container})")
+    """Kill a container's first process, as the kernel does when memory is short.
+
+    Returns when it is gone, which takes a while on busy cores; until then it still accepts calls.
+    """
+    pid = f"$(docker inspect --format '{{{{.State.Pid}}}}' {container})"
+    on(host, f"pid={pid}; kill -9 $pid; while kill -0 $pid 2>/dev/null; do sleep 0.05; done")
     return time.monotonic()
 
 
 @contextlib.contextmanager
 def stopped(*places):
-    """Keep containers stopped, each a (host, container); yields when the first was stopped."""
+    """Keep containers stopped, each a (host, container).
+
+    Yields when that began, and when the last was gone: until then it takes requests it cannot end.
+    """
     began = time.monotonic()
     for host, container in places:
         on(host, f"docker stop --time 10 {container}")
     try:
-        yield began
+        yield began, time.monotonic()
     finally:
         for host, container in places:
             on(host, f"docker start {container}")

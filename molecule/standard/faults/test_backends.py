@@ -15,7 +15,7 @@ OLLAMAS = ((DATA, "intranet-ollama"), (APP2, "intranet-ollama"))
 
 
 def test_redis_that_goes_away_costs_nothing(load, report):
-    with stopped((DATA, "intranet-redis")) as began:
+    with stopped((DATA, "intranet-redis")) as (began, _gone):
         load.more(20)
     load.more(10)
     cost = row("Redis gone and back", load, began)
@@ -24,7 +24,7 @@ def test_redis_that_goes_away_costs_nothing(load, report):
 
 
 def test_keys_that_were_seen_work_on_while_the_database_is_away(load, report):
-    with stopped((DATA, "intranet-postgres")) as began:
+    with stopped((DATA, "intranet-postgres")) as (began, _gone):
         load.last(60)
         load.more(5)
     load.more(10)
@@ -35,19 +35,19 @@ def test_keys_that_were_seen_work_on_while_the_database_is_away(load, report):
 
 @pytest.mark.parametrize("load", [SMALL_MODEL], indirect=True)
 def test_one_of_two_ollamas_costs_no_new_request(load, report):
-    with stopped(OLLAMAS[1]) as began:
+    with stopped(OLLAMAS[1]) as (began, gone):
         load.more(5, seconds=300)
     load.more(3, seconds=300)
-    cost = row("one Ollama of two gone and back", load, began, cut_at=began)
+    cost = row("one Ollama of two gone and back", load, began, cut_at=gone)
     report(cost)
     assert cost["failed"] == 0, cost["problems"]
 
 
 @pytest.mark.parametrize("load", [SMALL_MODEL], indirect=True)
 def test_without_any_ollama_the_fallback_answers(load, report):
-    with stopped(*OLLAMAS) as began:
+    with stopped(*OLLAMAS) as (began, gone):
         load.more(5, seconds=300)
     load.more(3, seconds=300)
-    cost = row("every Ollama gone, the company API answers", load, began, cut_at=began)
+    cost = row("every Ollama gone, the company API answers", load, began, cut_at=gone)
     report(cost)
     assert cost["failed"] == 0, cost["problems"]

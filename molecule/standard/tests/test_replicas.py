@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hosts import APP1, APP2, DATA, on
+from hosts import APP1, APP2, DATA, LB, addresses, on, wait_until
 
 SERVICES = {
     "molecule-std-lb1": {"load_balancer"},
@@ -90,6 +90,40 @@ def test_gateways_know_their_own_address_and_share_redis(host):
     config = on(host, "cat /etc/intranet-mcp/services/gateway/config/gateway.yml")
     assert "peer_url: http://10.77.61.2" in config
     assert "redis_url_file: /secrets/redis_url" in config
+
+
+def test_a_revoked_key_is_refused_at_the_replica_that_did_not_revoke_it(door, secrets):
+    """Replicas remember keys for an hour; Redis tells them what to forget.
+
+    In the order of the module litellm_key: a key that is only deleted is not told of.
+    """
+    master = secrets["litellm_master_key"]
+    made = door.send("/key/generate", {"duration": "5m"}, key=master)
+    assert made.status == 200, made.text
+    key = made.body["key"]
+    assert [_models_at(host, key) for host in (APP1, APP2)] == [200, 200]
+    assert _ask(APP1, "/key/block", master, {"key": key}) == 200
+    assert _ask(APP1, "/key/delete", master, {"keys": [key]}) == 200
+    wait_until(lambda: _models_at(APP1, key) == 401, 5, "the revoking replica to refuse it")
+    wait_until(lambda: _models_at(APP2, key) == 401, 5, "the other replica to refuse it")
+
+
+def _models_at(host, key):
+    return _ask(host, "/v1/models", key)
+
+
+def _ask(host, path, key, body=None):
+    """Ask one LiteLLM from the balancer's host and return the status; the key goes by stdin."""
+    program = (
+        "import json, sys, urllib.request as r, urllib.error as e; "
+        "url, key, body = json.load(sys.stdin); "
+        "headers = {'Authorization': 'Bearer ' + key, 'Content-Type': 'application/json'}; "
+        "request = r.Request(url, json.dumps(body).encode() if body else None, headers)\n"
+        "try: print(r.urlopen(request, timeout=30).status)\n"
+        "except e.HTTPError as error: print(error.code)"
+    )
+    question = json.dumps([f"http://{addresses()[host]}:4000{path}", key, body])
+    return int(on(LB, f'python3 -c "{program}"', stdin=question))
 
 
 def test_a_session_goes_on_at_every_replica(door):

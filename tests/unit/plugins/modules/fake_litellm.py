@@ -41,6 +41,7 @@ class FakeLiteLLM:
             ("GET", "/health/readiness/details"): lambda _e: (200, {"litellm_version": "1.106.2"}),
             ("POST", "/key/generate"): self.generate,
             ("POST", "/key/update"): self.update_key,
+            ("POST", "/key/block"): self.block_key,
             ("POST", "/key/delete"): self.delete_keys,
             ("POST", "/team/new"): self.new_team,
             ("POST", "/team/update"): self.update_team,
@@ -116,6 +117,11 @@ class FakeLiteLLM:
         if duration:
             key["expires"] = None if duration == "-1" else moment(int(duration.rstrip("s")) / 86400)
         return 200, {"key": key["token"]}
+
+    def block_key(self, exchange):
+        key = next(k for k in self.keys if k["token"] == exchange.json()["key"])
+        key["blocked"] = True
+        return 200, key
 
     def delete_keys(self, exchange):
         doomed = exchange.json()["keys"]
