@@ -82,16 +82,18 @@ def verify():
         run = play("intranet.mcp.verify", verify_revocation=False, verify_advisory=[], **options)
         checks = json.loads(path.read_text())["checks"]
         bad = {c["name"] for c in checks if c["status"] not in ("passed", "not_applicable")}
-        assert len(checks) > 40 and (run.returncode == 0) == (not bad), bad
+        assert len(checks) > 30 and (run.returncode == 0) == (not bad), bad
         return bad
 
     return look
 
 
-# Whatever is broken and mended: no container may reach anything outside of its host meanwhile.
+# Whatever is broken and mended: no container may reach anything outside of its host meanwhile, but
+# a name server, which closed networks have, too.
 NOTHING_OUTSIDE = """
 nft add table inet nothing_outside
 nft add chain inet nothing_outside forward '{ type filter hook forward priority -10; }'
+nft add rule inet nothing_outside forward meta l4proto '{ tcp, udp }' th dport 53 accept
 nft add rule inet nothing_outside forward oifname eth0 ct state new counter reject
 """
 
