@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -146,3 +147,11 @@ def background(host):
 def wait_inside(host, probe, tenths=100):
     """Wait on the host, for a bounded time, until a command succeeds there."""
     host.check_output(f"for i in $(seq {tenths}); do {probe} && exit; sleep 0.1; done; exit 1")
+
+
+def wait_until(condition, seconds):
+    """Wait for a bounded time until something seen from outside holds."""
+    ends_at = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends_at, f"waited {seconds} s in vain"
+        time.sleep(0.5)  # polls a service, which sends no event
