@@ -178,7 +178,7 @@ CASES = {
             "containers.litellm.state": "restarting",
             "containers.litellm.log": ["FATAL: password authentication failed for user", "bye"],
         },
-        ("container", "deploy", "litellm", "the database refuses its password"),
+        ("container", "replace", "litellm", "the database refuses its password"),
     ),
     "an unhealthy container with an unknown cause": (
         {
@@ -193,7 +193,7 @@ CASES = {
             "containers.litellm.restarts": 2,
             "containers.litellm.log": ["migration '2025_x y' began at 2026 and has not ended"],
         },
-        ("container", "deploy", "litellm", "migration 2025_x y is half done"),
+        ("container", "replace", "litellm", "migration 2025_x y is half done"),
     ),
     "a missing container": (
         {"containers.redis": None},
