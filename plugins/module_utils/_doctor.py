@@ -180,7 +180,10 @@ def ports(facts, wanted):
         wanted["services"], facts["listeners"], facts["listed"], wanted["container_prefix"]
     )
     for problem in held:
-        yield Finding("port", problem.found, problem.expected, problem.action)
+        do = problem.action
+        if "docker-proxy" in problem.found:  # an engine that was killed leaves them behind
+            do = "it is of a container that is gone: systemctl restart docker"
+        yield Finding("port", problem.found, problem.expected, do)
 
 
 def disk(facts, wanted):

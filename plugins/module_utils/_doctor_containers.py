@@ -21,10 +21,11 @@ STATES = {
     "created": ("was created and never ran", "docker start {name}", "start"),
     "paused": ("is paused", "docker unpause {name}", "start"),
     "dead": ("is dead", DEPLOY, "deploy"),
+    # Made anew rather than deployed: between two attempts it runs, and seems to need nothing.
     "restarting": (
         "starts again and again",
         "correct what its log says: docker logs {name}",
-        "deploy",
+        "replace",
     ),
 }
 
@@ -83,7 +84,7 @@ def states(facts, wanted):
                 f"{name} started {container['restarts'] + 1} times and is not healthy{what}",
                 "healthy",
                 do or f"docker logs {name}",
-                "deploy",
+                "replace",
                 service,
             )
 

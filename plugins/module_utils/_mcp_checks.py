@@ -123,11 +123,17 @@ def check_call(result: dict[str, Any], expected: dict[str, Any]) -> list[dict[st
     if expected.get("contains") is not None:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         action = "check the tool, or correct what is expected"
-        before, found, after = text.partition(expected["contains"])
-        # Where it is found, what stands around it says enough.
-        shown = f"{before[-30:]}{found}{after[:30]}" if found else _short(text)
-        checks.append(check("call_contains", bool(found), shown, expected["contains"], action))
+        found = expected["contains"] in text
+        shown = _around(text, expected["contains"]) if found else _short(text)
+        checks.append(check("call_contains", found, shown, expected["contains"], action))
     return checks
+
+
+def _around(text: str, part: str) -> str:
+    """Return a part of a text with the little around it that says enough."""
+    before, _part, after = text.partition(part)
+    left, right = ("..." if len(side) > 30 else "" for side in (before, after))
+    return f"{left}{before[-30:]}{part}{after[:30]}{right}"
 
 
 def summarize(result: dict[str, Any]) -> dict[str, Any]:

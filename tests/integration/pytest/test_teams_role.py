@@ -223,7 +223,7 @@ class Gateway:
         self.file = folder / "gateway.yml"
         self.render()
         self.file.chmod(0o644)
-        container = docker.start(
+        self.container = docker.start(
             "gateway",
             image("gateway"),
             "--publish=127.0.0.1::8080",
@@ -231,7 +231,7 @@ class Gateway:
             f"--volume={PLAIN_SERVER}:/server.py:ro",
             command=("--config", "/gateway.yml"),
         )
-        self.url = f"http://{docker.address(container, 8080)}"
+        self.url = f"http://{docker.address(self.container, 8080)}"
         wait_until(lambda: http_status(f"{self.url}/ready") == 200, 30, f"the gateway, {self.url}")
 
     def render(self) -> None:
@@ -258,7 +258,9 @@ class Gateway:
 def gateway(site, docker, run_module, tmp_path):
     """A gateway beside the site; its people are there."""
     site.run()
-    return Gateway(site, docker, tmp_path / "gateway", run_module)
+    started = Gateway(site, docker, tmp_path / "gateway", run_module)
+    yield started
+    docker.run("rm", "-f", started.container)
 
 
 OWN = ["example__count", "filesystem__echo", "filesystem__environment", "filesystem__error"]

@@ -178,7 +178,7 @@ CASES = {
             "containers.litellm.state": "restarting",
             "containers.litellm.log": ["FATAL: password authentication failed for user", "bye"],
         },
-        ("container", "deploy", "litellm", "the database refuses its password"),
+        ("container", "replace", "litellm", "the database refuses its password"),
     ),
     "an unhealthy container with an unknown cause": (
         {
@@ -193,7 +193,7 @@ CASES = {
             "containers.litellm.restarts": 2,
             "containers.litellm.log": ["migration '2025_x y' began at 2026 and has not ended"],
         },
-        ("container", "deploy", "litellm", "migration 2025_x y is half done"),
+        ("container", "replace", "litellm", "migration 2025_x y is half done"),
     ),
     "a missing container": (
         {"containers.redis": None},
@@ -531,3 +531,10 @@ def test_a_catalog_that_cannot_be_read_is_a_finding(facts, wanted):
     wanted.update(services={}, reached={}, inventory_error="service 'x' has port None")
     facts["containers"] = {}
     assert "service 'x' has port None" in found(facts, wanted)[0]
+
+
+def test_a_port_that_a_gone_container_left_taken_needs_another_engine(facts, wanted):
+    holder = {"address": "0.0.0.0", "port": 8080, "holder": "docker-proxy (process 8)"}
+    facts["listeners"] = [holder]
+    (finding,) = diagnose(facts, wanted)["findings"]
+    assert finding["check"] == "port" and "systemctl restart docker" in finding["do"]

@@ -165,3 +165,35 @@ def test_an_error_of_the_proxy_is_its_status(service):
 
 def test_a_proxy_that_is_away_says_so(closed_port):
     assert "cannot be reached" in probes.stream(closed_port, "k", 1, 1)["error"]
+
+
+@pytest.fixture
+def administered(service, tmp_path):
+    """What the module is given where LiteLLM and its master key are on the host."""
+    path = tmp_path / probes.MASTER_KEY
+    path.parent.mkdir(parents=True)
+    path.write_text("sk-master\n")
+    port = int(service.url.rpartition(":")[2])
+    return {"aliases": True, "config_dir": str(tmp_path), "services": {"litellm": {"port": port}}}
+
+
+def test_aliases_are_asked_for_as_administrator(service, administered):
+    keys = [{"key_alias": "alice"}, {"key_alias": ""}, {"token": "of a login"}]
+    service.replies["GET", "/key/list"] = (200, {"keys": keys, "total_pages": 1})
+    teams = [{"team_alias": "payments"}, {"team_alias": "payments"}]
+    service.replies["GET", "/v2/team/list"] = (200, {"teams": teams, "total_pages": 1})
+    found = probes.aliases(administered)
+    assert found == {"key": ["alice", "", None], "team": ["payments", "payments"]}
+    assert service.exchanges[0].headers["authorization"] == "Bearer sk-master"
+    assert probes.aliases({**administered, "aliases": False}) == {"key": [], "team": []}
+
+
+def test_a_litellm_that_cannot_be_asked_is_not_looked_at(administered, service, closed_port):
+    port = int(closed_port.rpartition(":")[2])
+    away = {**administered, "services": {"litellm": {"port": port}}}
+    with pytest.raises(OSError, match="LiteLLM"):
+        probes.aliases(away)
+    service.replies["GET", "/key/list"] = (401, {"error": {"message": "no such key"}})
+    service.replies["GET", "/health/readiness"] = (200, {"db": "connected"})
+    with pytest.raises(OSError, match="master key"):
+        probes.aliases(administered)

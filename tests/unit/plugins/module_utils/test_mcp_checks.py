@@ -75,6 +75,14 @@ def test_call(result, expected, status):
     assert statuses(_mcp_checks.check_call(result, expected)) == status
 
 
+def test_a_part_of_a_long_text_is_shown_with_what_stands_around_it():
+    long = {**STRUCTURED, "text": "a" * 40 + "found" + "z" * 40, "structured": None}
+    shown = _mcp_checks.check_call(long, {"contains": "found"})[1]["found"]
+    assert shown == "..." + "a" * 30 + "found" + "z" * 30 + "..."
+    short = _mcp_checks.check_call(STRUCTURED, {"contains": "w"})[1]["found"]
+    assert short == "two"
+
+
 def test_tool_that_asks_for_input_counts_as_an_error():
     summary = _mcp_checks.summarize({"resultType": "input_required", "inputRequests": {"q1": {}}})
     assert summary["is_error"] and "q1" in summary["text"]
