@@ -15,6 +15,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils import (
     _docker,
     _outside,
     _service,
+    _shared_address,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils._checks import (
     FAILED,
@@ -74,6 +75,23 @@ def ports(name: str, params: dict[str, Any]) -> Rows:
     is_good, text, action = _outside.judge(found, expected)
     wanted = f"open: {', '.join(map(str, sorted(expected))) or 'none'} of {len(asked)} ports"
     return [row(name, verdict(is_good), f"{text} (from {source})", wanted, action)]
+
+
+def holders(name: str, params: dict[str, Any]) -> Rows:
+    """Who holds the address that balancers share, as each of them lists its own."""
+    addresses = params["addresses"]
+    found = {host: _held(listing, addresses) for host, listing in params["listings"].items()}
+    is_good, text, action = _shared_address.judge(found, addresses)
+    status = UNKNOWN if is_good is None else verdict(is_good)
+    expected = f"exactly one of {len(found)} balancers holds {', '.join(addresses)}"
+    return [row(name, status, text, expected, action)]
+
+
+def _held(listing: str, addresses: list[str]) -> list[str] | None:
+    try:
+        return _shared_address.held(listing, addresses)
+    except (ValueError, TypeError):
+        return None
 
 
 def published(prefix: str, socket_path: str) -> set[int]:

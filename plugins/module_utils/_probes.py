@@ -91,6 +91,9 @@ KINDS = {
             **_SOCKET,
         },
     ),
+    "holders": Kind(
+        _probe_host.holders, {"addresses": _WORDS, "listings": {"type": "dict", "required": True}}
+    ),
     "containers": Kind(
         _probe_host.containers,
         {
