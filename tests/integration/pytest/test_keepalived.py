@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import subprocess
 import time
 import urllib.request
 
 import pytest
+import support
+import yaml
 from ansible_collections.intranet.mcp.plugins.module_utils._haproxy_config import (
     render as haproxy_config,
 )
@@ -24,6 +27,7 @@ from servers.balancer import PORTS, Replica
 
 pytestmark = pytest.mark.integration
 
+ROLE_DEFAULTS = "roles/load_balancer/defaults/main.yml"
 ROUTER = 77
 # Two bad answers a second apart, and the time a backup waits; the machine may be busy.
 MOVES_SECONDS = 15
@@ -71,7 +75,9 @@ class Host:
     def start_keepalived(self, sharing, router=ROUTER):
         """Start keepalived as the role does."""
         self.write_keepalived(sharing, router)
-        rights = ("--cap-add=NET_ADMIN", "--cap-add=NET_RAW", "--user=0:0")
+        role = yaml.safe_load((support.REPOSITORY / ROLE_DEFAULTS).read_text())
+        capabilities = role["load_balancer_keepalived_service"]["capabilities"]
+        rights = ("--user=0:0", *(f"--cap-add={name}" for name in capabilities))
         places = ("--tmpfs=/run", "--tmpfs=/tmp")
         start = (image("keepalived"), "keepalived-start", self.address)
         self.beside(self.keepalived, *rights, *places, *start)
@@ -86,8 +92,15 @@ class Host:
         return bool(held(listing, [address]))
 
     def state(self):
-        """Return what the container's health check reads."""
-        return self.docker.run("exec", self.keepalived, "cat", "/run/keepalived/state")
+        """Return what the container's health check reads; empty before there is anything."""
+        read = "cat /run/keepalived/state 2>/dev/null || true"
+        return self.docker.run("exec", self.keepalived, "sh", "-c", read)
+
+    def log(self):
+        """Return what keepalived has said so far."""
+        command = ["docker", "logs", self.keepalived]
+        both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return subprocess.run(command, **both, text=True, check=True).stdout
 
 
 class Pair:
@@ -197,18 +210,14 @@ def test_a_killed_keepalived_leaves_no_second_holder(pair, docker):
 
 def test_a_reload_moves_nothing(pair, docker):
     holder = pair.only_holder()
-    log = len(docker.run("logs", holder.keepalived))
+    already = len(holder.log())
     # One peer more, as when a balancer is added.
     sharing = pair.sharing(holder, 100)
     sharing["peers"].append(str(pair.network[-7]))
     holder.write_keepalived(sharing)
     docker.run("kill", "--signal=HUP", holder.keepalived)
 
-    def is_reloaded():
-        said = docker.run("logs", holder.keepalived)[log:]
-        return "Reload" in said and "Startup complete" in said
-
-    wait_until(is_reloaded, MOVES_SECONDS, "the reload")
+    wait_until(lambda: "Reload complete" in holder.log()[already:], MOVES_SECONDS, "the reload")
     assert pair.only_holder() is holder
     assert holder.state() == "MASTER"
 
