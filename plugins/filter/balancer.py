@@ -7,14 +7,24 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.intranet.mcp.plugins.module_utils import (
     _haproxy_config,
     _keepalived_config,
+    _nginx_config,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils._inventory import is_address
 
 
 def haproxy_config(pools, settings):
     """HAProxy's configuration for pools of servers."""
+    return _rendered(_haproxy_config.render, pools, settings)
+
+
+def nginx_config(pools, settings):
+    """A company's nginx's part for pools of servers."""
+    return _rendered(_nginx_config.render, pools, settings)
+
+
+def _rendered(render, pools, settings):
     try:
-        return _haproxy_config.render(pools, settings)
+        return render(pools, settings)
     except _haproxy_config.BalancerError as error:
         raise AnsibleFilterError(str(error)) from error
 
@@ -28,6 +38,7 @@ class FilterModule:
     def filters(self):
         return {
             "haproxy_config": haproxy_config,
+            "nginx_config": nginx_config,
             "keepalived_config": _keepalived_config.render,
             "subject_alt_names": subject_alt_names,
         }

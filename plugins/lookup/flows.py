@@ -17,7 +17,7 @@ options:
         C(inside_port), C(publish), the addresses its port is published on, and C(parts), the same
         of its further ports, V(inside) only the C(inside_port) of each service and part, V(pools)
         what a load balancer on this host distributes to, V(sharing) how it shares an address with
-        the others, one mapping or none.
+        the others, one mapping or none, V(replicas) what a proxy elsewhere would distribute to.
     required: false
 """
 
@@ -58,12 +58,14 @@ class LookupModule(LookupBase):
                 return [{s.name: s.inside_port for s in topology.services_on(host)}]
             if what == "pools":
                 return topology.pools(host)
+            if what == "replicas":
+                return topology.replicas()
             if what == "sharing":
                 return [sharing(topology, host)] if topology.shared else []
         except TopologyError as error:
             raise AnsibleLookupError(f"flows: {error}") from error
         raise AnsibleLookupError(
-            f"flows: {what!r} is not one of allow, managed, ports, inside, pools, sharing"
+            f"flows: {what!r} is not one of allow, managed, ports, inside, pools, sharing, replicas"
         )
 
 

@@ -240,6 +240,20 @@ class Topology:
                 )
         return found
 
+    def replicas(self) -> list[dict]:
+        """Every replica of what a balancer stands in front of, as a proxy elsewhere reaches it."""
+        return [
+            {
+                "service": service.name,
+                "servers": [
+                    {"name": host, "address": str(Endpoint(self.address(host), service.port))}
+                    for host in self.hosts_of(service.name)
+                ],
+            }
+            for service in self.services.values()
+            if service.is_behind_balancer and self.hosts_of(service.name)
+        ]
+
     def _goes_through_balancer(self, service: Service) -> bool:
         """Whether clients inside the platform use the balancer: where it has a choice to make.
 
