@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+
 from ansible.errors import AnsibleFilterError
 from ansible_collections.intranet.mcp.plugins.module_utils import (
     _haproxy_config,
@@ -10,6 +13,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils import (
     _nginx_config,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils._inventory import is_address
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 
 def haproxy_config(pools, settings):
@@ -29,6 +33,18 @@ def _rendered(render, pools, settings):
         raise AnsibleFilterError(str(error)) from error
 
 
+def acme_thumbprint(pem):
+    """The thumbprint of an ACME account's key (RFC 7638), a PEM of a P-256 key."""
+    numbers = load_pem_private_key(pem.encode(), None).public_key().public_numbers()
+    x, y = (_base64url(number.to_bytes(32, "big")) for number in (numbers.x, numbers.y))
+    jwk = f'{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}'
+    return _base64url(hashlib.sha256(jwk.encode()).digest())
+
+
+def _base64url(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
 def subject_alt_names(names):
     """Names and addresses as a certificate lists them."""
     return [f"{'IP' if is_address(name) else 'DNS'}:{name}" for name in names]
@@ -38,6 +54,7 @@ class FilterModule:
     def filters(self):
         return {
             "haproxy_config": haproxy_config,
+            "acme_thumbprint": acme_thumbprint,
             "nginx_config": nginx_config,
             "keepalived_config": _keepalived_config.render,
             "subject_alt_names": subject_alt_names,
