@@ -10,6 +10,7 @@ import http.server
 import importlib
 import io
 import json
+import ssl
 import sys
 import threading
 from pathlib import Path
@@ -160,6 +161,13 @@ class FakeService:
     def seen(self, method: str, path: str) -> list[Exchange]:
         """Return the requests with this method and path (without its query)."""
         return [e for e in self.exchanges if e.method == method and e.path.split("?")[0] == path]
+
+    def use_tls(self, certificate, key) -> None:
+        """Speak TLS from now on."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.url = self.url.replace("http:", "https:")
 
     def close(self) -> None:
         """Stop answering."""

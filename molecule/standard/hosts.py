@@ -48,22 +48,22 @@ def wait_until(condition, seconds, what):
     return found
 
 
-def server_states():
-    """Return what the balancer thinks of each server: (backend, host) -> status."""
+def server_states(balancer=LB):
+    """Return what a balancer thinks of each server: (backend, host) -> status."""
     program = (
         "import socket; s = socket.socket(socket.AF_UNIX); "
         f"s.connect('{BALANCER_RUN}/admin.sock'); s.sendall(b'show stat -1 4 -1\\n'); "
         "print(s.makefile().read())"
     )
-    rows = on(LB, f'python3 -c "{program}"').splitlines()
+    rows = on(balancer, f'python3 -c "{program}"').splitlines()
     head = rows[0].lstrip("# ").split(",")
     found = [dict(zip(head, row.split(","), strict=False)) for row in rows[1:] if row]
     return {(row["pxname"], row["svname"]): row["status"] for row in found}
 
 
-def all_are_up():
+def all_are_up(balancer=LB):
     """Tell whether every server of the balancer gets requests."""
-    return set(server_states().values()) == {"UP"}
+    return set(server_states(balancer).values()) == {"UP"}
 
 
 class Answer:
@@ -85,8 +85,8 @@ class Answer:
 class Door:
     """The balancer's address for people, over TLS that is verified."""
 
-    def __init__(self, key=""):
-        self.address, self.key = addresses()[LB], key
+    def __init__(self, key="", address=""):
+        self.address, self.key = address or addresses()[LB], key
         self.tls = ssl.create_default_context(cafile=INVENTORY / "secrets" / "tls" / "ca.crt")
 
     def connect(self, timeout=60):

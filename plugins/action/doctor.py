@@ -32,6 +32,8 @@ class ActionModule(ActionBase):
             host = task_vars["inventory_hostname"]
             arguments.setdefault("services", services_of(topology, host))
             arguments["reached"] = reached(topology, host)
+            if host in topology.balancers:
+                arguments["shared_addresses"] = topology.shared_addresses
         except UNUSABLE as error:
             text = str(error) if isinstance(error, TopologyError | AnsibleError) else repr(error)
             arguments["inventory_error"] = text
@@ -43,17 +45,24 @@ class ActionModule(ActionBase):
 
 
 def services_of(topology, host: str) -> dict:
-    """The host's services, each with its place in the catalog and the names it must resolve."""
+    """The host's containers, each with its place in the catalog and the names it must resolve."""
     here = topology.services_on(host)
+    names = {service.name for service in here}
     return {
         service.name: {
             "port": service.port,
             "inside_port": service.inside_port,
             "publish": topology.publish(service.name, host),
-            "role": service.part_of or service.name,
+            "parts": [
+                {"port": part.port, "publish": topology.publish(part.name, host)}
+                for part in here
+                if part.part_of == service.name
+            ],
+            "role": service.role or service.part_of or service.name,
             "needs": [other.name for other in here if service.group in other.clients],
         }
         for service in here
+        if service.part_of not in names
     }
 
 
@@ -67,7 +76,8 @@ def reached(topology, host: str) -> dict[str, str]:
     flows = [
         flow
         for flow in topology.flows(host)
-        if any(source in ipaddress.ip_network(network) for network in flow.sources)
+        if flow.proto == "tcp"
+        and any(source in ipaddress.ip_network(network) for network in flow.sources)
     ]
     if not flows:
         return {}

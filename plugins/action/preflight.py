@@ -23,6 +23,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils._inventory import top
 from ansible_collections.intranet.mcp.plugins.module_utils._preflight import Problem
 from ansible_collections.intranet.mcp.plugins.module_utils._service import DefinitionError
 from ansible_collections.intranet.mcp.plugins.module_utils._service import check as check_definition
+from ansible_collections.intranet.mcp.plugins.module_utils._shared_address import sharing
 from ansible_collections.intranet.mcp.plugins.module_utils._topology import (
     TopologyError,
     port_conflicts,
@@ -117,14 +118,18 @@ class ActionModule(ActionBase):
         host = task_vars["inventory_hostname"]
         try:
             topology = topology_from(task_vars, self._templar.template)
+            check_balancers(topology, host)
             return {
                 service.name: {
                     "port": service.port,
                     "publish": topology.publish(service.name, host),
                 }
                 for service in topology.services_on(host)
+                if service.has_port
             }, []
         except UNUSABLE as error:
+            if getattr(error, "action", ""):
+                return {}, [Problem("inventory", error.found, error.expected, error.action)]
             text = str(error) if isinstance(error, TopologyError | AnsibleError) else repr(error)
             problem = Problem(
                 "inventory",
@@ -133,6 +138,14 @@ class ActionModule(ActionBase):
                 "correct the inventory",
             )
             return {}, [problem]
+
+
+def check_balancers(topology, host):
+    """Raise where several balancers cannot share an address."""
+    if host in topology.balancers:
+        _found = topology.balancer_address
+        if topology.shared:
+            sharing(topology, host)
 
 
 def variable_problems(task_vars, template):

@@ -3,17 +3,46 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+
 from ansible.errors import AnsibleFilterError
-from ansible_collections.intranet.mcp.plugins.module_utils import _haproxy_config
+from ansible_collections.intranet.mcp.plugins.module_utils import (
+    _haproxy_config,
+    _keepalived_config,
+    _nginx_config,
+)
 from ansible_collections.intranet.mcp.plugins.module_utils._inventory import is_address
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 
 def haproxy_config(pools, settings):
     """HAProxy's configuration for pools of servers."""
+    return _rendered(_haproxy_config.render, pools, settings)
+
+
+def nginx_config(pools, settings):
+    """A company's nginx's part for pools of servers."""
+    return _rendered(_nginx_config.render, pools, settings)
+
+
+def _rendered(render, pools, settings):
     try:
-        return _haproxy_config.render(pools, settings)
+        return render(pools, settings)
     except _haproxy_config.BalancerError as error:
         raise AnsibleFilterError(str(error)) from error
+
+
+def acme_thumbprint(pem):
+    """The thumbprint of an ACME account's key (RFC 7638), a PEM of a P-256 key."""
+    numbers = load_pem_private_key(pem.encode(), None).public_key().public_numbers()
+    x, y = (_base64url(number.to_bytes(32, "big")) for number in (numbers.x, numbers.y))
+    jwk = f'{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}'
+    return _base64url(hashlib.sha256(jwk.encode()).digest())
+
+
+def _base64url(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def subject_alt_names(names):
@@ -23,4 +52,10 @@ def subject_alt_names(names):
 
 class FilterModule:
     def filters(self):
-        return {"haproxy_config": haproxy_config, "subject_alt_names": subject_alt_names}
+        return {
+            "haproxy_config": haproxy_config,
+            "acme_thumbprint": acme_thumbprint,
+            "nginx_config": nginx_config,
+            "keepalived_config": _keepalived_config.render,
+            "subject_alt_names": subject_alt_names,
+        }

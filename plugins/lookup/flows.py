@@ -16,8 +16,10 @@ options:
         host, V(ports) a mapping from each service of this host to its C(port), its
         C(inside_port), C(publish), the addresses its port is published on, and C(parts), the same
         of its further ports, V(inside) only the C(inside_port) of each service and part, V(pools)
-        what a load balancer on this host distributes to, V(neighbours) every other host with the
-        ports of the catalog and those that must answer this host.
+        what a load balancer on this host distributes to, V(sharing) how it shares an address with
+        the others, one mapping or none, V(replicas) what a proxy elsewhere would distribute to,
+        V(neighbours) every other host with the ports of the catalog and those that must answer
+        this host.
     required: false
 """
 
@@ -37,6 +39,7 @@ _raw:
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.intranet.mcp.plugins.module_utils._inventory import topology_from
+from ansible_collections.intranet.mcp.plugins.module_utils._shared_address import sharing
 from ansible_collections.intranet.mcp.plugins.module_utils._topology import TopologyError
 
 
@@ -57,12 +60,17 @@ class LookupModule(LookupBase):
                 return [{s.name: s.inside_port for s in topology.services_on(host)}]
             if what == "pools":
                 return topology.pools(host)
+            if what == "replicas":
+                return topology.replicas()
+            if what == "sharing":
+                return [sharing(topology, host)] if topology.shared else []
             if what == "neighbours":
                 return topology.neighbours(host)
         except TopologyError as error:
             raise AnsibleLookupError(f"flows: {error}") from error
         raise AnsibleLookupError(
-            f"flows: {what!r} is not one of allow, managed, ports, inside, pools, neighbours"
+            f"flows: {what!r} is not one of allow, managed, ports, inside, pools, sharing, replicas, "
+            "neighbours"
         )
 
 

@@ -18,12 +18,18 @@ KEY_VARIABLE = "MCP_GW_KEY"
 HOME_DIR = ".config/intranet-mcp"
 KEY_FILE = f"{HOME_DIR}/key"
 SYSTEM_DIR = "/usr/local/lib/intranet-mcp"
+# The authority that signed the platform's certificate, where no machine knows it by itself.
+CA_FILE = f"{HOME_DIR}/ca.crt"
+SYSTEM_CA_FILE = f"{SYSTEM_DIR}/ca.crt"
 
 # Claude Code runs it for each connection; the key is in no argument list.
 HEADERS_SCRIPT = f"""#!/bin/sh
 # Prints what Claude Code sends to the MCP gateway.
 read -r key <"$HOME/{KEY_FILE}" && printf '{{"Authorization": "Bearer %s"}}\\n' "$key"
 """
+# Both add an authority to those that are trusted. SSL_CERT_FILE, which Codex reads as well, would
+# replace them, for every program that an agent starts too.
+CA_VARIABLES = ("NODE_EXTRA_CA_CERTS", "CODEX_CA_CERTIFICATE")
 # opencode has no setting for these.
 OPENCODE_ENVIRONMENT = {"OPENCODE_DISABLE_MODELS_FETCH": "1", "OPENCODE_DISABLE_AUTOUPDATE": "1"}
 
@@ -44,7 +50,8 @@ def entries(names: list, scope: str, site: dict, person: dict) -> list[dict]:
     """Return what goes into which file, as `_settings_install` takes it.
 
     names: CLIs. scope: one of Parts' fields. site: `litellm` and `gateway` (addresses), `manifest`
-    (of the CLIs). person: `models`, `model`, and `key` but for the scope `system`.
+    (of the CLIs), and perhaps `ca` (an authority to trust, PEM). person: `models`, `model`, and
+    `key` but for the scope `system`.
     """
     facts = {**site, **person}
     found: dict[str, dict] = {}
@@ -52,8 +59,12 @@ def entries(names: list, scope: str, site: dict, person: dict) -> list[dict]:
         found[KEY_FILE] = _text(facts["key"] + "\n", secret=True)
     for name in known(names):
         found.update(getattr(CLIENTS[name](facts), scope))
-    if scope == "user" and "opencode" in names:
-        found.update(_environment())
+    if scope == "user":
+        found.update(_environment(names, site.get("ca")))
+    elif scope == "system" and site.get("ca"):
+        exports = _exports(_trusting(SYSTEM_CA_FILE))
+        found[SYSTEM_CA_FILE] = _text(site["ca"])
+        found["/etc/profile.d/intranet-mcp.sh"] = _text(exports)
     return [{"path": path, **entry} for path, entry in found.items()]
 
 
@@ -68,13 +79,15 @@ def known(names: list) -> list:
     return names
 
 
-def wrappers(names: list, install_dir: str) -> list[dict]:
+def wrappers(names: list, install_dir: str, site: dict) -> list[dict]:
     """Return the scripts that start a host's CLIs, with the environment they have no file for."""
     found = []
+    trust = _trusting(SYSTEM_CA_FILE) if site.get("ca") else {}
     for name in names:
-        environment = OPENCODE_ENVIRONMENT if name == "opencode" else {}
-        exports = "".join(f"export {key}={value}\n" for key, value in environment.items())
-        script = f'#!/bin/sh\n{exports}exec {install_dir}/node_modules/.bin/{name} "$@"\n'
+        environment = {**trust, **(OPENCODE_ENVIRONMENT if name == "opencode" else {})}
+        script = (
+            f'#!/bin/sh\n{_exports(environment)}exec {install_dir}/node_modules/.bin/{name} "$@"\n'
+        )
         found.append({"path": f"/usr/local/bin/{name}", **_text(script, "0755")})
     return found
 
@@ -97,15 +110,31 @@ def _secret_env(values: dict) -> dict:
     return {"format": "env", "settings": values, "mode": "0600", "secret": True}
 
 
-def _environment() -> dict:
+def _trusting(path: str) -> dict:
+    """The variables that make every CLI trust an authority. What a person has set already stays."""
+    return {name: f'"${{{name}:-{path}}}"' for name in CA_VARIABLES}
+
+
+def _exports(environment: dict) -> str:
+    return "".join(f"export {name}={value}\n" for name, value in environment.items())
+
+
+def _environment(names: list, ca: str | None) -> dict:
     """What has to be in a shell's environment, because a CLI has no file for it. No secret."""
-    lines = "".join(f"export {name}={value}\n" for name, value in OPENCODE_ENVIRONMENT.items())
+    environment = {
+        **(_trusting(f"$HOME/{CA_FILE}") if ca else {}),
+        **(OPENCODE_ENVIRONMENT if "opencode" in names else {}),
+    }
+    if not environment:
+        return {}
+    lines = _exports(environment)
     file = f'"$HOME/{HOME_DIR}/env.sh"'
     entry = {"format": "line", "settings": [f"[ ! -r {file} ] || . {file}"]}
     others = {
         path: {**entry, "when_exists": True} for path in (".bashrc", ".bash_profile", ".zshrc")
     }
-    return {f"{HOME_DIR}/env.sh": _text(lines), ".profile": entry, **others}
+    trusted = {CA_FILE: _text(ca)} if ca else {}
+    return {**trusted, f"{HOME_DIR}/env.sh": _text(lines), ".profile": entry, **others}
 
 
 def _claude(facts: dict) -> Parts:
@@ -130,6 +159,9 @@ def _claude(facts: dict) -> Parts:
         server = {"type": "http", "url": facts["gateway"], "headersHelper": f"sh {script}"}
         return {"mcpServers": {SERVER: server}}
 
+    # Read by editors' extensions too. In a home the path has no name that all people share.
+    trust = {"NODE_EXTRA_CA_CERTS": SYSTEM_CA_FILE} if facts.get("ca") else {}
+    managed = {**settings["env"], **trust}
     script = f"{HOME_DIR}/claude-headers"
     whole = ("mcpServers", SERVER)
     return Parts(
@@ -139,7 +171,7 @@ def _claude(facts: dict) -> Parts:
             script: _text(HEADERS_SCRIPT, "0755"),
         },
         system={
-            "/etc/claude-code/managed-settings.json": _json(settings),
+            "/etc/claude-code/managed-settings.json": _json({**settings, "env": managed}),
             "/etc/claude-code/managed-mcp.json": _json(
                 servers(f"{SYSTEM_DIR}/claude-headers"), whole
             ),

@@ -177,13 +177,23 @@ def reachable(facts, wanted):
 
 def ports(facts, wanted):
     held = port_problems(
-        wanted["services"], facts["listeners"], facts["listed"], wanted["container_prefix"]
+        doors(wanted["services"]), facts["listeners"], facts["listed"], wanted["container_prefix"]
     )
     for problem in held:
         do = problem.action
         if "docker-proxy" in problem.found:  # an engine that was killed leaves them behind
             do = "it is of a container that is gone: systemctl restart docker"
         yield Finding("port", problem.found, problem.expected, do)
+
+
+def doors(services: dict) -> dict:
+    """Everything with a port: services, and the further ports of their containers."""
+    found = {}
+    for name, service in services.items():
+        for number, door in enumerate([service, *service.get("parts", [])]):
+            if door["port"]:
+                found[f"{name} ({door['port']})" if number else name] = door
+    return found
 
 
 def disk(facts, wanted):

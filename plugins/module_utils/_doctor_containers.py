@@ -12,6 +12,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils._doctor import (
     Rule,
     Unseen,
 )
+from ansible_collections.intranet.mcp.plugins.module_utils._service import bracketed
 
 DEPLOY = "run the playbook: ansible-playbook site.yml"
 
@@ -115,7 +116,10 @@ def cause(log: list[str]) -> tuple[str, str]:
 
 def network(facts, wanted):
     for service, container in _running(facts, wanted):
-        if wanted["network"] not in container["networks"]:
+        is_on_host = not wanted["services"][service][
+            "port"
+        ]  # without ports: the host's own network
+        if not is_on_host and wanted["network"] not in container["networks"]:
             found = ", ".join(container["networks"]) or "none"
             yield Finding(
                 "network",
@@ -132,7 +136,11 @@ def published(facts, wanted):
     """A port that is open wider than declared was published by hand, past the catalog."""
     for service, container in _running(facts, wanted):
         entry = wanted["services"][service]
-        expected = sorted(f"{address}:{entry['port']}" for address in entry["publish"])
+        expected = sorted(
+            f"{bracketed(address)}:{door['port']}"
+            for door in (entry, *entry.get("parts", []))
+            for address in door["publish"]
+        )
         if sorted(container["published"]) != expected:
             yield Finding(
                 "port",

@@ -25,7 +25,10 @@ from ansible_collections.intranet.mcp.plugins.module_utils._daemon_json import (
     parse,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils._docker import Engine, EngineError
+from ansible_collections.intranet.mcp.plugins.module_utils._doctor import doors
 from ansible_collections.intranet.mcp.plugins.module_utils._host import nearest, port_holders, read
+from ansible_collections.intranet.mcp.plugins.module_utils._service import bracketed
+from ansible_collections.intranet.mcp.plugins.module_utils._shared_address import held
 from ansible_collections.intranet.mcp.plugins.module_utils._x509 import (
     CertificateError,
     not_after,
@@ -60,9 +63,10 @@ def gather(wanted: dict) -> dict:
         "gpu": lambda: _gpu(engine, info, containers, wanted),
         "proxies": lambda: probes.proxies(wanted),
         "engine_log": lambda: "" if info else _journal(),
+        "shared_address": lambda: _shared_address_of(wanted["shared_addresses"]),
         **probes.jobs(engine, containers, wanted),
     }
-    holders = port_holders({service["port"] for service in wanted["services"].values()}, listed)
+    holders = port_holders({door["port"] for door in doors(wanted["services"]).values()}, listed)
     return {
         "uid": os.geteuid(),
         "time": time.time(),
@@ -138,7 +142,7 @@ def _container(engine: Engine, service: str, id_: str, wanted: dict) -> dict:
         "restarts": found["RestartCount"],
         "networks": sorted(found["NetworkSettings"]["Networks"]),
         "published": sorted(
-            f"{binding['HostIp'] or '0.0.0.0'}:{binding['HostPort']}"  # noqa: S104  read, not bound
+            f"{bracketed(binding['HostIp'] or '0.0.0.0')}:{binding['HostPort']}"  # noqa: S104  read
             for bindings in (host["PortBindings"] or {}).values()
             for binding in bindings or []
         ),
@@ -206,6 +210,15 @@ def _firewall(wanted: dict) -> str | None:
         return "missing" if "No such file" in asked.stderr else None
     kept = json.loads(read(os.path.join(wanted["config_dir"], "firewall.json")) or "{}")
     return "loaded" if asked.stdout == kept.get("listing", asked.stdout) else "changed"
+
+
+def _shared_address_of(addresses: list[str]) -> dict | None:
+    """The addresses that balancers share, and which of them this one holds."""
+    if not addresses:
+        return None
+    command = ["ip", "-json", "address"]
+    listed = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    return {"addresses": addresses, "held": held(listed.stdout, addresses)}
 
 
 def _filesystems(wanted: dict, info: dict | None) -> dict[str, dict]:

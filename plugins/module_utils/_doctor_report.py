@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from ansible_collections.intranet.mcp.plugins.module_utils._shared_address import judge
+
 # Roles in the order in which their services need one another; roles not named here come last.
 ORDER = ("postgres", "redis", "ollama", "litellm", "tool_server", "gateway", "load_balancer")
 # Treatments of the host itself, which come before those of containers.
@@ -23,6 +25,7 @@ def report(looked: dict[str, dict], at: str) -> dict:
     for host, result in looked.items():
         findings += [{"host": host, **finding} for finding in _findings(host, result)]
         unseen += [{"host": host, **check} for check in result.get("unseen", [])]
+    findings += _held_once(looked)
     return {
         "at": at,
         "healthy": not findings,
@@ -48,6 +51,22 @@ def _findings(host: str, result: dict) -> list[dict]:
             "role": "",
         }
     ]
+
+
+def _held_once(looked: dict[str, dict]) -> list[dict]:
+    """An address that several balancers share and not exactly one of them holds."""
+    told = {host: (r.get("facts") or {}).get("shared_address") for host, r in looked.items()}
+    shared = {host: kept for host, kept in told.items() if kept}
+    if not shared:
+        return []
+    addresses = next(iter(shared.values()))["addresses"]
+    is_good, text, action = judge({host: k["held"] for host, k in shared.items()}, addresses)
+    # A host that could not be looked at may be the holder, and has a finding of its own.
+    if is_good or (text.startswith("nobody") and any("facts" not in r for r in looked.values())):
+        return []
+    finding = {"check": "shared address", "found": text, "expected": "exactly one holder"}
+    finding.update(host=" and ".join(shared), do=action, fix="", service="", role="")
+    return [finding]
 
 
 def treatments(findings: list[dict]) -> dict:

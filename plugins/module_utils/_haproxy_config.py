@@ -36,7 +36,8 @@ def render(pools: list[dict], settings: dict) -> str:
 
     pools: {service, ready, alive, servers: [{name, address, is_name}]}; ready and alive are paths.
     settings: tls, door_port (for redirects), ports (inside the container: door, redirect, inside,
-    metrics), timeout_seconds, connect_seconds, check_seconds, max_connections.
+    metrics), timeout_seconds, connect_seconds, check_seconds, max_connections, and perhaps
+    acme_thumbprint (of the account whose certificates an ACME server checks over plain HTTP).
     """
     by_service = {pool["service"]: pool for pool in pools}
     if "litellm" not in by_service:
@@ -140,8 +141,19 @@ def _redirect(settings: dict) -> list[str]:
     return [
         "frontend redirect",
         f"bind :{settings['ports']['redirect']}",
+        *_acme(settings.get("acme_thumbprint")),
         # 308 keeps method and body.
         f"http-request redirect location https://{where}%[capture.req.uri] code 308",
+    ]
+
+
+def _acme(thumbprint: str | None) -> list[str]:
+    """The answer to an ACME server (RFC 8555, 8.3): its token and the account's thumbprint."""
+    if not thumbprint:
+        return []
+    return [
+        f'http-request return status 200 content-type text/plain lf-string "%[path,field(4,/)].'
+        f'{thumbprint}" if {{ path_reg ^/[.]well-known/acme-challenge/[A-Za-z0-9_-]+$ }}',
     ]
 
 

@@ -38,7 +38,13 @@ def topology_from(variables: dict, template) -> Topology:
         container_prefix=template(variables.get("platform_container_prefix", "")),
         public_name=template(variables.get("platform_public_name", "")),
         tls=bool(template(variables.get("platform_balancer_tls", False))),
+        shared=_listed(template(variables.get("platform_balancer_address", []))),
     )
+
+
+def _listed(value) -> list[str]:
+    """A text or a list of texts, as a list without empty ones."""
+    return [text for text in ([value] if isinstance(value, str) else list(value or [])) if text]
 
 
 def host_addresses(hostvars, template) -> list[str]:

@@ -14,6 +14,8 @@ from __future__ import annotations
 import ipaddress
 
 ANY = "any"
+# Protocols without ports, by number: a bare host may not know their names.
+PROTOCOLS = {"vrrp": 112}
 
 UNIT = """\
 [Unit]
@@ -86,15 +88,19 @@ def _inbound(flows, managed_ports, ssh_ports, interfaces) -> list[str]:
         rules += _allow(flow)
         closed.setdefault(flow["proto"], set()).add(flow["port"])
     rules += [
-        f"{proto} dport {_set(sorted(ports))} counter drop"
+        f"{_match(proto, _set(sorted(ports)))} counter drop"
         for proto, ports in sorted(closed.items())
         if ports
     ]
     return rules
 
 
+def _match(proto: str, ports: object) -> str:
+    return f"meta l4proto {PROTOCOLS[proto]}" if proto in PROTOCOLS else f"{proto} dport {ports}"
+
+
 def _allow(flow: dict) -> list[str]:
-    match = f"{flow['proto']} dport {flow['port']}"
+    match = _match(flow["proto"], flow["port"])
     verdict = f'accept comment "{flow["service"]}"'
     if ANY in flow["sources"]:
         return [f"{match} {verdict}"]

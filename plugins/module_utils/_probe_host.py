@@ -15,6 +15,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils import (
     _docker,
     _outside,
     _service,
+    _shared_address,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils._checks import (
     FAILED,
@@ -105,6 +106,23 @@ def judge_matrix(
 
 def _ports(numbers: list[int]) -> str:
     return " ".join(map(str, numbers)) or "nothing"
+
+
+def holders(name: str, params: dict[str, Any]) -> Rows:
+    """Who holds the address that balancers share, as each of them lists its own."""
+    addresses = params["addresses"]
+    found = {host: _held(listing, addresses) for host, listing in params["listings"].items()}
+    is_good, text, action = _shared_address.judge(found, addresses)
+    status = UNKNOWN if is_good is None else verdict(is_good)
+    expected = f"exactly one of {len(found)} balancers holds {', '.join(addresses)}"
+    return [row(name, status, text, expected, action)]
+
+
+def _held(listing: str, addresses: list[str]) -> list[str] | None:
+    try:
+        return _shared_address.held(listing, addresses)
+    except (ValueError, TypeError):
+        return None
 
 
 def published(prefix: str, socket_path: str) -> set[int]:

@@ -94,6 +94,9 @@ KINDS = {
     "matrix": Kind(
         _probe_host.matrix, {"neighbours": {"type": "list", "elements": "dict", "required": True}}
     ),
+    "holders": Kind(
+        _probe_host.holders, {"addresses": _WORDS, "listings": {"type": "dict", "required": True}}
+    ),
     "containers": Kind(
         _probe_host.containers,
         {

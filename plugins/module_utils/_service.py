@@ -49,6 +49,8 @@ _DEFINITION_KEYS = {
     "gpus",
     "reload",
     "extra_hosts",
+    "host_network",
+    "hand_over",
 }
 _REQUIRED_KEYS = {"name", "image", "user", "command", "health", "memory_mb"}
 
@@ -83,7 +85,11 @@ def check(definition: dict) -> dict:
             f"service {name!r}: user is {user!r}; expected numbers 'uid:gid', "
             "because secrets are handed to exactly this user"
         )
-    if user.startswith("0:"):
+    # Docker hands capabilities to root only, so who administers the host's network is root, with
+    # these capabilities and no others.
+    if user.startswith("0:") and not (
+        definition.get("host_network") and definition.get("capabilities")
+    ):
         raise DefinitionError(f"service {name!r}: runs as root; give it a user of its own")
     return definition
 
@@ -114,7 +120,8 @@ def plan(wanted: list[dict], host: dict, owner: str) -> dict:
     """What must happen so that exactly `wanted` runs.
 
     host: `containers` (with Labels, State, ImageID) and `images` (with RepoTags, Id) as the
-    daemon lists them. Returns create (container parameters), remove (names), unchanged (names).
+    daemon lists them. Returns create (container parameters), remove (names), unchanged (names), and
+    stop: names of those that first hand over to another host, and are made anew afterwards.
     """
     image_ids = {
         tag: image.get("Id") for image in host.get("images", []) for tag in image["RepoTags"] or []
@@ -124,17 +131,21 @@ def plan(wanted: list[dict], host: dict, owner: str) -> dict:
         labels = container.get("Labels") or {}
         if labels.get(LABEL_OWNER) == owner:
             running[labels.get(LABEL_SERVICE)] = container
+    reasons = {s["name"]: _difference(s, running.get(s["name"]), image_ids) for s in wanted}
+    handing_over = {name for s in wanted if reasons[s["name"]] for name in s["hand_over"]}
+    stop = [s["container"]["name"] for s in wanted if s["name"] in handing_over & set(running)]
     create, unchanged = [], []
     for spec in wanted:
-        found = running.get(spec["name"])
-        reason = _difference(spec, found, image_ids)
+        reason = reasons[spec["name"]]
+        if not reason and spec["container"]["name"] in stop:
+            reason = "hands over to another host meanwhile"
         if reason:
             create.append({**spec["container"], "reason": reason})
         else:
             unchanged.append(spec["container"]["name"])
     names = {spec["name"] for spec in wanted}
     remove = [c["Names"][0].lstrip("/") for name, c in running.items() if name not in names]
-    return {"create": create, "remove": sorted(remove), "unchanged": unchanged}
+    return {"create": create, "stop": stop, "remove": sorted(remove), "unchanged": unchanged}
 
 
 def moved(host: dict, catalog: dict, groups: list[str]) -> list[str]:
@@ -189,7 +200,7 @@ def _spec(definition: dict, context: dict) -> dict:
         "user": f"{uid}:{gid}",
         "networks": [{"name": context["network"], "aliases": [name]}],
         "published_ports": [
-            f"{address}:{entry['port']}:{entry['inside_port']}"
+            f"{bracketed(address)}:{entry['port']}:{entry['inside_port']}"
             for entry in [catalog, *catalog.get("parts", [])]
             for address in entry.get("publish", [])
         ],
@@ -209,6 +220,8 @@ def _spec(definition: dict, context: dict) -> dict:
         "gpus": definition.get("gpus", False),
         "extra_hosts": definition.get("extra_hosts", {}),
     }
+    if definition.get("host_network"):
+        container.update({"network_mode": "host", "networks": []})
     if definition.get("secret_env"):
         container["entrypoint"] = ["/bin/sh", "-c", _WITH_SECRETS, "with-secrets"]
     ignored = {
@@ -227,7 +240,19 @@ def _spec(definition: dict, context: dict) -> dict:
         LABEL_OWNER: context["owner"],
         LABEL_HASH: digest,
     }
-    return {"name": name, **places, "container": container, "hash": digest}
+    hand_over = definition.get("hand_over", [])
+    return {
+        "name": name,
+        **places,
+        "container": container,
+        "hash": digest,
+        "hand_over": hand_over,
+    }
+
+
+def bracketed(address: str) -> str:
+    """An address as it stands before a port."""
+    return f"[{address}]" if ":" in address else address
 
 
 def _places(definition: dict, home: str, uid: str, gid: str) -> tuple[dict, list]:

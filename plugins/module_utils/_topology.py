@@ -25,10 +25,17 @@ INSIDE = "load_balancer_inside"
 
 LOOPBACK = "127.0.0.1"
 WILDCARD = "0.0.0.0"  # noqa: S104  published on purpose, and only when a flow needs it
+WILDCARD6 = "::"
+# Protocols without ports: who speaks one is on the host's own network and publishes nothing.
+PORTLESS = ("vrrp",)
 
 
 class TopologyError(Exception):
     """The inventory contradicts itself; the message says what was found and what to do."""
+
+    def __init__(self, found: str, expected: str = "", action: str = "") -> None:
+        super().__init__(f"{found}; expected {expected}: {action}" if expected else found)
+        self.found, self.expected, self.action = found, expected, action
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,12 @@ class Service:
     replicas: str = "one"
     peers: bool = False
     part_of: str = ""
+    proto: str = "tcp"
+    role: str = ""
+
+    @property
+    def has_port(self) -> bool:
+        return self.proto not in PORTLESS
 
     @property
     def inside_port(self) -> int:
@@ -106,7 +119,8 @@ class Topology:
     groups: inventory group -> host names. addresses: host name -> addresses (v4 and v6) by which
     the others reach it. users_networks: CIDRs of the pseudo client `users`. names: host name ->
     further names it is known by. public_name: what the balancer is called in DNS. tls: whether
-    people reach the balancer over TLS.
+    people reach the balancer over TLS. shared: addresses with prefix length, held by one balancer
+    at a time.
     """
 
     services: dict[str, Service]
@@ -117,10 +131,30 @@ class Topology:
     container_prefix: str = ""
     public_name: str = ""
     tls: bool = False
+    shared: list[str] = field(default_factory=list)
 
     @property
     def balancers(self) -> list[str]:
         return self.groups.get(BALANCER, [])
+
+    @property
+    def shared_addresses(self) -> list[str]:
+        """The addresses that balancers share, without prefix length."""
+        return [str(interface.ip) for interface in self.shared_interfaces()]
+
+    @property
+    def balancer_address(self) -> str:
+        """Where the balancer is found, whichever host it is just now."""
+        if self.shared and self.balancers:
+            return self.shared_addresses[0]
+        if len(self.balancers) > 1:
+            raise TopologyError(
+                f"group {BALANCER!r} has {len(self.balancers)} hosts "
+                f"({', '.join(self.balancers)}) and no address that they share",
+                "a free address of their network, with its prefix length",
+                "set platform_balancer_address, say to 10.0.0.10/24, or leave one host in it",
+            )
+        return self.address(self.balancers[0])
 
     def service(self, name: str) -> Service:
         if name not in self.services:
@@ -147,7 +181,7 @@ class Topology:
         if self._goes_through_balancer(service):
             if client in self.balancers:
                 return self._own_container(DOOR, self.service(INSIDE))
-            return Endpoint(self.address(self.balancers[0]), self.service(INSIDE).port)
+            return Endpoint(self.balancer_address, self.service(INSIDE).port)
         if client in hosts:
             return self._own_container(name, service)
         return Endpoint(self.address(hosts[0]), service.port)
@@ -156,7 +190,7 @@ class Topology:
         """Where people reach the service from their own machines."""
         service = self.service(name)
         if self.balancers and service.is_behind_balancer:
-            host = self.public_name or self.address(self.balancers[0])
+            host = self.public_name or self.balancer_address
             return Endpoint(host, self.service(DOOR).port, "https" if self.tls else "http")
         hosts = self.hosts_of(name)
         if not hosts:
@@ -194,6 +228,37 @@ class Topology:
             if service.is_behind_balancer and self.hosts_of(service.name)
         ]
 
+    def shared_interfaces(self) -> list:
+        """The shared addresses, parsed."""
+        found = []
+        for text in self.shared:
+            try:
+                found.append(ipaddress.ip_interface(text))
+                is_whole = "/" in text
+            except ValueError:
+                is_whole = False
+            if not is_whole:
+                raise TopologyError(
+                    f"platform_balancer_address has {text!r}",
+                    "an address with the prefix length of its network",
+                    "write it like 10.0.0.10/24 or fd00::10/64",
+                )
+        return found
+
+    def replicas(self) -> list[dict]:
+        """Every replica of what a balancer stands in front of, as a proxy elsewhere reaches it."""
+        return [
+            {
+                "service": service.name,
+                "servers": [
+                    {"name": host, "address": str(Endpoint(self.address(host), service.port))}
+                    for host in self.hosts_of(service.name)
+                ],
+            }
+            for service in self.services.values()
+            if service.is_behind_balancer and self.hosts_of(service.name)
+        ]
+
     def _goes_through_balancer(self, service: Service) -> bool:
         """Whether clients inside the platform use the balancer: where it has a choice to make.
 
@@ -221,8 +286,10 @@ class Topology:
         found = [self.container_prefix + name, name]
         if self.public_name and self.balancers:
             found.append(self.public_name)
+        if self.balancers:
+            found += self.shared_addresses
         for host in hosts:
-            found += [host, *self.names.get(host, []), *self._addresses(host)]
+            found += [host, *self.names.get(host, []), *self.addresses_of(host)]
         return _unique(found)
 
     def address(self, host: str) -> str:
@@ -239,19 +306,26 @@ class Topology:
         for service in self.services_on(host):
             sources = self._sources(service, host)
             if sources:
-                found.append(Flow(service.name, service.port, tuple(sources)))
+                found.append(Flow(service.name, service.port, tuple(sources), service.proto))
         return sorted(found, key=lambda flow: (flow.port, flow.service))
 
     def publish(self, name: str, host: str) -> list[str]:
         """Addresses on which the service's port is published: none, loopback, or all."""
         service = self.service(name)
+        if not service.has_port:
+            return []
         if self._sources(service, host):
-            return [WILDCARD]
+            return [WILDCARD, *([WILDCARD6] if self._is_shared_over_6(service) else [])]
         return [LOOPBACK] if OPERATOR in service.clients else []
+
+    def _is_shared_over_6(self, service: Service) -> bool:
+        """Whether people come to an IPv6 address, which the engine then has to serve."""
+        is_door = DOOR in (service.name, service.part_of)
+        return is_door and any(interface.version == 6 for interface in self.shared_interfaces())
 
     def managed_ports(self, host: str) -> list[int]:
         """Ports the catalog gives to services of this host, open or not."""
-        return sorted({service.port for service in self.services_on(host)})
+        return sorted({service.port for service in self.services_on(host) if service.has_port})
 
     def neighbours(self, host: str) -> list[dict]:
         """Every other host of the platform as this one must find it: the matrix's row of `host`.
@@ -305,9 +379,9 @@ class Topology:
 
     def _sources_of(self, hosts: list[str], host: str) -> list[str]:
         others = [other for other in hosts if other != host]
-        return [cidr(address) for other in others for address in self._addresses(other)]
+        return [cidr(address) for other in others for address in self.addresses_of(other)]
 
-    def _addresses(self, host: str) -> list[str]:
+    def addresses_of(self, host: str) -> list[str]:
         self.address(host)
         return self.addresses[host]
 
@@ -351,6 +425,8 @@ def port_conflicts(topology: Topology) -> list[str]:
     for host in topology.hosts:
         holders: dict[int, list[str]] = {}
         for service in topology.services_on(host):
+            if not service.has_port:
+                continue
             holders.setdefault(service.port, []).append(service.name)
         problems += [
             f"port {port} on {host} is claimed by {' and '.join(sorted(names))}: "
@@ -362,17 +438,11 @@ def port_conflicts(topology: Topology) -> list[str]:
 
 
 def _service(name: str, entry: dict, part_of: str = "") -> Service:
-    port = entry.get("port")
-    try:
-        number = int(port)
-    except (TypeError, ValueError):
-        number = 0
-    if not 0 < number < 65536:
-        raise TopologyError(f"service {name!r} has port {port!r}; expected a number 1 to 65535")
+    proto = entry.get("proto", "tcp")
     return Service(
         name=name,
         group=entry["group"],
-        port=number,
+        port=0 if proto in PORTLESS else _port(name, entry.get("port")),
         clients=tuple(entry.get("clients", ())),
         container_port=int(entry.get("container_port", 0)),
         health=entry.get("health", ""),
@@ -381,7 +451,19 @@ def _service(name: str, entry: dict, part_of: str = "") -> Service:
         peers=bool(entry.get("peers", False)),
         replicas=entry.get("replicas", "one"),
         part_of=part_of or entry.get("part_of", ""),
+        proto=proto,
+        role=entry.get("role", ""),
     )
+
+
+def _port(name: str, port: object) -> int:
+    try:
+        number = int(port)
+    except (TypeError, ValueError):
+        number = 0
+    if not 0 < number < 65536:
+        raise TopologyError(f"service {name!r} has port {port!r}; expected a number 1 to 65535")
+    return number
 
 
 def _unique(items: list[str]) -> list[str]:

@@ -152,6 +152,11 @@ options:
     description: Set by the action plugin. What happened on connecting to the services' ports.
     type: dict
     default: {}
+  shared_addresses:
+    description: Set by the action plugin. Addresses that several load balancers share, on these.
+    type: list
+    elements: str
+    default: []
   inventory_error:
     description: Set by the action plugin. Why the catalog cannot be read.
     type: str
@@ -199,6 +204,7 @@ facts:
   sample:
     engine: {version: 26.1.5, root: /var/lib/docker}
     containers: {redis: {state: running, health: healthy, memory_mb: 9}}
+    shared_address: {addresses: [10.0.0.10], held: []}
     free_mb: {/var/lib/docker: 91234}
 backup:
   description: The newest backup of a broken daemon.json that can be put back, empty if none.
@@ -250,6 +256,7 @@ ARGUMENTS = {
     "key": {"type": "str", "default": "", "no_log": True},
     "services": {"type": "dict", "default": {}},
     "reached": {"type": "dict", "default": {}},
+    "shared_addresses": {"type": "list", "elements": "str", "default": []},
     "inventory_error": {"type": "str", "default": ""},
     "time": {"type": "float"},
 }
@@ -267,6 +274,8 @@ def summary(facts: dict) -> dict:
             }
             for service, container in sorted(facts["containers"].items())
         },
+        # Judged where all balancers are seen.
+        "shared_address": facts["shared_address"],
         "free_mb": {path: space["free_mb"] for path, space in (facts["filesystems"] or {}).items()},
     }
 

@@ -45,13 +45,15 @@ options:
         type: str
         required: true
       port:
-        description: Port of the host.
+        description: Port of the host; V(0) with O(flows[].proto=vrrp), which knows no ports.
         type: int
         required: true
       proto:
-        description: Transport protocol.
+        description:
+          - Transport protocol. V(vrrp), by which hosts settle who holds a shared address, is
+            accepted from the sources alone as soon as a flow speaks it.
         type: str
-        choices: [tcp, udp]
+        choices: [tcp, udp, vrrp]
         default: tcp
       sources:
         description: Addresses and networks, of either family, or V(any).
@@ -368,7 +370,7 @@ def write(path: str, text: str, mode: int = 0o600) -> None:
 FLOW = {
     "service": {"type": "str", "required": True},
     "port": {"type": "int", "required": True},
-    "proto": {"type": "str", "choices": ["tcp", "udp"], "default": "tcp"},
+    "proto": {"type": "str", "choices": ["tcp", "udp", "vrrp"], "default": "tcp"},
     "sources": {"type": "list", "elements": "str", "default": []},
 }
 ARGUMENTS = {

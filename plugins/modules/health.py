@@ -56,6 +56,8 @@ options:
             C(ports), C(open)); exactly those of C(open) must answer.
           - V(containers) compares the containers whose names begin with C(prefix) with C(defined)
             (C(name), C(hash), C(image)) and the files of C(files) (path to SHA-256) with the disk.
+          - V(holders) looks whether exactly one host of C(listings), a mapping from a host to what
+            C(ip -json address) says there, holds all of C(addresses).
           - V(postgres) takes C(container), C(user), C(database), C(pool_sum) and C(reserve).
           - V(migrations) takes C(container) and C(argv) of C(litellm-migrate --check).
           - V(command) runs C(argv) in C(container) and looks for C(contains) in what it says.
@@ -71,6 +73,7 @@ options:
           - clock
           - ports
           - matrix
+          - holders
           - containers
           - postgres
           - migrations

@@ -71,9 +71,9 @@ def is_template(value):
 
 
 def is_definition(role, name):
-    """Tell whether a variable is the role's service definition, which is its own documentation."""
+    """Tell whether a variable is a service definition of the role, its own documentation."""
     catalogs = {"platform_services", "platform_builtin_mcp_servers"}
-    return name == f"{role.name}_service" or name in catalogs
+    return name.endswith("_service") or name in catalogs
 
 
 @every_role

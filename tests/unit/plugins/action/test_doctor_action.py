@@ -46,11 +46,32 @@ def test_services_of_a_host_know_their_role_and_whom_they_need():
         "port": 8104,
         "inside_port": 8000,
         "publish": [],
+        "parts": [],
         "role": "tool_server",
         "needs": [],
     }
     # Redis is on another host, where it has an address and no name.
     assert sorted(services["gateway"]["needs"]) == ["litellm", "tool-example"]
+
+
+def test_further_ports_belong_to_their_container_and_no_port_to_keepalived():
+    catalog = {
+        "balancer": {"group": "lb", "port": 443, "clients": ["users"]},
+        "redirect": {"part_of": "balancer", "group": "lb", "port": 80, "clients": ["users"]},
+        "keepalived": {"role": "balancer", "group": "lb", "proto": "vrrp", "peers": True},
+    }
+    found = Topology(
+        services=build_services(catalog, {}),
+        groups={"lb": ["a", "b"]},
+        addresses={"a": ["127.0.0.1"], "b": ["127.0.0.2"]},
+        users_networks=["10.0.0.0/8"],
+    )
+    services = doctor.services_of(found, "a")
+    assert sorted(services) == ["balancer", "keepalived"]
+    assert services["balancer"]["parts"] == [{"port": 80, "publish": ["0.0.0.0"]}]
+    assert services["keepalived"]["port"] == 0
+    assert services["keepalived"]["role"] == "balancer"
+    assert doctor.reached(found, "a") == {}
 
 
 @pytest.fixture

@@ -6,8 +6,15 @@ from __future__ import annotations
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.intranet.mcp.plugins.filter.balancer import (
+    acme_thumbprint,
     haproxy_config,
     subject_alt_names,
+)
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
 )
 
 
@@ -19,3 +26,10 @@ def test_a_certificate_tells_names_from_addresses():
 def test_a_wrong_topology_ends_in_one_sentence():
     with pytest.raises(AnsibleFilterError, match="put a host into group litellm"):
         haproxy_config([], {})
+
+
+def test_the_thumbprint_of_an_account_is_the_one_of_its_key():
+    """Worked out apart from the code under test, with openssl, for the private number 7."""
+    key = ec.derive_private_key(7, ec.SECP256R1())
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    assert acme_thumbprint(pem) == "ccgscWSOWNe7zfELCIRHTdb7JkVy_Eo2vg371C5rplY"

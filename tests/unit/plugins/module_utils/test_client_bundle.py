@@ -40,6 +40,7 @@ def texts():
 def bundle(tmp_path, service):
     """An unpacked bundle of alice for a platform that a test plays."""
     site = {"litellm": service.url, "gateway": f"{service.url}/mcp", "manifest": MANIFEST}
+    site["ca"] = getattr(service, "ca", "")
     for file in files(PERSON, site, list(MANIFEST), texts()):
         path = tmp_path / "bundle" / file["path"]
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -173,6 +174,50 @@ def test_check_tells_a_proxy_from_a_wrong_network(run, service):
     service.close()
     assert "company's network" in run("check.sh").stdout
     assert "NO_PROXY" in run("check.sh", http_proxy=service.url).stdout
+
+
+@pytest.fixture
+def private_service(service, tmp_path):
+    """The platform behind TLS, with a certificate that no machine knows, which is in `ca`."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    make = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
+    what = ("-days", "1", "-subj", "/CN=x", "-addext", "subjectAltName=IP:127.0.0.1")
+    files_ = ("-nodes", "-keyout", key, "-out", certificate)
+    subprocess.run([*make, *files_, *what], check=True, capture_output=True)
+    service.use_tls(certificate, key)
+    service.ca = certificate.read_text()
+    answers(service)
+    return service
+
+
+def test_check_trusts_the_authority_of_the_bundle_and_sees_whether_the_clis_do(
+    private_service, run, bundle
+):
+    trust = bundle / "files/.config/intranet-mcp/ca.crt"
+    assert trust.read_text() == private_service.ca
+    done = run("check.sh")
+    assert done.returncode == 1, done.stdout
+    assert "NODE_EXTRA_CA_CERTS is not set" in done.stdout
+    assert "shows you 3: files 2, web 1" in done.stdout
+    own = bundle.parent / "company.crt"
+    own.write_text("-----BEGIN CERTIFICATE-----\nelse\n-----END CERTIFICATE-----\n")
+    names = ("NODE_EXTRA_CA_CERTS", "CODEX_CA_CERTIFICATE")
+    done = run("check.sh", **dict.fromkeys(names, str(own)))
+    assert f"Append {trust} to that file" in done.stdout
+    own.write_text(own.read_text() + private_service.ca)
+    done = run("check.sh", **dict.fromkeys(names, str(own)))
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_new_shell_trusts_the_authority_after_the_installation(private_service, run, tmp_path):
+    run("install.sh")
+    home = tmp_path / "home"
+    shell = ["sh", "-c", '. "$HOME/.profile"; echo "$NODE_EXTRA_CA_CERTS|$CODEX_CA_CERTIFICATE"']
+    environment = {"HOME": str(home), "PATH": os.environ["PATH"], "CODEX_CA_CERTIFICATE": "/own"}
+    said = subprocess.run(shell, env=environment, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == f"{home}/.config/intranet-mcp/ca.crt|/own"
+    run("install.sh", "--undo")
+    assert not list(home.iterdir())
 
 
 def test_claude_gets_its_header_from_the_key_file(run, tmp_path):

@@ -99,9 +99,62 @@ def test_claudes_files_are_json_to_the_letter():
 
 
 def test_wrappers_start_what_npm_installed():
-    found = {entry["path"]: entry["settings"] for entry in wrappers(NAMES, "/opt/x")}
+    found = {entry["path"]: entry["settings"] for entry in wrappers(NAMES, "/opt/x", SITE)}
     assert found["/usr/local/bin/codex"] == '#!/bin/sh\nexec /opt/x/node_modules/.bin/codex "$@"\n'
     assert "export OPENCODE_DISABLE_MODELS_FETCH=1\n" in found["/usr/local/bin/opencode"]
+
+
+# --- an authority that machines do not know -------------------------------------------------------
+
+PEM = "-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n"
+PRIVATE = {**SITE, "ca": PEM}
+TRUST = ("NODE_EXTRA_CA_CERTS", "CODEX_CA_CERTIFICATE")
+
+
+def private(scope, names=NAMES):
+    return {entry["path"]: rendered(entry) for entry in entries(names, scope, PRIVATE, PERSON)}
+
+
+def test_a_bundle_carries_the_authority_and_new_shells_trust_it():
+    """Node reads its variable when it starts, so that it has to be there before."""
+    found = private("user", ["codex"])
+    assert found[".config/intranet-mcp/ca.crt"] == PEM
+    for name in TRUST:
+        line = f'export {name}="${{{name}:-$HOME/.config/intranet-mcp/ca.crt}}"\n'
+        assert line in found[".config/intranet-mcp/env.sh"]
+    assert ".config/intranet-mcp/env.sh" in found[".profile"]
+
+
+def test_on_a_host_everybody_trusts_it():
+    found = private("system")
+    path = "/usr/local/lib/intranet-mcp/ca.crt"
+    assert found[path] == PEM
+    assert path in found["/etc/profile.d/intranet-mcp.sh"]
+    managed = json.loads(found["/etc/claude-code/managed-settings.json"])["env"]
+    assert managed["NODE_EXTRA_CA_CERTS"] == path
+    for entry in wrappers(NAMES, "/opt/x", PRIVATE):
+        assert all(f"export {name}=" in entry["settings"] for name in TRUST), entry["path"]
+
+
+def test_no_program_loses_the_authorities_that_it_trusts():
+    """SSL_CERT_FILE replaces them, also for what an agent starts."""
+    for scope in ("user", "system", "home"):
+        assert not [path for path, text in private(scope).items() if "SSL_CERT_FILE" in text]
+
+
+def test_without_a_private_authority_there_is_none_to_trust():
+    for scope in ("user", "system", "home"):
+        text = "".join(rendered(entry) for entry in by_path(scope).values())
+        assert not [name for name in TRUST if name in text]
+    assert ".profile" not in by_path("user", ["codex"])
+
+
+def test_people_are_sent_to_the_addresses_that_the_topology_names():
+    """With scheme and port, whatever stands in front."""
+    defaults = yaml.safe_load((ROLES / "clients/defaults/main.yml").read_text())
+    for name, service in (("clients_litellm_url", "litellm"), ("clients_gateway_url", "gateway")):
+        lookup = f"lookup('intranet.mcp.endpoint', '{service}', vantage='user', url=true)"
+        assert defaults[name].startswith("{{ " + lookup + " }}")
 
 
 # --- facts that stand elsewhere too ---------------------------------------------------------------
@@ -188,6 +241,7 @@ def test_the_installer_needs_no_new_python():
         "os",
         "re",
         "shutil",
+        "ssl",
         "stat",
         "subprocess",
         "sys",

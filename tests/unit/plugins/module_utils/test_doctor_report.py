@@ -67,6 +67,30 @@ def test_a_host_that_is_away_is_a_finding():
     assert not found["healthy"]
 
 
+def balancer(*held):
+    result = looked()
+    result["facts"]["shared_address"] = {"addresses": ["10.0.0.10"], "held": list(held)}
+    return result
+
+
+def test_an_address_that_one_balancer_holds_is_well():
+    assert report({"a": balancer("10.0.0.10"), "b": balancer(), "c": looked()}, AT)["healthy"]
+
+
+def test_an_address_that_two_balancers_hold_or_none_is_a_finding():
+    (found,) = report({"a": balancer("10.0.0.10"), "b": balancer("10.0.0.10")}, AT)["findings"]
+    assert found["host"] == "a and b"
+    assert found["found"] == "a holds 10.0.0.10; b holds 10.0.0.10"
+    (found,) = report({"a": balancer(), "b": balancer()}, AT)["findings"]
+    assert found["found"] == "nobody holds 10.0.0.10"
+
+
+def test_a_balancer_that_is_away_may_be_the_holder():
+    away = {"unreachable": True, "msg": "no route"}
+    (found,) = report({"a": balancer(), "b": away}, AT)["findings"]
+    assert found["check"] == "host"
+
+
 def test_services_are_mended_in_the_order_in_which_they_need_one_another():
     order = treatments([finding("start", name) for name in ("gateway", "litellm", "postgres")])
     assert [role["role"] for role in order["roles"]] == ["postgres", "litellm", "gateway"]

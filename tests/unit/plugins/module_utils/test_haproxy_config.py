@@ -150,3 +150,21 @@ def test_a_balancer_with_nothing_behind_it_says_which_group_is_empty():
 def test_names_that_haproxy_does_not_take_are_changed():
     assert server_name("app 1/x") == "app_1_x"
     assert server_name("app-1.example.internal") == "app-1.example.internal"
+
+
+def test_an_acme_server_is_answered_over_plain_http_only_where_there_is_an_account():
+    pools = [{"service": "litellm", "ready": "/r", "alive": "/a", "servers": []}]
+    settings = {
+        "tls": True,
+        "door_port": 443,
+        "ports": {"door": 1, "redirect": 2, "inside": 3, "metrics": 4},
+        "timeout_seconds": 1,
+        "connect_seconds": 1,
+        "check_seconds": 1,
+        "max_connections": 1,
+    }
+    assert "acme-challenge" not in render(pools, settings)
+    text = render(pools, {**settings, "acme_thumbprint": "Th-um_b"})
+    line = next(line for line in text.splitlines() if "acme-challenge" in line)
+    assert '%[path,field(4,/)].Th-um_b"' in line
+    assert text.index("frontend redirect") < text.index(line) < text.index("code 308")

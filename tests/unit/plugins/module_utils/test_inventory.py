@@ -48,6 +48,20 @@ def test_a_host_is_known_by_the_names_it_gives_itself():
     assert host_names(hostvars, as_is) == ["203.0.113.9", "one.example.internal", "one"]
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("10.0.0.10/24", ["10.0.0.10/24"]),
+        (["10.0.0.10/24", "fd00::10/64"], ["10.0.0.10/24", "fd00::10/64"]),
+        ("", []),
+        ([], []),
+    ],
+)
+def test_one_shared_address_needs_no_list(given, expected):
+    variables = {"platform_balancer_address": given}
+    assert topology_from(variables, as_is).shared == expected
+
+
 def test_only_hosts_of_the_platform_need_an_address():
     variables = {
         "platform_services": {"litellm": {"group": "litellm", "port": 4000, "clients": ["users"]}},

@@ -53,6 +53,17 @@ def test_udp_is_closed_only_where_a_flow_speaks_it():
     assert "tcp dport { 8080 } counter drop" in lines
 
 
+def test_vrrp_is_accepted_from_the_peers_alone():
+    lines = rules([flow(port=0, proto="vrrp", sources=["192.0.2.2/32", "fd00::2/128"])])
+    accepted = 'meta l4proto 112 ip saddr { 192.0.2.2/32 } accept comment "web"'
+    assert 'meta l4proto 112 ip6 saddr { fd00::2/128 } accept comment "web"' in lines
+    assert lines.index(accepted) < lines.index("meta l4proto 112 counter drop")
+
+
+def test_vrrp_of_hosts_that_share_no_address_of_ours_is_left_alone():
+    assert not [line for line in rules([flow()]) if "112" in line]
+
+
 def test_a_host_without_managed_ports_drops_nothing():
     assert not [line for line in rules(managed=[], interfaces=[]) if line.endswith("drop")]
 

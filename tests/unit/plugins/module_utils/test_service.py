@@ -149,7 +149,50 @@ def test_an_absent_container_is_created():
 
 def test_an_equal_container_is_left_alone():
     decision = plan([spec()], host(container(spec())), "redis")
-    assert decision == {"create": [], "remove": [], "unchanged": ["intranet-redis"]}
+    unchanged = ["intranet-redis"]
+    assert decision == {"create": [], "stop": [], "remove": [], "unchanged": unchanged}
+
+
+BALANCERS = {
+    "balancer": {**DEFINITION, "name": "balancer", "hand_over": ["holder"]},
+    "holder": {
+        **DEFINITION,
+        "name": "holder",
+        "user": "0:0",
+        "capabilities": ["NET_ADMIN"],
+        "host_network": True,
+    },
+}
+
+
+def test_who_hands_over_stops_first_and_comes_back_last():
+    wanted = specs(list(BALANCERS.values()), CONTEXT)
+    stale = container(wanted[0], Status="Up 2 minutes (unhealthy)")
+    decision = plan(wanted, host(stale, container(wanted[1])), "redis")
+    assert decision["stop"] == ["intranet-holder"]
+    assert [(c["name"], c["reason"]) for c in decision["create"]] == [
+        ("intranet-balancer", "is unhealthy"),
+        ("intranet-holder", "hands over to another host meanwhile"),
+    ]
+
+
+def test_who_has_nothing_to_hand_over_is_left_alone():
+    wanted = specs(list(BALANCERS.values()), CONTEXT)
+    assert plan(wanted, host(*map(container, wanted)), "redis")["stop"] == []
+    assert plan(wanted, host(), "redis")["stop"] == []
+
+
+def test_a_service_on_the_hosts_network_is_on_no_other_and_publishes_nothing():
+    _balancer, holder = specs(list(BALANCERS.values()), CONTEXT)
+    found = holder["container"]
+    assert (found["network_mode"], found["networks"]) == ("host", [])
+    assert found["published_ports"] == []
+
+
+def test_an_ipv6_address_is_published_in_brackets():
+    services = {"redis": {"port": 443, "inside_port": 8443, "publish": ["0.0.0.0", "::"]}}
+    (found,) = specs([DEFINITION], {**CONTEXT, "services": services})
+    assert found["container"]["published_ports"] == ["0.0.0.0:443:8443", "[::]:443:8443"]
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,12 @@ CATALOG = {
         "port": 8000,
         "clients": ["gateway"],
     },
+    "keepalived": {
+        "group": "load_balancer",
+        "role": "load_balancer",
+        "proto": "vrrp",
+        "peers": True,
+    },
     "tool_server": {
         "group": "tool_servers",
         "members": "mcp_servers",
@@ -154,6 +160,62 @@ def test_an_ipv6_address_keeps_its_brackets_in_an_address_to_type():
         {"load_balancer": ["lb"], "gateway": ["a"]}, {"lb": ["fd00::5"], "a": ["fd00::6"]}, tls=True
     )
     assert found.user_endpoint("gateway").url == "https://[fd00::5]"
+
+
+@pytest.fixture
+def two_balancers():
+    return topology(
+        {"load_balancer": ["lb1", "lb2"], "litellm": ["app1", "app2"], "gateway": ["app1"]},
+        tls=True,
+        shared=["192.0.2.10/24"],
+    )
+
+
+def test_everybody_reaches_two_balancers_by_the_address_they_share(two_balancers):
+    assert two_balancers.user_endpoint("gateway").url == "https://192.0.2.10"
+    assert str(two_balancers.endpoint("litellm", "app1")) == "192.0.2.10:8000"
+    assert "192.0.2.10" in two_balancers.known_as("load_balancer")
+    assert "192.0.2.10" in two_balancers.known_as("gateway")
+
+
+def test_a_name_in_the_dns_still_comes_first():
+    found = topology(
+        {"load_balancer": ["lb1", "lb2"], "litellm": ["a"]},
+        tls=True,
+        shared=["192.0.2.10/24"],
+        public_name="llm.example.internal",
+    )
+    assert found.user_endpoint("litellm").url == "https://llm.example.internal"
+
+
+def test_balancers_speak_vrrp_with_each_other_and_with_nobody_else(two_balancers):
+    (flow,) = [flow for flow in two_balancers.flows("lb1") if flow.proto == "vrrp"]
+    assert (flow.service, flow.sources) == ("keepalived", ("192.0.2.4/32",))
+    assert not [flow for flow in two_balancers.flows("app1") if flow.proto == "vrrp"]
+
+
+def test_who_has_no_port_publishes_none_and_collides_with_nobody(two_balancers):
+    assert two_balancers.publish("keepalived", "lb1") == []
+    assert 0 not in two_balancers.managed_ports("lb1")
+    assert port_conflicts(two_balancers) == []
+
+
+def test_two_balancers_without_an_address_to_share_are_one_clear_error():
+    found = topology({"load_balancer": ["lb1", "lb2"], "litellm": ["a", "b"]})
+    for ask in (lambda: found.user_endpoint("litellm"), lambda: found.endpoint("litellm", "a")):
+        with pytest.raises(TopologyError) as error:
+            ask()
+        assert "has 2 hosts (lb1, lb2) and no address that they share" in error.value.found
+        assert "prefix length" in error.value.expected
+        assert "platform_balancer_address" in error.value.action
+
+
+def test_doors_are_published_for_ipv6_only_where_people_come_over_it(two_balancers):
+    assert two_balancers.publish("load_balancer", "lb1") == ["0.0.0.0"]
+    two_balancers.shared.append("fd00::10/64")
+    assert two_balancers.publish("load_balancer_redirect", "lb1") == ["0.0.0.0", "::"]
+    assert two_balancers.publish("load_balancer_inside", "lb1") == ["0.0.0.0", "::"]
+    assert two_balancers.publish("litellm", "app1") == ["0.0.0.0"]
 
 
 def test_people_reach_the_only_host_by_its_address(one_host):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -25,7 +26,11 @@ class Trouble(Exception):
 def run(about, home, bundle):
     """Print a line a check; return 1 when models or tools do not answer."""
     key = _key(home, bundle)
+    trusted = _in_bundle(bundle, "ca.crt")
+    if os.path.exists(trusted):
+        about = {**about, "ca": trusted}
     checks = [
+        *([("Trust", lambda: _trust(about))] if "ca" in about else []),
         ("Models", lambda: _models(about, key)),
         ("Chat", lambda: _chat(about, key)),
         ("Tools", lambda: _tools(about, key)),
@@ -46,6 +51,29 @@ def _key(home, bundle):
     return ""
 
 
+def _in_bundle(bundle, name):
+    return os.path.join(bundle, "files", ".config", "intranet-mcp", name)
+
+
+def _trust(about):
+    """Tell whether the CLIs, which read it from the environment, know the platform's authority."""
+    with open(about["ca"], encoding="utf-8") as stream:
+        authority = "".join(stream.read().split())
+    for name in ("NODE_EXTRA_CA_CERTS", "CODEX_CA_CERTIFICATE"):
+        path = os.environ.get(name, "")
+        try:
+            with open(path, encoding="utf-8") as stream:
+                is_known = authority in "".join(stream.read().split())
+        except OSError:
+            is_known = False
+        if not is_known:
+            raise Trouble(
+                f"{name} is {path or 'not set'}, which does not hold the platform's authority. "
+                + (f"Append {about['ca']} to that file." if path else "Open a new terminal.")
+            )
+    return "the CLIs know the platform's certificate authority"
+
+
 def _shown(title, look):
     try:
         print(f"  ok      {title:8}{look()}")
@@ -56,7 +84,7 @@ def _shown(title, look):
 
 
 def _models(about, key):
-    answer = _ask(about["litellm"] + "/v1/models", key)
+    answer = _ask(about, about["litellm"] + "/v1/models", key)
     names = [model["id"] for model in answer.get("data", [])]
     if about["model"] not in names:
         raise Trouble(
@@ -73,7 +101,7 @@ def _chat(about, key):
         "max_tokens": 16,
     }
     started = time.monotonic()
-    answer = _ask(about["litellm"] + "/v1/chat/completions", key, body)
+    answer = _ask(about, about["litellm"] + "/v1/chat/completions", key, body)
     if not answer.get("choices"):
         raise Trouble(f"{about['model']} answered without a choice: {json.dumps(answer)[:200]}")
     return f"{about['model']} answered in {time.monotonic() - started:.1f} s"
@@ -107,13 +135,13 @@ def _rpc(about, key, session, method, params=None):
     if params is not None:
         body.update(id=1, params=params)
     headers = {"Accept": "application/json, text/event-stream", **session}
-    answer = _ask(about["gateway"], key, body, headers, session)
+    answer = _ask(about, about["gateway"], key, body, headers, session)
     if "error" in answer:
         raise Trouble(f"{about['gateway']} refused {method}: {answer['error'].get('message')}")
     return answer.get("result", {})
 
 
-def _ask(url, key, body=None, headers=None, session=None):
+def _ask(about, url, key, body=None, headers=None, session=None):
     """Return the decoded answer of a request; JSON, or the first event that is an answer."""
     data = json.dumps(body).encode() if body is not None else None
     all_headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
@@ -121,7 +149,9 @@ def _ask(url, key, body=None, headers=None, session=None):
         url, data, {**all_headers, **(headers or {})}
     )
     try:
-        with urllib.request.urlopen(request, timeout=SECONDS) as response:  # noqa: S310  as above
+        with urllib.request.urlopen(  # noqa: S310  as above
+            request, timeout=SECONDS, context=_context(about)
+        ) as response:
             if session is not None and response.headers.get("Mcp-Session-Id"):
                 session["Mcp-Session-Id"] = response.headers["Mcp-Session-Id"]
                 session["MCP-Protocol-Version"] = PROTOCOL
@@ -137,6 +167,16 @@ def _ask(url, key, body=None, headers=None, session=None):
                 f"{url} was silent for {SECONDS} s. A model may be loading: try again."
             ) from error
         raise Trouble(f"{url} cannot be reached ({reason}). {_advice()}") from error
+
+
+def _context(about):
+    """What is trusted: what this machine trusts, and the platform's own authority."""
+    if not about["litellm"].startswith("https://"):
+        return None
+    context = ssl.create_default_context()
+    if "ca" in about:
+        context.load_verify_locations(about["ca"])
+    return context
 
 
 def _decoded(response):
