@@ -45,15 +45,21 @@ class ActionModule(ActionBase):
 def services_of(topology, host: str) -> dict:
     """The host's services, each with its place in the catalog and the names it must resolve."""
     here = topology.services_on(host)
+    parts = {s.name: [p for p in here if p.part_of == s.name] for s in here}
     return {
         service.name: {
             "port": service.port,
             "inside_port": service.inside_port,
             "publish": topology.publish(service.name, host),
-            "role": service.part_of or service.name,
+            "parts": [
+                {"port": part.port, "publish": topology.publish(part.name, host)}
+                for part in parts[service.name]
+            ],
+            "role": service.role,
             "needs": [other.name for other in here if service.group in other.clients],
         }
         for service in here
+        if not topology.is_part(service)  # no container of its own
     }
 
 

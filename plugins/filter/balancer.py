@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.intranet.mcp.plugins.module_utils import _haproxy_config
+from ansible_collections.intranet.mcp.plugins.module_utils import _haproxy_config, _haproxy_leaders
 from ansible_collections.intranet.mcp.plugins.module_utils._inventory import is_address
 
 
@@ -23,4 +23,8 @@ def subject_alt_names(names):
 
 class FilterModule:
     def filters(self):
-        return {"haproxy_config": haproxy_config, "subject_alt_names": subject_alt_names}
+        return {
+            "haproxy_config": haproxy_config,
+            "haproxy_leaders": _haproxy_leaders.render,
+            "subject_alt_names": subject_alt_names,
+        }

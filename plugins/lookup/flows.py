@@ -16,7 +16,8 @@ options:
         host, V(ports) a mapping from each service of this host to its C(port), its
         C(inside_port), C(publish), the addresses its port is published on, and C(parts), the same
         of its further ports, V(inside) only the C(inside_port) of each service and part, V(pools)
-        what a load balancer on this host distributes to.
+        what a load balancer on this host distributes to, V(leaders) what it passes to the leading
+        member alone.
     required: false
 """
 
@@ -56,10 +57,12 @@ class LookupModule(LookupBase):
                 return [{s.name: s.inside_port for s in topology.services_on(host)}]
             if what == "pools":
                 return topology.pools(host)
+            if what == "leaders":
+                return topology.leaders(host)
         except TopologyError as error:
             raise AnsibleLookupError(f"flows: {error}") from error
         raise AnsibleLookupError(
-            f"flows: {what!r} is not one of allow, managed, ports, inside, pools"
+            f"flows: {what!r} is not one of allow, managed, ports, inside, pools, leaders"
         )
 
 

@@ -131,7 +131,11 @@ def published(facts, wanted):
     """A port that is open wider than declared was published by hand, past the catalog."""
     for service, container in _running(facts, wanted):
         entry = wanted["services"][service]
-        expected = sorted(f"{address}:{entry['port']}" for address in entry["publish"])
+        expected = sorted(
+            f"{address}:{port['port']}"
+            for port in [entry, *entry.get("parts", [])]
+            for address in port["publish"]
+        )
         if sorted(container["published"]) != expected:
             yield Finding(
                 "port",

@@ -46,11 +46,24 @@ def test_services_of_a_host_know_their_role_and_whom_they_need():
         "port": 8104,
         "inside_port": 8000,
         "publish": [],
+        "parts": [],
         "role": "tool_server",
         "needs": [],
     }
     # Redis is on another host, where it has an address and no name.
     assert sorted(services["gateway"]["needs"]) == ["litellm", "tool-example"]
+
+
+def test_a_part_is_a_port_of_its_service_and_no_container_of_its_own():
+    part = {"part_of": "redis", "group": "redis", "port": 7000, "clients": ["litellm"]}
+    found = Topology(
+        services=build_services({**CATALOG, "redis_more": part}, {}),
+        groups={"litellm": ["a"], "redis": ["b"]},
+        addresses={"a": ["127.0.0.1"], "b": ["127.0.0.2"]},
+    )
+    services = doctor.services_of(found, "b")
+    assert list(services) == ["redis"]
+    assert services["redis"]["parts"] == [{"port": 7000, "publish": ["0.0.0.0"]}]
 
 
 @pytest.fixture
