@@ -33,11 +33,10 @@ class Writer:
     def __init__(self, site: Site) -> None:
         self.site, self.name = site, site.name("writer", secrets.token_hex(3))
         self.committed: list[tuple[int, float]] = []
-        options = (f"--network={site.network}", f"--volume={WRITER}:/writers.py:ro")
-        program = ("python", "/writers.py", site.address("lb1"), "15432")
+        options = ("-i", f"--network={site.network}", f"--volume={WRITER}:/writers.py:ro")
+        program = (image("patroni"), "python", "/writers.py", site.address("lb1"), "15432")
         self.process = subprocess.Popen(
-            ["docker", "run", "--rm", "-i", f"--name={self.name}", *options]
-            + [image("patroni"), *program],
+            ["docker", "run", "--rm", f"--name={self.name}", *options, *program],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

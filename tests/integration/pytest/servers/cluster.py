@@ -3,8 +3,8 @@
 
 """Hosts of a cluster on one machine: containers as the roles define them, one address a host.
 
-A host is a container that only holds an address; what runs on the host shares its network. Paths and
-addresses are the roles' own, so what is tried is what a playbook would start.
+A host is a container that only holds an address; what runs on the host shares its network. Paths
+and addresses are the roles' own, so what is tried is what a playbook would start.
 """
 
 from __future__ import annotations
@@ -41,9 +41,14 @@ RENDER = """
         and groups['postgres'] | length > 1)
 """
 ROLE = """
-- ansible.builtin.include_role: {name: "intranet.mcp.{{ role }}", tasks_from: definition, public: true}
+- ansible.builtin.include_role:
+    name: "intranet.mcp.{{ role }}"
+    tasks_from: definition
+    public: true
 - ansible.builtin.set_fact:
-    specs: "{{ lookup('ansible.builtin.vars', definitions[role]) | intranet.mcp.service_specs(context) }}"
+    specs: "{{ defined | intranet.mcp.service_specs(context) }}"
+  vars:
+    defined: "{{ lookup('ansible.builtin.vars', definitions[role]) }}"
 - intranet.mcp.files:
     directories: "{{ places + specs | map(attribute='directories') | flatten }}"
     files: "{{ specs | map(attribute='files') | flatten }}"
@@ -128,7 +133,7 @@ class Site:
         }
         hosts = {host: {"platform_address": self.address(host)} for host in HOSTS}
         named = {"load_balancer": ["lb1"], "litellm": ["lb1"], "gateway": ["lb1"], **groups}
-        children = {name: {"hosts": dict.fromkeys(members, {})} for name, members in named.items()}
+        children = {name: {"hosts": {m: {} for m in members}} for name, members in named.items()}
         text = {"all": {"vars": variables, "hosts": hosts, "children": children}}
         (self.inventory / "hosts.yml").write_text(yaml.safe_dump(text))
         self.groups = named

@@ -3,8 +3,8 @@
 
 """Writes numbered rows through the balancer and says of each when it was committed.
 
-Runs in Patroni's image, which has what it needs: writers.py HOST PORT. The password is read from the
-first line of the standard input.
+Runs in Patroni's image, which has what it needs: writers.py HOST PORT. The password is the first
+line of the standard input.
 """
 
 import sys
