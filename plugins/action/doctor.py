@@ -52,7 +52,11 @@ def services_of(topology, host: str) -> dict:
             "inside_port": service.inside_port,
             "publish": topology.publish(service.name, host),
             "parts": [
-                {"port": part.port, "publish": topology.publish(part.name, host)}
+                {
+                    "name": part.name,
+                    "port": part.port,
+                    "publish": topology.publish(part.name, host),
+                }
                 for part in parts[service.name]
             ],
             "role": service.role,

@@ -63,7 +63,9 @@ def test_a_part_is_a_port_of_its_service_and_no_container_of_its_own():
     )
     services = doctor.services_of(found, "b")
     assert list(services) == ["redis"]
-    assert services["redis"]["parts"] == [{"port": 7000, "publish": ["0.0.0.0"]}]
+    assert services["redis"]["parts"] == [
+        {"name": "redis_more", "port": 7000, "publish": ["0.0.0.0"]}
+    ]
 
 
 @pytest.fixture
