@@ -82,7 +82,7 @@ def redis_cluster(name: str, params: dict[str, Any]) -> Rows:
 
 
 def as_answer(lines: list[str]) -> list:
-    """Return what redis-cli printed flat as the protocol has it: a primary's replicas are a list."""
+    """Return what redis-cli printed flat as the protocol has it: replicas are a list."""
     return [*lines[:2], lines[2::3]] if lines[:1] == ["master"] else lines
 
 

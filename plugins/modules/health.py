@@ -55,9 +55,9 @@ options:
           - V(containers) compares the containers whose names begin with C(prefix) with C(defined)
             (C(name), C(hash), C(image)) and the files of C(files) (path to SHA-256) with the disk.
           - V(postgres) takes C(container), C(user), C(database), C(pool_sum) and C(reserve).
-          - V(postgres_cluster) takes C(url) of this host's Patroni, C(name) of its member, C(members),
-            and C(lag_mb) that a replica may be behind; V(etcd) takes C(container) and the number of
-            C(members); V(redis_cluster) takes C(container), C(port), C(sentinel) (its container),
+          - V(postgres_cluster) takes C(url) of this host's Patroni, C(name) of its member,
+            C(members), and C(lag_mb) that a replica may be behind; V(etcd) takes C(container) and
+            the number of C(members); V(redis_cluster) takes C(container), C(port), C(sentinel) (its container),
             C(sentinel_port) and the number of C(members).
           - V(migrations) takes C(container) and C(argv) of C(litellm-migrate --check).
           - V(command) runs C(argv) in C(container) and looks for C(contains) in what it says.
