@@ -77,7 +77,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 role:
-  description: What the member is now, V(primary), V(replica), or empty where Redis does not answer.
+  description: What the member is now, V(primary), V(replica), or empty where there are not several.
   returned: success
   type: str
   sample: replica
@@ -106,6 +106,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intranet.mcp.plugins.module_utils._errors import (
+    Refused,
     ServiceError,
     Unreachable,
     fail,
@@ -132,18 +133,17 @@ class ClusterMember:
         return {**self.result, "role": role, **self.data()}
 
     def role(self):
+        """What it is among several; nothing where no Sentinel knows it, as of one that is alone."""
         try:
+            self.host.view()
             return self.host.member().role
-        except Unreachable:
+        except (Unreachable, Refused):
             return ""
 
     def give(self):
         """Let another be the primary, where there is another."""
-        try:
-            if not self.host.view().replicas:
-                return "primary"
-        except Unreachable:
-            return "primary"  # one that stood alone so far
+        if not self.host.view().replicas:
+            return "primary"
         self.result.update(
             changed=True, diff={"before": "this primary\n", "after": "another primary\n"}
         )

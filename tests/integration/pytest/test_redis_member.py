@@ -125,6 +125,10 @@ def redis(docker, tmp_path_factory, request):
 
 
 def bring(redis, run_module, host: str, members: int) -> None:
+    if members == 1:  # as the role marks the first one
+        first = redis.site.folder / host / "var/redis/data/first"
+        first.touch()
+        os.chown(first, 999, 999)
     redis.site.start(host, "redis")
     settled = run_module("redis_member", **redis.options(host, "settled", members=members))
     assert not settled["failed"], (
