@@ -136,9 +136,10 @@ class Patroni:
     def change_settings(self, patch: dict) -> None:
         self._change("PATCH", "/config", patch)
 
-    def switch_over(self, seconds: float) -> None:
-        """Let the best of the others lead. Patroni refuses where none is fit."""
-        self._change("POST", "/switchover", {"leader": self.name}, seconds)
+    def switch_over(self, seconds: float, leader: str = "", candidate: str = "") -> None:
+        """Let another lead, the best where none is named. Patroni refuses where none is fit."""
+        body = {"leader": leader or self.name, **({"candidate": candidate} if candidate else {})}
+        self._change("POST", "/switchover", body, seconds)
 
     def wait(self, is_done, seconds: float, expected: str) -> Cluster:
         """Ask until the cluster is as expected; what was last seen stands in the error."""

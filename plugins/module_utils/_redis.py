@@ -170,6 +170,10 @@ class ClusterHost:
     def fail_over(self) -> None:
         self.sentinel.ask("SENTINEL", "FAILOVER", NAME)
 
+    def forget(self) -> None:
+        """Have this Sentinel find out anew who there is."""
+        self.sentinel.ask("SENTINEL", "RESET", NAME)
+
     def wait(self, is_done, seconds: float, expected: str) -> Member:
         """Ask until member and view are as expected."""
         ends_at = time.monotonic() + seconds

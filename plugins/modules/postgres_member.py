@@ -41,6 +41,11 @@ options:
   agreement_directory:
     description: Where etcd's data lies on this host. It is there once a cluster has begun.
     type: path
+  members:
+    description: Names of the members that may lead, for O(state=led).
+    type: list
+    elements: str
+    default: []
   settings:
     description: Settings that all members share, for O(state=configured).
     type: dict
@@ -50,9 +55,11 @@ options:
       - V(configured) tells the cluster O(settings) that differ, if this member leads.
       - V(yielded) lets another member lead, if this one does. Nothing that was committed is lost.
         Where no other member is fit to lead this fails, unless there is no other.
+      - V(led) lets one of O(members) lead, where the one that does is none of them, as a host that
+        leaves the cluster.
       - V(settled) waits until this member leads, or follows the one that does without lag.
     type: str
-    choices: [configured, yielded, settled]
+    choices: [configured, yielded, led, settled]
     required: true
   timeout_seconds:
     description: Longest wait.
@@ -115,6 +122,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intranet.mcp.plugins.module_utils._errors import (
+    NotReady,
     ServiceError,
     Unreachable,
     fail,
@@ -141,7 +149,9 @@ class ClusterMember:
             cluster = self.settle()
         else:
             cluster = self.read()
-            if self.leads(cluster):
+            if self.params["state"] == "led":
+                cluster = self.lead(cluster)
+            elif self.leads(cluster):
                 cluster = self.configure(cluster) if self.is_configuring else self.give(cluster)
         return {**self.result, **self.facts(cluster)}
 
@@ -186,6 +196,31 @@ class ClusterMember:
             "another member that leads",
         )
 
+    def lead(self, cluster):
+        """Let one lead that stays, where the one that leads does not."""
+        stay = self.params["members"]
+        leaving = [member.name for member in cluster.leaders if member.name not in stay]
+        if not leaving:
+            return cluster
+        fit = [member for member in cluster.members if member.name in stay and member.is_well]
+        fit.sort(key=lambda member: member.role != "sync_standby")
+        if not fit:
+            raise NotReady(
+                f"{leaving[0]} leads and is to leave, and no other is fit: {cluster}",
+                f"one of {', '.join(stay)} that streams",
+                "wait until one has copied the data, then run the playbook again",
+            )
+        self.changed(f"{leaving[0]} leads\n", f"{fit[0].name} leads\n")
+        if self.module.check_mode:
+            return cluster
+        seconds = self.params["timeout_seconds"]
+        self.patroni.switch_over(seconds, leaving[0], fit[0].name)
+        return self.patroni.wait(
+            lambda now: any(member.name in stay for member in now.leaders),
+            seconds,
+            f"{fit[0].name} leads",
+        )
+
     def settle(self):
         def is_settled(cluster):
             member = cluster.member(self.name)
@@ -224,10 +259,11 @@ def main():
             "password": {"type": "str", "no_log": True},
             "data_directory": {"type": "path"},
             "agreement_directory": {"type": "path"},
+            "members": {"type": "list", "elements": "str", "default": []},
             "settings": {"type": "dict", "default": {}},
             "state": {
                 "type": "str",
-                "choices": ["configured", "yielded", "settled"],
+                "choices": ["configured", "yielded", "led", "settled"],
                 "required": True,
             },
             "timeout_seconds": {"type": "float", "default": 60},

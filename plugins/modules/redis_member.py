@@ -48,13 +48,20 @@ options:
       - How many members there must be, for O(state=settled). The first one waits for no other.
     type: int
     default: 1
+  addresses:
+    description: Address and port of each member, as the others reach it, for O(state=kept).
+    type: list
+    elements: str
+    default: []
   state:
     description:
       - V(seen) changes nothing.
       - V(yielded) lets another member be the primary, if this one is.
+      - V(kept) lets one of O(addresses) be the primary, where the one that is is none of them, and
+        has this host's Sentinel forget all others.
       - V(settled) waits until this member is the primary or follows it, and Sentinel agrees.
     type: str
-    choices: [seen, yielded, settled]
+    choices: [seen, yielded, kept, settled]
     required: true
   timeout_seconds:
     description: Longest wait.
@@ -130,6 +137,8 @@ class ClusterMember:
         role = self.settle() if self.params["state"] == "settled" else self.role()
         if role == "primary" and self.params["state"] == "yielded":
             role = self.give()
+        if role and self.params["state"] == "kept":
+            self.keep()
         return {**self.result, "role": role, **self.data()}
 
     def role(self):
@@ -155,6 +164,26 @@ class ClusterMember:
             self.params["timeout_seconds"],
             "another primary, and this one connected to it",
         ).role
+
+    def keep(self):
+        """Nobody leads or is counted that left."""
+        stay, view = self.params["addresses"], self.host.view()
+        others = len(stay) - 1
+        is_led_by_leaver = view.primary not in stay
+        counts_leavers = view.sentinels > len(stay) or view.replicas > others
+        if not is_led_by_leaver and not counts_leavers:
+            return
+        before = f"primary {view.primary}, {view.sentinels} Sentinels, {view.replicas} replicas\n"
+        after = f"one of {', '.join(stay)}, {len(stay)} Sentinels, {others} replicas\n"
+        self.result.update(changed=True, diff={"before": before, "after": after})
+        if self.module.check_mode:
+            return
+        seconds = self.params["timeout_seconds"]
+        if is_led_by_leaver:
+            self.host.fail_over()
+            self.host.wait(lambda _member, now: now.primary in stay, seconds, after)
+        self.host.forget()
+        self.host.wait(lambda _member, now: now.is_well and now.replicas >= others, seconds, after)
 
     def settle(self):
         wanted = self.params["members"]
@@ -186,7 +215,12 @@ def main():
             "password": {"type": "str", "required": True, "no_log": True},
             "data_directory": {"type": "path"},
             "members": {"type": "int", "default": 1},
-            "state": {"type": "str", "choices": ["seen", "yielded", "settled"], "required": True},
+            "addresses": {"type": "list", "elements": "str", "default": []},
+            "state": {
+                "type": "str",
+                "choices": ["seen", "yielded", "kept", "settled"],
+                "required": True,
+            },
             "timeout_seconds": {"type": "float", "default": 60},
         },
         supports_check_mode=True,

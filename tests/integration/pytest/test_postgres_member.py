@@ -240,6 +240,24 @@ def test_a_planned_change_hands_the_lead_over_first(postgres, run_module, capsys
     postgres.wait_until_whole()
 
 
+def test_a_leader_that_is_to_leave_hands_over_to_one_that_stays(postgres, run_module):
+    leader, site = postgres.leader(), postgres.site
+    stay = [host for host in MEMBERS if host != leader]
+    options = {
+        "url": f"http://{site.address(stay[0])}:8008",
+        "name": stay[0],
+        "password": site.secret("patroni_password"),
+        "members": stay,
+        "state": "led",
+    }
+    assert run_module("postgres_member", check=True, **options)["changed"]
+    assert postgres.leader() == leader
+    assert run_module("postgres_member", **options)["changed"]
+    assert postgres.leader() in stay
+    assert not run_module("postgres_member", **options)["changed"]
+    postgres.wait_until_whole()
+
+
 def test_shared_settings_are_told_to_a_cluster_that_runs(postgres, run_module):
     leader, site = postgres.leader(), postgres.site
     options = {

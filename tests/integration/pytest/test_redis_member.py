@@ -220,6 +220,24 @@ def test_a_planned_change_hands_the_lead_over_first(cluster, run_module, capsys)
     assert old not in cluster.primaries()
 
 
+def test_a_primary_that_is_to_leave_is_replaced_and_forgotten(cluster, run_module):
+    (leaver,) = cluster.primaries()
+    stay = [host for host in MEMBERS if host != leaver]
+    addresses = [f"{cluster.site.address(host)}:6379" for host in stay]
+    kept = cluster.options(stay[0], "kept", addresses=addresses)
+    assert run_module("redis_member", check=True, **kept)["changed"]
+    assert cluster.primaries() == [leaver]
+    done = run_module("redis_member", **kept)
+    assert not done["failed"], done
+    assert cluster.primaries()[0] in stay
+    everybody = [f"{cluster.site.address(host)}:6379" for host in MEMBERS]
+    for host in MEMBERS:
+        settled = run_module("redis_member", **cluster.options(host, "settled", members=3))
+        assert not settled["failed"], settled
+        same = cluster.options(host, "kept", addresses=everybody)
+        assert not run_module("redis_member", **same)["changed"]
+
+
 def test_all_of_them_stopped_and_started_are_one_cluster_again(cluster, run_module):
     (primary,) = cluster.primaries()
     services = ("redis_sentinel", "redis")
