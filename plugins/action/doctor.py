@@ -47,22 +47,25 @@ class ActionModule(ActionBase):
 def services_of(topology, host: str) -> dict:
     """The host's containers, each with its place in the catalog and the names it must resolve."""
     here = topology.services_on(host)
-    names = {service.name for service in here}
+    parts = {s.name: [p for p in here if p.part_of == s.name] for s in here}
     return {
         service.name: {
             "port": service.port,
             "inside_port": service.inside_port,
             "publish": topology.publish(service.name, host),
             "parts": [
-                {"port": part.port, "publish": topology.publish(part.name, host)}
-                for part in here
-                if part.part_of == service.name
+                {
+                    "name": part.name,
+                    "port": part.port,
+                    "publish": topology.publish(part.name, host),
+                }
+                for part in parts[service.name]
             ],
-            "role": service.role or service.part_of or service.name,
+            "role": service.role,
             "needs": [other.name for other in here if service.group in other.clients],
         }
         for service in here
-        if service.part_of not in names
+        if not topology.is_part(service)  # no container of its own
     }
 
 

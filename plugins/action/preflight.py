@@ -17,6 +17,7 @@ from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.yaml import yaml_load
 from ansible.plugins.action import ActionBase
+from ansible_collections.intranet.mcp.plugins.module_utils import _clusters as clusters
 from ansible_collections.intranet.mcp.plugins.module_utils import _people as people
 from ansible_collections.intranet.mcp.plugins.module_utils import _preflight as decide
 from ansible_collections.intranet.mcp.plugins.module_utils._inventory import topology_from
@@ -92,6 +93,9 @@ class ActionModule(ActionBase):
         problems = [
             *decide.group_problems(
                 task_vars["groups"], arguments.get("required_groups", []), known
+            ),
+            *clusters.problems(
+                task_vars["groups"], str(task_vars.get("load_balancer_engine", "haproxy"))
             ),
             *variable_problems(task_vars, self._templar.template),
             *people_problems(task_vars, self._templar.template),

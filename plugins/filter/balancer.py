@@ -9,6 +9,7 @@ import hashlib
 from ansible.errors import AnsibleFilterError
 from ansible_collections.intranet.mcp.plugins.module_utils import (
     _haproxy_config,
+    _haproxy_leaders,
     _keepalived_config,
     _nginx_config,
 )
@@ -57,5 +58,6 @@ class FilterModule:
             "acme_thumbprint": acme_thumbprint,
             "nginx_config": nginx_config,
             "keepalived_config": _keepalived_config.render,
+            "haproxy_leaders": _haproxy_leaders.render,
             "subject_alt_names": subject_alt_names,
         }

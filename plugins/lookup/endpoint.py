@@ -25,7 +25,8 @@ options:
       - V(host) answers for a process on the current host, which knows no container names and
         uses the published port.
       - V(user) answers for people's own machines.
-      - V(peer) answers for the service's other replicas, how they reach the one on this host.
+      - V(peer) answers for the service's other replicas, how they reach the one on this host, or
+        with O(every=true) how they reach each.
       - V(names) returns every name and address the service may be called by, without port.
     type: str
     choices: [container, host, user, peer, names]
@@ -82,7 +83,8 @@ class LookupModule(LookupBase):
         if vantage == "user":
             return [topology.user_endpoint(name)]
         if vantage == "peer":
-            return [topology.peer_endpoint(name, client)]
+            hosts = topology.hosts_of(name) if self.get_option("every") else [client]
+            return [topology.peer_endpoint(name, host) for host in hosts]
         if vantage == "host" and client in topology.hosts_of(name):
             return [Endpoint(LOOPBACK, topology.service(name).port)]
         if self.get_option("every"):

@@ -16,10 +16,10 @@ options:
         host, V(ports) a mapping from each service of this host to its C(port), its
         C(inside_port), C(publish), the addresses its port is published on, and C(parts), the same
         of its further ports, V(inside) only the C(inside_port) of each service and part, V(pools)
-        what a load balancer on this host distributes to, V(sharing) how it shares an address with
-        the others, one mapping or none, V(replicas) what a proxy elsewhere would distribute to,
-        V(neighbours) every other host with the ports of the catalog and those that must answer
-        this host.
+        what a load balancer on this host distributes to, V(leaders) what it passes to the leading
+        member alone, V(sharing) how it shares an address with the others, one mapping or none,
+        V(replicas) what a proxy elsewhere would distribute to, V(neighbours) every other host with
+        the ports of the catalog and those that must answer this host.
     required: false
 """
 
@@ -60,6 +60,8 @@ class LookupModule(LookupBase):
                 return [{s.name: s.inside_port for s in topology.services_on(host)}]
             if what == "pools":
                 return topology.pools(host)
+            if what == "leaders":
+                return topology.leaders(host)
             if what == "replicas":
                 return topology.replicas()
             if what == "sharing":
@@ -69,8 +71,8 @@ class LookupModule(LookupBase):
         except TopologyError as error:
             raise AnsibleLookupError(f"flows: {error}") from error
         raise AnsibleLookupError(
-            f"flows: {what!r} is not one of allow, managed, ports, inside, pools, sharing, replicas, "
-            "neighbours"
+            f"flows: {what!r} is not one of allow, managed, ports, inside, pools, leaders, "
+            "sharing, replicas, neighbours"
         )
 
 

@@ -45,6 +45,12 @@ REDIS = r"""
 export REDISCLI_AUTH=$(sed -n 's/^requirepass //p' /secrets/redis.conf)
 timeout 5 redis-cli -p "$1" info 2>&1
 """
+SENTINEL = r"""
+export REDISCLI_AUTH=$(sed -n 's/^requirepass //p' /secrets/sentinel.conf)
+timeout 5 redis-cli -p "$1" sentinel master platform
+"""
+# Takes a majority to answer.
+ETCD = ("etcdctl", "--command-timeout=4s", "member", "list")
 
 
 def jobs(engine: Engine, containers: dict, wanted: dict) -> dict:
@@ -60,6 +66,11 @@ def jobs(engine: Engine, containers: dict, wanted: dict) -> dict:
         "postgres": lambda: postgres(engine, inside("postgres"), wanted["database"]),
         "migrations": lambda: migrations(engine, inside("litellm")),
         "redis": lambda: redis(engine, inside("redis"), wanted["services"]["redis"]),
+        "patroni": lambda: patroni(wanted["services"]["postgres"]["parts"]),
+        "etcd": lambda: engine.run(inside("etcd"), list(ETCD))._asdict(),
+        "sentinel": lambda: sentinel(
+            engine, inside("redis_sentinel"), wanted["services"]["redis_sentinel"]
+        ),
         "ollama": lambda: ollama(containers["ollama"], wanted),
         "litellm": lambda: litellm(wanted["services"]["litellm"]["port"]),
         "aliases": lambda: aliases(wanted),
@@ -115,6 +126,17 @@ def redis(engine: Engine, container: str, service: dict) -> dict:
         "error": "" if "redis_version" in fields else said.strip()[:160] or "no answer",
         "save_failed": fields.get("rdb_last_bgsave_status", "ok").strip() != "ok",
     }
+
+
+def patroni(parts: list[dict]) -> dict:
+    """What Patroni says of the cluster; raises where there is none."""
+    (port,) = [part["port"] for part in parts if part["name"] == "patroni"]
+    return fetch("GET", port, "/cluster")[1]
+
+
+def sentinel(engine: Engine, container: str, service: dict) -> list:
+    command = ["sh", "-c", SENTINEL, "ask", str(service["inside_port"])]
+    return engine.run(container, command).stdout.splitlines()
 
 
 def ollama(container: dict, wanted: dict) -> dict:

@@ -8,7 +8,16 @@ from __future__ import annotations
 from ansible_collections.intranet.mcp.plugins.module_utils._shared_address import judge
 
 # Roles in the order in which their services need one another; roles not named here come last.
-ORDER = ("postgres", "redis", "ollama", "litellm", "tool_server", "gateway", "load_balancer")
+ORDER = (
+    "etcd",
+    "postgres",
+    "redis",
+    "ollama",
+    "litellm",
+    "tool_server",
+    "gateway",
+    "load_balancer",
+)
 # Treatments of the host itself, which come before those of containers.
 HOST = ("daemon_json", "engine", "settings", "toolkit", "firewall", "password")
 # Treatments for which the service's role makes the container anew.

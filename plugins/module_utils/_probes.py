@@ -16,6 +16,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils import (
     _llm,
     _mcp_probe,
     _parallel,
+    _probe_cluster,
     _probe_host,
     _probe_service,
 )
@@ -114,6 +115,31 @@ KINDS = {
             "database": _TEXT,
             "pool_sum": {"type": "int", "required": True},
             "reserve": {"type": "int", "default": 10},
+            **_SOCKET,
+        },
+    ),
+    "postgres_cluster": Kind(
+        _probe_cluster.postgres_cluster,
+        {
+            "url": _TEXT,
+            "name": _TEXT,
+            "members": _WORDS,
+            "lag_mb": {"type": "int", "default": 16},
+            "timeout": {"type": "int", "default": 10},
+        },
+    ),
+    "etcd": Kind(
+        _probe_cluster.etcd,
+        {"container": _TEXT, "members": {"type": "int", "required": True}, **_SOCKET},
+    ),
+    "redis_cluster": Kind(
+        _probe_cluster.redis_cluster,
+        {
+            "container": _TEXT,
+            "sentinel": _TEXT,
+            "port": {"type": "int", "required": True},
+            "sentinel_port": {"type": "int", "required": True},
+            "members": {"type": "int", "required": True},
             **_SOCKET,
         },
     ),

@@ -54,6 +54,8 @@ class Service:
     peers: bool = False
     part_of: str = ""
     proto: str = "tcp"
+    # The balancer's part that leads to the one that leads, where there are several.
+    door: str = ""
     role: str = ""
 
     @property
@@ -179,9 +181,10 @@ class Topology:
                 f"service {name!r} has no host: put at least one host into group {service.group!r}"
             )
         if self._goes_through_balancer(service):
+            door = self.service(service.door or INSIDE)
             if client in self.balancers:
-                return self._own_container(DOOR, self.service(INSIDE))
-            return Endpoint(self.balancer_address, self.service(INSIDE).port)
+                return self._own_container(DOOR, door)
+            return Endpoint(self.balancer_address, door.port)
         if client in hosts:
             return self._own_container(name, service)
         return Endpoint(self.address(hosts[0]), service.port)
@@ -259,13 +262,61 @@ class Topology:
             if service.is_behind_balancer and self.hosts_of(service.name)
         ]
 
+    def leaders(self, balancer: str) -> list[dict]:
+        """What the balancer on this host passes to one member only, the one that leads.
+
+        `check` is the port and path that say which one that is, empty where the service itself
+        is asked.
+        """
+        return [
+            self._leader(service, balancer)
+            for service in self.services.values()
+            if service.door and self._goes_through_balancer(service)
+        ]
+
+    def _leader(self, service: Service, balancer: str) -> dict:
+        asked = next(
+            (s for s in self.services.values() if s.part_of == service.name and s.ready), None
+        )
+        places = zip(
+            self.hosts_of(service.name), self.endpoints(service.name, balancer), strict=True
+        )
+        return {
+            "service": service.name,
+            "port": self.service(service.door).inside_port,
+            "path": asked.ready if asked else "",
+            "servers": [
+                {
+                    "name": host,
+                    "address": str(endpoint),
+                    "is_name": host == balancer,
+                    "check_port": self._port_from(asked, host == balancer) if asked else 0,
+                }
+                for host, endpoint in places
+            ],
+        }
+
+    def _port_from(self, service: Service, is_here: bool) -> int:
+        return service.inside_port if is_here else service.port
+
+    def _is_asked_by_balancer(self, service: Service) -> bool:
+        """Whether the balancer passes connections to it, or asks it who leads."""
+        owner = self.services.get(service.part_of, service)
+        is_meant = service is owner or bool(service.ready)
+        return is_meant and bool(owner.door) and self._goes_through_balancer(owner)
+
+    def is_part(self, service: Service) -> bool:
+        """Whether it is a further port of another service's container."""
+        return service.part_of in self.services
+
     def _goes_through_balancer(self, service: Service) -> bool:
         """Whether clients inside the platform use the balancer: where it has a choice to make.
 
         Also those on a replica's own host: theirs is the one that restarts under them.
         """
         replicas = len(self.hosts_of(service.name))
-        return bool(self.balancers) and service.is_behind_balancer and replicas > 1
+        has_way = service.is_behind_balancer or bool(service.door)
+        return bool(self.balancers) and has_way and replicas > 1
 
     def _own_container(self, name: str, service: Service) -> Endpoint:
         return Endpoint(self.container_prefix + name, service.inside_port)
@@ -336,14 +387,14 @@ class Topology:
         others = [other for other in self.hosts if other != host]
         if not others:
             return []
-        mine = [ipaddress.ip_address(address) for address in self._addresses(host)]
-        ports = sorted({service.port for service in self.services.values()})
+        mine = [ipaddress.ip_address(address) for address in self.addresses_of(host)]
+        ports = sorted({s.port for s in self.services.values() if s.has_port})
         return [
             {
                 "host": other,
                 "addresses": [
                     address
-                    for address in self._addresses(other)
+                    for address in self.addresses_of(other)
                     if ipaddress.ip_address(address).version in {own.version for own in mine}
                 ],
                 "ports": ports,
@@ -367,6 +418,8 @@ class Topology:
                 found += self.users_networks
             elif client not in (USERS, OPERATOR):
                 found += self._sources_of(self._hosts_that_connect(client, service), host)
+        if self._is_asked_by_balancer(service):
+            found += self._sources_of(self.balancers, host)
         if service.peers:
             found += self._sources_of(self.hosts_of(service.name), host)
         return _unique(found)
@@ -452,7 +505,8 @@ def _service(name: str, entry: dict, part_of: str = "") -> Service:
         replicas=entry.get("replicas", "one"),
         part_of=part_of or entry.get("part_of", ""),
         proto=proto,
-        role=entry.get("role", ""),
+        door=entry.get("door", ""),
+        role=entry.get("role", "") or part_of or entry.get("part_of", "") or name,
     )
 
 

@@ -144,8 +144,9 @@ options:
     default: ""
   services:
     description:
-      - Services that belong on this host, each with C(port), C(inside_port), C(publish), C(role)
-        and C(needs), the services whose names it must resolve. The action plugin reads the catalog.
+      - Services that belong on this host, each with C(port), C(inside_port), C(publish), C(parts)
+        (further ports), C(role) and C(needs), the services whose names it must resolve. The action
+        plugin reads the catalog.
     type: dict
     default: {}
   reached:
@@ -218,6 +219,7 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intranet.mcp.plugins.module_utils import (
     _doctor,
+    _doctor_cluster,
     _doctor_containers,
     _doctor_services,
 )
@@ -226,7 +228,12 @@ from ansible_collections.intranet.mcp.plugins.module_utils._doctor_facts import 
 LOOK_AGAIN_SECONDS = 2
 # Findings that pass by themselves: the gateway asks a server again within half a minute.
 PASSING = {"upstream"}
-RULES = [*_doctor.RULES, *_doctor_containers.RULES, *_doctor_services.RULES]
+RULES = [
+    *_doctor.RULES,
+    *_doctor_containers.RULES,
+    *_doctor_services.RULES,
+    *_doctor_cluster.RULES,
+]
 ARGUMENTS = {
     "socket": {"type": "path", "default": "/var/run/docker.sock"},
     "daemon_json": {"type": "path", "default": "/etc/docker/daemon.json"},

@@ -68,10 +68,26 @@ def test_further_ports_belong_to_their_container_and_no_port_to_keepalived():
     )
     services = doctor.services_of(found, "a")
     assert sorted(services) == ["balancer", "keepalived"]
-    assert services["balancer"]["parts"] == [{"port": 80, "publish": ["0.0.0.0"]}]
+    assert services["balancer"]["parts"] == [
+        {"name": "redirect", "port": 80, "publish": ["0.0.0.0"]}
+    ]
     assert services["keepalived"]["port"] == 0
     assert services["keepalived"]["role"] == "balancer"
     assert doctor.reached(found, "a") == {}
+
+
+def test_a_part_is_a_port_of_its_service_and_no_container_of_its_own():
+    part = {"part_of": "redis", "group": "redis", "port": 7000, "clients": ["litellm"]}
+    found = Topology(
+        services=build_services({**CATALOG, "redis_more": part}, {}),
+        groups={"litellm": ["a"], "redis": ["b"]},
+        addresses={"a": ["127.0.0.1"], "b": ["127.0.0.2"]},
+    )
+    services = doctor.services_of(found, "b")
+    assert list(services) == ["redis"]
+    assert services["redis"]["parts"] == [
+        {"name": "redis_more", "port": 7000, "publish": ["0.0.0.0"]}
+    ]
 
 
 @pytest.fixture

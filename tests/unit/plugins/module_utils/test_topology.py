@@ -301,6 +301,102 @@ def test_a_part_that_is_switched_off_has_no_port():
     assert services == {}
 
 
+CLUSTER = {
+    "postgres": {
+        "group": "postgres",
+        "port": 5432,
+        "clients": ["litellm"],
+        "peers": True,
+        "door": "load_balancer_postgres",
+    },
+    "patroni": {
+        "part_of": "postgres",
+        "group": "postgres",
+        "port": 8008,
+        "peers": True,
+        "ready": "/primary",
+    },
+    "etcd": {"group": "postgres", "port": 2379, "peers": True},
+    "etcd_peer": {"part_of": "etcd", "group": "postgres", "port": 2380, "peers": True},
+    "load_balancer": {"group": "load_balancer", "port": 443, "clients": ["users"]},
+    "load_balancer_inside": {
+        "part_of": "load_balancer",
+        "group": "load_balancer",
+        "port": 8000,
+        "clients": ["gateway"],
+    },
+    "load_balancer_postgres": {
+        "part_of": "load_balancer",
+        "group": "load_balancer",
+        "port": 15432,
+        "clients": ["litellm"],
+    },
+}
+
+
+def cluster(**groups):
+    chosen = {"postgres": ["a", "b", "c"], "litellm": ["a"], "load_balancer": ["lb"], **groups}
+    hosts = dict.fromkeys(host for names in chosen.values() for host in names)
+    return Topology(
+        services=build_services(CLUSTER, {}),
+        groups=chosen,
+        addresses={host: [f"192.0.2.{n}"] for n, host in enumerate(hosts, 1)},
+        container_prefix="intranet-",
+    )
+
+
+def test_one_host_of_a_service_that_could_have_a_leader_is_reached_as_ever():
+    found = cluster(postgres=["a"])
+    assert str(found.endpoint("postgres", "a")) == "intranet-postgres:5432"
+    assert found.leaders("lb") == []
+    assert "postgres" not in {flow.service for flow in found.flows("a")}
+    moved = cluster(postgres=["a"], litellm=["b"])
+    (flow,) = [flow for flow in moved.flows("a") if flow.service == "postgres"]
+    assert flow.sources == ("192.0.2.2/32",), "not from the balancer, which does not ask"
+
+
+def test_clients_reach_the_one_that_leads_through_the_balancers_door():
+    assert str(cluster().endpoint("postgres", "a")) == "192.0.2.4:15432"
+    assert str(cluster().endpoint("postgres", "lb")) == "intranet-load_balancer:15432"
+
+
+def test_a_balancer_asks_each_member_whether_it_leads():
+    (leader,) = cluster(load_balancer=["a"]).leaders("a")
+    assert (leader["service"], leader["port"], leader["path"]) == ("postgres", 15432, "/primary")
+    assert leader["servers"][:2] == [
+        {"name": "a", "address": "intranet-postgres:5432", "is_name": True, "check_port": 8008},
+        {"name": "b", "address": "192.0.2.2:5432", "is_name": False, "check_port": 8008},
+    ]
+    assert cluster().pools("lb") == [], "it is no pool of equals"
+
+
+def test_members_accept_each_other_and_the_balancer_and_nobody_else():
+    flows = {flow.service: flow.sources for flow in cluster().flows("a")}
+    others, lb = ("192.0.2.2/32", "192.0.2.3/32"), ("192.0.2.4/32",)
+    assert flows == {
+        "postgres": lb + others,
+        "patroni": lb + others,
+        "etcd": others,
+        "etcd_peer": others,
+    }
+    (door,) = [f for f in cluster().flows("lb") if f.service == "load_balancer_postgres"]
+    assert (door.port, door.sources) == (15432, ("192.0.2.1/32",))
+
+
+def test_a_part_belongs_to_the_role_of_its_service():
+    services = cluster().services
+    assert services["etcd_peer"].role == "etcd"
+    assert services["postgres"].role == "postgres"
+    assert [name for name in services if cluster().is_part(services[name])] == [
+        "patroni",
+        "etcd_peer",
+        "load_balancer_inside",
+        "load_balancer_postgres",
+    ]
+    named = build_services({"x": {"group": "x", "port": 80, "role": "y"}}, {})
+    assert named["x"].role == "y"
+
+
 def test_spread_services_accept_only_the_hosts_of_their_clients(spread):
     (flow,) = spread.flows("data")
     assert (flow.port, flow.sources) == (5432, ("192.0.2.1/32", "192.0.2.2/32"))
