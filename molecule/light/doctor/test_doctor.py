@@ -11,6 +11,7 @@ order.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import subprocess
@@ -183,6 +184,7 @@ def test_a_full_database_half_done_migrations_ports_and_disks_are_named(
 def ask(url, body=None, key=""):
     """Ask a service of the host from outside and return its answer."""
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    headers["Accept"] = "application/json, text/event-stream"
     sent = None if body is None else json.dumps(body).encode()
     with urllib.request.urlopen(urllib.request.Request(url, sent, headers), timeout=30) as answer:
         return json.load(answer)
@@ -194,6 +196,28 @@ def ask_litellm(network, path, body):
     return ask(f"http://{network[0]}:4000{path}", body, key)
 
 
+REFUSED = "--insert INPUT --protocol tcp --dport 8000 --jump REJECT --reject-with tcp-reset"
+HELLO = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-06-18",
+        "capabilities": {},
+        "clientInfo": {"name": "molecule", "version": "1"},
+    },
+}
+
+
+def use_example(network):
+    """Ask for a tool server as a CLI does, and return what the gateway thinks of it then."""
+    url = f"http://{network[0]}:8080/"
+    key = (INVENTORY / "secrets" / "key-verify").read_text().strip()
+    with contextlib.suppress(OSError, ValueError):
+        ask(f"{url}servers/example/mcp", HELLO, key)
+    return ask(url)["servers"]["example"]["state"]
+
+
 # Grows by a few MiB less than what it is given, and keeps it.
 LEAK = "{ head -c %s /dev/zero; sleep 600; } | tail"
 
@@ -201,28 +225,22 @@ LEAK = "{ head -c %s /dev/zero; sleep 600; } | tail"
 def test_memory_dead_upstreams_and_aliases_are_named(doctor, mended, host, network):
     # Less memory than the program needs to start: the kernel ends it, again and again.
     host.check_output("docker stop --time 1 intranet-tool-filesystem")
-    limit = 6 * 2**20
-    host.check_output(
-        f"docker update --memory {limit} --memory-swap {limit} intranet-tool-filesystem"
-    )
+    host.check_output("docker update --memory 6m --memory-swap 6m intranet-tool-filesystem")
     host.run("docker start intranet-tool-filesystem")
     ended = "docker inspect --format '{{.State.OOMKilled}} {{.State.Status}}'"
-    # A process that runs and answers nobody.
+    # A server that runs and turns the gateway away, which notices when somebody asks for it.
     pid = host.check_output("docker inspect --format '{{.State.Pid}}' intranet-tool-example")
-    host.check_output(f"kill -STOP {pid}")
+    host.check_output(f"nsenter --target {pid} --net iptables {REFUSED}")
     # A program that has nearly used up what it may.
-    limit = int(
-        host.check_output("docker inspect --format '{{.HostConfig.Memory}}' intranet-redis")
-    )
-    leak = LEAK % int(limit * 0.92)
+    given = host.check_output("docker inspect --format '{{.HostConfig.Memory}}' intranet-redis")
+    leak = LEAK % int(int(given) * 0.92)
     host.check_output(f"docker exec --detach intranet-redis sh -c '{leak}'")
     used = "docker stats --no-stream --format '{{.MemPerc}}' intranet-redis"
     wait_inside(host, f"{used} | grep -q '^9[1-9]'", 300)
     # Two teams that somebody gave one name by hand.
     twins = [ask_litellm(network, "/team/new", {"team_alias": "twin"})["team_id"] for _ in "ab"]
     wait_inside(host, f"{ended} intranet-tool-filesystem | grep -qx 'true restarting'", 600)
-    page = f"http://{network[0]}:8080/"
-    wait_until(lambda: ask(page)["servers"]["example"]["state"] != "up", 90)
+    wait_until(lambda: use_example(network) != "up", 90)
 
     look = doctor()
     assert "killed for memory" in look.one("container", "tool-filesystem")["found"]

@@ -24,6 +24,7 @@ from servers.balancer import PORTS
 pytestmark = pytest.mark.integration
 
 NAME = "llm.example.internal"
+OTHER_NAME = "models.example.internal"
 PEBBLE = "github.com/letsencrypt/pebble/v2/cmd/pebble@v2.10.1"
 PLAY = [
     {
@@ -146,6 +147,7 @@ class Site:
             "acme-balancer",
             image("haproxy"),
             f"--network-alias={NAME}",
+            f"--network-alias={OTHER_NAME}",
             "--publish=127.0.0.1::8080",
             "--tmpfs=/run/haproxy:uid=99,gid=99",
             f"--volume={served}:/config:ro",
@@ -179,7 +181,10 @@ def test_a_certificate_is_ordered_once_and_again_when_it_ends_soon_or_gets_a_nam
     assert "changed=0" in site.play(["acme_keys", "acme_order"])
     assert site.certificate() == first
     site.play(["acme_order"], load_balancer_tls_renew_days=365)
-    assert site.certificate() != first
+    second = site.certificate()
+    assert second != first and OTHER_NAME not in second
+    site.play(["acme_keys", "acme_order"], load_balancer_tls_names=[OTHER_NAME])
+    assert f"DNS:{OTHER_NAME}" in site.certificate()
 
 
 def test_an_unreachable_server_is_one_message_and_the_certificate_stays(site, docker):
