@@ -69,10 +69,15 @@ def sentinels(facts, wanted):
             "start Redis and Sentinel on the other hosts: choosing another takes a majority",
             service="redis_sentinel",
         )
-    elif not view.replicas:
+
+
+def replicas(facts, wanted):
+    """Asked of the primary itself: Sentinel counts replicas that are long gone, too."""
+    redis = _asked(facts, wanted, "redis", "redis", where="redis_sentinel")
+    if redis and redis["is_primary"] and not redis["replicas"]:
         yield Finding(
             "cluster",
-            f"Redis's primary {view.primary} has no replica, and takes no writes",
+            "Redis is the primary here without a replica, and takes no writes",
             "a replica on each other host",
             f"read docker logs {wanted['container_prefix']}redis on the other hosts",
             service="redis",
@@ -100,5 +105,6 @@ def _read(reading, told):
 RULES: list[tuple[str, Rule]] = [
     ("etcd's majority", quorum),
     ("PostgreSQL's primary and replicas", leader),
-    ("Redis's primary and replicas", sentinels),
+    ("Redis's primary", sentinels),
+    ("Redis's replicas", replicas),
 ]

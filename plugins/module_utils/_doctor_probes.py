@@ -125,6 +125,8 @@ def redis(engine: Engine, container: str, service: dict) -> dict:
     return {
         "error": "" if "redis_version" in fields else said.strip()[:160] or "no answer",
         "save_failed": fields.get("rdb_last_bgsave_status", "ok").strip() != "ok",
+        "is_primary": fields.get("role", "").strip() == "master",
+        "replicas": int(fields.get("connected_slaves", 0)),
     }
 
 

@@ -89,15 +89,17 @@ def as_answer(lines: list[str]) -> list:
 def judge_redis(name: str, role: list, view: list, members: int, container: str) -> Rows:
     """Return the verdicts over a Redis cluster. Pure."""
     member, seen = read_role(role), read_view(view)
-    follows = member.role == "primary" or (member.is_linked and member.primary == seen.primary)
+    is_primary = member.role == "primary"
+    # Sentinel counts replicas that are long gone, too; the primary knows.
+    is_followed = is_primary and member.replicas == members - 1
+    follows = is_followed or (member.is_linked and member.primary == seen.primary)
     counts = f"{seen.sentinels} Sentinels, {seen.replicas} replicas of {seen.primary}"
     is_whole = seen.is_well and seen.sentinels == members and seen.replicas == members - 1
     flags = "" if seen.is_well else f" ({', '.join(seen.flags)})"
     log = READ_LOG.format(container)
-    expected = "the primary, or a replica that is connected to it"
-    what = "primary" if member.role == "primary" else str(member)
+    expected = f"the primary of {members - 1}, or a replica that is connected to it"
     return [
-        row(f"{name} member", verdict(follows), what, expected, log),
+        row(f"{name} member", verdict(follows), str(member), expected, log),
         row(
             f"{name} primary",
             verdict(is_whole),

@@ -19,6 +19,7 @@ WELL = {
     "etcd": {"status": 0, "stderr": ""},
     "patroni": {"members": [LEADER, FOLLOWER]},
     "sentinel": VIEW,
+    "redis": {"is_primary": True, "replicas": 2},
 }
 
 
@@ -59,7 +60,7 @@ def test_a_host_without_a_cluster_is_not_asked_for_one():
             "postgres",
         ),
         ({"sentinel": view(flags="master,s_down,o_down")}, "is master, s_down", "redis_sentinel"),
-        ({"sentinel": view(num_slaves="0")}, "takes no writes", "redis"),
+        ({"redis": {"is_primary": True, "replicas": 0}}, "takes no writes", "redis"),
     ],
 )
 def test_each_symptom_has_one_finding(broken, found, service):
@@ -70,5 +71,6 @@ def test_each_symptom_has_one_finding(broken, found, service):
 
 
 def test_what_does_not_answer_is_not_looked_at():
-    unseen = diagnose(etcd=None, patroni=None, sentinel=["ERR no such master"])["unseen"]
+    nothing = {"etcd": None, "patroni": None, "redis": None}
+    unseen = diagnose(**nothing, sentinel=["ERR no such master"])["unseen"]
     assert [check["check"] for check in unseen] == [name for name, _rule in RULES]

@@ -64,6 +64,7 @@ def view(flags="master", replicas="2", others="2"):
 
 
 PRIMARY = probe.as_answer(["master", "10", "192.0.2.2", "6379", "10", "192.0.2.3", "6379", "10"])
+HALF = probe.as_answer(["master", "10", "192.0.2.2", "6379", "10"])
 REPLICA = ["slave", "192.0.2.1", "6379", "connected", "10"]
 
 
@@ -75,6 +76,11 @@ REPLICA = ["slave", "192.0.2.1", "6379", "connected", "10"]
         (["slave", "192.0.2.9", "6379", "connected", "1"], view(), ["failed", "passed"]),
         (["slave", "192.0.2.1", "6379", "connect", "1"], view(), ["failed", "passed"]),
         (PRIMARY, view(replicas="1"), ["passed", "failed"]),
+        (
+            probe.as_answer(["master", "10", "192.0.2.2", "6379", "10"]),
+            view(),
+            ["failed", "passed"],
+        ),
         (PRIMARY, view(others="1"), ["passed", "failed"]),
         (REPLICA, view(flags="master,o_down"), ["passed", "failed"]),
     ],
