@@ -12,8 +12,8 @@ import time
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible_collections.intranet.mcp.plugins.module_utils._catalog import TopologyError
 from ansible_collections.intranet.mcp.plugins.module_utils._inventory import topology_from
-from ansible_collections.intranet.mcp.plugins.module_utils._topology import TopologyError
 
 MODULE = "intranet.mcp.doctor"
 # What a catalog of the wrong shape ends in; a traceback would help nobody.

@@ -20,15 +20,13 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.intranet.mcp.plugins.module_utils import _clusters as clusters
 from ansible_collections.intranet.mcp.plugins.module_utils import _people as people
 from ansible_collections.intranet.mcp.plugins.module_utils import _preflight as decide
+from ansible_collections.intranet.mcp.plugins.module_utils._catalog import TopologyError
 from ansible_collections.intranet.mcp.plugins.module_utils._inventory import topology_from
 from ansible_collections.intranet.mcp.plugins.module_utils._preflight import Problem
 from ansible_collections.intranet.mcp.plugins.module_utils._service import DefinitionError
 from ansible_collections.intranet.mcp.plugins.module_utils._service import check as check_definition
 from ansible_collections.intranet.mcp.plugins.module_utils._shared_address import sharing
-from ansible_collections.intranet.mcp.plugins.module_utils._topology import (
-    TopologyError,
-    port_conflicts,
-)
+from ansible_collections.intranet.mcp.plugins.module_utils._topology import port_conflicts
 
 MODULE = "intranet.mcp.preflight"
 # What a catalog of the wrong shape ends in; a traceback would help nobody.

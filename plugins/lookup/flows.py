@@ -38,9 +38,9 @@ _raw:
 
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
+from ansible_collections.intranet.mcp.plugins.module_utils._catalog import TopologyError
 from ansible_collections.intranet.mcp.plugins.module_utils._inventory import topology_from
 from ansible_collections.intranet.mcp.plugins.module_utils._shared_address import sharing
-from ansible_collections.intranet.mcp.plugins.module_utils._topology import TopologyError
 
 
 class LookupModule(LookupBase):

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import ipaddress
 
-from ansible_collections.intranet.mcp.plugins.module_utils._topology import (
-    Topology,
-    build_services,
-)
+from ansible_collections.intranet.mcp.plugins.module_utils._catalog import build_services
+from ansible_collections.intranet.mcp.plugins.module_utils._topology import Topology
 
 
 def topology_from(variables: dict, template) -> Topology:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import ipaddress
 import json
 
-from ansible_collections.intranet.mcp.plugins.module_utils._topology import Topology, TopologyError
+from ansible_collections.intranet.mcp.plugins.module_utils._catalog import TopologyError
+from ansible_collections.intranet.mcp.plugins.module_utils._topology import Topology
 
 # Adverts of a balancer that is alone stay on its own host.
 NOBODY = {4: "127.0.0.1", 6: "::1"}

@@ -6,15 +6,13 @@ from __future__ import annotations
 import json
 
 import pytest
+from ansible_collections.intranet.mcp.plugins.module_utils._catalog import TopologyError
 from ansible_collections.intranet.mcp.plugins.module_utils._shared_address import (
     held,
     judge,
     sharing,
 )
-from ansible_collections.intranet.mcp.plugins.module_utils._topology import (
-    Topology,
-    TopologyError,
-)
+from ansible_collections.intranet.mcp.plugins.module_utils._topology import Topology
 
 BOTH = {"lb1": ["192.0.2.1", "fd00::1"], "lb2": ["192.0.2.2", "fd00::2"]}
 

@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.intranet.mcp.plugins.module_utils._topology import (
-    Topology,
+from ansible_collections.intranet.mcp.plugins.module_utils._catalog import (
     TopologyError,
     build_services,
-    port_conflicts,
 )
+from ansible_collections.intranet.mcp.plugins.module_utils._topology import Topology, port_conflicts
 
 CATALOG = {
     "postgres": {"group": "postgres", "port": 5432, "clients": ["litellm"]},
