@@ -14,7 +14,12 @@ from ansible_collections.intranet.mcp.plugins.module_utils import (
     _nginx_config,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils._inventory import is_address
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+# community.crypto makes the account's key with it; without ACME nobody needs it.
+try:
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+except ImportError:
+    load_pem_private_key = None
 
 
 def haproxy_config(pools, settings):
@@ -36,6 +41,11 @@ def _rendered(render, pools, settings):
 
 def acme_thumbprint(pem):
     """The thumbprint of an ACME account's key (RFC 7638), a PEM of a P-256 key."""
+    if load_pem_private_key is None:
+        raise AnsibleFilterError(
+            "found no Python package cryptography on the control node, expected it for an ACME "
+            "account's key: install requirements.txt"
+        )
     numbers = load_pem_private_key(pem.encode(), None).public_key().public_numbers()
     x, y = (_base64url(number.to_bytes(32, "big")) for number in (numbers.x, numbers.y))
     jwk = f'{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}'

@@ -50,7 +50,7 @@ def decode(stream: BinaryIO) -> Any:
     if kind == b"$":
         return None if rest == "-1" else stream.read(int(rest) + 2)[:-2].decode(errors="replace")
     if kind == b"*":
-        return None if rest == "-1" else [decode(stream) for _ in range(int(rest))]
+        return None if rest == "-1" else [decode(stream) for _number in range(int(rest))]
     raise EOFError(f"an answer that begins with {kind!r}")
 
 
