@@ -18,6 +18,16 @@ SCENARIO = Path(__file__).resolve().parent
 INVENTORY = SCENARIO / "inventory"
 LB, APP1, APP2, DATA = (f"molecule-std-{name}" for name in ("lb1", "app1", "app2", "data1"))
 BALANCER_RUN = "/var/lib/intranet-mcp/load_balancer/run"
+PROBE = """
+import json, socket, sys
+def answers(port):
+    try:
+        with socket.create_connection((sys.argv[1], port), timeout=1.5):
+            return True
+    except OSError:
+        return False
+print(json.dumps([port for port in map(int, sys.argv[2:]) if answers(port)]))
+"""
 
 
 def addresses():
@@ -37,6 +47,12 @@ def on(host, command, check=True, stdin=""):
     )
     assert done.returncode == 0 or not check, f"{host}: {command}: {done.stderr}"
     return done.stdout.strip()
+
+
+def reached(source, target, ports):
+    """Return the ports of a host, among these, that answer another host."""
+    listed = " ".join(map(str, sorted(ports)))
+    return set(json.loads(on(source, f"python3 -c '{PROBE}' {addresses()[target]} {listed}")))
 
 
 def wait_until(condition, seconds, what):

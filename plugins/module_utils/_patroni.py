@@ -13,7 +13,6 @@ from typing import Any
 from ansible_collections.intranet.mcp.plugins.module_utils._errors import (
     NotReady,
     Refused,
-    ServiceError,
     Unauthorized,
     Unexpected,
     Unreachable,
@@ -175,8 +174,3 @@ class Patroni:
                 "a member that is fit to lead" if path == "/switchover" else "success",
                 "wait until the replicas stream without lag, then run the playbook again",
             )
-
-
-def is_away(error: ServiceError) -> bool:
-    """Whether nobody answers, as on a host where Patroni does not run yet."""
-    return isinstance(error, Unreachable)

@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-import json
 import socket
 
 import pytest
-from hosts import APP1, APP2, DATA, LB, addresses, on
+from hosts import APP1, APP2, DATA, LB, addresses, reached
 
 DOORS = (443, 80)
 PORTS = [80, 443, 4000, 5432, 6379, 8000, 8080, 8101, 8104, 8404, 11434]
@@ -25,30 +24,13 @@ MATRIX = {
     (APP1, DATA): {5432, 6379, 8101, 8104, 11434},
     (APP2, DATA): {5432, 6379, 8101, 8104, 11434},
 }
-PROBE = """
-import json, socket, sys
-def answers(port):
-    try:
-        with socket.create_connection((sys.argv[1], port), timeout=1.5):
-            return True
-    except OSError:
-        return False
-print(json.dumps([port for port in map(int, sys.argv[2:]) if answers(port)]))
-"""
-
-
-def reached(source, target):
-    """Return the ports of a host that answer another."""
-    ports = " ".join(map(str, PORTS))
-    command = f"python3 -c '{PROBE}' {addresses()[target]} {ports}"
-    return set(json.loads(on(source, command)))
 
 
 @pytest.mark.parametrize("target", [LB, APP1, APP2, DATA])
 @pytest.mark.parametrize("source", [LB, APP1, APP2, DATA])
 def test_hosts_reach_each_other_as_declared(source, target):
     if source != target:
-        assert reached(source, target) == MATRIX.get((source, target), set())
+        assert reached(source, target, PORTS) == MATRIX.get((source, target), set())
 
 
 def answers(host, port):

@@ -13,9 +13,9 @@ import subprocess
 import time
 
 import pytest
+from actions import CHANGED, RECOVERY_SECONDS, identity, site
 from hosts import APP1, APP2, LB, SCENARIO, Door, all_are_up, on, wait_until
 from load import Load, row
-from test_faults import CHANGED, RECOVERY_SECONDS, identity, site
 
 ADDRESS = "10.77.61.10"
 BALANCERS = (LB, APP1)

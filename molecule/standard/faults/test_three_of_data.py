@@ -13,9 +13,9 @@ import json
 import time
 
 import pytest
-from hosts import APP1, APP2, DATA, LB, SCENARIO, on, server_states, wait_until
+from actions import CHANGED, kill, run_site, site
+from hosts import APP1, APP2, DATA, LB, SCENARIO, on, reached, server_states, wait_until
 from load import Load, row
-from test_faults import CHANGED, kill, run_site, site
 
 HA = ("-i", SCENARIO / "ha")
 MEMBERS = [APP1, APP2, DATA]
@@ -23,16 +23,6 @@ SERVICES = ("postgres", "redis")
 FAILOVER_SECONDS = 30
 SQL = "docker exec intranet-postgres psql -XAtq -U litellm -d litellm -c"
 OPEN = {2379, 2380, 5432, 6379, 8008, 26379}
-PROBE = """
-import socket, sys
-def answers(port):
-    try:
-        with socket.create_connection((sys.argv[1], port), timeout=1.5):
-            return True
-    except OSError:
-        return False
-print(*[port for port in map(int, sys.argv[2:]) if answers(port)])
-"""
 
 
 def leads(service):
@@ -105,10 +95,7 @@ def test_the_host_that_had_the_data_keeps_it_and_the_others_have_it_too(three, k
     ],
 )
 def test_members_and_the_balancer_reach_each_other_as_declared(three, source, target, expected):
-    address = {APP1: "10.77.61.21", APP2: "10.77.61.22", DATA: "10.77.61.31", LB: "10.77.61.11"}
-    ports = " ".join(map(str, sorted(OPEN | {15432, 16379})))
-    found = on(source, f"python3 -c '{PROBE}' {address[target]} {ports}")
-    assert set(map(int, found.split())) == expected
+    assert reached(source, target, OPEN | {15432, 16379}) == expected
 
 
 def test_a_second_run_changes_nothing(three):
