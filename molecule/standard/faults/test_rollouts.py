@@ -22,13 +22,14 @@ from actions import (
 from hosts import APP1, APP2, DATA, SCENARIO, on, server_states, wait_until
 from load import row
 
+SCALED = ("-i", SCENARIO / "scaled")
 # A change that LiteLLM has to restart for.
 ANOTHER_BOUND = {"litellm_max_tokens": 4096}
 
 
 def test_a_scaled_out_gateway_and_a_rolling_restart_cost_nothing(load, report):
     began = time.monotonic()
-    site("-i", SCENARIO / "scaled", **CHANGED)
+    site(*SCALED, **CHANGED)
     assert ("gateway", DATA) in server_states()
     wait_until_whole()
     load.more(10)
@@ -40,7 +41,7 @@ def test_a_scaled_out_gateway_and_a_rolling_restart_cost_nothing(load, report):
 def test_a_rollout_stops_at_the_first_replica_that_stays_unhealthy(load, report):
     began = time.monotonic()
     untouched = identity(APP2, "intranet-gateway")
-    doors = ("--limit", f"{APP1}:{APP2}")
+    doors = (*SCALED, "--limit", f"{APP1}:{APP2}")
     # Too little memory to start in.
     too_little = {"gateway_memory_mb": 8, "service_health_timeout_seconds": 20}
     failed = run_site(*doors, **{**CHANGED, **too_little})
