@@ -39,12 +39,7 @@ def render(pools: list[dict], settings: dict) -> str:
     metrics), timeout_seconds, connect_seconds, check_seconds, max_connections, and perhaps
     acme_thumbprint (of the account whose certificates an ACME server checks over plain HTTP).
     """
-    by_service = {pool["service"]: pool for pool in pools}
-    if "litellm" not in by_service:
-        raise BalancerError(
-            "the load balancer has no litellm host to distribute to; expected at least one: put a "
-            "host into group litellm, or empty the group load_balancer"
-        )
+    by_service = pools_by_service(pools)
     routes = _routes(sorted(by_service))
     sections = [
         _global(settings),
@@ -62,6 +57,17 @@ def render(pools: list[dict], settings: dict) -> str:
     ]
     head = "# Written by the load_balancer role; changes here are overwritten.\n"
     return head + "\n".join(_section(lines) for lines in sections if lines)
+
+
+def pools_by_service(pools: list[dict]) -> dict[str, dict]:
+    """The pools by name; LiteLLM's is there, because it gets what nobody else does."""
+    by_service = {pool["service"]: pool for pool in pools}
+    if "litellm" not in by_service:
+        raise BalancerError(
+            "the load balancer has no litellm host to distribute to; expected at least one: put a "
+            "host into group litellm, or empty the group load_balancer"
+        )
+    return by_service
 
 
 def _section(lines: list[str]) -> str:

@@ -28,7 +28,7 @@ import support  # noqa: E402
 
 support.make_collection_importable()
 
-from servers.balancer import Balancer, Replica  # noqa: E402
+from servers.balancer import ENGINES, Balancer, Replica  # noqa: E402
 from servers.registry import Registry  # noqa: E402
 
 CACHE = support.REPOSITORY / ".cache"
@@ -285,13 +285,13 @@ def replicas(docker):
         replica.close()
 
 
-@pytest.fixture
-def start_balancer(docker, tmp_path):
-    """Start a real HAProxy in front of replicas: `start_balancer(replicas)`."""
+@pytest.fixture(params=sorted(ENGINES))
+def start_balancer(docker, tmp_path, request):
+    """Start a real balancer in front of replicas, each engine in turn: `start_balancer(replicas)`."""
     started = []
 
     def start(replicas):
-        made = Balancer(docker, image("haproxy"), tmp_path, replicas)
+        made = Balancer(docker, image(request.param), tmp_path, replicas, request.param)
         started.append(made.container)
         wait_until(lambda: made.get("/health")[0] == 200, 30, "the balancer")
         return made
