@@ -136,7 +136,7 @@ def _door(settings: dict, routes: list[str]) -> list[str]:
         "http-request del-header X-Forwarded-For",
         "option forwardfor",
         f"http-request set-header X-Forwarded-Proto {scheme}",
-        f"http-request deny deny_status 404 if {{ path {HIDDEN_PATHS} }}",
+        f"http-request deny deny_status 404 if {{ path,url_dec -m str {HIDDEN_PATHS} }}",
         *routes,
     ]
 

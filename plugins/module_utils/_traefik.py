@@ -14,6 +14,7 @@ import fcntl
 import ipaddress
 import json
 import os
+import sys
 import tempfile
 import time
 from urllib.parse import urlsplit
@@ -199,7 +200,8 @@ def connections(tables: str) -> list[tuple[str, int]]:
 
 
 def _address(raw: bytes) -> str:
-    """An address as the kernel prints it: 32-bit words in the machine's order, here little-endian."""
-    words = b"".join(raw[at : at + 4][::-1] for at in range(0, len(raw), 4))
-    address = ipaddress.ip_address(words)
+    """An address as the kernel prints it: 32-bit words in the order of the machine."""
+    if sys.byteorder == "little":
+        raw = b"".join(raw[at : at + 4][::-1] for at in range(0, len(raw), 4))
+    address = ipaddress.ip_address(raw)
     return str(getattr(address, "ipv4_mapped", None) or address)

@@ -32,12 +32,12 @@ READY = "_ready"
 # Which of the files that were served it is; told on the metrics port.
 GENERATION = "X-Generation"
 
-# A replica that refuses is picked again at random; so many times in a row it hardly ever is. Nothing
-# is tried again of which a byte was sent: calls of tools must not happen twice.
+# Replicas take turns, so that one that refuses is hardly ever picked so many times in a row. Where
+# a byte was sent nothing is tried again: calls of tools must not happen twice.
 ATTEMPTS = 10
 KEPT_ALIVE_SECONDS = 60
-# What the log holds of a request. Not its path: Traefik writes the query with it, where some clients
-# put their key.
+# What the log holds of a request. Not its path: with it comes the query, where some clients put
+# their key.
 LOGGED = (
     "StartUTC",
     "ClientHost",
@@ -83,11 +83,9 @@ def served(dynamic: dict, drained: dict[str, list[str]], generation: str) -> dic
         if not kept:
             services[name] = _falling_back(name + ALIVE, name + ALIVE)
             del services[name + READY]
-    middlewares = {**dynamic["http"]["middlewares"], "generation": _generation(generation)}
-    return {
-        **dynamic,
-        "http": {**dynamic["http"], "services": services, "middlewares": middlewares},
-    }
+    http = {**dynamic["http"], "services": services}
+    http["middlewares"] = {**http["middlewares"], "generation": _generation(generation)}
+    return {**dynamic, "http": http}
 
 
 def replicas_of(dynamic: dict, service: str) -> dict[str, dict]:
@@ -266,7 +264,7 @@ def _internal(path: str, service: str, middlewares: list[str] | None = None) -> 
 
 
 def _health(by_service: dict, settings: dict) -> dict:
-    """Both have a replica that is alive: LiteLLM is asked through the inside door, then the other."""
+    """Both have a replica that is alive: LiteLLM is asked by the inside door, then the other."""
     litellm = by_service["litellm"]["alive"]
     last = by_service.get("gateway", by_service["litellm"])["alive"]
     inside = f"http://127.0.0.1:{settings['ports']['inside']}"
@@ -287,9 +285,8 @@ def _generation(generation: str) -> dict:
 
 def _to_tls(port: int) -> dict:
     # 308 keeps method and body.
-    return {
-        "redirectScheme": {"scheme": "https", "port": str(port), "forcePermanentRedirect": True}
-    }
+    where = {"scheme": "https", "port": str(port)}
+    return {"redirectScheme": {**where, "permanent": True, "forcePermanentRedirect": True}}
 
 
 def _tls() -> dict:

@@ -33,7 +33,8 @@ attributes:
       - Every run is a reload. Run it when files changed.
 options:
   directory:
-    description: The balancer's run directory on this host, with HAProxy's sockets or what Traefik serves.
+    description:
+      - The balancer's run directory on this host, with HAProxy's sockets or what Traefik serves.
     type: path
     required: true
   container:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: balancer_server
-short_description: Takes a server out of the load balancer's rotation, and gives it back when it is ready
+short_description: Takes a server out of the load balancer's rotation, and gives it back
 version_added: 0.1.0
 author:
   - intranet.mcp contributors (@intranet-mcp)
@@ -26,7 +26,8 @@ attributes:
     support: full
 options:
   directory:
-    description: The balancer's run directory on this host, with HAProxy's sockets or what Traefik serves.
+    description:
+      - The balancer's run directory on this host, with HAProxy's sockets or what Traefik serves.
     type: path
     required: true
   container:

@@ -75,9 +75,13 @@ class Docker:
         self.containers: list[str] = []
         self.run("network", "create", self.network)
 
+    def try_run(self, *arguments: str) -> subprocess.CompletedProcess:
+        """Run docker, which may fail."""
+        return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+
     def run(self, *arguments: str) -> str:
         """Run docker and return what it prints."""
-        done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+        done = self.try_run(*arguments)
         if done.returncode:
             pytest.fail(f"docker {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout.strip()
@@ -287,7 +291,7 @@ def replicas(docker):
 
 @pytest.fixture(params=sorted(ENGINES))
 def start_balancer(docker, tmp_path, request):
-    """Start a real balancer in front of replicas, each engine in turn: `start_balancer(replicas)`."""
+    """Start a real balancer in front of replicas, each engine in turn."""
     started = []
 
     def start(replicas):

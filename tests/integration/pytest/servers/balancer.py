@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import http.server
 import os
+import queue
 import re
+import socket
 import threading
 import urllib.error
 import urllib.request
@@ -18,6 +20,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils import (
     _traefik_config,
 )
 
+STREAM = "/sse"
 HELD = "/v1/held"  # requests that wait for the replica's gate
 PORTS = {"door": 8443, "redirect": 8080, "inside": 8000, "metrics": 8404}
 
@@ -68,10 +71,14 @@ ENGINES = {
 
 
 class Replica:
-    """An HTTP server that says its name, is ready or not, and can hold an answer back."""
+    """An HTTP server that says its name, is ready or not, and can hold an answer back.
+
+    /sse is a stream of what a test puts into `pieces`, until that is None.
+    """
 
     def __init__(self, address: str, name: str) -> None:
         self.name, self.is_ready, self.requests = name, True, 0
+        self.last, self.pieces, self.connections = ("", {}), queue.SimpleQueue(), set()
         self.gate = threading.Event()
         self.gate.set()
         self.at_work = threading.Event()
@@ -89,10 +96,29 @@ class Replica:
                     self._send(200 if is_well else 503, b"")
                     return
                 replica.requests += 1
+                replica.last = (self.path, self.headers)
+                replica.connections.add(self.connection)
                 if self.path == HELD:
                     replica.at_work.set()
                     replica.gate.wait(30)
-                self._send(200, replica.name.encode())
+                if self.path == STREAM:
+                    self._stream()
+                else:
+                    self._send(200, replica.name.encode())
+                replica.connections.discard(self.connection)
+
+            def do_POST(self):
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                self.do_GET()
+
+            def _stream(self):
+                self.send_response(200)
+                self.send_header("Content-Type", "text/event-stream")
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                while (piece := replica.pieces.get(timeout=30)) is not None:
+                    self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+                self.wfile.write(b"0\r\n\r\n")
 
             def _send(self, status, body):
                 self.send_response(status)
@@ -109,8 +135,14 @@ class Replica:
         self.address = f"{address}:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
+    def cut(self) -> None:
+        """Hang up on everybody, as the kernel does for a process that was killed."""
+        for connection in self.connections:
+            connection.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         self.gate.set()
+        self.pieces.put(None)
         self._server.shutdown()
         self._server.server_close()
 
@@ -118,7 +150,7 @@ class Replica:
 class Balancer:
     """The container, its configuration, and where it is spoken to."""
 
-    def __init__(self, docker, image, folder, replicas, engine="haproxy", **settings) -> None:
+    def __init__(self, docker, image, folder, replicas, engine, options=(), **settings) -> None:
         self.docker, self.engine, self.settings = docker, ENGINES[engine], settings
         self.folder, self.run_dir = folder, folder / "run"
         self.config = folder / "config" / self.engine.main
@@ -135,17 +167,16 @@ class Balancer:
             *[f"--publish=127.0.0.1::{port}" for port in PORTS.values()],
             f"--volume={self.config.parent}:/config:ro",
             f"--volume={self.run_dir}:{self.engine.run}",
+            *options,
             command=self.engine.command,
         )
         self.address = docker.address(self.container, 8443)
         self.url = f"http://{self.address}"
 
-    def write(self, replicas: list[Replica]) -> None:
-        """Write the configuration, as the role renders it."""
-        servers = [
-            {"name": replica.name, "address": replica.address, "is_name": False}
-            for replica in replicas
-        ]
+    def write(self, replicas: list[Replica] | dict[str, list[Replica]]) -> None:
+        """Write the configuration, as the role renders it; a list are LiteLLMs."""
+        by_service = replicas if isinstance(replicas, dict) else {"litellm": replicas}
+        pools = [_pool(service, listed) for service, listed in by_service.items()]
         settings = {
             "tls": False,
             "door_port": 80,
@@ -157,8 +188,7 @@ class Balancer:
             "stop_seconds": 10,
             **self.settings,
         }
-        pool = {"service": "litellm", "ready": "/ready", "alive": "/alive", "servers": servers}
-        for name, text in self.engine.render([pool], settings).items():
+        for name, text in self.engine.render(pools, settings).items():
             (self.config.parent / name).write_text(text)
 
     def spoil(self) -> None:
@@ -170,8 +200,11 @@ class Balancer:
     def is_ready(self, name: str) -> bool:
         """Whether the balancer itself takes the server for ready, as its metrics tell."""
         url = f"http://{self.docker.address(self.container, PORTS['metrics'])}/metrics"
-        with urllib.request.urlopen(url, timeout=10) as response:
-            return bool(re.search(self.engine.ready.format(name), response.read().decode()))
+        try:
+            with urllib.request.urlopen(url, timeout=10) as response:
+                return bool(re.search(self.engine.ready.format(name), response.read().decode()))
+        except OSError:  # it is about to start
+            return False
 
     @property
     def spoken_to(self) -> dict:
@@ -187,3 +220,10 @@ class Balancer:
             return error.code, ""
         except OSError as error:
             return 0, str(error)
+
+
+def _pool(service: str, replicas: list[Replica]) -> dict:
+    servers = [
+        {"name": replica.name, "address": replica.address, "is_name": False} for replica in replicas
+    ]
+    return {"service": service, "ready": "/ready", "alive": "/alive", "servers": servers}
