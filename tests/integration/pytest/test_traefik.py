@@ -292,6 +292,24 @@ def test_a_call_that_was_sent_is_not_sent_again(site):
     assert sum(replica.requests for replica in replicas) == 1
 
 
+def test_a_traefik_that_stops_finishes_what_is_under_way(site):
+    replicas = site.replicas["litellm"]
+    for replica in replicas:
+        replica.gate.clear()
+    answers = []
+    call = threading.Thread(target=lambda: answers.append(site.ask("/v1/held")[0]))
+    call.start()
+    wait_until(lambda: any(r.at_work.is_set() for r in replicas), 10, "a replica at work")
+    stop = threading.Thread(target=site.docker.run, args=("stop", site.balancer.container))
+    stop.start()
+    wait_until(lambda: site.balancer.get()[0] == 0, 10, "no new request to be taken")
+    for replica in replicas:
+        replica.gate.set()
+    call.join(20)
+    stop.join(20)
+    assert answers == [200]
+
+
 def test_no_key_is_logged(site):
     site.ask("/v1beta/models?key=do-not-log-this", headers={"Authorization": "Bearer nor-this"})
     log = wait_until(lambda: _log(site, "litellm.app"), 10, "the request in the log")
