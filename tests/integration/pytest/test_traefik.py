@@ -242,11 +242,12 @@ def test_a_renewed_certificate_is_served_and_old_tls_is_not(site):
         old.wrap_socket(plain)
 
 
-def test_a_stream_arrives_as_it_is_made_and_outlasts_the_timeout(site):
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_stream_arrives_as_it_is_made_and_outlasts_the_timeout(site, method):
     """Each piece is let go only when the one before was read, so that a buffer would hold all."""
     replica = site.replicas["gateway"][0]
     connection = site.connect()
-    connection.request("GET", "/sse")
+    connection.request(method, "/sse", body=b"{}" if method == "POST" else None)
     stream = connection.getresponse()
     assert "Content-Encoding" not in stream.headers
     ends_at = time.monotonic() + 1.5 * TIMEOUT_SECONDS
