@@ -23,8 +23,8 @@ GATEWAY_PATHS = (
 # Where no replica is ready, those that are alive are better than none: a LiteLLM without its
 # database still knows the keys it has seen, a gateway without a required server has the others.
 ALIVE = "_alive"
-# Answered by nobody: what they tell is the operator's business.
-HIDDEN_PATHS = "/metrics /metrics/"
+# Answered by nobody, nor is what lies below it: what it tells is the operator's business.
+HIDDEN_PATH = "/metrics"
 
 
 class BalancerError(Exception):
@@ -136,7 +136,9 @@ def _door(settings: dict, routes: list[str]) -> list[str]:
         "http-request del-header X-Forwarded-For",
         "option forwardfor",
         f"http-request set-header X-Forwarded-Proto {scheme}",
-        f"http-request deny deny_status 404 if {{ path,url_dec -m str {HIDDEN_PATHS} }}",
+        # Decoded, as the services read it.
+        f"http-request deny deny_status 404 if {{ path,url_dec -m str {HIDDEN_PATH} }} "
+        f"|| {{ path,url_dec -m beg {HIDDEN_PATH}/ }}",
         *routes,
     ]
 

@@ -19,7 +19,7 @@ import json
 from ansible_collections.intranet.mcp.plugins.module_utils._haproxy_config import (
     ALIVE,
     GATEWAY_PATHS,
-    HIDDEN_PATHS,
+    HIDDEN_PATH,
     pools_by_service,
     server_name,
 )
@@ -34,7 +34,7 @@ GENERATION = "X-Generation"
 
 # Replicas take turns, so that one that refuses is hardly ever picked so many times in a row. Where
 # a byte was sent nothing is tried again: calls of tools must not happen twice.
-ATTEMPTS = 10
+ATTEMPTS, ATTEMPTS_SECONDS = 20, 10
 KEPT_ALIVE_SECONDS = 60
 # What the log holds of a request. Not its path: with it comes the query, where some clients put
 # their key.
@@ -148,13 +148,13 @@ def _dynamic(by_service: dict[str, dict], settings: dict) -> dict:
     for name, pool in sorted(by_service.items()):
         services.update(_services(name, pool, settings))
     routers = {
-        **_routers("door", by_service, hidden=HIDDEN_PATHS, tls=settings["tls"]),
+        **_routers("door", by_service, hidden=HIDDEN_PATH, tls=settings["tls"]),
         **_routers("inside", by_service),
         "alive": _internal("alive", "ping@internal", ["generation"]),
         "metrics": _internal("metrics", "prometheus@internal"),
     }
     middlewares = {
-        "again": {"retry": {"attempts": ATTEMPTS}},
+        "again": {"retry": {"attempts": ATTEMPTS, "timeout": f"{ATTEMPTS_SECONDS}s"}},
         "generation": _generation("0"),
         **_health(by_service, settings),
     }
@@ -226,7 +226,7 @@ def _transport(settings: dict) -> dict:
 
 def _routers(door: str, by_service: dict, hidden: str = "", tls: bool = False) -> dict:
     """One door's way to health, MCP and everything else."""
-    rest = " && ".join(["PathPrefix(`/`)", *[f"!Path(`{path}`)" for path in hidden.split()]])
+    rest = f"!Path(`{hidden}`) && !PathPrefix(`{hidden}/`)" if hidden else "PathPrefix(`/`)"
     last = "gateway" if "gateway" in by_service else "litellm"
     routers = {
         "health": _router(

@@ -149,6 +149,7 @@ class Load:
 
     def __init__(self, site):
         self.statuses, self._site, self._ended = Counter(), site, threading.Event()
+        self.failures = Counter()  # by thread
         self._threads = [threading.Thread(target=self._run) for _ in range(LOAD_THREADS)]
 
     def __enter__(self):
@@ -168,6 +169,7 @@ class Load:
             answer = connection.getresponse()
             answer.read()
             self.statuses[answer.status] += 1
+            self.failures[threading.get_ident()] += answer.status != 200
         connection.close()
 
 
@@ -266,15 +268,18 @@ def test_silence_before_an_answer_ends_with_the_timeout(site):
     assert site.ask("/v1/held")[0] == 504
 
 
-def test_a_replica_that_is_killed_under_load_costs_no_request(site):
-    """Nothing accepts there any more: picked again and again, until the check has noticed."""
+def test_a_replica_that_is_killed_under_load_costs_what_it_had_under_way(site):
+    """Connections that its kernel had accepted are lost, one a client at most. Then nothing is
+    accepted there, and others are tried, long before the check has noticed.
+    """
     with Load(site) as load:
         wait_until(lambda: load.statuses[200] > 100, 30, "load")
         site.replicas["litellm"][0].close()
         wait_until(lambda: not site.balancer.is_ready("app1"), 20, "the check to notice")
         done = load.statuses[200]
         wait_until(lambda: load.statuses[200] > done + 100, 30, "load afterwards")
-    assert set(load.statuses) == {200}
+    assert max(load.failures.values()) <= 1
+    assert set(load.statuses) <= {200, 502}
 
 
 def test_a_call_that_was_sent_is_not_sent_again(site):
