@@ -88,13 +88,16 @@ class ActionModule(ActionBase):
             entry.get("group", "")
             for entry in self._templar.template(task_vars.get("platform_services", {})).values()
         }
+        engine, acme_directory = (
+            str(self._templar.template(task_vars.get(f"load_balancer_{name}", default)))
+            for name, default in (("engine", "haproxy"), ("acme_directory", ""))
+        )
         problems = [
             *decide.group_problems(
                 task_vars["groups"], arguments.get("required_groups", []), known
             ),
-            *clusters.problems(
-                task_vars["groups"], str(task_vars.get("load_balancer_engine", "haproxy"))
-            ),
+            *clusters.problems(task_vars["groups"], engine),
+            *decide.engine_problems(engine, acme_directory),
             *variable_problems(task_vars, self._templar.template),
             *people_problems(task_vars, self._templar.template),
             *decide.version_problems(

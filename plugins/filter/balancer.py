@@ -12,6 +12,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils import (
     _haproxy_leaders,
     _keepalived_config,
     _nginx_config,
+    _traefik_config,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils._inventory import is_address
 
@@ -25,6 +26,11 @@ except ImportError:
 def haproxy_config(pools, settings):
     """HAProxy's configuration for pools of servers."""
     return _rendered(_haproxy_config.render, pools, settings)
+
+
+def traefik_config(pools, settings):
+    """Traefik's two files for pools of servers, by name."""
+    return _rendered(_traefik_config.render, pools, settings)
 
 
 def nginx_config(pools, settings):
@@ -66,6 +72,7 @@ class FilterModule:
         return {
             "haproxy_config": haproxy_config,
             "acme_thumbprint": acme_thumbprint,
+            "traefik_config": traefik_config,
             "nginx_config": nginx_config,
             "keepalived_config": _keepalived_config.render,
             "haproxy_leaders": _haproxy_leaders.render,

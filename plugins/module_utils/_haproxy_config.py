@@ -23,8 +23,8 @@ GATEWAY_PATHS = (
 # Where no replica is ready, those that are alive are better than none: a LiteLLM without its
 # database still knows the keys it has seen, a gateway without a required server has the others.
 ALIVE = "_alive"
-# Answered by nobody: what they tell is the operator's business.
-HIDDEN_PATHS = "/metrics /metrics/"
+# Answered by nobody, nor is what lies below it: what it tells is the operator's business.
+HIDDEN_PATH = "/metrics"
 
 
 class BalancerError(Exception):
@@ -39,12 +39,7 @@ def render(pools: list[dict], settings: dict) -> str:
     metrics), timeout_seconds, connect_seconds, check_seconds, max_connections, and perhaps
     acme_thumbprint (of the account whose certificates an ACME server checks over plain HTTP).
     """
-    by_service = {pool["service"]: pool for pool in pools}
-    if "litellm" not in by_service:
-        raise BalancerError(
-            "the load balancer has no litellm host to distribute to; expected at least one: put a "
-            "host into group litellm, or empty the group load_balancer"
-        )
+    by_service = pools_by_service(pools)
     routes = _routes(sorted(by_service))
     sections = [
         _global(settings),
@@ -62,6 +57,17 @@ def render(pools: list[dict], settings: dict) -> str:
     ]
     head = "# Written by the load_balancer role; changes here are overwritten.\n"
     return head + "\n".join(_section(lines) for lines in sections if lines)
+
+
+def pools_by_service(pools: list[dict]) -> dict[str, dict]:
+    """The pools by name; LiteLLM's is there, because it gets what nobody else does."""
+    by_service = {pool["service"]: pool for pool in pools}
+    if "litellm" not in by_service:
+        raise BalancerError(
+            "the load balancer has no litellm host to distribute to; expected at least one: put a "
+            "host into group litellm, or empty the group load_balancer"
+        )
+    return by_service
 
 
 def _section(lines: list[str]) -> str:
@@ -130,7 +136,9 @@ def _door(settings: dict, routes: list[str]) -> list[str]:
         "http-request del-header X-Forwarded-For",
         "option forwardfor",
         f"http-request set-header X-Forwarded-Proto {scheme}",
-        f"http-request deny deny_status 404 if {{ path {HIDDEN_PATHS} }}",
+        # Decoded, as the services read it.
+        f"http-request deny deny_status 404 if {{ path,url_dec -m str {HIDDEN_PATH} }} "
+        f"|| {{ path,url_dec -m beg {HIDDEN_PATH}/ }}",
         *routes,
     ]
 

@@ -13,7 +13,7 @@ import re
 
 from ansible_collections.intranet.mcp.plugins.module_utils._haproxy_config import (
     GATEWAY_PATHS,
-    HIDDEN_PATHS,
+    HIDDEN_PATH,
     BalancerError,
 )
 
@@ -151,5 +151,7 @@ def _locations() -> list[list]:
         for match, paths in (*GATEWAY_PATHS, ("path", "/health /ready"))
         for path in paths.split()
     ]
-    hidden = [[f"location = {path}", "return 404"] for path in HIDDEN_PATHS.split()]
+    hidden = [
+        [f"location {where}", "return 404"] for where in (f"= {HIDDEN_PATH}", f"^~ {HIDDEN_PATH}/")
+    ]
     return [*hidden, *gateway, ["location /", f"proxy_pass http://{PREFIX}_litellm"]]

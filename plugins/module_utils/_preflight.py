@@ -313,6 +313,21 @@ def group_problems(groups: dict[str, list], required: list[str], known: set[str]
     return problems
 
 
+def engine_problems(engine: str, acme_directory: str) -> list[Problem]:
+    """What an engine of the load balancer cannot do; for clusters of data see _clusters."""
+    if engine == "haproxy" or not acme_directory:
+        return []
+    return [
+        Problem(
+            "inventory",
+            f"load_balancer_acme_directory is {acme_directory} and load_balancer_engine {engine}",
+            "haproxy, which answers the ACME server's question for every balancer alike",
+            "set load_balancer_engine: haproxy, or load_balancer_tls_certificate and "
+            "load_balancer_tls_key instead of the ACME server",
+        )
+    ]
+
+
 def unknown_variables(names: list[str], known: set[str], prefixes: set[str]) -> list[Problem]:
     """Variables that look like a misspelt one of ours. Others belong to the site."""
     problems = []

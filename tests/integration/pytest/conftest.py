@@ -28,7 +28,7 @@ import support  # noqa: E402
 
 support.make_collection_importable()
 
-from servers.balancer import Balancer, Replica  # noqa: E402
+from servers.balancer import ENGINES, Balancer, Replica  # noqa: E402
 from servers.registry import Registry  # noqa: E402
 
 CACHE = support.REPOSITORY / ".cache"
@@ -75,9 +75,13 @@ class Docker:
         self.containers: list[str] = []
         self.run("network", "create", self.network)
 
+    def try_run(self, *arguments: str) -> subprocess.CompletedProcess:
+        """Run docker, which may fail."""
+        return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+
     def run(self, *arguments: str) -> str:
         """Run docker and return what it prints."""
-        done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+        done = self.try_run(*arguments)
         if done.returncode:
             pytest.fail(f"docker {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout.strip()
@@ -285,13 +289,13 @@ def replicas(docker):
         replica.close()
 
 
-@pytest.fixture
-def start_balancer(docker, tmp_path):
-    """Start a real HAProxy in front of replicas: `start_balancer(replicas)`."""
+@pytest.fixture(params=sorted(ENGINES))
+def start_balancer(docker, tmp_path, request):
+    """Start a real balancer in front of replicas, each engine in turn."""
     started = []
 
     def start(replicas):
-        made = Balancer(docker, image("haproxy"), tmp_path, replicas)
+        made = Balancer(docker, image(request.param), tmp_path, replicas, request.param)
         started.append(made.container)
         wait_until(lambda: made.get("/health")[0] == 200, 30, "the balancer")
         return made

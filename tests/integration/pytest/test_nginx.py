@@ -268,7 +268,7 @@ def test_paths_go_where_the_platforms_own_balancer_sends_them(running, path, nam
     assert running.ask(path).read().decode() == name
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/metrics/"])
+@pytest.mark.parametrize("path", ["/metrics", "/metrics/", "/metrics/x", "/%6detrics"])
 def test_metrics_are_not_shown(running, path):
     assert running.ask(path).status == 404
 

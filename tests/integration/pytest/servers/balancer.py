@@ -1,27 +1,84 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""HAProxy in a container with the platform's configuration, in front of replicas of the test."""
+"""A balancer in a container with the platform's configuration, in front of replicas of the test."""
 
 from __future__ import annotations
 
 import http.server
 import os
+import queue
+import re
+import socket
 import threading
 import urllib.error
 import urllib.request
+from typing import NamedTuple
 
-from ansible_collections.intranet.mcp.plugins.module_utils._haproxy_config import render
+from ansible_collections.intranet.mcp.plugins.module_utils import (
+    _haproxy_config,
+    _traefik_config,
+)
 
-SOCKET = ["-S", "/run/haproxy/master.sock"]
+STREAM = "/sse"
+HELD = "/v1/held"  # requests that wait for the replica's gate
 PORTS = {"door": 8443, "redirect": 8080, "inside": 8000, "metrics": 8404}
 
 
+class Engine(NamedTuple):
+    """What the role runs, and how it says what a test asks."""
+
+    uid: int
+    command: list[str]
+    run: str  # where it is spoken to
+    main: str  # the file that a reload reads
+    render: object
+    good: str  # a word in that file, and what makes a wrong file of it
+    wrong: str
+    ready: str  # a line of its metrics, for a server that is ready
+    degraded: str  # what /health says when no replica is ready
+
+
+def _haproxy_files(pools, settings):
+    return {"haproxy.cfg": _haproxy_config.render(pools, settings)}
+
+
+SOCKET = ["-S", "/run/haproxy/master.sock"]
+ENGINES = {
+    "haproxy": Engine(
+        99,
+        ["haproxy", "-W", "-db", *SOCKET, "-f", "/config/haproxy.cfg"],
+        "/run/haproxy",
+        "haproxy.cfg",
+        _haproxy_files,
+        "retry-on",
+        "no-such-word",
+        r'haproxy_server_status\{{proxy="litellm",server="{}",state="UP"\}} 1',
+        '{"status": "degraded", "service": "litellm"}',
+    ),
+    "traefik": Engine(
+        10001,
+        ["traefik-start"],
+        "/run/traefik",
+        "dynamic.yml",
+        _traefik_config.render,
+        '"retry"',
+        '"no-such-word"',
+        r'traefik_service_server_up\{{service="litellm\.{}(?:@file)?",url="[^"]*"\}} 1',
+        "",  # as LiteLLM says it
+    ),
+}
+
+
 class Replica:
-    """An HTTP server that says its name, is ready or not, and can hold an answer back."""
+    """An HTTP server that says its name, is ready or not, and can hold an answer back.
+
+    /sse is a stream of what a test puts into `pieces`, until that is None.
+    """
 
     def __init__(self, address: str, name: str) -> None:
         self.name, self.is_ready, self.requests = name, True, 0
+        self.last, self.pieces, self.connections = ("", {}), queue.SimpleQueue(), set()
         self.gate = threading.Event()
         self.gate.set()
         self.at_work = threading.Event()
@@ -39,9 +96,29 @@ class Replica:
                     self._send(200 if is_well else 503, b"")
                     return
                 replica.requests += 1
-                replica.at_work.set()
-                replica.gate.wait(30)
-                self._send(200, replica.name.encode())
+                replica.last = (self.path, self.headers)
+                replica.connections.add(self.connection)
+                if self.path == HELD:
+                    replica.at_work.set()
+                    replica.gate.wait(30)
+                if self.path == STREAM:
+                    self._stream()
+                else:
+                    self._send(200, replica.name.encode())
+                replica.connections.discard(self.connection)
+
+            def do_POST(self):
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                self.do_GET()
+
+            def _stream(self):
+                self.send_response(200)
+                self.send_header("Content-Type", "text/event-stream")
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                while (piece := replica.pieces.get(timeout=30)) is not None:
+                    self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+                self.wfile.write(b"0\r\n\r\n")
 
             def _send(self, status, body):
                 self.send_response(status)
@@ -58,38 +135,48 @@ class Replica:
         self.address = f"{address}:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
+    def cut(self) -> None:
+        """Hang up on everybody, as the kernel does for a process that was killed."""
+        for connection in self.connections:
+            connection.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         self.gate.set()
+        self.pieces.put(None)
         self._server.shutdown()
         self._server.server_close()
 
 
 class Balancer:
-    """The container, its configuration and its sockets."""
+    """The container, its configuration, and where it is spoken to."""
 
-    def __init__(self, docker, image: str, folder, replicas: list[Replica]) -> None:
+    def __init__(self, docker, image, folder, replicas, engine, options=(), **settings) -> None:
+        self.docker, self.engine, self.settings = docker, ENGINES[engine], settings
         self.folder, self.run_dir = folder, folder / "run"
-        self.config = folder / "config" / "haproxy.cfg"
+        self.config = folder / "config" / self.engine.main
         self.config.parent.mkdir()
         self.run_dir.mkdir()
-        os.chown(self.run_dir, 99, 99)
+        os.chown(self.run_dir, self.engine.uid, self.engine.uid)
         self.write(replicas)
         self.container = docker.start(
             "balancer",
             image,
-            "--publish=127.0.0.1::8443",
+            "--read-only",
+            "--init",
+            "--tmpfs=/tmp",
+            *[f"--publish=127.0.0.1::{port}" for port in PORTS.values()],
             f"--volume={self.config.parent}:/config:ro",
-            f"--volume={self.run_dir}:/run/haproxy",
-            command=["haproxy", "-W", "-db", *SOCKET, "-f", "/config/haproxy.cfg"],
+            f"--volume={self.run_dir}:{self.engine.run}",
+            *options,
+            command=self.engine.command,
         )
-        self.url = f"http://{docker.address(self.container, 8443)}"
+        self.address = docker.address(self.container, 8443)
+        self.url = f"http://{self.address}"
 
-    def write(self, replicas: list[Replica], more: str = "") -> None:
-        """Write the configuration, as the role renders it."""
-        servers = [
-            {"name": replica.name, "address": replica.address, "is_name": False}
-            for replica in replicas
-        ]
+    def write(self, replicas: list[Replica] | dict[str, list[Replica]]) -> None:
+        """Write the configuration, as the role renders it; a list are LiteLLMs."""
+        by_service = replicas if isinstance(replicas, dict) else {"litellm": replicas}
+        pools = [_pool(service, listed) for service, listed in by_service.items()]
         settings = {
             "tls": False,
             "door_port": 80,
@@ -98,9 +185,31 @@ class Balancer:
             "connect_seconds": 1,
             "check_seconds": 1,
             "max_connections": 500,
+            "stop_seconds": 10,
+            **self.settings,
         }
-        pool = {"service": "litellm", "ready": "/ready", "alive": "/alive", "servers": servers}
-        self.config.write_text(render([pool], settings) + more)
+        for name, text in self.engine.render(pools, settings).items():
+            (self.config.parent / name).write_text(text)
+
+    def spoil(self) -> None:
+        """Write a configuration that the engine does not take."""
+        text = self.config.read_text()
+        assert self.engine.good in text
+        self.config.write_text(text.replace(self.engine.good, self.engine.wrong))
+
+    def is_ready(self, name: str) -> bool:
+        """Whether the balancer itself takes the server for ready, as its metrics tell."""
+        url = f"http://{self.docker.address(self.container, PORTS['metrics'])}/metrics"
+        try:
+            with urllib.request.urlopen(url, timeout=10) as response:
+                return bool(re.search(self.engine.ready.format(name), response.read().decode()))
+        except OSError:  # it is about to start
+            return False
+
+    @property
+    def spoken_to(self) -> dict:
+        """The options by which modules find it."""
+        return {"directory": str(self.run_dir), "container": self.container}
 
     def get(self, path: str = "/v1/models") -> tuple[int, str]:
         """Return status and body of a request through the balancer; 0 when there is no answer."""
@@ -111,3 +220,10 @@ class Balancer:
             return error.code, ""
         except OSError as error:
             return 0, str(error)
+
+
+def _pool(service: str, replicas: list[Replica]) -> dict:
+    servers = [
+        {"name": replica.name, "address": replica.address, "is_name": False} for replica in replicas
+    ]
+    return {"service": service, "ready": "/ready", "alive": "/alive", "servers": servers}

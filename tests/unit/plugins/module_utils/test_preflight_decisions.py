@@ -11,6 +11,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils._preflight import (
     Problem,
     clock_problems,
     disk_problems,
+    engine_problems,
     group_problems,
     is_gone,
     is_same_run,
@@ -221,3 +222,11 @@ def test_the_report_numbers_everything_and_says_that_nothing_changed():
     assert lines[0] == "2 problems found on web1, nothing was changed:"
     assert lines[1] == "  1. x; expected y: do z"
     assert "on h (process 5)" in lines[2]
+
+
+def test_an_acme_server_needs_haproxy():
+    directory = "https://ca.example.internal/directory"
+    (problem,) = engine_problems("traefik", directory)
+    assert directory in problem.found
+    assert "load_balancer_engine: haproxy" in problem.action
+    assert engine_problems("haproxy", directory) == engine_problems("traefik", "") == []

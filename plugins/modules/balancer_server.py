@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: haproxy_server
-short_description: Takes a server out of HAProxy's rotation, and gives it back when it is ready
+module: balancer_server
+short_description: Takes a server out of the load balancer's rotation, and gives it back
 version_added: 0.1.0
 author:
   - intranet.mcp contributors (@intranet-mcp)
 description:
-  - Speaks to HAProxy's runtime API on its own host. Nothing is written to its configuration.
-  - Where HAProxy does not run yet, or has no such server yet, there is nothing to do.
+  - Runs on the balancer's own host and finds out which engine is there. HAProxy is spoken to by its
+    runtime API, Traefik by the file that it serves. The configuration that the role wrote stays.
+  - Where no balancer runs yet, or it has no such server yet, there is nothing to do.
 extends_documentation_fragment:
   - intranet.mcp.attributes
 attributes:
@@ -25,20 +26,25 @@ attributes:
     support: full
 options:
   directory:
-    description: Directory of HAProxy's sockets, C(admin.sock) and C(master.sock), on this host.
+    description:
+      - The balancer's run directory on this host, with HAProxy's sockets or what Traefik serves.
     type: path
     required: true
+  container:
+    description: Name of the balancer's container.
+    type: str
+    required: true
   backend:
-    description: Backend the server belongs to.
+    description: The service that it is a replica of.
     type: str
     required: true
   server:
-    description: Name of the server in that backend. Give this or O(all_but).
+    description: Name of the server, a host of the inventory. Give this or O(all_but).
     type: str
   all_but:
     description:
       - Drains every server of the backend that is not listed. For replicas that are about to leave,
-        whose names only HAProxy still knows.
+        whose names only the balancer still knows.
     type: list
     elements: str
   state:
@@ -58,16 +64,18 @@ options:
 
 EXAMPLES = r"""
 - name: Take the gateway of app1 out of rotation
-  intranet.mcp.haproxy_server:
+  intranet.mcp.balancer_server:
     directory: /var/lib/intranet-mcp/load_balancer/run
+    container: intranet-load_balancer
     backend: gateway
     server: app1
     state: drain
   delegate_to: lb1
 
 - name: Send nothing more to replicas that leave
-  intranet.mcp.haproxy_server:
+  intranet.mcp.balancer_server:
     directory: /var/lib/intranet-mcp/load_balancer/run
+    container: intranet-load_balancer
     backend: gateway
     all_but: [app1, app2]
     state: drain
@@ -75,7 +83,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 servers:
-  description: What was found and done, by server. Empty where HAProxy has no such server.
+  description: What was found and done, by server. Empty where there is no such server.
   returned: success
   type: dict
   sample:
@@ -95,21 +103,24 @@ error:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.intranet.mcp.plugins.module_utils._balancer_engines import (
+    OPTIONS,
+    running,
+)
 from ansible_collections.intranet.mcp.plugins.module_utils._errors import ServiceError, fail
-from ansible_collections.intranet.mcp.plugins.module_utils._haproxy import HAProxy
 from ansible_collections.intranet.mcp.plugins.module_utils._haproxy_config import server_name
 
 
 class RotatedServer:
     """One server and whether it gets requests."""
 
-    def __init__(self, module, haproxy, name):
-        self.module, self.haproxy, self.name = module, haproxy, name
+    def __init__(self, module, balancer, name):
+        self.module, self.balancer, self.name = module, balancer, name
         self.backend, self.state = module.params["backend"], module.params["state"]
 
     def run(self):
-        """Bring it to its desired state; None where HAProxy has no such server."""
-        server = self.haproxy.server(self.backend, self.name)
+        """Bring it to its desired state; None where the balancer has none of that name."""
+        server = self.balancer.server(self.backend, self.name)
         if server is None:
             return None
         changed = server.is_drained != (self.state == "drain")
@@ -124,29 +135,29 @@ class RotatedServer:
         """Change it, and wait before or after."""
         seconds = self.module.params["timeout_seconds"]
         if self.state == "drain":
-            self.haproxy.set_state(self.backend, self.name, "drain")
-            left = self.haproxy.wait_until_idle(self.backend, self.name, seconds)
+            self.balancer.set_state(self.backend, self.name, "drain")
+            left = self.balancer.wait_until_idle(self.backend, self.name, seconds)
             return {"sessions_left": left}
-        self.haproxy.wait_until_healthy(self.backend, self.name, seconds)
-        self.haproxy.set_state(self.backend, self.name, "ready")
+        self.balancer.wait_until_healthy(self.backend, self.name, seconds)
+        self.balancer.set_state(self.backend, self.name, "ready")
         return {}
 
 
-def names_of(params, haproxy):
+def names_of(params, balancer):
     """The servers that are meant."""
-    if not haproxy.is_there:
+    if balancer is None:
         return []
     if params["server"]:
         return [server_name(params["server"])]
     kept = {server_name(name) for name in params["all_but"]}
-    return [name for name in haproxy.servers(params["backend"]) if name not in kept]
+    return [name for name in balancer.servers(params["backend"]) if name not in kept]
 
 
 def run(module):
-    haproxy = HAProxy(module.params["directory"])
+    balancer = running(module.params)
     found = {
-        name: RotatedServer(module, haproxy, name).run()
-        for name in names_of(module.params, haproxy)
+        name: RotatedServer(module, balancer, name).run()
+        for name in names_of(module.params, balancer)
     }
     servers = {name: result for name, result in found.items() if result}
     changed = [name for name, result in servers.items() if result["changed"]]
@@ -162,7 +173,7 @@ def run(module):
 def main():
     module = AnsibleModule(
         argument_spec={
-            "directory": {"type": "path", "required": True},
+            **OPTIONS,
             "backend": {"type": "str", "required": True},
             "server": {"type": "str"},
             "all_but": {"type": "list", "elements": "str"},

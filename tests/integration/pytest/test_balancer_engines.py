@@ -1,0 +1,190 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The engine is changed in the inventory: the role puts one container in the other's place.
+
+The role runs as site.yml runs it, on this machine, with a container that answers for LiteLLM beside
+it, under names and ports of the test's own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import ssl
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+import support
+import yaml
+from conftest import image
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(os.geteuid() != 0, reason="the role writes files of other users"),
+]
+
+REPLICA = """
+import http.server
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.path.encode())
+http.server.ThreadingHTTPServer(("", 4000), Handler).serve_forever()
+"""
+FORGET = {"name": "intranet.mcp.load_balancer", "tasks_from": "forget"}
+ROTATE = {"name": "intranet.mcp.service", "tasks_from": "rotate"}
+PLAY = [
+    {
+        "hosts": "all",
+        "gather_facts": False,
+        "tasks": [
+            {"name": "Drain who leaves", "ansible.builtin.include_role": FORGET},
+            {
+                "name": "Run",
+                "ansible.builtin.include_role": {"name": "intranet.mcp.load_balancer"},
+            },
+            {
+                "name": "Drain the replica, and give it back",
+                "ansible.builtin.include_role": ROTATE,
+                "loop": ["drain", "ready"],
+                "loop_control": {"loop_var": "__service_state"},
+                "vars": {"service_owner": "litellm"},
+            },
+        ],
+    }
+]
+
+
+class Site:
+    """An inventory of one host that is everything, and the role's runs on it."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.suffix = folder, secrets.token_hex(3)
+        self.prefix = f"itest-{self.suffix}-"
+        self.container = f"{self.prefix}load_balancer"
+        self.ports = dict(
+            zip(("door", "redirect", "inside", "metrics"), free_ports(4), strict=True)
+        )
+        (folder / "play.yml").write_text(yaml.safe_dump(PLAY))
+        self.command("docker", "network", "create", self.prefix)
+        place = ("--network", self.prefix, "--name", f"{self.prefix}litellm")
+        program = ("python3", "-c", REPLICA)
+        self.command("docker", "run", "-d", "--init", *place, image("tool-base"), *program)
+
+    def run(self, engine: str, **variables) -> dict:
+        """Run the role; returns how many tasks changed something, and what was said."""
+        (self.folder / "hosts.yml").write_text(yaml.safe_dump(self.inventory(engine, variables)))
+        done = subprocess.run(
+            [
+                Path(sys.executable).with_name("ansible-playbook"),
+                "-i",
+                self.folder / "hosts.yml",
+                self.folder / "play.yml",
+            ],
+            cwd=support.REPOSITORY,
+            env={**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        said = done.stdout[done.stdout.find("{") :]
+        stats = json.loads(said)["stats"]["host"] if done.stdout else {}
+        return {"rc": done.returncode, "said": done.stdout + done.stderr, **stats}
+
+    def inventory(self, engine, variables) -> dict:
+        places = {name: str(self.folder / name) for name in ("etc", "var", "secrets")}
+        found = {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": sys.executable,
+            "platform_address": "127.0.0.1",
+            "platform_container_prefix": self.prefix,
+            "platform_network": self.prefix,
+            "platform_config_dir": places["etc"],
+            "platform_data_dir": places["var"],
+            "platform_secrets_dir": places["secrets"],
+            "platform_public_name": "localhost",
+            "platform_users_networks": ["127.0.0.0/8"],
+            "load_balancer_engine": engine,
+            "load_balancer_check_seconds": 1,
+            "load_balancer_stop_seconds": 3,
+            **variables,
+        }
+        own = {"door": "port", **{name: f"{name}_port" for name in self.ports if name != "door"}}
+        for name, suffix in own.items():
+            found[f"platform_balancer_{suffix}"] = self.ports[name]
+        groups = ("load_balancer", "litellm")
+        children = {group: {"hosts": {"host": {}}} for group in groups}
+        return {"all": {"vars": found, "hosts": {"host": {}}, "children": children}}
+
+    def ask(self, path="/v1/models"):
+        """Return what the replica says through the balancer, over TLS with the platform's CA."""
+        trusted = ssl.create_default_context(cafile=self.folder / "secrets" / "tls" / "ca.crt")
+        url = f"https://localhost:{self.ports['door']}{path}"
+        with urllib.request.urlopen(url, timeout=10, context=trusted) as answer:
+            return answer.read().decode()
+
+    def identity(self):
+        form = "{{.Id}} {{index .Config.Cmd 0}} {{.Config.User}} {{.HostConfig.ReadonlyRootfs}}"
+        return self.command("docker", "inspect", "--format", form, self.container).split()
+
+    def command(self, *words):
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def close(self):
+        for name in (self.container, f"{self.prefix}litellm"):
+            subprocess.run(["docker", "rm", "-fv", name], capture_output=True, check=False)
+        self.command("docker", "network", "rm", self.prefix)
+
+
+def free_ports(count: int) -> list[int]:
+    held = [socket.create_server(("", 0)) for _ in range(count)]
+    found = [one.getsockname()[1] for one in held]
+    for one in held:
+        one.close()
+    return found
+
+
+@pytest.fixture
+def site(docker, tmp_path):
+    for name in ("haproxy", "traefik"):
+        image(name)
+    made = Site(tmp_path)
+    yield made
+    made.close()
+
+
+def test_the_engine_is_changed_there_and_back(site):
+    """One test, because each of its steps needs the one before and a run takes a while."""
+    check_served_by(site, "haproxy")
+    check_served_by(site, "traefik")
+    before = site.identity()
+
+    second = site.run("traefik")
+    assert (second["rc"], second["changed"]) == (0, 2), second["said"][-4000:]  # drain and ready
+
+    third = site.run("traefik", load_balancer_connect_seconds=3)
+    assert third["rc"] == 0, third["said"][-4000:]
+    assert site.identity() == before, "a setting is reloaded, the container stays"
+    assert '"dialTimeout": "3s"' in (site.folder / "var/load_balancer/run/dynamic.yml").read_text()
+    assert site.ask() == "/v1/models"
+
+    check_served_by(site, "haproxy")
+
+
+def check_served_by(site, engine):
+    done = site.run(engine)
+    assert done["rc"] == 0, done["said"][-4000:]
+    _id, program, user, is_read_only = site.identity()
+    assert program == {"haproxy": "haproxy", "traefik": "traefik-start"}[engine]
+    assert is_read_only == "true"
+    assert not user.startswith("0")
+    assert site.ask() == "/v1/models"
