@@ -16,7 +16,16 @@ REPOSITORY = "intranet-mcp"
 SOURCES = ("bundle", "registry", "build")
 
 # What no image needs, whatever the context.
-IGNORED = ("__pycache__", "*.pyc", ".venv", ".pytest_cache", ".ruff_cache", "*.egg-info", ".git")
+IGNORED = (
+    "__pycache__",
+    "*.pyc",
+    ".venv",
+    ".pytest_cache",
+    ".ruff_cache",
+    ".hypothesis",
+    "*.egg-info",
+    ".git",
+)
 
 # Keys of a recipe that do not change what comes out of it.
 UNHASHED = ("context", "dockerfile", "ignore", "seconds")

@@ -99,6 +99,7 @@ def test_where_files_lie_and_how_long_it_takes_is_no_part_of_the_recipe():
     [
         ("src/app.py", False),
         ("src/__pycache__/app.cpython-311.pyc", True),
+        (".hypothesis/examples/1", True),
         ("tests/test_app.py", True),
         ("src/tests.py", False),
     ],
