@@ -9,6 +9,7 @@ import contextlib
 import copy
 import http.client
 import json
+import socket
 import ssl
 import urllib.error
 from collections.abc import Iterator
@@ -211,6 +212,12 @@ class HttpClient:
                 f"no trusted TLS connection to {where} ({cause})",
                 "a certificate this host trusts",
                 "set ca_path to the CA's file, or check the address and the certificate's names",
+            )
+        if isinstance(cause, socket.gaierror):
+            return Unreachable(
+                f"this host does not know where {where} is ({cause})",
+                "a name that it can resolve",
+                f"enter the name into DNS, or correct {self.setting}",
             )
         return Unreachable(
             f"{where} cannot be reached ({cause})",

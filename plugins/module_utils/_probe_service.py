@@ -67,7 +67,7 @@ def certificate(name: str, params: dict[str, Any]) -> Rows:
         raise Unreachable(
             f"no TLS connection to {params['url']} ({error})",
             "a server that shows a certificate",
-            "start it, or correct the address",
+            "start it, enter its name into DNS, or correct the address",
         ) from error
     utc = timezone.utc  # noqa: UP017
     ends = datetime.fromtimestamp(_x509.not_after(der), utc)

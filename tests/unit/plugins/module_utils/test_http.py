@@ -54,6 +54,13 @@ def test_redirect_is_not_followed(service):
     assert len(service.exchanges) == 1
 
 
+def test_a_name_that_nobody_knows():
+    """RFC 6761, 6.4: `invalid` never resolves."""
+    with pytest.raises(_errors.Unreachable, match=r"does not know where .*llm\.invalid") as caught:
+        client("https://llm.invalid").request("GET", "/x")
+    assert "DNS" in caught.value.action
+
+
 def test_nobody_there(closed_port):
     with pytest.raises(_errors.Unreachable, match=r"start Example.*example_url"):
         client(closed_port).request("GET", "/x")
