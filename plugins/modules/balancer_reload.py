@@ -20,6 +20,7 @@ description:
   - A configuration that is refused is an error, and the old one is still served.
 extends_documentation_fragment:
   - intranet.mcp.attributes
+  - intranet.mcp.balancer
 attributes:
   check_mode:
     support: full
@@ -31,16 +32,6 @@ attributes:
     support: none
     details:
       - Every run is a reload. Run it when files changed.
-options:
-  directory:
-    description:
-      - The balancer's run directory on this host, with HAProxy's sockets or what Traefik serves.
-    type: path
-    required: true
-  container:
-    description: Name of the balancer's container.
-    type: str
-    required: true
 """
 
 EXAMPLES = r"""

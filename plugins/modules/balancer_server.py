@@ -17,6 +17,7 @@ description:
   - Where no balancer runs yet, or it has no such server yet, there is nothing to do.
 extends_documentation_fragment:
   - intranet.mcp.attributes
+  - intranet.mcp.balancer
 attributes:
   check_mode:
     support: full
@@ -25,15 +26,6 @@ attributes:
   idempotent:
     support: full
 options:
-  directory:
-    description:
-      - The balancer's run directory on this host, with HAProxy's sockets or what Traefik serves.
-    type: path
-    required: true
-  container:
-    description: Name of the balancer's container.
-    type: str
-    required: true
   backend:
     description: The service that it is a replica of.
     type: str
