@@ -104,6 +104,7 @@ class ActionModule(ActionBase):
                 arguments.get("versions", {}), arguments.get("allow_versions", {})
             ),
             *decide.secret_problems(secret_modes(arguments.get("secrets_directory") or "")),
+            *decide.secrets_place_problems(secrets_places(task_vars)),
         ]
         try:
             conflicts = port_conflicts(topology_from(task_vars, self._templar.template))
@@ -221,6 +222,16 @@ def secret_modes(directory):
     """Modes of the secrets' directory and its files."""
     paths = [directory, *glob.glob(os.path.join(directory, "*"))] if directory else []
     return {path: os.stat(path).st_mode for path in paths if os.path.exists(path)}
+
+
+def secrets_places(task_vars):
+    """Where each host of the play has its secrets: where it says, or beside its inventory."""
+    hosts = {name: task_vars["hostvars"][name] for name in task_vars["ansible_play_hosts_all"]}
+    return {
+        name: variables.get("platform_secrets_dir")
+        or f"the folder of its inventory, {variables.get('inventory_dir')}"
+        for name, variables in hosts.items()
+    }
 
 
 def this_run(task_vars):

@@ -293,6 +293,22 @@ def secret_problems(entries: dict[str, int]) -> list[Problem]:
     return problems
 
 
+def secrets_place_problems(places: dict[str, str]) -> list[Problem]:
+    """places: host -> where its secrets lie. Replicas must have the same."""
+    (first, expected), *others = places.items()
+    return [
+        Problem(
+            "secrets",
+            f"{host} has its secrets in {place}, {first} in {expected}",
+            "one place for all hosts",
+            "set platform_secrets_dir in group_vars/all of one of the inventories (each that is "
+            "given with -i would have its own)",
+        )
+        for host, place in others
+        if place != expected
+    ][:1]
+
+
 def group_problems(groups: dict[str, list], required: list[str], known: set[str]) -> list[Problem]:
     """Groups without a host, with a guess where the inventory has one of nearly that name."""
     problems = []

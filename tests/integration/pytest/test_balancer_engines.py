@@ -130,6 +130,16 @@ class Site:
         with urllib.request.urlopen(url, timeout=10, context=trusted) as answer:
             return answer.read().decode()
 
+    def names(self) -> set[str]:
+        """Return whom the certificate that is served is for."""
+        trusted = ssl.create_default_context(cafile=self.folder / "secrets" / "tls" / "ca.crt")
+        place = ("localhost", self.ports["door"])
+        with (
+            socket.create_connection(place, timeout=10) as plain,
+            trusted.wrap_socket(plain, server_hostname=place[0]) as connection,
+        ):
+            return {name for _kind, name in connection.getpeercert()["subjectAltName"]}
+
     def identity(self):
         form = "{{.Id}} {{index .Config.Cmd 0}} {{.Config.User}} {{.HostConfig.ReadonlyRootfs}}"
         return self.command("docker", "inspect", "--format", form, self.container).split()
@@ -178,6 +188,25 @@ def test_the_engine_is_changed_there_and_back(site):
     assert site.ask() == "/v1/models"
 
     check_served_by(site, "haproxy")
+
+
+def test_what_was_written_but_not_taken_into_use_is_so_by_the_next_run(site):
+    """A run that ends in between, killed or failed, must not leave the old certificate served."""
+    check_served_by(site, "haproxy")
+    master = site.folder / "var/load_balancer/run/master.sock"
+    aside = master.rename(master.with_suffix(".aside"))
+    failed = site.run("haproxy", load_balancer_tls_names=["new.example"])
+    assert failed["rc"] == 2, failed["said"][-4000:]
+    assert "does not answer" in failed["said"]
+    assert "new.example" not in site.names()
+
+    aside.rename(master)
+    second = site.run("haproxy", load_balancer_tls_names=["new.example"])
+    assert second["rc"] == 0, second["said"][-4000:]
+    assert "new.example" in site.names()
+
+    third = site.run("haproxy", load_balancer_tls_names=["new.example"])
+    assert (third["rc"], third["changed"]) == (0, 2), third["said"][-4000:]  # drain and ready
 
 
 def check_served_by(site, engine):

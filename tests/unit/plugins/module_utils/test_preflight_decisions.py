@@ -22,6 +22,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils._preflight import (
     port_problems,
     report,
     secret_problems,
+    secrets_place_problems,
     source_problems,
     unknown_variables,
     version_problems,
@@ -179,6 +180,12 @@ def test_secrets_are_for_their_owner_alone():
     }
     assert [p.found for p in secret_problems(entries)] == ["s/b has mode 0640"]
     assert secret_problems({"s": stat.S_IFDIR | 0o755})
+
+
+def test_all_hosts_have_their_secrets_in_one_place():
+    assert not secrets_place_problems({"app1": "/a", "app2": "/a"})
+    (problem,) = secrets_place_problems({"app1": "/a", "app2": "/b", "app3": "/b"})
+    assert problem.found == "app2 has its secrets in /b, app1 in /a"
 
 
 def test_a_missing_group_comes_with_a_guess():
