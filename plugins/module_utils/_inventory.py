@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import ipaddress
+import multiprocessing
 
 from ansible_collections.intranet.mcp.plugins.module_utils._catalog import build_services
 from ansible_collections.intranet.mcp.plugins.module_utils._topology import Topology
+
+_OF_THIS_TASK: dict[str, Topology] = {}
 
 
 def topology_from(variables: dict, template) -> Topology:
@@ -16,22 +19,35 @@ def topology_from(variables: dict, template) -> Topology:
 
     variables: the play's variables. template: renders a value (the lookup's templar), because
     hostvars and role defaults reach a lookup as written.
+
+    It costs some hundredths of a second, and one task may ask for it ten times. A worker of Ansible
+    is forked for one task on one host, so it asks once; the process it is forked from sees many.
     """
+    if multiprocessing.parent_process() is None:
+        return _topology(variables, template)
+    host = variables["inventory_hostname"]
+    if host not in _OF_THIS_TASK:
+        _OF_THIS_TASK[host] = _topology(variables, template)
+    return _OF_THIS_TASK[host]
+
+
+def _topology(variables: dict, template) -> Topology:
     services = build_services(
         template(variables.get("platform_services", {})),
         template(variables.get("platform_mcp_servers", {})),
     )
     groups = {name: list(hosts) for name, hosts in variables.get("groups", {}).items()}
-    hostvars = variables.get("hostvars", {})
     wanted = {service.group for service in services.values()} | {
         client for service in services.values() for client in service.clients
     }
     hosts = {host for name in wanted for host in groups.get(name, [])}
+    # Each look into hostvars gathers all variables of that host.
+    hostvars = {host: variables["hostvars"][host] for host in hosts}
     return Topology(
         services=services,
         groups=groups,
-        addresses={host: host_addresses(hostvars[host], template) for host in hosts},
-        names={host: host_names(hostvars[host], template) for host in hosts},
+        addresses={host: host_addresses(found, template) for host, found in hostvars.items()},
+        names={host: host_names(found, template) for host, found in hostvars.items()},
         users_networks=list(template(variables.get("platform_users_networks", []))),
         container_prefix=template(variables.get("platform_container_prefix", "")),
         public_name=template(variables.get("platform_public_name", "")),

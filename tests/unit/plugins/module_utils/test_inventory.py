@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+
 import pytest
 from ansible_collections.intranet.mcp.plugins.module_utils._inventory import (
     host_addresses,
@@ -73,3 +75,29 @@ def test_only_hosts_of_the_platform_need_an_address():
     found = topology_from(variables, as_is)
     assert found.addresses == {"one": ["192.0.2.1"]}
     assert found.flows("one")[0].sources == ("10.0.0.0/8",)
+
+
+def test_a_worker_asks_once_and_the_process_it_came_from_each_time():
+    asked = []
+
+    def template(value):
+        asked.append(value)
+        return value
+
+    variables = {"inventory_hostname": "one", "platform_container_prefix": "first-"}
+    topology_from(variables, template)
+    once = len(asked)
+    topology_from(variables, template)
+    assert len(asked) == 2 * once
+
+    def work(answers):
+        known = [topology_from(variables, template) for _ in range(3)]
+        answers.put((len(asked) - 2 * once, known[0] is known[2]))
+
+    forking = multiprocessing.get_context("fork")
+    answers = forking.SimpleQueue()
+    worker = forking.Process(target=work, args=[answers])
+    worker.start()
+    worker.join(30)
+    assert worker.exitcode == 0
+    assert answers.get() == (once, True)
