@@ -1,0 +1,30 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Whom the plays of site.yml are for."""
+
+from __future__ import annotations
+
+import pytest
+import support
+import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
+
+PLAYS = yaml.safe_load((support.REPOSITORY / "playbooks/site.yml").read_text())
+# Enough of them that no set has them in this order by chance.
+HOSTS = [f"app{number}" for number in range(20, 0, -1)]
+
+
+@pytest.mark.parametrize("door", ["litellm", "gateway"])
+def test_replicas_that_change_do_so_in_the_order_of_the_inventory(door):
+    (play,) = [play for play in PLAYS if f"rolling_{door}" in play.get("hosts", "")]
+
+    def hosts(**groups):
+        templar = Templar(DataLoader(), variables={"groups": groups})
+        return templar.template(trust_as_template(play["hosts"]))
+
+    changing = sorted(HOSTS)[3:]
+    found = hosts(**{door: HOSTS, f"rolling_{door}": changing})
+    assert found == [host for host in HOSTS if host in changing]
+    assert hosts(**{door: HOSTS}) == hosts() == ["!all"]
