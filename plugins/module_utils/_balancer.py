@@ -20,13 +20,9 @@ class Server:
 
     sessions: int
     status: str  # UP, DOWN, DRAIN, MAINT, or one of these on its way to another, "UP 1/2"
+    is_drained: bool  # it gets no new requests, because somebody said so
     check: str = ""  # how its last check ended, for people
     is_healthy: bool = False  # that check passed, whatever the server is used for
-
-    @property
-    def is_drained(self) -> bool:
-        """It gets no new requests, because somebody said so."""
-        return self.status.split()[0] in ("DRAIN", "MAINT")
 
 
 class Balancer(abc.ABC):

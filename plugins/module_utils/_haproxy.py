@@ -25,6 +25,9 @@ from ansible_collections.intranet.mcp.plugins.module_utils._errors import (
 )
 
 ADMIN, MASTER, STATE = "admin.sock", "master.sock", "state"
+SERVERS = "show servers state"
+# Bits of srv_admin_state: maintenance and drain, as set by the runtime API.
+ADMIN_OUT = 0x01 | 0x08
 PASSED = ("L7OK", "L6OK", "L4OK")
 ANSWER_SECONDS = 30
 # While it starts or reloads, the master does not listen for a moment.
@@ -40,15 +43,28 @@ class HAProxy(Balancer):
 
     def servers(self, backend: str) -> dict[str, Server]:
         answer = self.ask(ADMIN, "show stat -1 4 -1").lstrip("# ")
+        drained = self._drained(backend)
         return {
             row["svname"]: Server(
                 sessions=int(row["scur"] or 0),
                 status=row["status"],
+                is_drained=row["svname"] in drained,
                 check=_check(row),
                 is_healthy=(row.get("check_status") or "").removeprefix("* ") in PASSED,
             )
             for row in csv.DictReader(answer.splitlines())
             if row.get("pxname") == backend
+        }
+
+    def _drained(self, backend: str) -> set[str]:
+        """Names of its drained servers. Their status does not tell while their check fails."""
+        lines = self.ask(ADMIN, SERVERS).splitlines()
+        head = next((line for line in lines if line.startswith("# ")), "# ")
+        rows = csv.DictReader(lines, head[2:].split(), delimiter=" ")
+        return {
+            row["srv_name"]
+            for row in rows
+            if row.get("be_name") == backend and int(row["srv_admin_state"]) & ADMIN_OUT
         }
 
     def set_state(self, backend: str, name: str, state: str) -> None:
@@ -64,7 +80,7 @@ class HAProxy(Balancer):
         """New processes take over; the old ones finish what they have."""
         state = os.path.join(self.directory, STATE)
         with open(state, "w", encoding="utf-8") as file:
-            file.write(self.ask(ADMIN, "show servers state") + "\n\n")
+            file.write(self.ask(ADMIN, SERVERS) + "\n\n")
         os.chmod(state, 0o644)  # HAProxy runs as another user
         try:
             answer = self.ask(MASTER, "reload")

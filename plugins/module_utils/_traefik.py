@@ -60,6 +60,7 @@ class Traefik(Balancer):
             name: Server(
                 sessions=connections.count(self._place(replica["url"])),
                 status="DRAIN" if name in drained else "UP",
+                is_drained=name in drained,
             )
             for name, replica in replicas.items()
         }
@@ -72,9 +73,11 @@ class Traefik(Balancer):
         place = urlsplit(replica["url"])
         said = self._ask(place.hostname, place.port, replica["ready"])
         answer = said.splitlines()[0].partition(" ")[2] if said else ""
+        is_drained = name in self._drained().get(backend, [])
         return Server(
             sessions=0,
-            status="DRAIN" if name in self._drained().get(backend, []) else "UP",
+            status="DRAIN" if is_drained else "UP",
+            is_drained=is_drained,
             check=answer or f"no answer on {place.netloc}",
             is_healthy=answer.startswith("200"),
         )

@@ -28,6 +28,7 @@ class FakeHAProxy:
         self.rows = [["gateway", "app1", 0, "UP", "L7OK", 200, "OK"]]
         self.reload = "Success=1"
         self.after_drain = []
+        self.admin = 0
         self.servers = [self._listen(name) for name in ("admin.sock", "master.sock")]
 
     def _listen(self, name):
@@ -49,10 +50,14 @@ class FakeHAProxy:
                 self.rows = [self.after_drain.pop(0)]
             return HEAD + "".join(",".join(map(str, row)) + "\n" for row in self.rows) + "\n"
         if command.startswith("show servers state"):
-            return "1\n# be_id\n"
+            head = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state\n"
+            return head + "".join(f"6 {one} 192.0.2.1 2 {self.admin}\n" for one in self._places())
         if command == "reload":
             return self.reload
         return "" if "gateway/app1" in command else "No such server.\n"
+
+    def _places(self):
+        return [f"{row[0]} {number} {row[1]}" for number, row in enumerate(self.rows, 1)]
 
     def close(self):
         for server in self.servers:
@@ -81,11 +86,15 @@ def test_a_server_of_another_backend_is_another_server(haproxy):
     assert haproxy.server("litellm", "app1") is None
 
 
-@pytest.mark.parametrize("status", ["DRAIN", "DRAIN 1/2", "MAINT"])
-def test_a_drained_server_is_told_from_a_dead_one(fake, haproxy, status):
+@pytest.mark.parametrize(
+    ("status", "admin"), [("DRAIN", 8), ("DRAIN 1/2", 8), ("MAINT", 1), ("DOWN", 8), ("DOWN", 0)]
+)
+def test_a_drained_server_is_told_from_a_dead_one(fake, haproxy, status, admin):
+    """One that is both has the status of a dead one."""
     fake.rows = [["gateway", "app1", 0, status, "* L7OK", 200, "OK"]]
+    fake.admin = admin
     server = haproxy.server("gateway", "app1")
-    assert server.is_drained
+    assert server.is_drained == bool(admin)
     assert server.is_healthy
 
 
