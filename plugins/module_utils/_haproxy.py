@@ -50,7 +50,7 @@ class HAProxy(Balancer):
                 status=row["status"],
                 is_drained=row["svname"] in drained,
                 check=_check(row),
-                is_healthy=(row.get("check_status") or "").removeprefix("* ") in PASSED,
+                is_healthy=_is_healthy(row),
             )
             for row in csv.DictReader(answer.splitlines())
             if row.get("pxname") == backend
@@ -113,6 +113,12 @@ class HAProxy(Balancer):
         if answer.startswith("Unknown command"):
             raise Unexpected(f"HAProxy does not know {command!r}", "HAProxy 2.8 or newer", "update")
         return answer
+
+
+def _is_healthy(row: dict) -> bool:
+    """Its last check passed, and so many before it that it would get requests."""
+    passed = (row.get("check_status") or "").removeprefix("* ") in PASSED
+    return passed and row["status"].split()[0] != "DOWN"
 
 
 def _check(row: dict) -> str:

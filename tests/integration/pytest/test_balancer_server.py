@@ -95,9 +95,10 @@ def test_a_server_that_is_not_ready_stays_out(balancer, replicas, change):
 
 def test_a_server_is_given_back_even_before_its_check_passes_again(balancer, replicas, change):
     """A replica that restarted is well some moments before the balancer asks it again."""
-    change("drain")
+    wait_until(lambda: balancer.is_ready("app1"), 20, "first checks")
     replicas[0].is_ready = False
-    wait_until(lambda: "503" in _check_of(balancer, "app1"), 20, "a failed check")
+    wait_until(lambda: not balancer.is_ready("app1"), 20, "failed checks")
+    change("drain")
     replicas[0].is_ready = True
     assert change("ready")["changed"]
     assert {balancer.get()[1] for _ in range(20)} == {"app1", "app2"}

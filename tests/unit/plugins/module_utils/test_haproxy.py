@@ -95,7 +95,20 @@ def test_a_drained_server_is_told_from_a_dead_one(fake, haproxy, status, admin):
     fake.admin = admin
     server = haproxy.server("gateway", "app1")
     assert server.is_drained == bool(admin)
-    assert server.is_healthy
+
+
+@pytest.mark.parametrize(
+    ("status", "check", "healthy"),
+    [
+        ("UP", "L7OK", True),
+        ("DRAIN", "* L7OK", True),
+        ("DOWN 1/2", "L7OK", False),
+        ("UP 1/2", "L7STS", False),
+    ],
+)
+def test_a_server_is_healthy_when_it_would_get_requests(fake, haproxy, status, check, healthy):
+    fake.rows = [["gateway", "app1", 0, status, check, 200, "OK"]]
+    assert haproxy.server("gateway", "app1").is_healthy == healthy
 
 
 def test_draining_waits_until_the_last_request_has_ended(fake, haproxy):
