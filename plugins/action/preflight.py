@@ -36,8 +36,8 @@ PLUGINS = os.path.dirname(os.path.dirname(__file__))
 ROLES = os.path.join(PLUGINS, "..", "roles")
 
 # Ansible loads this file into the process that every later worker of the run is forked from. What
-# is imported there is not compiled again by some hundred workers, which took half the time of a run
-# without changes.
+# is imported there is not compiled again by some hundred workers: a task with a lookup takes less
+# than half the time.
 for kind in ("filter", "lookup"):
     for path in glob.glob(os.path.join(PLUGINS, kind, "*.py")):
         name = os.path.basename(path).removesuffix(".py")

@@ -22,7 +22,7 @@ class Server:
     status: str  # UP, DOWN, DRAIN, MAINT, or one of these on its way to another, "UP 1/2"
     is_drained: bool  # it gets no new requests, because somebody said so
     check: str = ""  # how its last check ended, for people
-    is_healthy: bool = False  # that check passed, whatever the server is used for
+    is_healthy: bool = False  # it would get requests if nobody had taken it out
 
 
 class Balancer(abc.ABC):

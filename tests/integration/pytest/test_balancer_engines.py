@@ -209,6 +209,16 @@ def test_what_was_written_but_not_taken_into_use_is_so_by_the_next_run(site):
     assert (third["rc"], third["changed"]) == (0, 2), third["said"][-4000:]  # drain and ready
 
 
+def test_without_tls_no_certificate_is_asked_for(site):
+    done = site.run("haproxy", platform_balancer_tls=False)
+    assert done["rc"] == 0, done["said"][-4000:]
+    with urllib.request.urlopen(
+        f"http://localhost:{site.ports['door']}/v1/models", timeout=10
+    ) as answer:
+        assert answer.read() == b"/v1/models"
+    assert not (site.folder / "secrets" / "tls").exists()
+
+
 def check_served_by(site, engine):
     done = site.run(engine)
     assert done["rc"] == 0, done["said"][-4000:]
