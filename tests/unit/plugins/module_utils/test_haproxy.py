@@ -102,6 +102,8 @@ def test_a_drained_server_is_told_from_a_dead_one(fake, haproxy, status, admin):
     [
         ("UP", "L7OK", True),
         ("DRAIN", "* L7OK", True),
+        ("DRAIN 1/2", "* L7OK", True),
+        ("MAINT", "* L7OK", True),
         ("DOWN 1/2", "L7OK", False),
         ("UP 1/2", "L7STS", False),
     ],
