@@ -67,11 +67,25 @@ def subject_alt_names(names):
     return [f"{'IP' if is_address(name) else 'DNS'}:{name}" for name in names]
 
 
+def balancer_is_due(engine, names, ports):
+    """Tell whether to start a balancer ahead of its turn.
+
+    engine: what docker_host_info found. names: the containers of a balancer. ports: what they
+    publish; a service of this host that is about to leave one of them does so before the balancer's
+    turn.
+    """
+    containers = {c["Names"][0].removeprefix("/"): c for c in engine["containers"]}
+    others = [c for name, c in containers.items() if name not in names]
+    taken = {port.get("PublicPort") for container in others for port in container["Ports"]}
+    return not set(names) <= set(containers) and taken.isdisjoint(ports)
+
+
 class FilterModule:
     def filters(self):
         return {
             "haproxy_config": haproxy_config,
             "acme_thumbprint": acme_thumbprint,
+            "balancer_is_due": balancer_is_due,
             "traefik_config": traefik_config,
             "nginx_config": nginx_config,
             "keepalived_config": _keepalived_config.render,

@@ -28,3 +28,12 @@ def test_replicas_that_change_do_so_in_the_order_of_the_inventory(door):
     found = hosts(**{door: HOSTS, f"rolling_{door}": changing})
     assert found == [host for host in HOSTS if host in changing]
     assert hosts(**{door: HOSTS}) == hosts() == ["!all"]
+
+
+def test_balancers_are_there_before_anybody_is_sent_to_them():
+    def place(text):
+        return next(i for i, play in enumerate(PLAYS) if text in yaml.safe_dump(play))
+
+    assert place("tasks_from: ahead") < min(place("rolling_litellm"), place("rolling_gateway"))
+    # The primaries are found there, once there are any.
+    assert place("clusters.yml") < place("tasks_from: ahead")

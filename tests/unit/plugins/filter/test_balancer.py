@@ -7,6 +7,7 @@ import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.intranet.mcp.plugins.filter.balancer import (
     acme_thumbprint,
+    balancer_is_due,
     haproxy_config,
     subject_alt_names,
 )
@@ -33,3 +34,24 @@ def test_the_thumbprint_of_an_account_is_the_one_of_its_key():
     key = ec.derive_private_key(7, ec.SECP256R1())
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     assert acme_thumbprint(pem) == "ccgscWSOWNe7zfELCIRHTdb7JkVy_Eo2vg371C5rplY"
+
+
+NAMES = ["intranet-load_balancer", "intranet-keepalived"]
+BALANCER = {"Names": ["/intranet-load_balancer"], "Ports": [{"PublicPort": 443}]}
+KEEPALIVED = {"Names": ["/intranet-keepalived"], "Ports": []}
+# The second port is none that the host publishes.
+GATEWAY = {"Names": ["/intranet-gateway"], "Ports": [{"PublicPort": 8080}, {"PrivatePort": 443}]}
+
+
+@pytest.mark.parametrize(
+    ("containers", "ports", "is_due"),
+    [
+        ([], [443, 8000], True),
+        ([GATEWAY], [443, 8000], True),
+        ([GATEWAY], [8080, 8000], False),  # the gateway leaves that port first
+        ([BALANCER], [443, 8000], True),  # an address to share is new
+        ([BALANCER, KEEPALIVED, GATEWAY], [443, 8000], False),
+    ],
+)
+def test_a_balancer_starts_ahead_of_its_turn_where_there_is_none(containers, ports, is_due):
+    assert balancer_is_due({"containers": containers}, NAMES, ports) is is_due
