@@ -238,8 +238,9 @@ def secrets_places(task_vars):
     """Where each host of the play has its secrets: where it says, or beside its inventory."""
     hosts = {name: task_vars["hostvars"][name] for name in task_vars["ansible_play_hosts_all"]}
     return {
-        name: variables.get("platform_secrets_dir")
-        or f"the folder of its inventory, {variables.get('inventory_dir')}"
+        name: os.path.realpath(said)
+        if (said := variables.get("platform_secrets_dir"))
+        else f"the folder of its inventory, {variables.get('inventory_dir')}"
         for name, variables in hosts.items()
     }
 
