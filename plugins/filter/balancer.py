@@ -14,6 +14,10 @@ from ansible_collections.intranet.mcp.plugins.module_utils import (
     _nginx_config,
     _traefik_config,
 )
+from ansible_collections.intranet.mcp.plugins.module_utils._docker import (
+    name_of,
+    published_ports,
+)
 from ansible_collections.intranet.mcp.plugins.module_utils._inventory import is_address
 
 # community.crypto makes the account's key with it; without ACME nobody needs it.
@@ -74,10 +78,10 @@ def balancer_is_due(engine, names, ports):
     publish; a service of this host that is about to leave one of them does so before the balancer's
     turn.
     """
-    containers = {c["Names"][0].removeprefix("/"): c for c in engine["containers"]}
-    others = [c for name, c in containers.items() if name not in names]
-    taken = {port.get("PublicPort") for container in others for port in container["Ports"]}
-    return not set(names) <= set(containers) and taken.isdisjoint(ports)
+    containers = {name_of(container): container for container in engine["containers"]}
+    others = [container for name, container in containers.items() if name not in names]
+    is_free = all(published_ports(container).isdisjoint(ports) for container in others)
+    return is_free and not set(names) <= set(containers)
 
 
 class FilterModule:

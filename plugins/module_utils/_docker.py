@@ -20,6 +20,17 @@ from ansible_collections.intranet.mcp.plugins.module_utils import _errors
 SOCKET = "/var/run/docker.sock"
 
 
+def name_of(container: dict) -> str:
+    """The name of a container as the engine lists it; one that is being removed may have none."""
+    return (container.get("Names") or ["/?"])[0].lstrip("/")
+
+
+def published_ports(container: dict) -> set[int]:
+    """The host's ports that a container has, as the engine lists it."""
+    ports = {port.get("PublicPort") for port in container.get("Ports") or []}
+    return {port for port in ports if port}
+
+
 class EngineConnection(http.client.HTTPConnection):
     """HTTP over the engine's socket; `peer` is the process that listens on it."""
 

@@ -10,6 +10,11 @@ import re
 import stat
 from dataclasses import asdict, dataclass
 
+from ansible_collections.intranet.mcp.plugins.module_utils._docker import (
+    name_of,
+    published_ports,
+)
+
 OURS = "intranet-mcp/"
 LOOPBACKS = ("127.0.0.1", "::1")
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104  read from the kernel, nothing is bound here
@@ -135,10 +140,9 @@ def port_problems(
     """
     ours, others = {}, {}
     for container in containers:
-        name = (container.get("Names") or ["/?"])[0].lstrip("/")
-        for port in container.get("Ports") or []:
-            if port.get("PublicPort"):
-                (ours if name.startswith(prefix) else others)[port["PublicPort"]] = name
+        name = name_of(container)
+        holders = ours if name.startswith(prefix) else others
+        holders.update(dict.fromkeys(published_ports(container), name))
     problems = []
     for name, service in sorted(services.items()):
         holder = _holder(service, listeners, ours, others, prefix)

@@ -48,6 +48,7 @@ GATEWAY = {"Names": ["/intranet-gateway"], "Ports": [{"PublicPort": 8080}, {"Pri
     [
         ([], [443, 8000], True),
         ([GATEWAY], [443, 8000], True),
+        ([{"Names": None, "Ports": None}], [443, 8000], True),  # is being removed
         ([GATEWAY], [8080, 8000], False),  # the gateway leaves that port first
         ([BALANCER], [443, 8000], True),  # an address to share is new
         ([BALANCER, KEEPALIVED, GATEWAY], [443, 8000], False),
