@@ -5,11 +5,11 @@ export PYTHON
 export LC_ALL := C.UTF-8
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PLAY := ansible-playbook -i $(INVENTORY)
-SUITE := tests/tools/suite.sh
+SUITE := python tests/tools/suite.py
 
 .DEFAULT_GOAL := help
 .PHONY: help venv venv-test up verify doctor down purge test test-quick lint sanity test-unit test-gateway \
-	test-artefact images test-modules test-molecule test-standard test-cores docs conformance bench-gateway \
+	test-artifact images test-modules test-molecule test-standard test-cores docs conformance bench-gateway \
 	test-clients test-clients-gateway
 
 help: ## Show this list
@@ -26,9 +26,9 @@ down: venv ## Remove the platform, keep its data and secrets
 purge: venv ## Remove the platform with data, secrets and images
 	$(PLAY) playbooks/absent.yml -e '{"absent_data": true}'
 
-test: venv-test ## Everything below, under an hour on two cores (less when warm)
+test: venv-test ## Everything below but test-standard, in two lanes: within 40 minutes on two cores, images at hand
 	@$(SUITE) all
-test-quick: venv-test ## Lint, unit tests and the artefact, under three minutes
+test-quick: venv-test ## Lint, unit tests, the artifact and the gateway, within four minutes
 	@$(SUITE) quick
 lint: venv-test ## ansible-lint, yamllint, ruff, shellcheck
 	@$(SUITE) lint
@@ -38,8 +38,8 @@ test-unit: venv-test ## Modules, plugins and the repository's own rules
 	@$(SUITE) unit
 test-gateway: venv-test ## The gateway package
 	@$(SUITE) gateway
-test-artefact: venv-test ## Build the collection, install it elsewhere, use it there
-	@$(SUITE) artefact
+test-artifact: venv-test ## Build the collection, install it elsewhere, use it there
+	@$(SUITE) artifact
 images: venv-test ## Build every image once and export it for the test hosts
 	@$(SUITE) images
 test-modules: venv-test ## Modules against real services in containers

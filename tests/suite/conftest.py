@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +18,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache"
+GENERATED = {".cache", ".venv", "__pycache__", "secrets", "reports", ".intranet-mcp"}
 
 
 def run_bounded(command, timeout, **options):
@@ -59,6 +59,17 @@ def root():
     return ROOT
 
 
+@pytest.fixture
+def inner_report():
+    """Return pytest's option by which the tests of a program count in the suite's report."""
+
+    def option(name):
+        reports = os.environ.get("TEST_REPORTS")
+        return [f"--junitxml={Path(reports) / name}.xml"] if reports else []
+
+    return option
+
+
 @pytest.fixture(scope="session")
 def repository_files():
     """Return the paths of the repository's files: tracked, or new and not ignored."""
@@ -67,9 +78,9 @@ def repository_files():
     if listed.returncode == 0:
         names = filter(None, listed.stdout.split(b"\0"))
         paths = [Path(os.fsdecode(name)) for name in names]
-    else:  # an unpacked archive, which holds nothing else
+    else:  # an unpacked archive, in which other jobs are at work
         paths = [path.relative_to(ROOT) for path in ROOT.rglob("*")]
-        paths = [path for path in paths if not {".cache", ".venv", "__pycache__"} & set(path.parts)]
+        paths = [path for path in paths if not GENERATED.intersection(path.parts)]
     return [path for path in paths if (ROOT / path).is_file()]
 
 
@@ -86,7 +97,7 @@ def installed(repository_files, tmp_path_factory):
 
     That place lies outside the repository: ansible-test would take its ignore rules for its own.
     """
-    base = tmp_path_factory.mktemp("artefact")
+    base = tmp_path_factory.mktemp("artifact")
     for path in repository_files:
         (base / "source" / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / path, base / "source" / path)
@@ -133,17 +144,3 @@ def gateway_python():
     requirements = [argument for lock in locks for argument in ("-r", lock)]
     sources = [package / "pyproject.toml", *locks]
     return cached_venv("gateway", sys.executable, sources, *requirements, f"{package}[test,redis]")
-
-
-def pytest_terminal_summary(terminalreporter):
-    """Print how long each stage took."""
-    seconds = defaultdict(float)
-    for reports in terminalreporter.stats.values():
-        for report in reports:
-            if isinstance(report, pytest.TestReport):
-                path, _, test = report.nodeid.partition("::")
-                directory = path.split("/plugins/")[0].split("/test_")[0]
-                seconds[test if directory == "tests/suite" else directory] += report.duration
-    terminalreporter.section("seconds by stage")
-    for stage, duration in seconds.items():
-        terminalreporter.write_line(f"{duration:8.1f}  {stage}")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 
-def test_gateway_package(run, root, gateway_python):
+def test_gateway_package(run, root, gateway_python, inner_report):
     package = root / "roles/gateway/files/mcp_gateway"
-    pytest = [gateway_python, "-m", "pytest", "-p", "no:cacheprovider"]
+    pytest = [gateway_python, "-m", "pytest", "-p", "no:cacheprovider", *inner_report("gateway")]
     run(*pytest, cwd=package, timeout=900, PYTHONPATH="src")

@@ -9,6 +9,7 @@ Exits with 77 and says why where there is no such Python.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -47,14 +48,21 @@ def environment() -> Path | None:
         return None
     digest = hashlib.sha256(REQUIREMENTS.read_bytes() + python.encode()).hexdigest()[:12]
     venv = ROOT / ".cache" / f"newest-venv-{digest}"
-    if not (venv / "complete").is_file():
-        for stale in venv.parent.glob("newest-venv-*"):
-            shutil.rmtree(stale)
-        subprocess.run([python, "-m", "venv", "--clear", venv], check=True)
-        pip = [venv / "bin" / "python", "-m", "pip", "install", "--quiet"]
-        subprocess.run([*pip, "--disable-pip-version-check", "-r", REQUIREMENTS], check=True)
-        (venv / "complete").touch()
+    with (venv.parent / "newest-venv.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another lane may make it
+        if not (venv / "complete").is_file():
+            make(venv, python)
     return venv
+
+
+def make(venv: Path, python: str) -> None:
+    """Make the environment; others of its kind are older."""
+    for stale in venv.parent.glob("newest-venv-*"):
+        shutil.rmtree(stale)
+    subprocess.run([python, "-m", "venv", "--clear", venv], check=True)
+    pip = [venv / "bin" / "python", "-m", "pip", "install", "--quiet"]
+    subprocess.run([*pip, "--disable-pip-version-check", "-r", REQUIREMENTS], check=True)
+    (venv / "complete").touch()
 
 
 def main() -> int:

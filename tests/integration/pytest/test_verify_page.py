@@ -3,7 +3,7 @@
 
 """The page of verify as a browser shows it: on a phone and a desk, in light and in the dark.
 
-Pictures are left in .cache/artefacts, to be looked at.
+Pictures are left in .cache/pictures, to be looked at.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ def test_nothing_is_wider_than_the_window(browser, page, tmp_path, width, scheme
     assert '"scrolls":false' in told and '"wide":[]' in told, told
     assert GROUNDS[scheme] in told, told
 
-    artefacts = CACHE / "artefacts"
-    artefacts.mkdir(parents=True, exist_ok=True)
-    picture = artefacts / f"verify-{width}-{scheme}.png"
+    pictures = CACHE / "pictures"
+    pictures.mkdir(parents=True, exist_ok=True)
+    picture = pictures / f"verify-{width}-{scheme}.png"
     browser(plain, option, f"--window-size={width},1400", f"--screenshot={picture}")
     assert picture.read_bytes()[:4] == b"\x89PNG"

@@ -48,7 +48,7 @@ def test_playbooks_are_found_by_the_collections_name(run, installed, root, tmp_p
         run(*command, cwd=tmp_path, **installed.environment)
 
 
-def test_artefact_holds_no_caches_and_no_secrets(installed):
+def test_artifact_holds_no_caches_and_no_secrets(installed):
     names = [path.relative_to(installed.directory) for path in installed.directory.rglob("*")]
     unwanted = {".cache", ".venv", ".git", ".pytest_cache", ".ruff_cache", "__pycache__", "secrets"}
     assert not [str(name) for name in names if unwanted & set(name.parts)]

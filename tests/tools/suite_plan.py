@@ -1,0 +1,118 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the test suite consists of, what may begin next, and what still ends in time.
+
+Pure: suite.py starts programs and reads clocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+INTEGRATION = "tests/integration/pytest"
+NO_TIME = "no time left on this machine"
+# Below this much measured work a machine's speed is not known.
+MEASURED_ENOUGH_SECONDS = 30
+
+
+class Job(NamedTuple):
+    """One pytest run, which shares nothing with the jobs that may run beside it."""
+
+    name: str
+    paths: tuple[str, ...]
+    seconds: int  # typical: two lanes on two cores at 2 GHz, images at hand
+    needs: tuple[str, ...] = ()  # jobs that end before, where they are part of the run
+    measures_speed: bool = True  # how long it takes depends on the machine alone
+    inner: tuple[str, ...] = ()  # tests that its tests run as programs of their own
+
+
+def _modules(name: str, seconds: int, *tests: str) -> Job:
+    paths = tuple(f"{INTEGRATION}/test_{test}.py" for test in tests)
+    return Job(name, paths, seconds, needs=("images",))
+
+
+# Files that share a service that a session starts (LiteLLM, Ollama) stand in one job.
+_MODULES = (
+    _modules(
+        "modules-litellm", 420, "litellm_key", "litellm_people", "teams_role", "image", "health"
+    ),
+    _modules("modules-models", 400, "model_sources", "ollama_model"),
+    _modules("modules-balancers", 360, "balancer_engines", "balancer_reload", "balancer_server"),
+    _modules("modules-clusters", 300, "postgres_member", "redis_member", "docker_supervisor"),
+    _modules("modules-edge", 360, "traefik", "nginx", "acme", "keepalived", "firewall"),
+)
+
+
+def _other_modules(root: Path) -> Job:
+    """Return the job for the files that no other job names, so that none is forgotten."""
+    named = {path for job in _MODULES for path in job.paths}
+    found = (str(path.relative_to(root)) for path in (root / INTEGRATION).glob("test_*.py"))
+    paths = tuple(sorted(path for path in found if path not in named))
+    return Job("modules-other", paths, 240, needs=("images",))
+
+
+def jobs(root: Path) -> list[Job]:
+    """Return every job, those first that a free lane takes first.
+
+    The long way (images, then Molecule) has a lane from the beginning. Beside it cheap findings
+    come first, and then the modules, the longest jobs first, so that the lanes end together.
+    """
+    light = tuple(f"molecule/light/{part}" for part in ("tests", "bad_input", "doctor"))
+    suite = "tests/suite/test_{}.py".format
+    return [
+        # How long it takes depends on how many images are at hand.
+        Job("images", (suite("images"),), 60, measures_speed=False),
+        Job("molecule", (suite("molecule"),), 1500, ("images",), inner=light),
+        Job("standard", (suite("standard"),), 4000, ("images",)),
+        Job("lint", (suite("lint"),), 130),
+        Job("unit", ("tests/unit",), 65),
+        Job("artifact", (suite("artifact"),), 20),
+        Job("gateway", (suite("gateway"),), 170),
+        Job("sanity", (suite("sanity"),), 120),
+        *_MODULES,
+        _other_modules(root),
+        Job("cores", (suite("cores"),), 110),
+    ]
+
+
+def _all_modules() -> list[str]:
+    return [*(job.name for job in _MODULES), "modules-other"]
+
+
+def stages() -> dict[str, list[str]]:
+    """Return the names of the jobs that each stage of the Makefile stands for."""
+    alone = ["lint", "unit", "artifact", "sanity", "gateway", "images", "cores"]
+    quick = ["lint", "unit", "artifact", "gateway"]
+    return {
+        **{name: [name] for name in alone},
+        "modules": ["images", *_all_modules()],
+        "molecule": ["images", "molecule"],
+        "standard": ["images", "standard"],
+        "quick": quick,
+        "all": [*quick, "sanity", "images", "molecule", *_all_modules(), "cores"],
+    }
+
+
+def next_job(waiting: Collection[Job], running: Iterable[Job]) -> Job | None:
+    """Return the first job that need not wait for another one."""
+    not_ended = {job.name for job in (*waiting, *running)}
+    return next((job for job in waiting if not not_ended.intersection(job.needs)), None)
+
+
+def slowness(ended: Iterable[tuple[Job, float]]) -> float:
+    """Return how many times the typical seconds this machine takes, as far as it is known."""
+    measured = [(job.seconds, seconds) for job, seconds in ended if job.measures_speed]
+    typical = sum(seconds for seconds, _took in measured)
+    if typical < MEASURED_ENOUGH_SECONDS:
+        return 1.0
+    return sum(took for _seconds, took in measured) / typical
+
+
+def too_late(job: Job, factor: float, seconds_left: float | None) -> str | None:
+    """Return why a job is not begun; None when it ends in time, or nothing bounds the time."""
+    needed = job.seconds * factor
+    if seconds_left is None or needed <= seconds_left:
+        return None
+    return f"{NO_TIME} ({job.name} needs about {needed:.0f} s, {max(seconds_left, 0):.0f} s left)"
