@@ -81,47 +81,74 @@ def unchanged(host):
     assert state(host) == before
 
 
-REFUSED = {
+# One report names them all: preflight goes on after each.
+REPORTED_TOGETHER = {
     "a wrong type": (
         {"ollama_context_length": "many"},
-        ["ollama_context_length", "many", "int"],
-    ),
-    "an unknown key of a tool server": (
-        {"mcp_servers": {"tickets": {"prot": 8110, "command": ["x"]}}},
-        ["tickets", "prot"],
+        ["variable ollama_context_length: argument", "'many'\" cannot be converted to an int"],
     ),
     "a misspelt variable": (
         {"ollama_context_lenght": 4096},
-        ["ollama_context_lenght", "ollama_context_length"],
+        ["variable ollama_context_lenght is unknown; expected ollama_context_length"],
     ),
     "two services on one port": (
         {"platform_gateway_port": 4000},
-        ["4000", "gateway", "litellm"],
+        [f"port 4000 on {NAME} is claimed by gateway and litellm"],
     ),
     "an alias of two people": (
         {"teams": [{"name": "a", "members": [{"alias": "alice"}, {"alias": "Alice"}]}]},
         ["the alias Alice is there twice"],
     ),
     "a team with a model and a server that are not there": (
-        {"teams": [{"name": "a", "models": ["gpt-9"], "mcp": {"filesytem": ["*"]}}]},
+        {"teams": [{"name": "b", "models": ["gpt-9"], "mcp": {"filesytem": ["*"]}}]},
         ["unknown model gpt-9", "unknown MCP server filesytem"],
+    ),
+    "an unknown key of a service": (
+        {"redis_service": {"name": "redis", "imagge": "redis"}},
+        ["variable redis_service: service 'redis': unknown key imagge"],
+    ),
+}
+# Without a list of tool servers nothing else can be judged.
+REPORTED_ALONE = {
+    "an unknown key of a tool server": (
+        {"mcp_servers": {"tickets": {"prot": 8110, "command": ["x"]}}},
+        ["mcp_servers.tickets: unknown key 'prot'"],
     ),
     "an image that no manifest has": (
         {"mcp_servers": {"tickets": {"image": "no-such-tool", "command": ["x"], "port": 8110}}},
         ["mcp_servers.tickets.image is 'no-such-tool'", "a full reference"],
     ),
-    "an unknown key of a service": (
-        {"redis_service": {"name": "redis", "imagge": "redis"}},
-        ["redis", "imagge"],
-    ),
 }
 
 
-@pytest.mark.parametrize("case", REFUSED)
+@pytest.fixture(scope="module")
+def report_of_all(host):
+    """Run site.yml once, with every wrong variable that does not hide the others."""
+    together = {}
+    for variables, _expected in REPORTED_TOGETHER.values():
+        for name, value in variables.items():
+            together[name] = together.get(name, []) + value if name == "teams" else value
+    before = state(host)
+    run = play(**together)
+    assert state(host) == before
+    return run
+
+
+@pytest.mark.parametrize("case", REPORTED_TOGETHER)
+def test_one_report_refuses_wrong_variables(report_of_all, case):
+    _variables, expected = REPORTED_TOGETHER[case]
+    check_refused(report_of_all, expected)
+    assert f"7 problems found on {NAME}, nothing was changed" in report_of_all.output
+
+
+@pytest.mark.parametrize("case", REPORTED_ALONE)
 @pytest.mark.usefixtures("unchanged")
-def test_wrong_variables_are_refused(case):
-    variables, expected = REFUSED[case]
-    run = play(**variables)
+def test_wrong_tool_servers_are_refused(case):
+    variables, expected = REPORTED_ALONE[case]
+    check_refused(play(**variables), expected)
+
+
+def check_refused(run, expected):
     assert run.status != 0
     assert run.changed == 0
     assert not [text for text in expected if text not in run.output]
@@ -131,20 +158,13 @@ def test_wrong_variables_are_refused(case):
 def test_a_missing_group_is_named(tmp_path):
     text = (INVENTORY / "hosts.yml").read_text()
     (tmp_path / "hosts.yml").write_text(text.replace("litellm:", "litelm:"))
-    run = play(inventory=tmp_path)
-    assert run.status != 0
-    assert run.changed == 0
-    assert "group litellm has no host" in run.output
-    assert "did you mean litellm where it says litelm" in run.output
+    named = "did you mean litellm where it says litelm"
+    check_refused(play(inventory=tmp_path), ["group litellm has no host", named])
 
 
 @pytest.mark.usefixtures("unchanged")
 def test_without_root_the_way_to_root_is_named():
-    run = play("--user", "nobody")
-    assert run.status != 0
-    assert run.changed == 0
-    assert "expected root" in run.output
-    assert "ansible_become: true" in run.output
+    check_refused(play("--user", "nobody"), ["expected root", "ansible_become: true"])
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -159,15 +179,16 @@ def test_a_taken_port_is_found_with_its_holder(host):
     finally:
         host.run("pkill --full signal.pause")
         taken.wait(10)
-    assert run.status != 0
-    assert run.changed == 0
-    assert "port 8199 is held by python3" in run.output
+    check_refused(run, ["port 8199 is held by python3"])
 
 
 @pytest.mark.usefixtures("unchanged")
-def test_a_model_that_does_not_exist_is_named():
-    models = [{"name": "no-such-model:1b"}]
-    run = play(ollama_models=models, ollama_registry="127.0.0.1:1", ollama_stall_retries=0)
+def test_a_model_that_does_not_exist_is_named(tmp_path):
+    """Nothing refuses it before Ollama is asked, so its role alone is run."""
+    site = tmp_path / "site.yml"
+    site.write_text("- {hosts: ollama, roles: [intranet.mcp.ollama]}\n")
+    models = {"ollama_models": [{"name": "no-such-model:1b"}], "ollama_stall_retries": 0}
+    run = play(playbook=str(site), ollama_registry="127.0.0.1:1", **models)
     assert run.status != 0
     assert "no-such-model:1b" in run.output
 
@@ -184,21 +205,6 @@ def test_an_unreachable_source_of_images_is_named():
     assert "registry://127.0.0.1:1" in run.output
 
 
-def test_a_second_run_waits_for_nobody_and_says_who_is_at_work(host):
-    first = start()
-    try:
-        # An earlier run that failed left its lock; the first one's own is waited for.
-        wait_inside(host, f"grep -q '\"pid\": {first.pid},' /run/intranet-mcp/lock", 300)
-        others = [play(), play("--tags", "fix", playbook="intranet.mcp.doctor")]
-    finally:
-        run = finish(first)
-    for other in others:
-        assert other.status != 0
-        assert other.changed == 0
-        assert "another run is in progress" in other.output
-    assert run.status == 0
-
-
 def test_a_run_whose_engine_dies_is_mended_by_the_next(host):
     disturbed = start(redis_memory_mb=448)
     seen = "docker ps --filter name=intranet-redis --filter status=running --quiet | grep -q ."
@@ -210,4 +216,18 @@ def test_a_run_whose_engine_dies_is_mended_by_the_next(host):
     assert mended.status == 0
     limit = "docker inspect --format '{{.HostConfig.Memory}}' intranet-redis"
     assert host.check_output(limit) == str(384 * 2**20)
-    assert play().changed == 0
+
+
+def test_a_second_run_waits_for_nobody_and_says_who_is_at_work(host):
+    """The first one finds a mended platform: there is nothing left to change."""
+    first = start()
+    try:
+        # An earlier run that failed left its lock; the first one's own is waited for.
+        wait_inside(host, f"grep -q '\"pid\": {first.pid},' /run/intranet-mcp/lock", 300)
+        others = [play(), play("--tags", "fix", playbook="intranet.mcp.doctor")]
+    finally:
+        run = finish(first)
+    for other in others:
+        check_refused(other, ["another run is in progress"])
+    assert run.status == 0
+    assert run.changed == 0
