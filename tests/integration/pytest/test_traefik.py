@@ -8,6 +8,7 @@ How replicas are drained, with either engine, is in test_balancer_server.py.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import http.client
 import os
@@ -39,8 +40,9 @@ TIMEOUT_SECONDS = 4
 class Site:
     """A Traefik over TLS in front of two LiteLLMs and a gateway."""
 
-    def __init__(self, docker, folder):
+    def __init__(self, docker, folder, name="balancer"):
         self.docker, self.folder = docker, folder
+        folder.chmod(0o755)
         self.authority = Authority()
         self.replicas = {
             "litellm": [Replica(docker.gateway(), name) for name in ("app1", "app2")],
@@ -56,6 +58,7 @@ class Site:
             self.replicas,
             "traefik",
             options,
+            name,
             tls=True,
             door_port=DOOR_PORT,
             timeout_seconds=TIMEOUT_SECONDS,
@@ -134,14 +137,28 @@ class Authority:
         )
 
 
-@pytest.fixture
-def site(docker, tmp_path):
-    made = Site(docker, tmp_path)
+@contextlib.contextmanager
+def running_site(*arguments):
+    made = Site(*arguments)
     try:
         wait_until(lambda: made.balancer.is_ready("app1"), 30, "Traefik's first check")
         yield made
     finally:
         made.close()
+
+
+@pytest.fixture
+def site(docker, tmp_path):
+    """One of the test's own, which it may break."""
+    with running_site(docker, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def shared(docker, tmp_path_factory):
+    """One for all tests that leave it as they found it."""
+    with running_site(docker, tmp_path_factory.mktemp("shared"), "shared-balancer") as made:
+        yield made
 
 
 class Load:
@@ -179,17 +196,19 @@ TOOLS += ["/.well-known/oauth-protected-resource/mcp"]
 
 
 @pytest.mark.parametrize("port", ["door", "inside"])
-def test_every_path_goes_where_haproxy_sends_it(site, port):
+def test_every_path_goes_where_haproxy_sends_it(shared, port):
     for path in MODELS:
-        assert site.ask(path, port)[1] in ("app1", "app2"), path
+        assert shared.ask(path, port)[1] in ("app1", "app2"), path
     for path in TOOLS:
-        assert site.ask(path, port)[:2] == (200, "tools"), path
+        assert shared.ask(path, port)[:2] == (200, "tools"), path
 
 
-def test_encoded_slashes_and_odd_headers_reach_the_replica(site):
-    site.ask("/v1/models/org%2Fname?x=1", headers={"session_id": "7", "X-Forwarded-For": "1.2.3.4"})
+def test_encoded_slashes_and_odd_headers_reach_the_replica(shared):
+    shared.ask(
+        "/v1/models/org%2Fname?x=1", headers={"session_id": "7", "X-Forwarded-For": "1.2.3.4"}
+    )
     (path, headers) = max(
-        (replica.last for replica in site.replicas["litellm"]), key=lambda last: len(last[0])
+        (replica.last for replica in shared.replicas["litellm"]), key=lambda last: len(last[0])
     )
     assert path == "/v1/models/org%2Fname?x=1"
     assert headers["session_id"] == "7"
@@ -197,11 +216,11 @@ def test_encoded_slashes_and_odd_headers_reach_the_replica(site):
     assert "1.2.3.4" not in headers["X-Forwarded-For"], "what clients claim of themselves"
 
 
-def test_traefiks_own_pages_are_off(site):
+def test_traefiks_own_pages_are_off(shared):
     for path in ("/api/rawdata", "/dashboard/", "/ping"):
-        assert site.ask(path)[1] in ("app1", "app2"), "no page of Traefik's own"
-        assert site.ask(path, "metrics")[0] == 404
-    assert "traefik_service_requests_total" in site.ask("/metrics", "metrics")[1]
+        assert shared.ask(path)[1] in ("app1", "app2"), "no page of Traefik's own"
+        assert shared.ask(path, "metrics")[0] == 404
+    assert "traefik_service_requests_total" in shared.ask("/metrics", "metrics")[1]
 
 
 def test_health_says_whether_both_have_a_replica(site):
@@ -212,31 +231,31 @@ def test_health_says_whether_both_have_a_replica(site):
     assert site.ask("/mcp")[1] == "tools", "tools go on without models"
 
 
-def test_plain_requests_are_sent_on_with_method_and_path(site):
-    status, _body, headers = site.ask(
+def test_plain_requests_are_sent_on_with_method_and_path(shared):
+    status, _body, headers = shared.ask(
         "/v1/chat/completions?x=1", "redirect", "POST", {"Host": f"{NAME}:80"}
     )
     assert status == 308
     assert headers["Location"] == f"https://{NAME}:{DOOR_PORT}/v1/chat/completions?x=1"
 
 
-def test_a_renewed_certificate_is_served_and_old_tls_is_not(site):
+def test_a_renewed_certificate_is_served_and_old_tls_is_not(shared):
     def served():
-        connection = site.connect()
+        connection = shared.connect()
         connection.connect()
         with connection.sock as sock:
             return sock.getpeercert(binary_form=True)
 
     first = served()
-    site.certify()
-    running(site.balancer.spoken_to).reload()
+    shared.certify()
+    running(shared.balancer.spoken_to).reload()
     wait_until(lambda: served() != first, 10, "the renewed certificate")
 
     old = ssl.create_default_context()
     old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
     old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
     old.set_ciphers("ALL:@SECLEVEL=0")
-    host, _colon, port = site.balancer.address.rpartition(":")
+    host, _colon, port = shared.balancer.address.rpartition(":")
     with (
         http.client.socket.create_connection((host, int(port)), 10) as plain,
         pytest.raises(ssl.SSLError),
@@ -245,10 +264,10 @@ def test_a_renewed_certificate_is_served_and_old_tls_is_not(site):
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_stream_arrives_as_it_is_made_and_outlasts_the_timeout(site, method):
+def test_a_stream_arrives_as_it_is_made_and_outlasts_the_timeout(shared, method):
     """Each piece is let go only when the one before was read, so that a buffer would hold all."""
-    replica = site.replicas["gateway"][0]
-    connection = site.connect()
+    replica = shared.replicas["gateway"][0]
+    connection = shared.connect()
     connection.request(method, "/sse", body=b"{}" if method == "POST" else None)
     stream = connection.getresponse()
     assert "Content-Encoding" not in stream.headers
@@ -316,9 +335,9 @@ def test_a_traefik_that_stops_finishes_what_is_under_way(site):
     assert answers == [200]
 
 
-def test_no_key_is_logged(site):
-    site.ask("/v1beta/models?key=do-not-log-this", headers={"Authorization": "Bearer nor-this"})
-    log = wait_until(lambda: _log(site, "litellm.app"), 10, "the request in the log")
+def test_no_key_is_logged(shared):
+    shared.ask("/v1beta/models?key=do-not-log-this", headers={"Authorization": "Bearer nor-this"})
+    log = wait_until(lambda: _log(shared, "litellm.app"), 10, "the request in the log")
     assert "do-not-log-this" not in log
     assert "nor-this" not in log
 
@@ -328,10 +347,10 @@ def _log(site, word):
     return text if word in text else ""
 
 
-def test_keepaliveds_check_is_answered_while_traefik_lives(site):
+def test_keepaliveds_check_is_answered_while_traefik_lives(shared):
     check = ("haproxy-answers", str(PORTS["metrics"]))
-    place = ("--rm", f"--network=container:{site.balancer.container}", "--cap-drop=ALL")
-    site.docker.run("run", *place, image("keepalived"), *check)
+    place = ("--rm", f"--network=container:{shared.balancer.container}", "--cap-drop=ALL")
+    shared.docker.run("run", *place, image("keepalived"), *check)
 
 
 def test_the_role_has_a_configuration_checked_in_a_container_that_reaches_nobody(site):

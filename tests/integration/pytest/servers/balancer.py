@@ -150,7 +150,9 @@ class Replica:
 class Balancer:
     """The container, its configuration, and where it is spoken to."""
 
-    def __init__(self, docker, image, folder, replicas, engine, options=(), **settings) -> None:
+    def __init__(
+        self, docker, image, folder, replicas, engine, options=(), name="balancer", **settings
+    ) -> None:
         self.docker, self.engine, self.settings = docker, ENGINES[engine], settings
         self.folder, self.run_dir = folder, folder / "run"
         self.config = folder / "config" / self.engine.main
@@ -159,7 +161,7 @@ class Balancer:
         os.chown(self.run_dir, self.engine.uid, self.engine.uid)
         self.write(replicas)
         self.container = docker.start(
-            "balancer",
+            name,
             image,
             "--read-only",
             "--init",
