@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import shutil
+import socket
+import socketserver
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -136,11 +140,44 @@ def test_the_library_describes_every_gpu(cdi_spec):
     assert {"0", "7", "all"} <= {device["name"] for device in spec["devices"]}
 
 
+class Relay(socketserver.StreamRequestHandler):
+    """One connection to this machine's engine."""
+
+    def handle(self) -> None:
+        with socket.socket(socket.AF_UNIX) as engine:
+            engine.connect("/var/run/docker.sock")
+            answers = threading.Thread(target=self._copy, args=(engine, self.request))
+            answers.start()
+            self._copy(self.request, engine)
+            answers.join()
+
+    @staticmethod
+    def _copy(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while block := source.recv(65536):
+                target.sendall(block)
+            target.shutdown(socket.SHUT_WR)
+
+
+@pytest.fixture
+def relayed_engine(tmp_path):
+    """The path of a socket that leads to this machine's engine.
+
+    To the role that engine is somebody else's, which it does not restart: other tests use it.
+    """
+    path = str(tmp_path / "docker.sock")
+    with socketserver.ThreadingUnixStreamServer(path, Relay) as server:
+        server.daemon_threads, server.block_on_close = True, False
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield path
+        server.shutdown()
+
+
 class Role:
     """The role on this machine: real docker, real tool, a spec from the mock."""
 
-    def __init__(self, home: Path, nvidia_ctk: Path, spec: str):
-        self.home = home
+    def __init__(self, home: Path, nvidia_ctk: Path, spec: str, engine: str):
+        self.home, self.engine = home, engine
         (home / "spec.yaml").write_text(spec)
         (home / "play.yml").write_text(PLAY)
         self.answer("--version", f'exec {nvidia_ctk} "$@"')
@@ -157,6 +194,7 @@ class Role:
             "nvidia_gpu": True,
             "nvidia_container_toolkit_cdi_spec": str(self.home / "cdi/nvidia.yaml"),
             "docker_daemon_json": str(self.home / "daemon.json"),
+            "docker_socket": self.engine,
             **variables,
         }
         result = subprocess.run(
@@ -182,12 +220,12 @@ class Role:
 
 
 @pytest.fixture
-def role(tmp_path, nvidia_ctk, cdi_spec):
+def role(tmp_path, nvidia_ctk, cdi_spec, relayed_engine):
     if not PLAYBOOK.exists():
         pytest.skip("no ansible-playbook beside this Python")
     if subprocess.run(["docker", "version"], capture_output=True, check=False).returncode:
         pytest.skip("no Docker engine answers here")
-    return Role(tmp_path, nvidia_ctk, cdi_spec)
+    return Role(tmp_path, nvidia_ctk, cdi_spec, relayed_engine)
 
 
 def changed(output: str) -> int:
@@ -199,6 +237,7 @@ def test_the_role_writes_spec_and_runtime_once_and_proves_them(role):
     assert code == 0, out
     assert changed(out) > 0
     assert "Prove that a container sees the GPU" in out
+    assert "was not started here and is left alone" in " ".join(out.split())
     assert yaml.safe_load((role.home / "cdi/nvidia.yaml").read_text())["devices"]
     assert "nvidia" in json.loads((role.home / "daemon.json").read_text())["runtimes"]
     code, out = role.run()
