@@ -287,6 +287,14 @@ def gpu(facts, wanted):
             fix="restart",
             service="ollama",
         )
+    elif found["on_cpu"]:
+        yield Finding(
+            "gpu",
+            f"Ollama holds {', '.join(found['on_cpu'])} in the CPU's memory, with a GPU in sight",
+            "library=CUDA in its log ('inference compute'), as nvidia_gpu is true",
+            "bring the image ollama-cuda by bundle or registry: this one has no CUDA runners",
+            service="ollama",
+        )
 
 
 def inventory(facts, wanted):

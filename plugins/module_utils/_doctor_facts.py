@@ -286,6 +286,7 @@ def _gpu(engine: Engine, info: dict | None, containers: dict, wanted: dict) -> d
         "cdi_path": "/etc/cdi",
         "visible": seen,
         "said": said.strip()[:120],
+        "on_cpu": probes.models_on_cpu(wanted) if seen else [],
     }
 
 

@@ -154,6 +154,12 @@ def ollama(container: dict, wanted: dict) -> dict:
     return found
 
 
+def models_on_cpu(wanted: dict) -> list[str]:
+    """Loaded models of which nothing lies in a GPU's memory."""
+    loaded = fetch("GET", wanted["services"]["ollama"]["port"], "/api/ps")[1]["models"]
+    return [model["name"] for model in loaded if not model.get("size_vram")]
+
+
 def own_context(shown: dict) -> tuple[int, int] | None:
     """A model's num_ctx and the longest context it can do; None where it leaves that to Ollama."""
     lines = [line.split() for line in (shown.get("parameters") or "").splitlines()]

@@ -87,11 +87,14 @@ class OllamaClient:
         wanted = canonical_name(name).lower()
         return next((m for m in self.models() if m.get("name", "").lower() == wanted), None)
 
+    def running(self) -> list[dict[str, Any]]:
+        """Return the models in memory, each with `size` and `size_vram` in bytes."""
+        return self._get("/api/ps").get("models") or []
+
     def loaded(self, name: str) -> dict[str, Any] | None:
         """Return the entry of a model in memory, or None."""
         wanted = canonical_name(name).lower()
-        running = self._get("/api/ps").get("models") or []
-        return next((m for m in running if m.get("name", "").lower() == wanted), None)
+        return next((m for m in self.running() if m.get("name", "").lower() == wanted), None)
 
     def show(self, name: str) -> dict[str, Any]:
         """Return everything the server says of a model it has."""
@@ -106,10 +109,11 @@ class OllamaClient:
         """Remove a model; weights that another model uses stay."""
         self._checked(self.http.request("DELETE", "/api/delete", {"model": name}), name)
 
-    def load(self, name: str, embeds_only: bool, timeout: float) -> None:
-        """Load a model into memory for good."""
+    def load(self, name: str, embeds_only: bool, timeout: float, for_good: bool = True) -> None:
+        """Load a model into memory, for good or for as long as the server keeps any."""
         path, extra = ("/api/embed", {"input": ""}) if embeds_only else ("/api/generate", {})
-        body = {"model": name, "keep_alive": -1, "stream": False, **extra}
+        keep = {"keep_alive": -1} if for_good else {}
+        body = {"model": name, "stream": False, **keep, **extra}
         self._checked(self.http.request("POST", path, body, timeout=timeout), name)
 
     def has_blob(self, digest: str) -> bool:
@@ -202,6 +206,11 @@ class OllamaClient:
             "Ollama's API",
             "check that ollama_url is the address of Ollama itself",
         )
+
+
+def on_gpu(model: dict[str, Any]) -> float:
+    """Return the share of a loaded model that lies in GPUs' memory, from 0 to 1. Pure."""
+    return min(1.0, model.get("size_vram", 0) / (model.get("size") or 1))
 
 
 class PullWatch:

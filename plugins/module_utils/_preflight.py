@@ -37,6 +37,8 @@ RULES: dict[str, dict] = {
     "@modelcontextprotocol/server-filesystem": {"floors": ["2025.7.1"]},
     "nvidia-container-toolkit": {"floors": ["1.17.8"]},
 }
+# Ollama's CUDA runners need this driver or a newer one (docs.ollama.com/gpu, 0.34).
+NVIDIA_DRIVER_FLOOR = "531"
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,57 @@ def platform_problems(facts: dict, wanted: dict) -> list[Problem]:
             )
         )
     return problems + clock_problems(facts["time"], wanted["time"], wanted["clock_skew_seconds"])
+
+
+def gpu_problems(found: dict, declared: str) -> list[Problem]:
+    """Whether somebody decided about the host's NVIDIA GPU, and what it needs to serve models.
+
+    found: {device, driver, switch, fabric_manager}; driver is a version or empty. declared: yes,
+    no, undecided, or unused where nothing of the host would use a GPU.
+    """
+    if declared == "undecided" and found["device"]:
+        return [
+            Problem(
+                "gpu",
+                "an NVIDIA GPU, and nvidia_gpu is not set for this host",
+                "a decision: otherwise Ollama serves from the CPU while the GPU idles",
+                "set nvidia_gpu: true for it (Ollama's image with CUDA then comes from a bundle or "
+                "a registry), or nvidia_gpu: false to serve from the CPU",
+            )
+        ]
+    return _unusable_gpu(found) if declared == "yes" else []
+
+
+def _unusable_gpu(found: dict) -> list[Problem]:
+    if not found["device"]:
+        return [
+            Problem(
+                "gpu",
+                "nvidia_gpu is true, and there is neither /dev/nvidia0 nor /proc/driver/nvidia",
+                "a loaded NVIDIA driver",
+                "install the driver, or set nvidia_gpu: false",
+            )
+        ]
+    problems = []
+    if found["driver"] and _parts(found["driver"]) < _parts(NVIDIA_DRIVER_FLOOR):
+        problems.append(
+            Problem(
+                "gpu",
+                f"NVIDIA driver {found['driver']}",
+                f"{NVIDIA_DRIVER_FLOOR} or newer, for Ollama's CUDA runners",
+                "update the driver",
+            )
+        )
+    if found["switch"] and not found["fabric_manager"]:
+        problems.append(
+            Problem(
+                "gpu",
+                "GPUs joined by NVSwitch, and no fabric manager runs",
+                "nvidia-fabricmanager of the driver's version: CUDA does not start without it",
+                "install it, and run systemctl enable --now nvidia-fabricmanager",
+            )
+        )
+    return problems
 
 
 def clock_problems(here: float, controller: float, tolerance: int) -> list[Problem]:
@@ -229,6 +282,23 @@ def source_problems(
             + "; ".join(f"{name}: {why}" for name, why in broken.items()),
             "one that answers",
             "correct the mirror, the registry or the host's proxy settings, or bring a bundle",
+        )
+    ]
+
+
+def unbuildable_problems(
+    missing: list[str], ways: list[dict], failures: dict[str, str]
+) -> list[Problem]:
+    """The same for images that have no recipe: a build is no way to them."""
+    others = [way for way in ways if way["name"] != "build"]
+    if not missing or others:
+        return source_problems(missing, others, failures) if missing else []
+    return [
+        Problem(
+            "sources",
+            f"images are missing ({', '.join(missing)}) that cannot be built, only fetched",
+            "a bundle or a registry that has them",
+            "set image_bundle_path, image_registry_prefix, or image_registry_upstream: true",
         )
     ]
 

@@ -13,7 +13,12 @@ import urllib.parse
 from datetime import datetime, timezone
 from typing import Any
 
-from ansible_collections.intranet.mcp.plugins.module_utils import _llm, _mcp_probe, _x509
+from ansible_collections.intranet.mcp.plugins.module_utils import (
+    _llm,
+    _mcp_probe,
+    _ollama,
+    _x509,
+)
 from ansible_collections.intranet.mcp.plugins.module_utils._checks import (
     FAILED,
     PASSED,
@@ -80,6 +85,28 @@ def judge_validity(name: str, ends: datetime, now: datetime, days: int) -> dict[
     word = "expired" if ends < now else "expires"
     found = f"{word} {ends:%Y-%m-%d} ({left} days)"
     return row(name, verdict(left >= days), found, f"{days} days or more left", "renew it")
+
+
+def gpu(name: str, params: dict[str, Any]) -> Rows:
+    """Where Ollama holds its models. One is loaded where none is in memory."""
+    about = (params["url"], "Ollama", "its address")
+    client = _ollama.OllamaClient(HttpClient(*about, timeout=params["timeout"]))
+    if params["model"] and not client.running():
+        client.load(params["model"], params["embeds_only"], params["timeout"], for_good=False)
+    return [judge_gpu(name, client.running())]
+
+
+def judge_gpu(name: str, models: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the verdict over models in memory, as /api/ps lists them. Pure."""
+    shares = {model["name"]: _ollama.on_gpu(model) for model in models}
+    found = ", ".join(f"{model} {share:.0%} on the GPU" for model, share in shares.items())
+    is_good = all(shares.values()) if shares else None
+    expected = "every loaded model on the GPU, because nvidia_gpu is true"
+    action = (
+        "read what Ollama's log says of 'inference compute': without library=CUDA the image has no "
+        "CUDA runners or the container lost its GPU (make doctor)"
+    )
+    return row(name, verdict(is_good), found or "no model is in memory", expected, action)
 
 
 def llm(name: str, params: dict[str, Any]) -> Rows:

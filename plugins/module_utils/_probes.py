@@ -71,6 +71,15 @@ KINDS = {
             "timeout": {"type": "int", "default": 10},
         },
     ),
+    "gpu": Kind(
+        _probe_service.gpu,
+        {
+            "url": _TEXT,
+            "model": {"type": "str", "default": ""},
+            "embeds_only": {"type": "bool", "default": False},
+            "timeout": {"type": "int", "default": 120},
+        },
+    ),
     "llm": Kind(_probe_service.llm, _llm.ARGUMENTS),
     "mcp": Kind(_probe_service.mcp, _mcp_probe.ARGUMENTS, _mcp_probe.RULES),
     "disk": Kind(_probe_host.disk, {"paths": _WORDS, "free_mb": {"type": "int", "required": True}}),

@@ -79,6 +79,20 @@ options:
     type: list
     elements: str
     default: []
+  unbuildable_images:
+    description:
+      - Those of O(images) that no recipe makes. They need a source other than C(build).
+    type: list
+    elements: str
+    default: []
+  nvidia_gpu:
+    description:
+      - What the inventory says of the host's NVIDIA GPU. V(undecided) is a problem where there is
+        one, V(yes) where there is none, or where it cannot serve models.
+      - V(unused) asks nothing.
+    type: str
+    choices: ["yes", "no", undecided, unused]
+    default: unused
   sources:
     description: Ways to get images, of which one must work.
     type: list
@@ -119,7 +133,7 @@ options:
     description: Checks whose problems become warnings.
     type: list
     elements: str
-    choices: [os, architecture, memory, disk, ports, clock, sources, inventory, secrets]
+    choices: [os, architecture, memory, disk, ports, clock, gpu, sources, inventory, secrets]
     default: []
   versions:
     description: Versions that will run, by name. Evaluated on the control node.
@@ -203,6 +217,7 @@ lock:
 
 import concurrent.futures
 import fcntl
+import glob
 import json
 import os
 import platform
@@ -252,6 +267,18 @@ class Host:
             free = space.f_bavail * space.f_frsize // 2**20
             found[path] = (os.stat(existing).st_dev, free)
         return found
+
+    def gpu(self) -> dict:
+        """What the NVIDIA driver, where there is one, says of itself."""
+        version = re.search(r"Kernel Module\D*([\d.]+)", read("/proc/driver/nvidia/version"))
+        programs = (read(path) for path in glob.glob("/proc/[0-9]*/comm"))
+        return {
+            "device": os.path.exists("/dev/nvidia0") or os.path.exists("/proc/driver/nvidia"),
+            "driver": version.group(1) if version else "",
+            "switch": bool(glob.glob("/proc/driver/nvidia-nvswitch/devices/*")),
+            # The kernel cuts names of programs at 15 characters.
+            "fabric_manager": any(name.startswith("nv-fabricmanage") for name in programs),
+        }
 
     def source_failures(self) -> dict[str, str]:
         """Addresses and paths that cannot be used, with the reason."""
@@ -347,8 +374,12 @@ def check(host: Host) -> tuple[list[decide.Problem], list[str]]:
     problems += decide.port_problems(
         params["ports"], port_holders(ports, containers), containers, params["container_prefix"]
     )
+    problems += decide.gpu_problems(host.gpu(), params["nvidia_gpu"])
     if missing:
-        problems += decide.source_problems(missing, params["sources"], host.source_failures())
+        failures = host.source_failures()
+        fetched = [image for image in missing if image in params["unbuildable_images"]]
+        problems += decide.source_problems(missing, params["sources"], failures)
+        problems += decide.unbuildable_problems(fetched, params["sources"], failures)
     return problems, missing
 
 
@@ -364,7 +395,7 @@ SOURCE = {
     "urls": {"type": "list", "elements": "str", "default": []},
     "path": {"type": "path"},
 }
-HOST_CHECKS = ["os", "architecture", "memory", "disk", "ports", "clock", "sources"]
+HOST_CHECKS = ["os", "architecture", "memory", "disk", "ports", "clock", "gpu", "sources"]
 CHECKS = [*HOST_CHECKS, "inventory", "secrets"]
 ARGUMENTS = {
     "state": {"type": "str", "choices": ["checked", "locked", "released"], "default": "checked"},
@@ -382,6 +413,12 @@ ARGUMENTS = {
     "container_prefix": {"type": "str", "default": "intranet-"},
     "socket": {"type": "path", "default": "/var/run/docker.sock"},
     "images": {"type": "list", "elements": "str", "default": []},
+    "unbuildable_images": {"type": "list", "elements": "str", "default": []},
+    "nvidia_gpu": {
+        "type": "str",
+        "choices": ["yes", "no", "undecided", "unused"],
+        "default": "unused",
+    },
     "sources": {"type": "list", "elements": "dict", "default": [], "options": SOURCE},
     "source_timeout_seconds": {"type": "int", "default": 10},
     "lock_path": {"type": "path", "default": "/run/intranet-mcp/lock"},

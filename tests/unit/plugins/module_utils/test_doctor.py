@@ -133,7 +133,7 @@ PROXY = {
     "error": "",
 }
 GPU = {"device": True, "runtimes": ["nvidia"], "cdi": True, "cdi_path": "/etc/cdi",
-       "visible": True, "said": ""}  # fmt: skip
+       "visible": True, "said": "", "on_cpu": []}  # fmt: skip
 
 
 def put(target, path, value):
@@ -509,6 +509,7 @@ def test_services_of_other_hosts_are_not_looked_for(facts, wanted):
         ({"runtimes": ["runc"]}, ["no runtime nvidia"]),
         ({"cdi": False}, ["no CDI spec"]),
         ({"visible": False, "said": "NVML: Unknown Error"}, ["lost its GPU (NVML: Unknown Error)"]),
+        ({"on_cpu": ["qwen3:8b"]}, ["Ollama holds qwen3:8b in the CPU's memory"]),
         ({}, []),
     ],
 )

@@ -12,6 +12,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils._preflight import (
     clock_problems,
     disk_problems,
     engine_problems,
+    gpu_problems,
     group_problems,
     is_gone,
     is_same_run,
@@ -24,6 +25,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils._preflight import (
     secret_problems,
     secrets_place_problems,
     source_problems,
+    unbuildable_problems,
     unknown_variables,
     version_problems,
 )
@@ -138,6 +140,39 @@ def test_one_way_to_get_images_is_enough():
         ["redis:8"], ways, {"https://r": "refused", "/b.tar": "does not exist"}
     )[0]
     assert "registry: https://r (refused); bundle: /b.tar (does not exist)" in problem.found
+
+
+def test_an_image_without_a_recipe_is_not_waited_for_from_a_build():
+    build = {"name": "build", "urls": ["https://mirror"]}
+    (problem,) = unbuildable_problems(["ollama-cuda:0.34.2"], [build], {})
+    assert "ollama-cuda:0.34.2" in problem.found and "image_registry_prefix" in problem.action
+    bundle = {"name": "bundle", "path": "/b"}
+    assert unbuildable_problems(["ollama-cuda:0.34.2"], [build, bundle], {}) == []
+    assert unbuildable_problems(["ollama-cuda:0.34.2"], [bundle], {"/b": "does not exist"})
+    assert unbuildable_problems([], [build], {}) == []
+
+
+GPU = {"device": True, "driver": "550.54.15", "switch": False, "fabric_manager": False}
+
+
+@pytest.mark.parametrize(
+    ("declared", "changes", "words"),
+    [
+        ("undecided", {}, "nvidia_gpu is not set"),
+        ("undecided", {"device": False}, ""),
+        ("no", {}, ""),
+        ("unused", {}, ""),
+        ("yes", {}, ""),
+        ("yes", {"driver": ""}, ""),  # one that does not say its version is left to CUDA
+        ("yes", {"device": False}, "neither /dev/nvidia0"),
+        ("yes", {"driver": "525.147.05"}, "NVIDIA driver 525.147.05"),
+        ("yes", {"switch": True}, "no fabric manager"),
+        ("yes", {"switch": True, "fabric_manager": True}, ""),
+    ],
+)
+def test_a_gpu_is_decided_about_and_can_serve(declared, changes, words):
+    problems = gpu_problems({**GPU, **changes}, declared)
+    assert [words in problem.found for problem in problems] == ([True] if words else [])
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,34 @@ def test_a_certificate_must_last_a_while(days, status, word):
     assert row["status"] == status and row["found"].startswith(word)
 
 
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("loaded", "status", "words"),
+    [
+        ([("qwen3:8b", 8, 8)], "passed", "qwen3:8b 100% on the GPU"),
+        ([("qwen3:32b", 20, 15)], "passed", "qwen3:32b 75% on the GPU"),
+        ([("qwen3:8b", 8, 8), ("embed", 1, 0)], "failed", "embed 0% on the GPU"),
+        ([], "unknown", "no model is in memory"),
+    ],
+)
+def test_a_model_that_fills_only_the_cpus_memory_fails_a_gpu_host(loaded, status, words):
+    models = [{"name": n, "size": s * GIB, "size_vram": v * GIB} for n, s, v in loaded]
+    row = _probe_service.judge_gpu("GPU gpu1", models)
+    assert row["status"] == status and words in row["found"]
+
+
+def test_a_model_is_loaded_where_none_is_in_memory(service):
+    service.replies["GET", "/api/ps"] = (200, {"models": []})
+    service.replies["POST", "/api/generate"] = (200, {"done": True})
+    options = {"url": service.url, "model": "qwen3:8b", "embeds_only": False, "timeout": 5}
+    (row,) = _probe_service.gpu("GPU gpu1", options)
+    assert row["status"] == "unknown"  # this service forgets it at once
+    (load,) = [exchange for exchange in service.exchanges if exchange.method == "POST"]
+    assert b"keep_alive" not in load.body  # it stays for as long as the site lets models stay
+
+
 SESSION = {
     "era": "modern",
     "protocol_version": "2026-07-28",
