@@ -43,9 +43,9 @@ options:
           - V(http) takes C(url), C(status), C(contains), C(service) (for messages), C(ca) (the
             authority to trust, PEM as text) and C(timeout).
           - V(certificate) takes C(url), C(days) that must be left, and C(timeout).
-          - V(gpu) takes C(url) of an Ollama, C(timeout), and C(model) to load where none is in memory
-            (C(embeds_only) if it has no chat). Every model in memory must be on the GPU at least in
-            part.
+          - V(gpu) takes C(url) of an Ollama, C(timeout), and C(model) to load where none is in
+            memory (C(embeds_only) if it has no chat). Every model in memory must be on the GPU at
+            least in part.
           - V(llm) takes the options of M(intranet.mcp.llm_health), V(mcp) those of
             M(intranet.mcp.mcp_health).
           - V(disk) takes C(paths) and C(free_mb).
