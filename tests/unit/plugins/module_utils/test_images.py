@@ -55,6 +55,14 @@ def test_what_a_present_image_was_made_from_is_not_looked_at():
     assert _images.to_build(MANIFEST, ["app"], present, recipes) == ["app"]
 
 
+def test_nothing_is_built_upon_an_image_of_somebody_else():
+    recipes = {name: name for name in MANIFEST}
+    present = {name: {"recipe": name} for name in MANIFEST if name != "app"}
+    assert _images.to_build(MANIFEST, ["app"], present, recipes) == ["app"]
+    present["server"] = {"recipe": None}  # its publisher's, under the right name
+    assert _images.to_build(MANIFEST, ["app"], present, recipes) == ["server", "app"]
+
+
 def test_image_from_elsewhere_is_taken_for_its_version():
     assert _images.is_current({"recipe": None}, "wanted")
     assert not _images.is_current({"recipe": "old"}, "wanted")
