@@ -6,7 +6,7 @@
 Each job is a pytest run of its own whose output goes to .cache/test-run/JOB.log; it is shown live
 where jobs run one after the other, and otherwise when the job failed.
 
-TEST_LANES: how many jobs run at a time (2).
+TEST_LANES: how many jobs compute at a time (2); one that mostly waits runs beside them.
 TEST_DEADLINE_MINUTES: a job that cannot end within this time is not begun; its tests are skipped.
 """
 
@@ -145,7 +145,7 @@ class Suite:
         """Run everything that ends in time."""
         said = time.monotonic()
         while self.waiting or self.running:
-            while len(self.running) < self.lanes and (job := self._next()):
+            while job := self._next():
                 self._begin(job)
             if not self._reap() and time.monotonic() - said > PROGRESS_SECONDS:
                 said = time.monotonic()
@@ -153,7 +153,7 @@ class Suite:
 
     def _next(self) -> suite_plan.Job | None:
         at_work = [running.job for running in self.running.values()]
-        return suite_plan.next_job(self.waiting, at_work)
+        return suite_plan.next_job(self.waiting, at_work, self.lanes)
 
     def _begin(self, job: suite_plan.Job) -> None:
         self.waiting.remove(job)

@@ -25,23 +25,30 @@ class Job(NamedTuple):
     seconds: int  # typical: two lanes on two cores at 2 GHz, images at hand
     needs: tuple[str, ...] = ()  # jobs that end before, where they are part of the run
     measures_speed: bool = True  # how long it takes depends on the machine alone
+    waits: bool = False  # it hardly computes: one such job runs beside those in the lanes
     inner: tuple[str, ...] = ()  # tests that its tests run as programs of their own
 
 
-def _modules(name: str, seconds: int, *tests: str) -> Job:
+def _modules(name: str, seconds: int, *tests: str, waits: bool = False) -> Job:
     paths = tuple(f"{INTEGRATION}/test_{test}.py" for test in tests)
-    return Job(name, paths, seconds, needs=("images",))
+    return Job(name, paths, seconds, needs=("images",), waits=waits)
 
 
-# Files that share a service that a session starts (LiteLLM, Ollama) stand in one job.
+# Files that share a service that a session starts (LiteLLM, Ollama) stand in one job. In those that
+# wait, failovers, checks and timeouts pass by in containers.
 _MODULES = (
+    _modules("modules-clusters", 300, "postgres_member", "redis_member", waits=True),
+    _modules(
+        "modules-balancers",
+        240,
+        *("balancer_reload", "balancer_server", "keepalived", "traefik", "nginx"),
+        waits=True,
+    ),
     _modules(
         "modules-litellm", 420, "litellm_key", "litellm_people", "teams_role", "image", "health"
     ),
     _modules("modules-models", 400, "model_sources", "ollama_model"),
-    _modules("modules-balancers", 360, "balancer_engines", "balancer_reload", "balancer_server"),
-    _modules("modules-clusters", 300, "postgres_member", "redis_member", "docker_supervisor"),
-    _modules("modules-edge", 360, "traefik", "nginx", "acme", "keepalived", "firewall"),
+    _modules("modules-roles", 400, "balancer_engines", "acme"),
 )
 
 
@@ -56,8 +63,8 @@ def _other_modules(root: Path) -> Job:
 def jobs(root: Path) -> list[Job]:
     """Return every job, those first that a free lane takes first.
 
-    The long way (images, then Molecule) has a lane from the beginning. Beside it cheap findings
-    come first, and then the modules, the longest jobs first, so that the lanes end together.
+    The long way (images, then Molecule) has a lane from the beginning. In the other one cheap
+    findings come first, and then the modules, long jobs before short ones: the lanes end together.
     """
     light = tuple(f"molecule/light/{part}" for part in ("tests", "bad_input", "doctor"))
     suite = "tests/suite/test_{}.py".format
@@ -95,10 +102,21 @@ def stages() -> dict[str, list[str]]:
     }
 
 
-def next_job(waiting: Collection[Job], running: Iterable[Job]) -> Job | None:
-    """Return the first job that need not wait for another one."""
+def next_job(waiting: Collection[Job], running: Collection[Job], lanes: int) -> Job | None:
+    """Return the first job that may begin now: what it needs has ended, and there is room."""
     not_ended = {job.name for job in (*waiting, *running)}
-    return next((job for job in waiting if not not_ended.intersection(job.needs)), None)
+    for job in waiting:
+        if not_ended.isdisjoint(job.needs) and _has_room(job, running, lanes):
+            return job
+    return None
+
+
+def _has_room(job: Job, running: Collection[Job], lanes: int) -> bool:
+    if lanes == 1:  # whoever asks for one wants nothing beside it
+        return not running
+    if job.waits:
+        return not any(other.waits for other in running)
+    return sum(not other.waits for other in running) < lanes
 
 
 def slowness(ended: Iterable[tuple[Job, float]]) -> float:

@@ -16,6 +16,7 @@ from support import REPOSITORY
 JOBS = {job.name: job for job in suite_plan.jobs(REPOSITORY)}
 LONG = Job("long", ("x",), 600)
 IMAGES = Job("images", ("x",), 60, measures_speed=False)
+WAITS = Job("waits", ("x",), 300, waits=True)
 MOLECULE = Job("molecule", ("x",), 1500, ("images",))
 
 
@@ -66,19 +67,35 @@ def test_two_jobs_start_no_service_that_a_session_shares():
 
 
 def test_a_job_waits_for_what_it_needs():
-    assert suite_plan.next_job([MOLECULE, LONG], [IMAGES]) is LONG
-    assert suite_plan.next_job([MOLECULE], [IMAGES]) is None
-    assert suite_plan.next_job([MOLECULE, IMAGES], []) is IMAGES
-    assert suite_plan.next_job([MOLECULE, LONG], []) is MOLECULE
+    assert suite_plan.next_job([MOLECULE, LONG], [IMAGES], 2) is LONG
+    assert suite_plan.next_job([MOLECULE], [IMAGES], 2) is None
+    assert suite_plan.next_job([MOLECULE, IMAGES], [], 2) is IMAGES
+    assert suite_plan.next_job([MOLECULE, LONG], [], 2) is MOLECULE
+
+
+def test_no_more_jobs_begin_than_there_are_lanes():
+    assert suite_plan.next_job([LONG], [IMAGES, MOLECULE], 2) is None
+    assert suite_plan.next_job([LONG], [IMAGES, MOLECULE], 3) is LONG
+
+
+def test_one_job_that_waits_runs_beside_those_in_the_lanes():
+    assert suite_plan.next_job([LONG, WAITS], [IMAGES, MOLECULE], 2) is WAITS
+    assert suite_plan.next_job([WAITS], [IMAGES, WAITS._replace(name="other")], 2) is None
+    assert suite_plan.next_job([LONG], [IMAGES, WAITS], 2) is LONG
+
+
+def test_in_a_single_lane_nothing_runs_beside():
+    assert suite_plan.next_job([WAITS], [IMAGES], 1) is None
+    assert suite_plan.next_job([WAITS], [], 1) is WAITS
 
 
 def test_the_long_way_has_a_lane_from_the_beginning():
     waiting = [JOBS[name] for name in JOBS if name in suite_plan.stages()["all"]]
-    first = suite_plan.next_job(waiting, [])
+    first = suite_plan.next_job(waiting, [], 2)
     waiting.remove(first)
     assert first.name == "images"
-    assert suite_plan.next_job(waiting, [first]).name == "lint"
-    assert suite_plan.next_job(waiting, []).name == "molecule"
+    assert suite_plan.next_job(waiting, [first], 2).name == "lint"
+    assert suite_plan.next_job(waiting, [JOBS["lint"]], 2).name == "molecule"
 
 
 @pytest.mark.parametrize(
