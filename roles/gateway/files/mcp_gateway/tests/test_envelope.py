@@ -7,7 +7,7 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mcp_gateway import classify, envelope
+from mcp_gateway import classify, clientmessage, envelope
 from mcp_gateway.refusal import Refusal
 
 JSON = st.recursive(
@@ -180,14 +180,14 @@ def request_of(**members):
 )
 def test_a_known_member_in_another_spelling_is_refused(members):
     with pytest.raises(envelope.EnvelopeError, match="in this spelling") as caught:
-        envelope.parse_from_client(request_of(**members))
+        clientmessage.parse(request_of(**members))
     assert caught.value.code == -32600 and caught.value.id == b"7"
 
 
 def test_other_members_pass_whatever_their_case():
     arguments = {"Name": "x", "name": "y", "URI": 1}
     params = {"name": "t", "arguments": arguments, "Other": 1, "_meta": {"Name": 2}}
-    message = envelope.parse_from_client(request_of(params=params))
+    message = clientmessage.parse(request_of(params=params))
     assert json.loads(envelope.encode(message.fields))["params"] == params
 
 

@@ -22,9 +22,9 @@ SERVERS = st.from_regex(r"[a-z][a-z0-9-]{0,10}", fullmatch=True)
 @given(SERVERS, st.text(min_size=1, max_size=200))
 def test_every_name_is_mapped_to_one_that_clients_accept(server, name):
     exposed = names.exposed(server, name)
-    assert names.VALID.match(exposed)
+    assert names.VALID.fullmatch(exposed)
     assert exposed == names.exposed(server, name)
-    if names.VALID.match(f"{server}__{name}"):
+    if names.VALID.fullmatch(f"{server}__{name}"):
         assert names.split(exposed) == (server, name)
 
 
@@ -52,7 +52,7 @@ def test_names_that_collide_or_do_not_fit_are_told_apart():
     catalog = Catalog({"a": listing("a", ["t", "t t", "t/t", long, long + "y"])})
     tools = catalog.by_name["tools"]
     assert len(tools) == 5
-    assert all(names.VALID.match(n) for n in tools)
+    assert all(names.VALID.fullmatch(n) for n in tools)
     assert {i.name for i in tools.values()} == {"t", "t t", "t/t", long, long + "y"}
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from mcp_gateway import classify, dispatch, envelope, info, sseserver, streams
+from mcp_gateway import classify, clientmessage, dispatch, envelope, info, sseserver, streams
 from mcp_gateway.admit import BODY_SECONDS, read_body
 from mcp_gateway.call import Call
 from mcp_gateway.conclude import conclude
@@ -23,7 +23,7 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-MCP_PATH = re.compile(r"^(?:/servers/([a-z][a-z0-9_-]{0,31}))?/(mcp|sse|messages)/?$")
+MCP_PATH = re.compile(r"(?:/servers/([a-z][a-z0-9_-]{0,31}))?/(mcp|sse|messages)/?")
 # A quick answer needs no watch over the client; slow ones get one after this long.
 WATCH_AFTER_SECONDS = 0.05
 T = TypeVar("T")
@@ -43,7 +43,7 @@ class App:
         path: str = scope["path"]
         # Blanks around a value are no part of it; the parser leaves those behind it.
         headers = {name: value.strip(b" \t") for name, value in scope["headers"]}
-        match = MCP_PATH.match(path)
+        match = MCP_PATH.fullmatch(path)
         if match is None:
             await info.serve(self.gateway, scope, headers, send)
             return
@@ -74,7 +74,7 @@ class App:
     ) -> None:
         """Let the replica answer that can; do what is possible here when it is gone."""
         target = scope["path"] + (
-            f"?{scope['query_string'].decode()}" if scope["query_string"] else ""
+            f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
         )
         work = self.gateway.peers.forward(call, outlet, home, scope["method"], target, call.body)
         if await self._watched(call, receive, outlet, work):
@@ -134,7 +134,7 @@ class App:
         call.body = body
         call.bytes_in = len(body)
         try:
-            call.message = envelope.parse_from_client(body)
+            call.message = clientmessage.parse(body)
         except envelope.EnvelopeError as error:
             raise Refusal("envelope", 400, error.code, str(error), id=error.id) from None
         call.era, call.version = classify.classify(call.message, call.headers, scope["headers"])

@@ -45,7 +45,7 @@ async def ask_client(
         for key, raw in envelope.fields_of(result.get("inputRequests")).items():
             futures[key] = future = asyncio.get_running_loop().create_future()
             ids.append(gateway.questions.ask(uid, _setter(future)))
-            fields = {"jsonrpc": "2.0", "id": ids[-1], **envelope.fields_of(raw)}
+            fields = {**envelope.fields_of(raw), "jsonrpc": "2.0", "id": ids[-1]}
             await outlet.event(Frame(envelope.encode(fields)))
         return await _collect(futures, gateway.config.limits.input_wait_seconds)
     finally:
@@ -93,29 +93,45 @@ async def pass_question(relay: Relay, frame: Frame, message: envelope.Message) -
         )
         await relay.outlet.final(envelope.result(call.id, result))
         return False
-    id_ = _id_for_client(relay, message.id)
-    if id_ is not None:
-        message.fields["id"] = envelope.raw(id_)
-        frame.data = envelope.encode(message.fields)
+    message.fields["id"] = envelope.raw(_id_for_client(relay, message.id))
+    frame.data = envelope.encode(message.fields)
     await relay.outlet.event(relay.stamped(frame))
     return True
 
 
-def _id_for_client(relay: Relay, original: bytes) -> str | None:
-    """The id under which a legacy client sees the question; None to leave it as it is."""
+def _id_for_client(relay: Relay, original: bytes) -> str:
+    """The id under which a legacy client sees the question."""
     call, exchange = relay.call, relay.exchange
     assert call.session is not None and exchange is not None
     if links.passes_through(relay.upstream, call):
-        # The session id leads the answer back to the server; its name is all that is missing.
-        return None if call.route else f"s:{relay.upstream.name}:{original.decode()}"
+        return relay.gateway.questions.pass_on(call.session.uid, relay.upstream.name, original)
 
     def deliver(answer: envelope.Message) -> None:
-        answer.fields["id"] = msgspec.Raw(original)
-        relay.gateway.background(exchange.answer(envelope.encode(answer.fields)))
+        relay.gateway.background(exchange.answer(envelope.response(original, answer)))
 
     id_ = relay.gateway.questions.ask(call.session.uid, deliver)
     relay.asked_ids.append(id_)
     return id_
+
+
+def with_our_ids(
+    gateway: Gateway, uid: str, server: str, message: envelope.Message
+) -> bytes | None:
+    """What a server says in a client's own session, under our ids; None when it names no question.
+
+    The client answers to ours, and a server that takes a question back means the same one.
+    """
+    if message.is_request and message.id is not None:
+        message.fields["id"] = envelope.raw(gateway.questions.pass_on(uid, server, message.id))
+    elif message.method == "notifications/cancelled" and "requestId" in message.params:
+        original = envelope.encoded_id(message.params["requestId"])
+        if original is None:
+            return None
+        ours = envelope.raw(gateway.questions.pass_on(uid, server, original))
+        message.fields["params"] = envelope.raw({**message.params, "requestId": ours})
+    else:
+        return None
+    return envelope.encode(message.fields)
 
 
 def _client_answers(relay: Relay, method: str) -> bool:

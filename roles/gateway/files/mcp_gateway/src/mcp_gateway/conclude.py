@@ -52,7 +52,9 @@ async def _refuse(call: Call, refusal: Refusal, outlet: Outlet) -> None:
         extra = [(k.encode(), v.encode("latin-1")) for k, v in refusal.headers.items()]
         outlet.headers += extra
     status = refusal.status
+    is_request = call.message is not None and call.message.is_request
     if call.era == "legacy" and call.session is not None and refusal.kind != "session":
         # Errors about one request travel with HTTP 200 in the legacy era.
-        status = 200 if status in (400, 404) else status
-    await outlet.final(refusal.body(call.message.id if call.message else None), status)
+        status = 200 if is_request and status in (400, 404) else status
+    # An answer to an answer would be taken for one to a request of the client's.
+    await outlet.final(refusal.body(call.id if is_request else None), status)

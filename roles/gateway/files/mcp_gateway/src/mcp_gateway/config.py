@@ -14,8 +14,8 @@ import yaml
 
 from mcp_gateway.settings import Config, Secret, Section, Upstream
 
-SERVER_NAME = re.compile(r"^[a-z][a-z0-9_-]{0,31}$")
-SHA256 = re.compile(r"^[0-9a-f]{64}$")
+SERVER_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class ConfigError(Exception):
@@ -114,7 +114,7 @@ def _checks(config: Config) -> typing.Iterator[str]:
     """Rules that no single type can state."""
     yield from _check_auth(config)
     for name, upstream in config.upstreams.items():
-        if not SERVER_NAME.match(str(name)) or "__" in name or name.endswith("_"):
+        if not SERVER_NAME.fullmatch(str(name)) or "__" in name or name.endswith("_"):
             yield (
                 f"upstreams.{name}: server names are lower-case letters, digits, - and single _, "
                 "start with a letter and have at most 32 characters"
@@ -149,7 +149,7 @@ def _check_auth(config: Config) -> typing.Iterator[str]:
         given = [key.sha256, key.key_file, key.key_env]
         if sum(1 for g in given if g) != 1:
             yield f"auth.static_keys[{i}]: set exactly one of sha256, key_file, key_env"
-        if key.sha256 and not SHA256.match(key.sha256):
+        if key.sha256 and not SHA256.fullmatch(key.sha256):
             yield f"auth.static_keys[{i}].sha256: expected 64 lower-case hexadecimal digits"
 
 

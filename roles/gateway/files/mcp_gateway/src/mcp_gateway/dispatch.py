@@ -17,7 +17,6 @@ from mcp_gateway.route import Target, resolve
 from mcp_gateway.streams import MAX_SUBSCRIPTIONS, serve_listen
 from mcp_gateway.upstream import Upstream
 from mcp_gateway.upstreams.base import Outbound, UpstreamError, final, next_id
-from mcp_gateway.upstreams.streamable import HttpTransport
 
 if TYPE_CHECKING:
     from mcp_gateway.gateway import Gateway
@@ -32,6 +31,8 @@ async def answer_request(gateway: Gateway, call: Call, outlet: Outlet) -> None:
         raise _no_method(method)
     if call.era == "legacy" and method in ("server/discover", "subscriptions/listen"):
         raise _no_method(method)
+    if call.route:
+        gateway.require(call, call.route, "", "")
     passes = _passes(gateway, call)
     if method == "subscriptions/listen":
         await _listen(gateway, call, outlet, passes)
@@ -66,7 +67,6 @@ def _passes(gateway: Gateway, call: Call) -> bool:
 
 
 async def _initialize(gateway: Gateway, call: Call, outlet: Outlet) -> None:
-    gateway.require(call, call.route, "", "") if call.route else None
     if isinstance(outlet, HttpOutlet):
         outlet.needs_headers = True
     token, result = await handshake.initialize(gateway, call)
@@ -171,10 +171,12 @@ async def accept_notification(gateway: Gateway, call: Call) -> None:
         return  # a request without an id: no policy has looked at it
     if method == "notifications/cancelled" and _cancel(gateway, call):
         return
-    body = envelope.encode(call.msg.fields)
+    body = envelope.notification(method, call.msg.params if "params" in call.msg.fields else None)
     for name in [call.route] if call.route else list(call.session.upstream):
         upstream = gateway.upstreams.get(name)
         if upstream is None or not links.passes_through(upstream, call):
+            continue
+        if not gateway.authorization.sees_any(call.who, name):
             continue
         link = await links.choose(upstream, call)
         gateway.background(link.notify(body))
@@ -183,9 +185,10 @@ async def accept_notification(gateway: Gateway, call: Call) -> None:
 def _cancel(gateway: Gateway, call: Call) -> bool:
     """End the call that a client gave up, if it runs at this replica."""
     raw = call.msg.params.get("requestId")
-    if raw is None or call.session is None:
+    id_ = envelope.encoded_id(raw) if raw is not None else None
+    if id_ is None or call.session is None:
         return True
-    found = gateway.in_flight.get((call.session.uid, bytes(raw)))
+    found = gateway.in_flight.get((call.session.uid, id_))
     if found is None:
         return False
     found[0].cancelled = True
@@ -197,25 +200,37 @@ async def accept_response(gateway: Gateway, call: Call) -> None:
     """A client's answer to a question of a server."""
     if call.session is None:
         raise Refusal("session", 400, envelope.INVALID_REQUEST, "a response needs a session")
-    id_ = envelope.text(msgspec.Raw(call.id))
-    if id_ is not None and gateway.questions.deliver(call.session.uid, id_, call.msg):
+    uid, id_ = call.session.uid, envelope.text(msgspec.Raw(call.id)) or ""
+    if gateway.questions.deliver(uid, id_, call.msg):
         return
-    if id_ is not None:
-        gateway.peers.send_home(call, gateway.questions.home_of(id_))
-    name, original = call.route, call.id
-    if not name and id_ is not None and id_.startswith("s:"):
-        _, name, rest = id_.split(":", 2) if id_.count(":") >= 2 else ("", "", "")
-        original = rest.encode()
-    upstream = gateway.upstreams.get(name)
-    if upstream is None or not isinstance(upstream.transport, HttpTransport):
-        return  # nobody waits for it (any more)
-    call.server = name
-    call.msg.fields["id"] = msgspec.Raw(original)
+    home = gateway.questions.home_of(uid, id_)
+    if home is not None:
+        gateway.peers.send_home(call, home)
+        return  # it comes too late: nobody waits for it any more
+    upstream, original = _asked_by(gateway, call, id_)
+    call.server = upstream.name
+    gateway.require(call, upstream.name, "", "")
     link = await links.choose(upstream, call)
     try:
-        await link.notify(envelope.encode(call.msg.fields))
+        await link.notify(envelope.response(original, call.msg))
     except UpstreamError as error:
         call.failed(error.kind)
+
+
+def _asked_by(gateway: Gateway, call: Call, id_: str) -> tuple[Upstream, bytes]:
+    """Who asked, and under which id; Refusal unless this very session was asked."""
+    assert call.session is not None
+    server, original = gateway.questions.passed(call.session.uid, id_) or ("", b"")
+    upstream = gateway.upstreams.get(server)
+    if upstream is None or not links.passes_through(upstream, call):
+        raise Refusal(
+            "answer",
+            400,
+            envelope.INVALID_REQUEST,
+            f"no server asked this session a question with the id {id_[:80]!r}; "
+            "answer with the id of the request that came",
+        )
+    return upstream, original
 
 
 def _no_method(method: str) -> Refusal:

@@ -1,8 +1,8 @@
 """The JSON-RPC envelope, decoded one level deep.
 
 Values stay raw bytes: what the gateway does not have to change, it does not touch. Requests are
-always encoded again from what was decoded, so an upstream never sees a duplicate member that the
-gateway judged differently.
+and answers are always encoded again from what was decoded: only the values of `params`, `result`
+and `error` are a client's own bytes, and those were parsed as JSON.
 """
 
 from __future__ import annotations
@@ -10,29 +10,6 @@ from __future__ import annotations
 import msgspec
 
 Fields = dict[str, msgspec.Raw]
-# What decides where a message goes. Go's decoder, which many servers use, matches names whatever
-# their case and lets the last one win: a second spelling would say something else there than here.
-ENVELOPE_MEMBERS = ("jsonrpc", "id", "method", "params", "result", "error")
-PARAMS_MEMBERS = (
-    "_meta",
-    "arguments",
-    "cursor",
-    "inputResponses",
-    "level",
-    "name",
-    "notifications",
-    "ref",
-    "requestId",
-    "requestState",
-    "task",
-    "taskId",
-    "uri",
-)
-REF_MEMBERS = ("name", "type", "uri")
-_EXACT = {
-    names: {name.casefold(): name for name in names}
-    for names in (ENVELOPE_MEMBERS, PARAMS_MEMBERS, REF_MEMBERS)
-}
 RAW_NULL = msgspec.Raw(b"null")
 
 decode_fields = msgspec.json.Decoder(Fields).decode
@@ -64,7 +41,8 @@ class Message:
         self.id: bytes | None = bytes(fields["id"]) if "id" in fields else None
         self.method: str | None = None
         self.result = fields.get("result")
-        self.error = fields.get("error")
+        # Some servers send `"error": null` beside a result; that is no error.
+        self.error = fields.get("error") if fields.get("error") != RAW_NULL else None
         self._params: Fields | None = None
         if "method" in fields:
             self.method = _decode_text(fields["method"])
@@ -113,6 +91,8 @@ def parse(body: bytes | bytearray | memoryview) -> Message:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise EnvelopeError(PARSE_ERROR, "the body is not valid JSON") from None
     id_ = _checked_id(fields)
+    if id_ is not None:
+        fields["id"] = msgspec.Raw(id_)
     if fields.get("jsonrpc") != msgspec.Raw(b'"2.0"'):
         raise EnvelopeError(INVALID_REQUEST, 'member jsonrpc must be "2.0"', id_)
     try:
@@ -123,48 +103,57 @@ def parse(body: bytes | bytearray | memoryview) -> Message:
         raise EnvelopeError(
             INVALID_REQUEST, "method must be a string and params an object", id_
         ) from None
-    if message.is_response and (message.id is None or not (message.result or message.error)):
-        raise EnvelopeError(INVALID_REQUEST, "expected a method, or an id with result or error")
+    _check_kind(message)
     return message
 
 
-def parse_from_client(body: bytes | bytearray | memoryview) -> Message:
-    """As `parse`; EnvelopeError also when a member is a known one in another spelling."""
-    message = parse(body)
-    _check_spelling(message, message.fields, ENVELOPE_MEMBERS, "the message")
-    if message.method is not None and message.params:
-        _check_spelling(message, message.params, PARAMS_MEMBERS, "params")
-        if "ref" in message.params:
-            _check_spelling(message, fields_of(message.params["ref"]), REF_MEMBERS, "params.ref")
-    return message
-
-
-def _check_spelling(message: Message, fields: Fields, names: tuple[str, ...], where: str) -> None:
-    exact = _EXACT[names]
-    for member in fields:
-        known = exact.get(member.casefold(), member)
-        if known != member:
+def _check_kind(message: Message) -> None:
+    """EnvelopeError unless everybody would take the message for the same kind."""
+    fields = message.fields
+    if message.method is not None:
+        if "result" in fields or "error" in fields:
             raise EnvelopeError(
                 INVALID_REQUEST,
-                f"{where} has a member {member!r}; expected {known!r}, in this spelling",
+                "found a method and a result or error; expected a request or a response",
                 message.id,
             )
+    elif message.result is not None and message.error is not None:
+        raise EnvelopeError(
+            INVALID_REQUEST, "found a result and an error; expected one of them", message.id
+        )
+    elif message.id is None or (message.result is None and message.error is None):
+        raise EnvelopeError(INVALID_REQUEST, "expected a method, or an id with result or error")
 
 
 def _checked_id(fields: Fields) -> bytes | None:
-    """The raw id when it is a string or an integer; EnvelopeError otherwise."""
+    """The encoded id when it is a string or an integer; EnvelopeError otherwise."""
     if "id" not in fields:
         return None
-    raw = bytes(fields["id"])
     try:
-        value = decode_any(raw)
+        id_ = _encoded_id(fields["id"])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise EnvelopeError(PARSE_ERROR, "the id is not valid JSON") from None
-    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
-        return raw
-    if value is None and ("result" in fields or "error" in fields):
-        return raw
-    raise EnvelopeError(INVALID_REQUEST, "the id must be a string or an integer")
+    if id_ is None and fields["id"] == RAW_NULL and ("result" in fields or "error" in fields):
+        return b"null"
+    if id_ is None:
+        raise EnvelopeError(INVALID_REQUEST, "the id must be a string or an integer")
+    return id_
+
+
+def encoded_id(raw: msgspec.Raw) -> bytes | None:
+    """The id in `raw`, decoded and encoded again; None when it can be no id."""
+    try:
+        return _encoded_id(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _encoded_id(raw: msgspec.Raw) -> bytes | None:
+    value = decode_any(raw)
+    if isinstance(value, str):
+        return encode(value)
+    is_integer = isinstance(value, int) and not isinstance(value, bool)
+    return bytes(raw) if is_integer else None  # digits, and perhaps more than 64 bits of them
 
 
 def text(raw: msgspec.Raw | None) -> str | None:
@@ -206,6 +195,20 @@ def notification(method: str, params: object = None) -> bytes:
     if params is not None:
         body["params"] = params
     return encode(body)
+
+
+def response(id_: bytes, answer: Message) -> bytes:
+    """The outcome in `answer` under another id, and nothing else that stands in it."""
+    if answer.result is not None:
+        return result(id_, answer.result)
+    return encode({"jsonrpc": "2.0", "id": msgspec.Raw(id_), "error": answer.error})
+
+
+def one_line(body: bytes) -> bytes:
+    """The same document without line breaks, which JSON allows between any two tokens."""
+    if b"\n" in body or b"\r" in body:
+        return msgspec.json.format(body, indent=-1)
+    return body
 
 
 def result(id_: bytes, value: object) -> bytes:

@@ -284,7 +284,7 @@ class Gateway:
             noun = kind.removesuffix("s") or "server"
             raise Refusal(
                 "policy",
-                403 if call.era == "" else 200,
+                200 if call.message is not None and call.message.is_request else 403,
                 envelope.REFUSED,
                 f"{noun} {name or server} is refused by {verdict.reason}",
                 data={"server": server, "rule": verdict.reason},

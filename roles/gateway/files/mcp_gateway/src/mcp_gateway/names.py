@@ -6,9 +6,9 @@ import hashlib
 import re
 
 SEPARATOR = "__"
-VALID = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
+VALID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _INVALID_CHARACTER = re.compile(r"[^A-Za-z0-9_-]")
-_PREFIXED_URI = re.compile(r"^([a-z][a-z0-9.-]{0,31})\+(.+)$", re.DOTALL)
+_PREFIXED_URI = re.compile(r"([a-z][a-z0-9.-]{0,31})\+(.+)", re.DOTALL)
 
 
 def exposed(server: str, name: str) -> str:
@@ -18,7 +18,7 @@ def exposed(server: str, name: str) -> str:
     stays the same on every replica and after every restart.
     """
     plain = f"{server}{SEPARATOR}{name}"
-    return plain if VALID.match(plain) else hashed(server, name)
+    return plain if VALID.fullmatch(plain) else hashed(server, name)
 
 
 def hashed(server: str, name: str) -> str:
@@ -41,7 +41,7 @@ def exposed_uri(server: str, uri: str) -> str:
 
 def split_uri(uri: str) -> tuple[str, str] | None:
     """(server, original URI) of a prefixed URI; None for a plain one."""
-    match = _PREFIXED_URI.match(uri)
+    match = _PREFIXED_URI.fullmatch(uri)
     return (match[1].replace(".", "_"), match[2]) if match else None
 
 

@@ -8,9 +8,9 @@ here.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import secrets
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -29,12 +29,10 @@ class Questions:
         self._sealer = sealer
         self._home = home
         self._waiting: dict[tuple[str, str], Deliver] = {}
-        self._numbers = itertools.count(1)
 
     def ask(self, uid: str, deliver: Deliver) -> str:
         """A request id for the client; `deliver` gets its answer."""
-        number = next(self._numbers)
-        id_ = "gw." + self._sealer.seal([self._home, number, secrets.token_hex(4)], "question")
+        id_ = "gw." + self._sealer.seal([self._home, uid], "question")
         self._waiting[uid, id_] = deliver
         return id_
 
@@ -45,10 +43,25 @@ class Questions:
             waiting(message)
         return waiting is not None
 
-    def home_of(self, id_: str) -> str:
-        """The replica that asked, for an answer that nobody waits for here."""
-        opened = self._sealer.open(id_[3:], list, "question") if id_.startswith("gw.") else None
-        return str(opened[0]) if opened else ""
+    def home_of(self, uid: str, id_: str) -> str | None:
+        """The replica that asked this session; None when none of us did."""
+        opened = self._open(id_, "gw.", "question")
+        return str(opened[0]) if opened and opened[1] == uid else None
+
+    def pass_on(self, uid: str, server: str, id_: bytes) -> str:
+        """The id for the client of a question that a server asks in the client's own session.
+
+        It carries what the answer needs, so that any replica can take the answer.
+        """
+        return "gp." + self._sealer.seal_again([uid, server, id_], "passed question")
+
+    def passed(self, uid: str, id_: str) -> tuple[str, bytes] | None:
+        """(server, its own id) of a question passed on to this session; None for another id."""
+        opened = self._open(id_, "gp.", "passed question")
+        return (str(opened[1]), bytes(opened[2])) if opened and opened[0] == uid else None
+
+    def _open(self, id_: str, prefix: str, purpose: str) -> list[Any] | None:
+        return self._sealer.open(id_[3:], list, purpose) if id_.startswith(prefix) else None
 
     def withdraw(self, uid: str, ids: list[str]) -> None:
         for id_ in ids:

@@ -298,6 +298,10 @@ class Relay:
                 return
         if message.method == "notifications/message" and not self._wants_log(message):
             return
+        if self.call.session is not None and links.passes_through(self.upstream, self.call):
+            uid = self.call.session.uid
+            changed = asking.with_our_ids(self.gateway, uid, self.upstream.name, message)
+            frame.data = changed or frame.data
         await self.outlet.event(self.stamped(frame))
 
     def _wants_log(self, message: envelope.Message) -> bool:

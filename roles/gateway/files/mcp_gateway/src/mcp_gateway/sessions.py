@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import os
 import secrets
 import time
@@ -45,6 +46,7 @@ class Sealer:
 
     def __init__(self, keys: list[bytes]) -> None:
         self._keys: dict[bytes, AESGCM] = {}
+        self._nonce_keys: dict[bytes, bytes] = {}
         self._first = b""
         self.use(keys)
 
@@ -52,16 +54,29 @@ class Sealer:
         """Seal with the first of these from now on. Without any, a random one (once)."""
         if not keys and self._keys:
             return
-        self._keys = {}
+        self._keys, self._nonce_keys = {}, {}
         for key in keys or [secrets.token_bytes(32)]:
             derived = hashlib.sha256(b"intranet-mcp-gateway session" + key).digest()
-            self._keys[hashlib.sha256(derived).digest()[:4]] = AESGCM(derived)
+            name = hashlib.sha256(derived).digest()[:4]
+            self._keys[name] = AESGCM(derived)
+            self._nonce_keys[name] = hashlib.sha256(b"nonce" + derived).digest()
         self._first = next(iter(self._keys))
 
     def seal(self, value: object, purpose: str) -> str:
         """Encrypt `value`; only `open` with the same purpose reads it."""
-        nonce = os.urandom(12)
+        return self._sealed(os.urandom(12), msgspec.msgpack.encode(value), purpose)
+
+    def seal_again(self, value: object, purpose: str) -> str:
+        """As `seal`, with the same text for the same value: it can be found without a memory.
+
+        The nonce is derived from the value under the key, so two values never share one.
+        """
         plain = msgspec.msgpack.encode(value)
+        named = purpose.encode() + b"\0" + plain
+        nonce = hmac.digest(self._nonce_keys[self._first], named, "sha256")[:12]
+        return self._sealed(nonce, plain, purpose)
+
+    def _sealed(self, nonce: bytes, plain: bytes, purpose: str) -> str:
         sealed = self._keys[self._first].encrypt(nonce, plain, purpose.encode())
         return base64.urlsafe_b64encode(self._first + nonce + sealed).decode().rstrip("=")
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
-from mcp_gateway import dispatch, envelope
+from mcp_gateway import clientmessage, dispatch, envelope
 from mcp_gateway.admit import BODY_SECONDS, Receive, read_body
 from mcp_gateway.call import Call
 from mcp_gateway.conclude import conclude
@@ -69,23 +69,25 @@ async def accept_message(
             gateway.peers.send_home(call, session.home)
         raise Refusal("session", 404, envelope.INVALID_REQUEST, "this event stream has ended")
     try:
-        call.message = envelope.parse_from_client(body)
+        call.message = clientmessage.parse(body)
     except envelope.EnvelopeError as error:
         raise Refusal("envelope", 400, error.code, str(error), id=error.id) from None
     call.era, call.version = "legacy", connection.session.version
     call.session, call.session_token = connection.session, token
     gateway.saw_session(connection.session.uid)
-    await outlet.plain(202, b"Accepted", b"text/plain")
     if call.msg.is_request:
+        await outlet.plain(202, b"Accepted", b"text/plain")
         work = _answer(gateway, call, connection)
         task = asyncio.create_task(work)
         connection.tasks.add(task)
         task.add_done_callback(connection.tasks.discard)
         call.is_recorded_later = True
-    elif call.msg.is_notification:
+        return
+    if call.msg.is_notification:
         await dispatch.accept_notification(gateway, call)
     else:
         await dispatch.accept_response(gateway, call)
+    await outlet.plain(202, b"Accepted", b"text/plain")
 
 
 async def _answer(gateway: Gateway, call: Call, connection: Connection) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mcp_gateway import envelope, links
+from mcp_gateway import asking, envelope, links
 from mcp_gateway.call import Call
 from mcp_gateway.eras import META_SUBSCRIPTION
 from mcp_gateway.outlet import HttpOutlet
@@ -136,7 +136,8 @@ async def serve_get(gateway: Gateway, call: Call, outlet: HttpOutlet) -> None:
     if call.route and servers:
         exchange = await (await links.choose(gateway.upstreams[call.route], call)).events(resume)
         if exchange is not None:
-            tasks.append(asyncio.create_task(_follow(gateway, call, "", exchange, subscriber)))
+            follow = _follow(gateway, call, call.route, exchange, subscriber)
+            tasks.append(asyncio.create_task(follow))
     else:
         for server in servers:
             follow = _follow_server(gateway, call, server, resume, subscriber)
@@ -153,6 +154,7 @@ def own_session_servers(gateway: Gateway, call: Call) -> list[str]:
         n
         for n in names
         if n in gateway.upstreams
+        and gateway.authorization.sees_any(call.who, n)
         and links.passes_through(gateway.upstreams[n], call)
         and isinstance(gateway.upstreams[n].transport, HttpTransport)
     ]
@@ -193,23 +195,23 @@ async def _follow(
     gateway: Gateway, call: Call, server: str, exchange: object, subscriber: Subscriber
 ) -> None:
     """Copy an upstream's own stream; with several behind one stream, ids say whose they are."""
+    assert call.session is not None
     try:
         while (frame := await exchange.next()) is not None:  # type: ignore[attr-defined]
-            if server and frame.event_id is not None:
+            if not call.route and frame.event_id is not None:
                 frame.event_id = f"{server}/".encode() + frame.event_id
             if frame.data:
                 message = envelope.parse(frame.data)
-                if message.is_request and server and message.id is not None:
-                    message.fields["id"] = envelope.raw(f"s:{server}:{message.id.decode()}")
-                    frame.data = envelope.encode(message.fields)
-                elif message.method and message.method.endswith("/list_changed"):
-                    gateway.upstreams[server or call.route].touch()
+                changed = asking.with_our_ids(gateway, call.session.uid, server, message)
+                frame.data = changed or frame.data
+                if message.method and message.method.endswith("/list_changed"):
+                    gateway.upstreams[server].touch()
             subscriber.put(frame)
     except (UpstreamError, envelope.EnvelopeError):
         pass  # its stream broke; the client's own stream ends (one server) or goes on (many)
     finally:
         exchange.close()  # type: ignore[attr-defined]
-    if not server:
+    if call.route:
         subscriber.put(None)
 
 

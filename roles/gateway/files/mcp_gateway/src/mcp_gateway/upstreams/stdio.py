@@ -148,7 +148,8 @@ class StdioTransport:
                     raise UpstreamError(
                         "timeout", f"server {self.name} does not read its input"
                     ) from None
-            stdin.write(body + b"\n")  # type: ignore[union-attr]
+            # A line break in what a client sent would begin a message that nobody looked at.
+            stdin.write(envelope.one_line(body) + b"\n")  # type: ignore[union-attr]
 
         channel = Channel(self.name, transmit, unrelated, self._timeout)
         channel.on_close = lambda: _stop(transport, pipes)

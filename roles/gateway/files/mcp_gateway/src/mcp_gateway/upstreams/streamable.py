@@ -26,7 +26,7 @@ STREAM_BYTES = 256 * 1024
 CALLER_HEADER = "mcp-gateway-caller"
 ACCEPT = ("accept", "application/json, text/event-stream")
 JSON = ("content-type", "application/json")
-SAFE_HEADER = re.compile(r"^[\x21-\x7E]([\x20-\x7E]*[\x21-\x7E])?$|^$")
+SAFE_HEADER = re.compile(r"([\x21-\x7E]([\x20-\x7E]*[\x21-\x7E])?)?")
 READ_ONLY = {"ping", "server/discover"} | {
     "tools/list",
     "prompts/list",
@@ -38,7 +38,7 @@ READ_ONLY = {"ping", "server/discover"} | {
 
 def header_value(value: str) -> str:
     """`value` as a header may carry it; wrapped in the Base64 sentinel when it must be."""
-    if SAFE_HEADER.match(value) and not value.startswith("=?base64?"):
+    if SAFE_HEADER.fullmatch(value) and not value.startswith("=?base64?"):
         return value
     return f"=?base64?{base64.b64encode(value.encode()).decode()}?="
 
