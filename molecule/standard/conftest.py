@@ -5,8 +5,13 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 from hosts import INVENTORY, Door
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))  # persistent.py
 
 
 @pytest.fixture(scope="session")

@@ -102,6 +102,9 @@ def _defaults(settings: dict) -> list[str]:
         # The path without its query, where some clients put their key.
         'log-format "%ci [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %tsc %ac/%bc/%sc/%rc %HM %HPO"',
         "option dontlognull",
+        # After a reload an idle connection takes one more request, and ends with its answer: closed at
+        # once, it would take what a client sends in that moment with it.
+        "option idle-close-on-response",
         # A request is repeated elsewhere only when no byte of it reached a server: calls of tools
         # must not happen twice.
         "retries 3",

@@ -1,7 +1,9 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""A steady load of everything people do, each request on a connection of its own."""
+"""A steady load of everything people do: some requests on connections of their own, and 50 a second
+on connections that are kept, as HTTP libraries do.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,14 @@ import time
 import traceback
 from dataclasses import dataclass
 
+from hosts import Answer
+from persistent import CLIENTS, REQUESTS_PER_SECOND, PersistentClients
+from persistent import Request as Kept
+
 PAUSE_SECONDS = 0.3
+# A chat costs LiteLLM forty times what a tool call costs the gateway; two clients chat.
+CHATTING, CHATS_PER_SECOND = 2, 2
+KEPT_SECONDS = 30  # a kept connection that nobody answers on is given up
 SCRIPTED = "scripted"
 SCRIPTED_ANSWER = "One two three."
 INITIALIZE = {
@@ -70,16 +79,27 @@ class Load:
         self._threads = [
             threading.Thread(target=self._run, args=item, daemon=True) for item in kinds.items()
         ]
+        self._kept = [
+            self._persistent(
+                "kept mcp call",
+                self._kept_call,
+                CLIENTS - CHATTING,
+                REQUESTS_PER_SECOND - CHATS_PER_SECOND,
+            ),
+            self._persistent("kept chat", self._kept_chat, CHATTING, CHATS_PER_SECOND),
+        ]
 
     def __enter__(self):
         self._session = self._open_session()
-        for thread in self._threads:
-            thread.start()
+        for part in [*self._threads, *self._kept]:
+            part.start()
         self.more(5)
         return self
 
     def __exit__(self, *_error):
         self._ended.set()
+        for clients in self._kept:
+            clients.stop()
         for thread in self._threads:
             thread.join(120)
 
@@ -119,23 +139,43 @@ class Load:
         assert self.door.send("/mcp", INITIALIZED, **session).status == 202
         return session
 
+    def _persistent(self, kind, request, clients, per_second):
+        self.kinds.append(kind)
+
+        def record(*seen):
+            self.requests.append(Request(kind, *seen))
+
+        def connect():
+            return self.door.connect(KEPT_SECONDS)
+
+        return PersistentClients(connect, request, record, clients, per_second)
+
+    def _kept_call(self):
+        return self._kept_request("/mcp", self._call(), _problem_of, self._session)
+
+    def _kept_chat(self):
+        return self._kept_request("/v1/chat/completions", self._chat_request, self._problem_of_chat)
+
+    def _kept_request(self, path, body, problem, more=None):
+        def judge(response):
+            return _problem_of_answer(Answer(response), problem)
+
+        return Kept("POST", path, json.dumps(body), self.door.headers(None, more or {}), judge)
+
+    def _call(self):
+        numbered = {"jsonrpc": "2.0", "id": next(self._numbers)}
+        return {**numbered, "method": "tools/call", "params": COUNT}
+
     def _call_in_session(self):
-        call = {
-            "jsonrpc": "2.0",
-            "id": next(self._numbers),
-            "method": "tools/call",
-            "params": COUNT,
-        }
-        answer = self.door.send("/mcp", call, **self._session)
-        if answer.status != 200:
-            return f"HTTP {answer.status}: {answer.text[:200]}"
-        return _problem_of(answer.body)
+        answer = self.door.send("/mcp", self._call(), **self._session)
+        return _problem_of_answer(answer, _problem_of)
 
     def _chat(self):
         answer = self.door.send("/v1/chat/completions", self._chat_request)
-        if answer.status != 200:
-            return f"HTTP {answer.status}: {answer.text[:200]}"
-        content = answer.body["choices"][0]["message"]["content"]
+        return _problem_of_answer(answer, self._problem_of_chat)
+
+    def _problem_of_chat(self, body):
+        content = body["choices"][0]["message"]["content"]
         is_right = content == SCRIPTED_ANSWER if self.model == SCRIPTED else content
         return "" if is_right else f"answered {content!r}"
 
@@ -176,6 +216,13 @@ def _event(stream):
         if line.startswith(b"data:"):
             return line[5:].strip().decode()
     raise ConnectionError("the stream ended")
+
+
+def _problem_of_answer(answer, problem):
+    """Return what is wrong with an answer; `problem` judges the body of one with status 200."""
+    if answer.status != 200:
+        return f"HTTP {answer.status}: {answer.text[:200]}"
+    return problem(answer.body)
 
 
 def _problem_of(message):

@@ -16,14 +16,15 @@ import pytest
 from actions import CHANGED, RECOVERY_SECONDS, identity, site
 from hosts import APP1, APP2, LB, SCENARIO, Door, all_are_up, on, wait_until
 from load import Load, row
+from persistent import CLIENTS
 
 ADDRESS = "10.77.61.10"
 BALANCERS = (LB, APP1)
 OVERLAY = ("-i", SCENARIO / "two_balancers")
 # Three adverts of a second and a half one, and what a busy machine adds.
 MOVES_SECONDS = 15
-# Of each kind of request one is under way.
-UNDER_WAY = 4
+# Of each kind of request one is under way, and each kept connection ends with the address.
+UNDER_WAY = 4 + CLIENTS
 
 
 def docker(*arguments):

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import threading
 from collections import Counter
 
 import pytest
 from conftest import wait_until
+from persistent import PersistentClients, Request
 
 pytestmark = [
     pytest.mark.integration,
@@ -63,6 +65,66 @@ def test_a_new_replica_is_used_and_no_request_is_lost(balancer, replicas, reload
         wait_until(lambda: load.statuses[200] > done + 20, 30, "load after the reload")
     assert set(load.statuses) == {200}
     assert {balancer.get()[1] for _ in range(20)} == {"app1", "app2"}
+
+
+class PersistentLoad:
+    """16 clients with kept connections, together 50 requests a second, until it is left."""
+
+    def __init__(self, balancer):
+        self.problems, self.sent = Counter(), 0
+        request = Request("POST", "/v1/chat/completions", "{}", {}, _problem)
+        self.running = PersistentClients(
+            lambda: http.client.HTTPConnection(balancer.address, timeout=20),
+            lambda: request,
+            self._record,
+        )
+
+    def __enter__(self):
+        self.running.start()
+        return self
+
+    def __exit__(self, *_error):
+        self.running.stop()
+
+    def _record(self, _began, _ended, problem):
+        self.sent += 1
+        if problem:
+            self.problems[problem] += 1
+
+    def more(self, count):
+        """Wait for so many requests."""
+        wanted = self.sent + count
+        wait_until(lambda: self.sent >= wanted, 30, f"{count} requests")
+
+
+def _problem(answer):
+    return "" if answer.status == 200 else f"HTTP {answer.status}"
+
+
+def test_clients_that_keep_their_connections_lose_no_request(balancer, reload):
+    """A connection that a client holds idle must not end in the moment in which it sends."""
+    with PersistentLoad(balancer) as load:
+        load.more(50)
+        for _ in range(3):
+            assert reload()["answer"]
+            load.more(100)
+    assert not load.problems, load.problems
+    # Kept, or moved to the new process by `Connection: close`; never one a request.
+    assert all(client.opened <= 1 + 3 for client in load.running.clients)
+
+
+def test_an_idle_connection_outlives_a_reload_by_one_request(balancer, reload):
+    """What a client sends before it hears that the connection ended would be lost."""
+    connection = http.client.HTTPConnection(balancer.address, timeout=20)
+    for _ in range(2):
+        connection.request("GET", "/v1/models")
+        assert connection.getresponse().read() == b"app1"
+    idle = connection.sock
+    assert reload()["answer"]
+    connection.request("GET", "/v1/models")
+    assert connection.sock is idle
+    assert connection.getresponse().read() == b"app1"
+    connection.close()
 
 
 def test_a_drained_server_stays_drained(balancer, replicas, reload, run_module):
