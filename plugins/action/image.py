@@ -60,7 +60,7 @@ class ActionModule(ProgressAction):
         try:
             return self.execute_live(arguments, task_vars)
         finally:
-            self._low_level_execute_command(f"rm -rf {self._place()}", sudoable=True)
+            self.discard(self._place())
 
     def _place(self) -> str:
         """Return a directory on the host for what is sent; the async job outlives Ansible's own."""

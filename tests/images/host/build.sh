@@ -1,5 +1,6 @@
 #!/bin/sh
-# Builds the image of a bare test host (Debian with systemd, nothing else) and prints its name.
+# Builds the image of a bare test host (Debian with systemd, sshd and sudo, nothing else) and prints
+# its name.
 # The name carries the hash of this directory, so what is there is not built again.
 set -eu
 
@@ -14,14 +15,14 @@ if ! docker image inspect "$image" >/dev/null 2>&1; then
     trap 'rm -rf "$work"' EXIT
     # shellcheck disable=SC2016  # $1 is the new root, expanded by mmdebstrap's shell
     mmdebstrap --quiet --variant=minbase \
-        --include=systemd-sysv,dbus,ca-certificates,python3-minimal,libpython3-stdlib,iproute2,procps \
+        --include=systemd-sysv,dbus,ca-certificates,python3-minimal,libpython3-stdlib,iproute2,openssh-server,procps,sudo \
         --dpkgopt='path-exclude=/usr/share/doc/*' \
         --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \
         --customize-hook='install -m 0755 '"$directory"'/host-init "$1/usr/local/sbin/host-init"' \
         --customize-hook='install -m 0644 '"$bundle"' "$1/etc/ssl/certs/ca-certificates.crt"' \
         --customize-hook='chroot "$1" systemctl mask systemd-firstboot.service systemd-networkd.service systemd-networkd.socket systemd-networkd-wait-online.service systemd-resolved.service getty.target console-getty.service systemd-udevd.service systemd-udev-trigger.service systemd-modules-load.service sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount dev-mqueue.mount systemd-logind.service apt-daily.timer apt-daily-upgrade.timer' \
-        --customize-hook='rm -f "$1/etc/machine-id" "$1/etc/hostname" "$1/etc/resolv.conf" "$1/etc/apt/apt.conf.d/"99mmdebstrap*' \
+        --customize-hook='rm -f "$1/etc/ssh/"ssh_host_*_key "$1/etc/ssh/"ssh_host_*_key.pub "$1/etc/machine-id" "$1/etc/hostname" "$1/etc/resolv.conf" "$1/etc/apt/apt.conf.d/"99mmdebstrap*' \
         "$suite" "$work/host.tar" >&2
     docker import \
         --change 'ENV container=docker' \

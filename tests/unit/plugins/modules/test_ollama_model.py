@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -187,4 +188,4 @@ def test_empty_name_is_refused(run, ollama):
 
 def test_progress_lines_reach_the_file(run, ollama, tmp_path):
     run(progress_file=str(tmp_path / "progress"))
-    assert (tmp_path / "progress").read_text() == "pull: success\n"
+    assert (tmp_path / "progress").read_text() == f"{os.getpid()}\npull: success\n"
