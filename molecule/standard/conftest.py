@@ -17,7 +17,7 @@ sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))  # persisten
 @pytest.fixture(scope="session")
 def secrets():
     """Return the secrets that the control node keeps for this inventory, by name."""
-    files = [path for path in (INVENTORY / "secrets").iterdir() if path.is_file()]
+    files = [path for path in (INVENTORY / ".intranet-mcp/secrets").iterdir() if path.is_file()]
     return {path.name: path.read_text().strip() for path in files}
 
 

@@ -103,7 +103,7 @@ class Door:
 
     def __init__(self, key="", address=""):
         self.address, self.key = address or addresses()[LB], key
-        self.tls = ssl.create_default_context(cafile=INVENTORY / "secrets" / "tls" / "ca.crt")
+        self.tls = ssl.create_default_context(cafile=INVENTORY / ".intranet-mcp/secrets/tls/ca.crt")
 
     def connect(self, timeout=60):
         """Return a connection of its own."""

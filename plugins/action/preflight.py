@@ -15,6 +15,7 @@ import sys
 import time
 
 from ansible.errors import AnsibleError
+from ansible.inventory.manager import IGNORED
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.yaml import yaml_load
 from ansible.plugins.action import ActionBase
@@ -115,6 +116,7 @@ class ActionModule(ActionBase):
             ),
             *decide.secret_problems(secret_modes(arguments.get("secrets_directory") or "")),
             *decide.secrets_place_problems(secrets_places(task_vars)),
+            *decide.readable_place_problems(places_read_as_inventory(task_vars, arguments)),
         ]
         try:
             conflicts = port_conflicts(topology_from(task_vars, self._templar.template))
@@ -235,14 +237,26 @@ def secret_modes(directory):
 
 
 def secrets_places(task_vars):
-    """Where each host of the play has its secrets: where it says, or beside its inventory."""
+    """Where each host of the play has its secrets: where it says, or where all have them."""
     hosts = {name: task_vars["hostvars"][name] for name in task_vars["ansible_play_hosts_all"]}
     return {
         name: os.path.realpath(said)
         if (said := variables.get("platform_secrets_dir"))
-        else f"the folder of its inventory, {variables.get('inventory_dir')}"
+        else "the place that is theirs without platform_secrets_dir"
         for name, variables in hosts.items()
     }
+
+
+def places_read_as_inventory(task_vars, arguments):
+    """The secrets' directory, by the inventory whose reading comes upon it."""
+    directory = os.path.realpath(arguments.get("secrets_directory") or "")
+    found = {}
+    for source in map(os.path.realpath, task_vars.get("ansible_inventory_sources") or []):
+        names = os.path.relpath(directory, source).split(os.sep)
+        is_below = os.path.isdir(source) and names[0] != os.pardir
+        if is_below and not any(IGNORED.search(name.encode()) for name in names):
+            found[source] = directory
+    return found
 
 
 def this_run(task_vars):

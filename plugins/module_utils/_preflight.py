@@ -375,12 +375,24 @@ def secrets_place_problems(places: dict[str, str]) -> list[Problem]:
             "secrets",
             f"{host} has its secrets in {place}, {first} in {expected}",
             "one place for all hosts",
-            "set platform_secrets_dir in group_vars/all of one of the inventories (each that is "
-            "given with -i would have its own)",
+            "set platform_secrets_dir for all hosts alike, or leave it out",
         )
         for host, place in others
         if place != expected
     ][:1]
+
+
+def readable_place_problems(places: dict[str, str]) -> list[Problem]:
+    """places: inventory -> a directory of secrets below it that Ansible reads as part of it."""
+    return [
+        Problem(
+            "secrets",
+            f"{directory} is read as part of the inventory {inventory}, and secrets as host names",
+            "a place that Ansible does not read",
+            "leave platform_secrets_dir out: what is there is moved by the next run",
+        )
+        for inventory, directory in places.items()
+    ]
 
 
 def group_problems(groups: dict[str, list], required: list[str], known: set[str]) -> list[Problem]:

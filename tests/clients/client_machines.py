@@ -91,7 +91,7 @@ class Platform:
         self.prefix = f"{switch.name}-"
         self.model = ScriptedModel(WANTED, secrets.token_hex(8), switch.address)
         self.inventory = folder / "inventory"
-        self.clients = self.inventory / "clients"
+        self.clients = self.inventory / ".intranet-mcp/clients"
         self.litellm = f"http://{switch.address}:{free_port()}"
         self.gateway = f"http://{switch.address}:{free_port()}"
         self._write_inventory()
@@ -147,7 +147,7 @@ class Platform:
     @property
     def key(self) -> str:
         """The key of alice."""
-        return (self.inventory / "secrets/key-alice").read_text().strip()
+        return (self.inventory / ".intranet-mcp/secrets/key-alice").read_text().strip()
 
     def audited_calls(self, since: float, seconds: float = 20) -> list[tuple[str, str, str, str]]:
         """Return the tool calls that the gateway logged since a moment."""

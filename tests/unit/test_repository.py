@@ -78,6 +78,7 @@ def test_no_private_key_or_token_is_there(texts):
 
 def test_secrets_and_caches_are_ignored_by_git():
     for path in (
+        "inventories/local/.intranet-mcp/secrets/x",
         "inventories/local/secrets/x",
         ".cache/x",
         ".venv/x",

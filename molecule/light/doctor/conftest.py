@@ -59,7 +59,7 @@ def play(playbook, *arguments, inventories=(), **variables):
 @pytest.fixture(scope="session")
 def doctor():
     """Return a function that runs the playbook, `doctor(fix=True)` with its treatments."""
-    path = INVENTORY / "reports" / "doctor.json"
+    path = INVENTORY / ".intranet-mcp/reports" / "doctor.json"
 
     def look(fix=False, **options):
         path.unlink(missing_ok=True)
@@ -76,7 +76,7 @@ def verify():
     Drift counts. No revoked key is waited for, which takes half a minute each time: the sequence's
     next verify step does that.
     """
-    path = INVENTORY / "reports" / "verify.json"
+    path = INVENTORY / ".intranet-mcp/reports" / "verify.json"
 
     def look(**options):
         path.unlink(missing_ok=True)

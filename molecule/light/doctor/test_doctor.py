@@ -183,7 +183,7 @@ def ask(url, body=None, key=""):
 
 def ask_litellm(network, path, body):
     """Ask LiteLLM as its administrator."""
-    key = (INVENTORY / "secrets" / "litellm_master_key").read_text().strip()
+    key = (INVENTORY / ".intranet-mcp/secrets" / "litellm_master_key").read_text().strip()
     return ask(f"http://{network[0]}:4000{path}", body, key)
 
 
@@ -203,7 +203,7 @@ HELLO = {
 def use_example(network):
     """Ask for a tool server as a CLI does, and return what the gateway thinks of it then."""
     url = f"http://{network[0]}:8080/"
-    key = (INVENTORY / "secrets" / "key-verify").read_text().strip()
+    key = (INVENTORY / ".intranet-mcp/secrets" / "key-verify").read_text().strip()
     with contextlib.suppress(OSError, ValueError):
         ask(f"{url}servers/example/mcp", HELLO, key)
     return ask(url)["servers"]["example"]["state"]

@@ -43,7 +43,7 @@ def containers(host):
 @pytest.fixture(scope="session")
 def secrets():
     """Return the secrets that the control node keeps for this inventory, by name."""
-    files = [path for path in (INVENTORY / "secrets").iterdir() if path.is_file()]
+    files = [path for path in (INVENTORY / ".intranet-mcp/secrets").iterdir() if path.is_file()]
     return {path.name: path.read_text().strip() for path in files}
 
 

@@ -19,7 +19,7 @@ def test_the_control_node_keeps_them_for_its_user_alone(secrets):
     assert len(secrets) >= 4
     open_files = [
         str(path)
-        for path in (INVENTORY / "secrets").rglob("*")
+        for path in (INVENTORY / ".intranet-mcp/secrets").rglob("*")
         if path.is_file() and path.stat().st_mode & 0o077
     ]
     assert not open_files
@@ -55,5 +55,5 @@ def test_command_lines_show_none(host, secrets):
 
 
 def test_reports_hold_none(secrets):
-    for report in (INVENTORY / "reports").rglob("*.json"):
+    for report in (INVENTORY / ".intranet-mcp/reports").rglob("*.json"):
         assert not leaked(secrets, report.read_text()), report.name

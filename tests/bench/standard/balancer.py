@@ -28,6 +28,7 @@ from hosts import APP1, INVENTORY, LB, addresses  # noqa: E402
 from loadgen import Target, measure, open_sessions  # noqa: E402
 from process import machine  # noqa: E402
 
+SECRETS = INVENTORY / ".intranet-mcp/secrets"
 ROUNDS = 3
 INSIDE = "BENCH_IN_NETWORK_OF_BALANCER"
 
@@ -42,12 +43,13 @@ def enter_network() -> None:
 
 async def compare(options: argparse.Namespace) -> None:
     """Measure both doors in turn and print the medians."""
-    key = (INVENTORY / "secrets/key-first-developer").read_text().strip()
+    key = (SECRETS / "key-first-developer").read_text().strip()
     call = Target("", "example__count", key, says="characters")
     targets = {
         "a gateway itself": call._replace(url=f"http://{addresses()[APP1]}:8080/mcp"),
         "through the balancer": call._replace(
-            url=f"https://{addresses()[LB]}:443/mcp", ca=str(INVENTORY / "secrets/tls/ca.crt")
+            url=f"https://{addresses()[LB]}:443/mcp",
+            ca=str(SECRETS / "tls/ca.crt"),
         ),
     }
     print(machine())

@@ -58,7 +58,7 @@ class Site:
     def __init__(self, folder: Path, litellm) -> None:
         self.folder, self.litellm = folder, litellm
         self.inventory = folder / "inventory"
-        self.secrets = self.inventory / "secrets"
+        self.secrets = self.inventory / ".intranet-mcp/secrets"
         (self.inventory / "group_vars").mkdir(parents=True)
         host = {"here": {"ansible_connection": "local", "ansible_host": "127.0.0.1"}}
         groups = {"all": {"hosts": host, "children": {g: {"hosts": host} for g in GROUPS}}}

@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
-from ansible_collections.intranet.mcp.plugins.action.preflight import secrets_places
+from ansible_collections.intranet.mcp.plugins.action.preflight import (
+    places_read_as_inventory,
+    secrets_places,
+)
 
 
 def places(**hosts):
@@ -21,6 +24,21 @@ def test_one_place_may_be_written_in_several_ways(tmp_path):
     assert set(places(**hosts).values()) == {str(tmp_path / "site/secrets")}
 
 
-def test_without_a_word_secrets_lie_beside_the_inventory_of_their_host():
+def test_without_a_word_hosts_of_several_inventories_have_one_place():
     found = places(app1={"inventory_dir": "/site"}, app2={"inventory_dir": "/more"})
-    assert found["app1"].endswith("/site") and found["app2"].endswith("/more")
+    assert found["app1"] == found["app2"]
+
+
+def test_secrets_that_ansible_would_read_as_hosts_are_found(tmp_path):
+    def read(directory, *sources):
+        variables = {"ansible_inventory_sources": sources}
+        return places_read_as_inventory(variables, {"secrets_directory": str(directory)})
+
+    (tmp_path / "inv").mkdir()
+    (tmp_path / "inv/hosts.yml").touch()
+    assert read(tmp_path / "inv/secrets", str(tmp_path / "inv")) == {
+        str(tmp_path / "inv"): str(tmp_path / "inv/secrets")
+    }
+    assert not read(tmp_path / "inv/secrets", str(tmp_path / "inv/hosts.yml"), "host,")
+    assert not read(tmp_path / "inv/.intranet-mcp/secrets", str(tmp_path / "inv"))
+    assert not read(tmp_path / "elsewhere", str(tmp_path / "inv"))
