@@ -9,16 +9,19 @@ import time
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from support import KEY, Legacy, Modern, Scripted, gateway, raw, sha256, text_of
+from support import KEY, Legacy, Modern, Scripted, gateway, plain, raw, sha256, text_of
 
 GOOD = "sk-good-key-of-ada-1"
+MINTED = "sk-made-by-mallory-1"
+# LiteLLM's name for the bearer of the master key.
+MADE_BY_ADMIN = {"created_by": "default_user_id", "updated_by": "default_user_id"}
 
 
 class FakeLitellm:
     """Answers /key/info as LiteLLM 1.106 does: 200 with info, 401 for what it does not know."""
 
     def __init__(self):
-        self.keys = {GOOD: {"key_alias": "ada", "team_id": "blue"}}
+        self.keys = {GOOD: {"key_alias": "ada", "team_id": "blue", **MADE_BY_ADMIN}}
         self.status = None
         self.asked = 0
         self.hold = None
@@ -87,6 +90,61 @@ async def test_a_revoked_key_is_refused_when_the_cache_ends():
         assert await status(gw, GOOD) == 200
         del fake.keys[GOOD]
         assert await status(gw, GOOD) == 401
+
+
+PRIVILEGED = {"key_alias": "chief", "metadata": {"groups": ["admins"]}, "team_alias": "blue"}
+BOSSES = {
+    "default": "deny",
+    "rules": [{"name": "bosses", "keys": ["chief"], "groups": ["admins"], "teams": ["blue"]}],
+}
+
+
+@pytest.mark.parametrize(
+    "makers",
+    [
+        {"created_by": "mallory", "updated_by": "mallory"},
+        {"created_by": "default_user_id", "updated_by": "mallory"},
+        {"created_by": "mallory", "updated_by": "default_user_id"},
+        {"created_by": "mallory"},
+        {},
+    ],
+)
+async def test_what_a_caller_may_choose_opens_nothing(makers):
+    """Alias, groups and a team's alias are words of whoever made or changed the key."""
+    async with (
+        FakeLitellm() as fake,
+        gateway({"one": plain()}, auth=litellm(fake), policy=BOSSES) as gw,
+    ):
+        await gw.up()
+        fake.keys[MINTED] = {**PRIVILEGED, "team_id": None, "user_id": "chief", **makers}
+        fake.keys[GOOD] = {**PRIVILEGED, **MADE_BY_ADMIN}
+        call = {"name": "one__echo", "arguments": {"text": "x"}}
+        refused, allowed = [await Modern(gw, key=k).ask("tools/call", call) for k in (MINTED, GOOD)]
+        assert "policy default: deny" in json.dumps(refused["error"])
+        assert text_of(allowed) == "x"
+
+
+@pytest.mark.parametrize(
+    ("info", "expected"),
+    [
+        ({"key_alias": "x"}, "the key 'x' without a team"),
+        ({"key_alias": "x", "team_id": "red"}, "in the unknown team 'red'"),
+        ({"key_alias": "ci", "created_by": "mallory"}, "a key that no administrator made"),
+        ({"key_alias": "ci"}, None),
+        ({"key_alias": "ci-old-1234"}, None),
+        ({"key_alias": "x", "team_id": "blue"}, None),
+        ({"key_alias": "x", "team_id": "blue", "created_by": "mallory"}, None),
+    ],
+)
+async def test_keys_that_policy_does_not_know_are_refused_and_told_why(info, expected):
+    known = {"known_teams": ["blue"], "known_keys": ["ci", "ci-old-*"]}
+    async with FakeLitellm() as fake, gateway(auth=litellm(fake, **known)) as gw:
+        fake.keys[GOOD] = {**MADE_BY_ADMIN, **info}
+        for _remembered in range(2):
+            answer = await Modern(gw, key=GOOD).send("tools/list")
+            assert answer.status_code == (403 if expected else 200)
+            assert expected is None or expected in answer.json()["error"]["message"]
+        assert fake.asked == 1
 
 
 @pytest.mark.parametrize(

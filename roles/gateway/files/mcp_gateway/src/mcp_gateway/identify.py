@@ -14,13 +14,17 @@ MAX_CREDENTIAL = 16_384
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """Who is calling. The credential itself is not kept."""
+    """Who is calling. The credential itself is not kept.
+
+    `refusal` says why somebody with a valid credential may use nothing here.
+    """
 
     id: str
     alias: str
     team: str = ""
     groups: tuple[str, ...] = ()
     source: str = ""
+    refusal: str = ""
 
 
 ANYONE = Principal(id="anyone", alias="anyone", source="none")
@@ -61,7 +65,7 @@ class Identification:
         self._trust_caller = trust_caller_header
 
     async def identify(self, headers: dict[bytes, bytes], path: str) -> Principal:
-        """The caller; Refusal with 401 (no or bad credential) or 503 (nobody can tell)."""
+        """The caller; Refusal with 401 (no or bad credential), 403 or 503 (nobody can tell)."""
         if self._open:
             return self._on_behalf(ANYONE, headers)
         token = bearer(headers)
@@ -79,6 +83,8 @@ class Identification:
                 unavailable = str(error)
                 continue
             if principal is not None:
+                if principal.refusal:
+                    raise Refusal("forbidden", 403, envelope.REFUSED, principal.refusal)
                 return self._on_behalf(principal, headers)
         if unavailable is not None:
             raise Refusal(

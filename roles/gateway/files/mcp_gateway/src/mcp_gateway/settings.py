@@ -45,6 +45,9 @@ class LitellmAuth(Section):
     grace_seconds: float = 600
     timeout_seconds: float = 5
     ca_file: str | None = None
+    administrators: list[str] = _list("default_user_id")
+    known_teams: list[str] | None = None
+    known_keys: list[str] = []
 
 
 class StaticKey(Section):

@@ -10,6 +10,7 @@ from collections import OrderedDict
 import msgspec
 
 from mcp_gateway import envelope
+from mcp_gateway.authorize import matches
 from mcp_gateway.httpclient import Client, HttpError
 from mcp_gateway.identify import Principal, Unavailable, digest
 from mcp_gateway.record import Metrics
@@ -91,7 +92,7 @@ class LitellmKeys:
         except HttpError as error:
             raise Unavailable(f"LiteLLM: {error}") from None
         if response.status == 200:
-            principal = _principal(body, key)
+            principal = _principal(body, key, self._settings)
             self._keep(key, principal, self._settings.cache_seconds)
             return principal
         if response.status in (400, 401, 403, 404):
@@ -110,7 +111,7 @@ class LitellmKeys:
         self._client.close()
 
 
-def _principal(body: bytes, key: str) -> Principal | None:
+def _principal(body: bytes, key: str, settings: LitellmAuth) -> Principal | None:
     """The caller in LiteLLM's answer; None for a key that is blocked or has expired."""
     try:
         decoded = envelope.decode_any(body)
@@ -121,15 +122,44 @@ def _principal(body: bytes, key: str) -> Principal | None:
         raise Unavailable("LiteLLM's answer has no info")
     if info.get("blocked") or _has_expired(info.get("expires")):
         return None
-    metadata = info.get("metadata")
-    groups = metadata.get("groups") if isinstance(metadata, dict) else None
+    return _believed(info, key, settings)
+
+
+def _believed(info: dict[str, object], key: str, settings: LitellmAuth) -> Principal:
+    """The caller, as far as LiteLLM vouches for what the key says of itself.
+
+    Whoever makes a key chooses its alias and its metadata, so they count only where an
+    administrator made and last changed it. LiteLLM itself sets who that was, and checks the team's
+    id. (A team's alias is neither checked nor unique.)
+    """
+    makers = {info.get("created_by"), info.get("updated_by") or info.get("created_by")}
+    alias, groups = "", []
+    if makers <= set(settings.administrators):
+        metadata = info.get("metadata")
+        alias = str(info.get("key_alias") or info.get("user_id") or "")
+        groups = metadata.get("groups") if isinstance(metadata, dict) else []
+    team = str(info.get("team_id") or "")
     return Principal(
         id=key[:16],
-        alias=str(info.get("key_alias") or info.get("user_id") or f"key-{key[:8]}"),
-        team=str(info.get("team_alias") or info.get("team_id") or ""),
+        alias=alias or f"key-{key[:8]}",
+        team=team,
         groups=tuple(str(g) for g in groups) if isinstance(groups, list) else (),
         source="litellm",
+        refusal="" if _is_known(alias, team, settings) else _unknown(alias, team),
     )
+
+
+def _is_known(alias: str, team: str, settings: LitellmAuth) -> bool:
+    """Whether policy has a say about the key: by its team, or by an alias that can be believed."""
+    if settings.known_teams is None or team in settings.known_teams:
+        return True
+    return bool(alias) and matches(alias, settings.known_keys)
+
+
+def _unknown(alias: str, team: str) -> str:
+    name = f"the key {alias[:80]!r}" if alias else "a key that no administrator made"
+    whose = f"in the unknown team {team[:80]!r}" if team else "without a team"
+    return f"{name} {whose} may use no tools here; use the key that you were given, or ask for one"
 
 
 def _has_expired(expires: object) -> bool:
