@@ -7,12 +7,12 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.intranet.mcp.plugins.module_utils import _people
 
 
-def plan(teams, keys, own_keys, servers, models=None):
+def plan(teams, keys, own_keys, servers, routes, models=None):
     """What LiteLLM is to have, once nothing is wrong with it; own_keys: the platform's."""
     found = _people.problems(teams, keys, servers, models)
     if found:
         raise AnsibleFilterError("; ".join(str(problem) for problem in found))
-    return _people.plan(teams, [*own_keys, *keys])
+    return _people.plan(teams, [*own_keys, *keys], routes)
 
 
 class FilterModule:
@@ -23,4 +23,5 @@ class FilterModule:
             "people_secret_names": _people.secret_names,
             "people_with_values": _people.with_values,
             "gateway_team_rules": _people.gateway_rules,
+            "gateway_known_keys": _people.gateway_known,
         }

@@ -125,6 +125,17 @@ class LiteLLMClient:
         """Return users; `user_ids` narrows the list (one id by its parts)."""
         return self._pages("/user/list", "users", page_size=100, **filters)
 
+    def revoke(self, tokens: Iterable[str]) -> None:
+        """Delete keys so that no replica accepts them from memory any more.
+
+        LiteLLM tells its other replicas (through Redis) of a blocked key, but not of a deleted one.
+        """
+        doomed = list(tokens)
+        for token in doomed:
+            self.post("/key/block", {"key": token})
+        if doomed:
+            self.post("/key/delete", {"keys": doomed})
+
     def deployments(self) -> list[dict[str, Any]]:
         """Return every deployment of every model, of the file and of the database, no secrets."""
         return self._pages("/v2/model/info", "data", size=100)

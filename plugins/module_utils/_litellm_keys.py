@@ -33,6 +33,7 @@ FIELDS = {
     **LIMIT_SPEC,
     "team_id": {"type": "str"},
     "user_id": {"type": "str"},
+    "allowed_routes": {"type": "list", "elements": "str"},
     "duration": {"type": "str"},
     "expires": {"type": "str"},
     "rotate": {"type": "bool", "default": False},
@@ -48,6 +49,7 @@ CARRIED = (
     "rpm_limit",
     "team_id",
     "user_id",
+    "allowed_routes",
     "spend",
     "metadata",
 )
@@ -75,8 +77,9 @@ class LiteLLMKeys(Resource):
         """Return the fields that the options fix."""
         options, current = step.options, step.current
         wanted = limits(options)
-        if options["models"] is not None:
-            wanted["models"] = options["models"]
+        for field in ("models", "allowed_routes"):
+            if options[field] is not None:
+                wanted[field] = options[field]
         for field in ("team_id", "user_id"):
             if options[field] is not None:
                 wanted[field] = options[field] or None
@@ -227,29 +230,20 @@ class LiteLLMKeys(Resource):
                 self._change(old, key_alias=step.name, metadata=noted, **end)
             raise
         if not grace:
-            self._revoke([old])
+            self.client.revoke([old])
 
     def delete(self, step):
         """Delete the key and those it was rotated from."""
         doomed = [step.current] if step.current else []
-        self._revoke([key["token"] for key in [*doomed, *self._old_keys(step.name)]])
+        self.client.revoke([key["token"] for key in [*doomed, *self._old_keys(step.name)]])
 
     def _and_delete(self, act, keys):
         def both(step):
             if act:
                 act(step)
-            self._revoke([key["token"] for key in keys])
+            self.client.revoke([key["token"] for key in keys])
 
         return both
-
-    def _revoke(self, tokens):
-        """Delete keys so that no replica accepts them from memory any more.
-
-        LiteLLM tells its other replicas (through Redis) of a blocked key, but not of a deleted one.
-        """
-        for token in tokens:
-            self.client.post("/key/block", {"key": token})
-        self.client.post("/key/delete", {"keys": tokens})
 
     def _generate(self, step, fields):
         value = step.options["key"]

@@ -38,7 +38,7 @@ _ALL = (
 )
 # What results tell of an object, by its kind.
 REPORTED = {
-    "key": ("models", "team_id", "user_id", "expires", *_ALL),
+    "key": ("models", "allowed_routes", "team_id", "user_id", "created_by", "expires", *_ALL),
     "team": ("models", "blocked", *_ALL),
     "user": ("user_email", "user_alias", "user_role", "teams", *_ALL),
 }
@@ -278,7 +278,7 @@ class KeyOwner(Resource):
 
     def remove(self, step: Step) -> None:
         """Note that the object goes, unless somebody else's keys hold it."""
-        foreign = self._foreign_keys(step.current) if step.current else []
+        foreign = self.foreign_keys(step.current) if step.current else []
         if foreign and step.is_pruned:
             self.kept[step.name] = foreign
         elif foreign:
@@ -290,7 +290,8 @@ class KeyOwner(Resource):
         else:
             super().remove(step)
 
-    def _foreign_keys(self, current: dict[str, Any]) -> list[str]:
+    def foreign_keys(self, current: dict[str, Any]) -> list[str]:
+        """Return the keys of the owner that this collection did not make."""
         mark = _litellm.MANAGED_BY.items()
         return sorted(
             str(key.get("key_alias") or str(key.get("token"))[:12])
@@ -335,7 +336,7 @@ def members_of(team: dict[str, Any]) -> list[str]:
 
 def comparable(field: str, value: Any) -> Any:
     """Return a value so that equal ones compare as equal."""
-    if field in ("models", "teams"):
+    if field in ("models", "allowed_routes", "teams"):
         return sorted(value or [])
     if field == "max_budget" and value is not None:
         return float(value)

@@ -22,7 +22,12 @@ from ansible_collections.intranet.mcp.plugins.module_utils._preflight import Pro
 ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 TEAM = re.compile(r"[A-Za-z0-9]([A-Za-z0-9 ._-]{0,61}[A-Za-z0-9])?")
 # Made by the platform itself.
-RESERVED = {"verify": "the platform's own key of that name"}
+RESERVED = dict.fromkeys(
+    ("verify", "verify-revoked", "verify-intruder"), "the platform's own key of that name"
+)
+
+# What LiteLLM calls those who use the keys they were given, and make none.
+MEMBER_ROLE = "internal_user_viewer"
 
 _TEAM_KEYS = ("name", "models", "budget", "limits", "mcp", "expires", "members")
 _MEMBER_KEYS = ("alias", "email", "models", "budget", "limits", "expires", "state")
@@ -266,8 +271,13 @@ def _are_texts(value: Any) -> bool:
 # --- what LiteLLM is to have --------------------------------------------------------------------
 
 
-def plan(teams: list[dict], keys: list[dict], now: datetime | None = None) -> dict[str, list]:
-    """Return options for litellm_team, litellm_user and litellm_key, keys without their values."""
+def plan(
+    teams: list[dict], keys: list[dict], routes: list[str], now: datetime | None = None
+) -> dict[str, list]:
+    """Return options for litellm_team, litellm_user and litellm_key, keys without their values.
+
+    routes: what keys may call of LiteLLM.
+    """
     now = now or datetime.now(timezone.utc)  # noqa: UP017 - as in the modules
     people = [
         (team, member)
@@ -291,8 +301,8 @@ def plan(teams: list[dict], keys: list[dict], now: datetime | None = None) -> di
             *({"user_id": alias, "state": "absent"} for alias in gone),
         ],
         "keys": [
-            *(_site_key(key) for key in keys),
-            *(_member_key(team, member, now) for team, member in people),
+            *(_site_key(key, routes) for key in keys),
+            *(_member_key(team, member, routes, now) for team, member in people),
             *({"key_alias": alias, "state": "absent"} for alias in gone),
         ],
     }
@@ -300,16 +310,18 @@ def plan(teams: list[dict], keys: list[dict], now: datetime | None = None) -> di
 
 def _user(team: dict, member: dict) -> dict:
     mail = {"user_email": member["email"]} if member.get("email") else {}
-    return {"user_id": member["alias"], "teams": [team["name"]], **mail}
+    person = {"user_id": member["alias"], "user_role": MEMBER_ROLE, "teams": [team["name"]]}
+    return {**person, **mail}
 
 
-def _site_key(key: dict) -> dict:
-    """An entry of `litellm_keys`; what it leaves out is no limit."""
+def _site_key(key: dict, routes: list[str]) -> dict:
+    """An entry of `litellm_keys`; what it leaves out is no limit, routes excepted."""
     unlimited = {"models": [], "max_budget": -1, "budget_duration": "", "tpm_limit": -1}
-    return {**unlimited, "rpm_limit": -1, "metadata": {}, "team_id": "", "user_id": "", **key}
+    unlimited |= {"rpm_limit": -1, "metadata": {}, "team_id": "", "user_id": ""}
+    return {**unlimited, "allowed_routes": routes, **key}
 
 
-def _member_key(team: dict, member: dict, now: datetime) -> dict:
+def _member_key(team: dict, member: dict, routes: list[str], now: datetime) -> dict:
     alias = member["alias"]
     moment = _moment(member.get("expires", team.get("expires")))
     if moment and moment <= now:
@@ -318,6 +330,7 @@ def _member_key(team: dict, member: dict, now: datetime) -> dict:
         "key_alias": alias,
         "team_id": team["name"],
         "user_id": alias,
+        "allowed_routes": routes,
         **_options(member),
         **({"expires": moment.isoformat()} if moment else {"duration": "never"}),
     }
@@ -409,6 +422,28 @@ def gateway_rules(teams: list[dict]) -> list[dict]:
         rules += [_allow(name, server, globs) for server, globs in sorted(team["mcp"].items())]
         rules.append({"name": f"team {name}: nothing else", "effect": "deny", "teams": [name]})
     return rules
+
+
+def gateway_known(teams: list[dict], keys: list[dict], rules: list[dict]) -> dict[str, list[str]]:
+    """Return whose keys the gateway takes, nothing while no team has `mcp`, so that all may come.
+
+    Else a key without a team, or of a team made by hand, would be held by no rule and get every
+    tool. rules: the site's own; whom they name is known, too.
+    """
+    if all(team.get("mcp") is None for team in teams):
+        return {}
+    present = [key["key_alias"] for key in keys if _is_wanted(key)]
+    aliases = sorted({*RESERVED, *present, *_named(rules, "keys")})
+    # While a key is rotated, its old value goes on under another alias.
+    return {
+        "known_teams": sorted({*(team["name"] for team in teams), *_named(rules, "teams")}),
+        "known_keys": [name for alias in aliases for name in (alias, f"{alias}-old-*")],
+    }
+
+
+def _named(rules: list[dict], who: str) -> set[str]:
+    """Names in rules; a glob names nobody."""
+    return {name for rule in rules for name in rule.get(who) or [] if not set("*?[!") & set(name)}
 
 
 def _allow(name: str, server: str, globs: list[str]) -> dict:

@@ -191,6 +191,13 @@ keys:
     user_id:
       description: The user the key belongs to.
       type: str
+    allowed_routes:
+      description: Paths it may call. Empty where the user's role decides.
+      type: list
+      elements: str
+    created_by:
+      description: The user that made it, C(default_user_id) for the master key.
+      type: str
     expires:
       description: Until when the key is valid. Null for without end.
       type: str
@@ -207,6 +214,8 @@ keys:
       key_hash: 837e17519f44683334df5291321d97b8bf1098cd490e49e215f6fea935aa28be
       team_id: payments
       user_id: alice
+      allowed_routes: [/v1/messages, /v1/models]
+      created_by: default_user_id
       expires: null
       is_managed: true
 error:

@@ -68,6 +68,13 @@ options:
   user_id: &user_id
     description: The user the key belongs to. Empty for none.
     type: str
+  allowed_routes: &allowed_routes
+    description:
+      - Paths of LiteLLM that the key may call, each with everything below it, for example
+        V(/v1/messages). Everything else is refused, whatever the user's role. An empty list leaves
+        it to the role.
+    type: list
+    elements: str
   duration: &duration
     description:
       - How long the key is valid, counted from its creation, for example V(90d). V(never) for
@@ -118,6 +125,7 @@ options:
       rpm_limit: *rpm_limit
       team_id: *team_id
       user_id: *user_id
+      allowed_routes: *allowed_routes
       duration: *duration
       expires: *expires
       metadata: *metadata
@@ -234,11 +242,18 @@ key_info:
     rpm_limit:
       description: Requests a minute.
       type: int
+    allowed_routes:
+      description: Paths it may call. Empty where the user's role decides.
+      type: list
+      elements: str
     team_id:
       description: The team the key belongs to.
       type: str
     user_id:
       description: The user the key belongs to.
+      type: str
+    created_by:
+      description: The user that made it, C(default_user_id) for the master key.
       type: str
     expires:
       description: Until when the key is valid.
@@ -254,12 +269,14 @@ key_info:
       type: dict
   sample:
     models: [qwen3-8b]
+    allowed_routes: [/v1/chat/completions, /v1/models]
     max_budget: 20.0
     budget_duration: 30d
     tpm_limit: null
     rpm_limit: 60
     team_id: null
     user_id: null
+    created_by: default_user_id
     expires: "2027-05-22T10:00:00Z"
     created_at: "2026-11-23T10:00:00Z"
     spend: 0.0

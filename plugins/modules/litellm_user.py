@@ -32,7 +32,7 @@ options:
   state: &state
     description:
       - Whether the user is to be there. LiteLLM deletes a user's keys with the user, so one who has
-        keys which this collection did not make is not deleted.
+        keys which this collection did not make is not deleted, unless O(revoke_keys) says so.
     type: str
     choices: [present, absent]
     default: present
@@ -43,7 +43,10 @@ options:
     description: A name for people.
     type: str
   user_role: &user_role
-    description: What the user may do in LiteLLM. A new user without it is V(internal_user).
+    description:
+      - What the user may do in LiteLLM. A new user without it is V(internal_user_viewer), who uses
+        the keys given to the user. V(internal_user) makes keys, too, for every model and without a
+        budget.
     type: str
     choices: [proxy_admin, proxy_admin_viewer, internal_user, internal_user_viewer]
   max_budget: &max_budget
@@ -88,7 +91,13 @@ options:
   prune:
     description:
       - Whether to delete users that this collection made and that O(users) does not name. Users
-        with keys that it did not make stay.
+        with keys that it did not make stay, unless O(revoke_keys) is set.
+    type: bool
+    default: false
+  revoke_keys:
+    description:
+      - Whether keys that the users made themselves are revoked, for whomever they made them, and
+        with a user who goes all of the user's keys, whoever made them.
     type: bool
     default: false
   leave_teams:
@@ -124,6 +133,13 @@ EXAMPLES = r"""
       - user_id: bob
         teams: [payments, research]
     prune: true
+
+- name: One who leaves, and every key this person has or made
+  intranet.mcp.litellm_user:
+    master_key: "{{ master_key }}"
+    user_id: carol
+    state: absent
+    revoke_keys: true
 """
 
 RETURN = r"""
@@ -174,7 +190,7 @@ user_info:
   sample:
     user_email: alice@example.internal
     user_alias: null
-    user_role: internal_user
+    user_role: internal_user_viewer
     teams: [payments]
     max_budget: null
     budget_duration: null
@@ -207,6 +223,12 @@ pruned:
   type: list
   elements: str
   sample: [carol]
+revoked:
+  description: Aliases of keys that O(revoke_keys) revoked, or would revoke in check mode.
+  returned: success
+  type: list
+  elements: str
+  sample: [made-by-carol]
 surplus:
   description: Users that O(prune) would delete.
   returned: success, with O(users)
@@ -240,6 +262,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils import _litellm
 from ansible_collections.intranet.mcp.plugins.module_utils._errors import (
     Refused,
     ServiceError,
+    Unexpected,
     fail,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils._litellm_resource import (
@@ -252,6 +275,8 @@ from ansible_collections.intranet.mcp.plugins.module_utils._litellm_resource imp
     notes,
 )
 
+# Makes no keys. Of LiteLLM's roles it is the one with the fewest rights.
+DEFAULT_ROLE = "internal_user_viewer"
 ROLES = ["proxy_admin", "proxy_admin_viewer", "internal_user", "internal_user_viewer"]
 FIELDS = {
     "user_id": {"type": "str"},
@@ -271,8 +296,10 @@ class LiteLLMUsers(KeyOwner):
 
     def __init__(self, module):
         super().__init__(module)
-        self._teams = None
+        self._teams = self._all_keys = None
         self.leaving = []
+        self.revoked = {}
+        self.gone = set()
 
     def read(self, name):
         """Return all users, or those whose id holds the name."""
@@ -286,7 +313,7 @@ class LiteLLMUsers(KeyOwner):
             if options[field] is not None:
                 wanted[field] = options[field]
         if not current:
-            wanted.setdefault("user_role", "internal_user")
+            wanted.setdefault("user_role", DEFAULT_ROLE)
         if options["teams"] is not None:
             wanted["teams"] = self._memberships(step)
         return {**wanted, **notes(options["metadata"], step, self.notes_of(current))}
@@ -340,7 +367,7 @@ class LiteLLMUsers(KeyOwner):
 
     def update(self, step):
         """Send what differs; memberships have requests of their own."""
-        fields = {name: step.wanted[name] for name in step.difference.fields}
+        fields = {n: value for n, value in step.wanted.items() if n in step.difference.fields}
         teams = fields.pop("teams", None)
         if fields:
             self.client.post("/user/update", {"user_id": step.name, **fields})
@@ -353,8 +380,60 @@ class LiteLLMUsers(KeyOwner):
         for team_id in sorted(current - set(teams)):
             self.client.post("/team/member_delete", {"team_id": team_id, "user_id": step.name})
 
+    def diff(self, step):
+        """Note what differs, and the keys that the user made."""
+        super().diff(step)
+        if self.params["revoke_keys"]:
+            self._note_keys(step, self._keys(created_by=step.name))
+
+    def remove(self, step):
+        """Note that the user goes, and every key that the user has or made."""
+        super().remove(step)
+        if self.params["revoke_keys"]:
+            self.gone.add(step.name)
+            self._note_keys(step, self._keys_of(step.name))
+
+    def foreign_keys(self, current):
+        """Return keys that hold the user; none does when all are revoked."""
+        return [] if self.params["revoke_keys"] else super().foreign_keys(current)
+
+    def _note_keys(self, step, keys):
+        """Have the keys revoked before anything else is done with the user."""
+        names = {
+            key["token"]: key.get("key_alias") or key["token"][:12]
+            for key in keys
+            if key["token"] not in self.revoked  # made by one who leaves, for another one
+        }
+        if not names:
+            return
+        self.revoked.update(names)
+        step.difference.compare("keys", sorted(names.values()), [])
+        act = step.act
+
+        def revoke_first(step):
+            self.client.revoke(names)
+            if act:
+                act(step)
+
+        step.act = revoke_first
+
+    def _keys_of(self, name):
+        found = [*self._keys(user_id=name), *self._keys(created_by=name)]
+        return list({key["token"]: key for key in found}.values())
+
+    def _keys(self, **wanted):
+        """Return keys with this owner or maker; LiteLLM's list has no filter for makers."""
+        if self._all_keys is None:
+            self._all_keys = self.client.keys()
+        return [key for key in self._all_keys if wanted.items() <= key.items()]
+
+    def _load(self, names):
+        super()._load(names)
+        self._all_keys = None
+
     def delete(self, step):
-        """Delete the user; LiteLLM deletes the user's keys, too."""
+        """Delete the user, and the keys with it so that no replica remembers them."""
+        self.client.revoke(key["token"] for key in self.client.keys(user_id=step.name))
         self.client.post("/user/delete", {"user_ids": [step.name]})
 
     def report(self, name, current):
@@ -364,8 +443,27 @@ class LiteLLMUsers(KeyOwner):
 
     def run(self):
         """Do what the task asks and return its result."""
-        result = super().run()
+        result = {**super().run(), "revoked": sorted(self.revoked.values())}
+        if not self.module.check_mode:
+            self._check_revoked()
         return {**result, "leaving": self.leaving} if self.is_list else result
+
+    def _check_revoked(self):
+        """Fail when LiteLLM still has a key that is to be gone, whatever it answered."""
+        if not self.revoked and not self.gone:
+            return
+        left = [
+            key.get("key_alias") or key["token"][:12]
+            for key in self._keys()
+            if key["token"] in self.revoked
+            or {key.get("user_id"), key.get("created_by")} & self.gone
+        ]
+        if left:
+            raise Unexpected(
+                f"LiteLLM still has the keys {', '.join(sorted(left))} of users who left",
+                "no key of theirs",
+                "run the task again; should they stay, delete them with /key/delete",
+            )
 
 
 def main():
@@ -375,6 +473,7 @@ def main():
             "user_id",
             "users",
             FIELDS,
+            revoke_keys={"type": "bool", "default": False},
             leave_teams={"type": "bool", "default": True},
             validate_teams={"type": "bool", "default": True},
         )

@@ -76,6 +76,7 @@ def test_fields_change_one_by_one_and_come_to_rest(run, litellm):
     key = run(**EVERYTHING)["key"]
     for change in (
         {"models": ["small"]},
+        {"allowed_routes": ["/v1/models", "/v1/chat/completions", "/key/info"]},
         {"max_budget": 1},
         {"budget_duration": "7d"},
         {"tpm_limit": 5},
@@ -86,6 +87,7 @@ def test_fields_change_one_by_one_and_come_to_rest(run, litellm):
         {"max_budget": -1, "tpm_limit": -1, "rpm_limit": -1, "budget_duration": ""},
         {"duration": "never"},
         {"models": []},
+        {"allowed_routes": []},
     ):
         foreseen = run(check=True, **change)
         done = run(**change)

@@ -141,11 +141,11 @@ def test_user_comes_changes_and_goes(run, name):
     mail = f"{name}@example.internal"
     made = make(run, "user", user_id=name, user_email=mail, teams=[f"{name}-a"])
     info = made["user_info"]
-    assert (info["user_email"], info["user_role"]) == (mail, "internal_user")
+    assert (info["user_email"], info["user_role"]) == (mail, "internal_user_viewer")
     assert info["teams"] == [f"{name}-a"]
     for change in (
         {"user_email": f"{name}-2@example.internal"},
-        {"user_alias": "Alice", "user_role": "internal_user_viewer"},
+        {"user_alias": "Alice", "user_role": "internal_user"},
         {"max_budget": 5, "budget_duration": "7d", "tpm_limit": 3, "rpm_limit": 2},
         {"max_budget": -1, "budget_duration": "", "tpm_limit": -1, "rpm_limit": -1},
         {"metadata": {"floor": 3}},
@@ -194,6 +194,55 @@ def test_a_user_with_keys_of_other_making_stays(run, litellm, name):
     assert run("user", users=[], prune=True)["kept"] == {name: [f"{name}-by-hand"]}
     assert litellm.ask("/key/delete", {"key_aliases": [f"{name}-by-hand"]})[0] == 200
     assert run("user", users=[], prune=True)["pruned"] == [name]
+
+
+def minted(litellm, key, alias):
+    """Have the bearer of a key make another one, as the person at that key would."""
+    status, made = litellm.ask("/key/generate", {"models": [], "key_alias": alias}, key)
+    assert status == 200, made
+    return made["key"]
+
+
+def test_one_who_leaves_loses_every_key_by_whomever_it_was_made(run, litellm, name):
+    run("user", user_id=name, user_role="internal_user")
+    given = run("key", key_alias=name, user_id=name)["key"]
+    own = minted(litellm, given, f"{name}-own")
+    by_hand = {"key_alias": f"{name}-by-hand", "user_id": name}
+    admins = litellm.ask("/key/generate", by_hand)[1]["key"]
+    run("user", user_id=f"{name}-boss", user_role="proxy_admin")
+    boss = run("key", key_alias=f"{name}-boss", user_id=f"{name}-boss")["key"]
+    body = {"key_alias": f"{name}-for-another", "user_id": f"{name}-x"}
+    anothers = litellm.ask("/key/generate", body, boss)[1]["key"]
+    kept = run("key", key_alias=f"{name}-kept")["key"]
+
+    leaving = {"users": [], "prune": True, "revoke_keys": True}
+    foreseen = run("user", check=True, **leaving)
+    gone = run("user", **leaving)
+    assert foreseen["revoked"] == gone["revoked"]
+    assert set(gone["revoked"]) == {
+        *(f"{name}{end}" for end in ("", "-own", "-by-hand", "-boss", "-for-another"))
+    }
+    assert gone["pruned"] == [name, f"{name}-boss"] and not gone["kept"]
+    for key in (given, own, admins, boss, anothers):
+        assert litellm.ask("/v1/models", key=key)[0] == 401
+    assert litellm.ask("/v1/models", key=kept)[0] == 200
+    assert not run("user", **leaving)["changed"]
+    orphan = {"key_alias": f"{name}-orphan", "user_id": name}
+    assert litellm.ask("/key/generate", orphan)[0] == 200
+    again = run("user", user_id=name, state="absent", revoke_keys=True)
+    assert again["revoked"] == [f"{name}-orphan"], "the user is gone already, a key is not"
+
+
+def test_a_key_that_somebody_made_is_revoked_and_the_one_given_stays(run, litellm, name):
+    run("user", user_id=name, user_role="internal_user")
+    given = run("key", key_alias=name, user_id=name)["key"]
+    own = minted(litellm, given, f"{name}-own")
+    member = {"user_id": name, "user_role": "internal_user_viewer", "revoke_keys": True}
+    done = make(run, "user", **member)
+    assert done["revoked"] == [f"{name}-own"]
+    assert litellm.ask("/v1/models", key=own)[0] == 401
+    assert litellm.ask("/v1/models", key=given)[0] == 200
+    assert litellm.ask("/key/generate", {"models": []}, given)[0] == 401, "makes no more"
 
 
 # --- models of the database ---------------------------------------------------------------------

@@ -9,6 +9,7 @@ import json
 import re
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -213,6 +214,114 @@ def test_mistakes_are_refused_at_once_and_nothing_is_written(site):
         assert text in flat
 
 
+# What a member could do with a key before it was told what it may call. Each is (path, body).
+ATTACKS = {
+    "a key without team, budget and tool policy": (
+        "/key/generate",
+        {"models": [], "key_alias": "x", "metadata": {"groups": ["admins"]}},
+    ),
+    "a key of the team": ("/key/generate", {"team_id": "payments"}),
+    "a service account": ("/key/service-account/generate", {"team_id": "payments"}),
+    "the own key without limits": ("/key/update", {"key": "OWN", "metadata": {"groups": ["a"]}}),
+    "another value": ("/key/regenerate", {"key": "OWN"}),
+    "no key of another": ("/key/delete", {"key_aliases": ["bob"]}),
+    "a role": ("/user/update", {"user_id": "alice", "user_role": "proxy_admin"}),
+    "a user": ("/user/new", {"user_id": "x"}),
+    "a team": ("/team/new", {"team_alias": "x"}),
+    "a bigger team": ("/team/update", {"team_id": "payments", "models": []}),
+    "another team": (
+        "/team/member_add",
+        {"team_id": "research", "member": [{"user_id": "alice", "role": "user"}]},
+    ),
+    "a model": ("/model/new", {"model_name": "x", "litellm_params": {"model": "openai/x"}}),
+    "settings": ("/config/update", {"litellm_settings": {}}),
+    "a way through": ("/config/pass_through_endpoint", {"path": "/x", "target": "http://none"}),
+    "a server": ("/v1/mcp/server", {"server_name": "x", "url": "http://none", "transport": "http"}),
+    "keys": ("/key/list?return_full_object=true", None),
+    "aliases": ("/key/aliases", None),
+    "users": ("/user/list", None),
+    "people's keys": ("/user/info", None),
+    "people of the team": ("/team/info?team_id=payments", None),
+    "spending": ("/spend/logs", None),
+    "spending by key": ("/spend/keys", None),
+    "what others do": ("/global/activity?start_date=2026-01-01&end_date=2027-01-01", None),
+    "settings of callbacks": ("/get/config/callbacks", None),
+    "a call of every model": ("/health", None),
+    "credentials": ("/credentials", None),
+}
+# What the CLIs ask. Nothing answers behind these models, so a server's error counts as let through.
+NEEDED = {
+    "/v1/models": None,
+    "/key/info": None,
+    "/model/info": None,
+    "/v1/chat/completions": {"model": "small", "messages": [{"role": "user", "content": "x"}]},
+    "/v1/messages?beta=true": {
+        "model": "small",
+        "max_tokens": 9,
+        "messages": [{"role": "user", "content": "x"}],
+    },
+    "/v1/messages/count_tokens": {
+        "model": "small",
+        "messages": [{"role": "user", "content": "x"}],
+    },
+    "/v1/responses": {"model": "small", "input": "x"},
+    "/v1beta/models/small:generateContent": {"contents": [{"parts": [{"text": "x"}]}]},
+    "/v1beta/models/small:countTokens": {"contents": [{"parts": [{"text": "x"}]}]},
+    "/v1/embeddings": {"model": "small", "input": "x"},
+}
+
+
+def not_refused(litellm, key: str) -> dict:
+    """Return the status of each attack that was not refused."""
+    seen = {}
+    for attack, (path, body) in ATTACKS.items():
+        own = {**body, "key": key} if body and body.get("key") == "OWN" else body
+        status, _told = litellm.ask(path, own, key)
+        if status not in (401, 403):
+            seen[attack] = status
+    return seen
+
+
+@pytest.mark.parametrize("alias", ["alice", "first-developer"])
+def test_a_key_makes_no_keys_and_tells_of_nobody_else(site, alias):
+    site.run()
+    key = site.value(alias)
+    assert not_refused(site.litellm, key) == {}
+    asked = {path: site.litellm.ask(path, body, key)[0] for path, body in NEEDED.items()}
+    assert not [path for path, status in asked.items() if status in (401, 403, 404)], asked
+
+
+def test_what_an_earlier_platform_left_is_closed_without_a_new_key(site):
+    """People were internal users then, keys could call everything, and some made keys."""
+    site.run()
+    key, litellm = site.value("alice"), site.litellm
+    litellm.ask("/user/update", {"user_id": "alice", "user_role": "internal_user"})
+    for alias in ("alice", "first-developer"):
+        litellm.ask("/key/update", {"key": site.value(alias), "allowed_routes": []})
+    body = {"models": [], "key_alias": "x", "metadata": {"managed_by": "intranet.mcp"}}
+    status, made = litellm.ask("/key/generate", body, key)
+    assert status == 200, made
+    assert site.run("--check")[0] == 2 and site.key(made["key"])
+    assert site.run()[0] == 2
+    assert site.run()[0] == 0
+    assert not site.key(made["key"]), "a key of one's own making"
+    assert site.key(key) and not_refused(litellm, key) == {}
+
+
+def test_leaving_ends_keys_that_nobody_knew_of(site):
+    site.run()
+    by_hand = {"key_alias": "carols", "user_id": "carol"}
+    status, made = site.litellm.ask("/key/generate", by_hand)
+    assert status == 200 and site.key(made["key"])
+    given = site.value("carol")
+    site.declare(PAYMENTS, {**RESEARCH, "members": []})
+    site.run()
+    assert not site.key(made["key"]) and not site.key(given)
+    users = site.litellm.ask("/user/list?user_ids=carol&page_size=100")[1]["users"]
+    assert [user["user_id"] for user in users] == []
+    assert site.run()[0] == 0
+
+
 class Gateway:
     """The gateway with the policy that the role's template makes of a site's teams."""
 
@@ -242,7 +351,7 @@ class Gateway:
         upstream = {"type": "stdio", "command": "python3", "args": ["/server.py"]}
         config = {
             "listen": {"host": "0.0.0.0", "port": 8080, "allowed_hosts": ["*"]},
-            "auth": {"litellm": {"url": "http://litellm:4000"}},
+            "auth": {"litellm": {**rendered["auth"]["litellm"], "url": "http://litellm:4000"}},
             "policy": rendered["policy"],
             "upstreams": {"filesystem": upstream, "example": upstream},
         }
@@ -275,6 +384,39 @@ def test_the_gateway_gives_a_team_its_tools_and_nothing_else(gateway):
     for other in ("carol", "first-developer"):
         everything = gateway.tools(other, tools_min=22, call={"tool": "example__pid"})
         assert not everything["failed"], everything
+
+
+def first_request(gateway, key: str) -> tuple[int, str]:
+    """Return the status and the text of a first request."""
+    body = {"jsonrpc": "2.0", "id": 1, "method": "ping", "params": {}}
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    headers["Accept"] = "application/json, text/event-stream"
+    request = urllib.request.Request(f"{gateway.url}/mcp", json.dumps(body).encode(), headers)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_a_key_that_the_inventory_does_not_know_reaches_no_tool(site, gateway):
+    """One that a member made, as an earlier platform allowed, and one that was made by hand."""
+    litellm = site.litellm
+    litellm.ask("/user/update", {"user_id": "alice", "user_role": "internal_user"})
+    litellm.ask("/key/update", {"key": site.value("alice"), "allowed_routes": []})
+    body = {"models": [], "key_alias": "first-developer-old-1", "metadata": {"groups": ["admins"]}}
+    status, minted = litellm.ask("/key/generate", body, site.value("alice"))
+    assert status == 200, minted
+    by_hand = litellm.ask("/key/generate", {"key_alias": "by-hand"})[1]
+    try:
+        reasons = ("no administrator made", "'by-hand' without a team")
+        for made, reason in zip((minted, by_hand), reasons, strict=True):
+            status, text = first_request(gateway, made["key"])
+            assert status == 403 and reason in text, text
+        for alias in ("alice", "first-developer", "verify"):
+            assert first_request(gateway, site.value(alias))[0] != 403
+    finally:
+        litellm.ask("/key/delete", {"keys": [made["key"] for made in (minted, by_hand)]})
 
 
 class Session:

@@ -13,6 +13,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils import _people
 SERVERS = ["example", "filesystem"]
 MODELS = ["qwen3:8b", "small"]
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
+ROUTES = ["/v1/messages", "/key/info"]
 
 
 def team(**fields):
@@ -138,7 +139,7 @@ def test_what_is_no_list_of_teams_is_refused(value):
 
 
 def test_a_plan_holds_the_options_of_the_modules():
-    plan = _people.plan([EVERYTHING], [{"key_alias": "ci", "rpm_limit": 5}], NOW)
+    plan = _people.plan([EVERYTHING], [{"key_alias": "ci", "rpm_limit": 5}], ROUTES, NOW)
     (payments,) = plan["teams"]
     assert payments == {
         "team_alias": "payments",
@@ -149,13 +150,15 @@ def test_a_plan_holds_the_options_of_the_modules():
         "tpm_limit": 100000,
         "rpm_limit": 600,
     }
+    person = {"user_role": "internal_user_viewer", "teams": ["payments"]}
     assert plan["users"] == [
-        {"user_id": "alice", "teams": ["payments"], "user_email": "alice@example.internal"},
-        {"user_id": "bob", "teams": ["payments"]},
+        {"user_id": "alice", **person, "user_email": "alice@example.internal"},
+        {"user_id": "bob", **person},
         {"user_id": "carol", "state": "absent"},
     ]
     ci, alice, bob, carol = plan["keys"]
     assert (ci["key_alias"], ci["rpm_limit"], ci["max_budget"], ci["team_id"]) == ("ci", 5, -1, "")
+    assert ci["allowed_routes"] == alice["allowed_routes"] == ROUTES
     assert (alice["team_id"], alice["user_id"], alice["models"]) == ("payments", "alice", [])
     assert alice["expires"].startswith("2027-12-31T00:00")
     assert (alice["max_budget"], alice["rpm_limit"]) == (-1, -1), "the team's limits, not the key's"
@@ -165,14 +168,19 @@ def test_a_plan_holds_the_options_of_the_modules():
 
 
 def test_keys_without_an_end_lose_an_earlier_one():
-    (key,) = _people.plan([team()], [], NOW)["keys"]
+    (key,) = _people.plan([team()], [], ROUTES, NOW)["keys"]
     assert key["duration"] == "never" and "expires" not in key
 
 
 def test_once_the_day_has_come_the_keys_go_and_the_people_stay():
-    plan = _people.plan([team(expires="2026-11-23")], [], NOW)
+    plan = _people.plan([team(expires="2026-11-23")], [], ROUTES, NOW)
     assert plan["keys"] == [{"key_alias": "alice", "state": "absent"}]
     assert plan["users"][0].get("state") is None
+
+
+def test_a_key_of_the_site_may_call_what_its_entry_says():
+    (key,) = _people.plan([], [{"key_alias": "admin", "allowed_routes": []}], ROUTES, NOW)["keys"]
+    assert key["allowed_routes"] == []
 
 
 def test_values_come_from_the_next_file_while_a_key_is_rotated():
@@ -208,3 +216,15 @@ def test_a_team_with_servers_gets_these_tools_and_nothing_else():
 def test_a_team_with_no_server_sees_nothing_and_one_without_the_word_sees_all():
     assert [r["effect"] for r in _people.gateway_rules([team(mcp={})])] == ["deny"]
     assert _people.gateway_rules([team(), {"name": "x", "mcp": None}]) == []
+
+
+def test_the_gateway_takes_the_keys_of_the_inventory_once_a_team_has_rules():
+    keys = [{"key_alias": "ci"}, {"key_alias": "gone", "state": "absent"}]
+    rules = [{"name": "ops", "teams": ["ops", "red*"], "keys": ["chief", "!x", "*"]}, {"name": "y"}]
+    assert _people.gateway_known([{"name": "research"}], keys, rules) == {}
+    known = _people.gateway_known([EVERYTHING, {"name": "research"}], keys, rules)
+    assert known["known_teams"] == ["ops", "payments", "research"]
+    assert known["known_keys"][:4] == ["chief", "chief-old-*", "ci", "ci-old-*"]
+    assert set(known["known_keys"][4:]) == {
+        f"{alias}{end}" for alias in _people.RESERVED for end in ("", "-old-*")
+    }

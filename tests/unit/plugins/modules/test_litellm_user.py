@@ -39,7 +39,7 @@ def test_user_is_made_once_without_a_key(run, litellm):
     assert made["changed"] and made["user_info"]["metadata"] == MARK
     (request,) = litellm.writes()
     assert request.json()["auto_create_key"] is False
-    assert request.json()["user_role"] == "internal_user"
+    assert request.json()["user_role"] == "internal_user_viewer"
     assert not run(**options)["changed"]
 
 
@@ -112,3 +112,45 @@ def test_only_what_differs_is_sent(run, litellm):
     assert run(max_budget=-1, user_alias="Alice")["changed"]
     (update,) = litellm.writes()
     assert update.json() == {"user_id": "alice", "max_budget": None, "user_alias": "Alice"}
+
+
+def test_keys_of_ones_own_making_are_revoked_blocked_first(run, litellm):
+    litellm.users = [litellm.user("alice")]
+    given = litellm.key(key_alias="alice", token="1", user_id="alice", created_by="default_user_id")
+    own = litellm.key(key_alias="own", token="2", user_id="alice", created_by="alice")
+    unnamed = litellm.key(key_alias=None, token="3" * 64, user_id="bob", created_by="alice")
+    litellm.keys = [given, own, unnamed]
+    assert run(revoke_keys=True, check=True)["revoked"] == ["333333333333", "own"]
+    assert not litellm.writes()
+    assert run(revoke_keys=True)["changed"] and litellm.keys == [given]
+    assert [e.path for e in litellm.writes()] == ["/key/block", "/key/block", "/key/delete"]
+    assert not run(revoke_keys=True)["changed"]
+
+
+def test_one_who_leaves_takes_every_key_along(run, litellm):
+    litellm.users = [litellm.user("alice"), litellm.user("bob")]
+    litellm.keys = [
+        litellm.key(key_alias="by-hand", token="1", user_id="alice", created_by="default_user_id"),
+        litellm.key(key_alias="for-bob", token="2", user_id="bob", created_by="alice"),
+        litellm.key(key_alias="bobs", token="3", user_id="bob", created_by="default_user_id"),
+    ]
+    gone = run(users=[{"user_id": "bob"}], prune=True, revoke_keys=True)
+    assert gone["pruned"] == ["alice"] and gone["revoked"] == ["by-hand", "for-bob"]
+    assert [key["key_alias"] for key in litellm.keys] == ["bobs"]
+    both = [{"user_id": name, "state": "absent"} for name in ("alice", "bob")]
+    assert run(users=both, revoke_keys=True)["revoked"] == ["bobs"] and litellm.users == []
+
+
+def test_a_key_that_two_who_leave_have_and_made_is_revoked_once(run, litellm):
+    litellm.users = [litellm.user("alice"), litellm.user("bob")]
+    litellm.keys = [litellm.key(key_alias="for-bob", token="1", user_id="bob", created_by="alice")]
+    gone = run(users=[], prune=True, revoke_keys=True)
+    assert gone["revoked"] == ["for-bob"] and litellm.users == litellm.keys == []
+
+
+def test_a_key_that_survives_its_deletion_fails_the_task(run, litellm, service):
+    litellm.users = [litellm.user("alice")]
+    litellm.keys = [litellm.key(key_alias="own", token="1", user_id="alice", created_by="alice")]
+    service.replies["POST", "/key/delete"] = lambda _exchange: (200, {"deleted_keys": ["1"]})
+    failed = run(revoke_keys=True)
+    assert failed["failed"] and "LiteLLM still has the keys own" in failed["msg"]
