@@ -17,6 +17,7 @@ class FilterModule:
             "verify_model": _verify.model_checks,
             "verify_servers": _verify.server_probes,
             "verify_door": _verify.door,
+            "verify_shared_first": _verify.shared_first,
             "verify_tools": _verify.aggregated_tools,
             "verify_certificate": _verify.certificate_probe,
             "verify_teams": _verify.team_probes,

@@ -13,6 +13,7 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.intranet.mcp.plugins.module_utils import (
     _docker,
+    _intruders,
     _llm,
     _mcp_probe,
     _parallel,
@@ -157,6 +158,9 @@ KINDS = {
         _probe_host.command,
         {"container": _TEXT, "argv": _WORDS, "contains": {"type": "str", "default": ""}, **_SOCKET},
     ),
+    "litellm_intruder": Kind(_intruders.litellm, _intruders.LITELLM_ARGUMENTS),
+    "gateway_intruder": Kind(_intruders.gateway, _intruders.GATEWAY_ARGUMENTS),
+    "intruder_ports": Kind(_intruders.ports, _intruders.PORTS_ARGUMENTS),
     "not_applicable": Kind(_not_applicable, {"because": _TEXT}),
 }
 

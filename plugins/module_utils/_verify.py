@@ -102,8 +102,18 @@ def door(servers: dict, url: str) -> str:
 
     A server that has a process for each caller would keep one for every key that was made here.
     """
-    shared = [name for name, server in servers.items() if server.get("mode") != "per_session"]
-    return f"{url}/servers/{sorted(shared)[0]}/mcp" if shared else f"{url}/mcp"
+    first = next(iter(shared_first(servers)), None)
+    is_shared = first is not None and _is_shared(servers[first])
+    return f"{url}/servers/{first}/mcp" if is_shared else f"{url}/mcp"
+
+
+def shared_first(servers: dict) -> list[str]:
+    """Names of the servers, those first that all callers share."""
+    return sorted(servers, key=lambda name: (not _is_shared(servers[name]), name))
+
+
+def _is_shared(server: dict) -> bool:
+    return server.get("mode") != "per_session"
 
 
 def aggregated_tools(servers: dict) -> dict:

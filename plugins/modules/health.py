@@ -68,6 +68,10 @@ options:
             container), C(sentinel_port) and the number of C(members).
           - V(migrations) takes C(container) and C(argv) of C(litellm-migrate --check).
           - V(command) runs C(argv) in C(container) and looks for C(contains) in what it says.
+          - V(litellm_intruder) takes C(url) and C(api_key), a member's key, and tries what only
+            administrators may; V(gateway_intruder) takes C(url), C(key) and C(servers), and tries
+            what no policy may let through; V(intruder_ports) takes C(address), C(managed) and
+            C(flows) of another host, and connects to what no flow opens.
           - V(not_applicable) only says C(because) of what a check has no meaning here.
         type: str
         required: true
@@ -89,6 +93,9 @@ options:
           - redis_cluster
           - migrations
           - command
+          - litellm_intruder
+          - gateway_intruder
+          - intruder_ports
           - not_applicable
       group:
         description: Heading under which a report shows its rows.
