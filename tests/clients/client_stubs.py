@@ -108,7 +108,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if self.headers.get("Authorization") != f"Bearer {self.stubs.litellm_key}":
                 self._send_json({"error": "invalid"}, 401)
             else:
-                self._send_json({"info": {"key_alias": "claude", "team_alias": "developers"}})
+                made = {"created_by": "default_user_id", "updated_by": "default_user_id"}
+                info = {"key_alias": "claude", "team_id": "developers", **made}
+                self._send_json({"info": info})
         elif self.path.startswith("/v1/models"):
             self._send_json({"object": "list", "data": [{"id": "stub", "object": "model"}]})
         else:

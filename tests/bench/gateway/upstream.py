@@ -142,7 +142,8 @@ class HttpConnection(asyncio.Protocol):
             if b"authorization: bearer " + KEY.encode() not in lowered:
                 self.write(b"401 Unauthorized", b"{}")
                 return
-            info = {"key_alias": "bench", "team_alias": "bench-team", "team_id": "bench-team"}
+            made = {"created_by": "default_user_id", "updated_by": "default_user_id"}
+            info = {"key_alias": "bench", "team_id": "bench-team", **made}
             self.write(b"200 OK", json.dumps({"key": "hidden", "info": info}).encode())
         elif path.startswith(b"/lookups"):
             self.write(b"200 OK", str(HttpConnection.lookups).encode())
