@@ -200,7 +200,7 @@ class Suite:
             result = suite_report.Result(job.name, job.name, "errors", 0.0, f"not begun: {reason}")
             self.ended.append(suite_report.Ended(job.name, None, 0.0, 0.0, [result], []))
         for running in self.running.values():
-            running.stop(signal.SIGTERM)
+            running.stop(signal.SIGINT)  # pytest ends the programs of its tests, too
         ends_at = time.monotonic() + ENDS_WITHIN_SECONDS
         while self.running:
             if time.monotonic() > ends_at:
