@@ -264,10 +264,10 @@ def test_a_renewed_certificate_is_served_and_old_tls_is_not(shared):
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_stream_arrives_as_it_is_made_and_outlasts_the_timeout(shared, method):
+def test_a_stream_arrives_as_it_is_made_and_outlasts_the_timeout(site, method):
     """Each piece is let go only when the one before was read, so that a buffer would hold all."""
-    replica = shared.replicas["gateway"][0]
-    connection = shared.connect()
+    replica = site.replicas["gateway"][0]
+    connection = site.connect()
     connection.request(method, "/sse", body=b"{}" if method == "POST" else None)
     stream = connection.getresponse()
     assert "Content-Encoding" not in stream.headers
