@@ -219,6 +219,16 @@ def _interrupt(number, _frame):
     raise Interrupted(signal.Signals(number).name)
 
 
+def number(variable: str, default: int | None) -> int | None:
+    """Return a variable's value; end the program where it is no whole number."""
+    value = os.environ.get(variable, "")
+    if not value:
+        return default
+    if not value.isdecimal() or value == "0":
+        sys.exit(f"{variable} is {value!r}; expected a whole number from 1: correct it or unset it")
+    return int(value)
+
+
 def main() -> int:
     """Run a stage, print the report, return the exit status."""
     stages = suite_plan.stages()
@@ -227,11 +237,10 @@ def main() -> int:
         return 2
     wanted = stages[sys.argv[1]]
     jobs = [job for job in suite_plan.jobs(ROOT) if job.name in wanted]
-    minutes = os.environ.get("TEST_DEADLINE_MINUTES")
-    seconds = float(minutes) * 60 if minutes else None
+    lanes, minutes = number("TEST_LANES", 2), number("TEST_DEADLINE_MINUTES", None)
     shutil.rmtree(RUNS, ignore_errors=True)
     RUNS.mkdir(parents=True)
-    suite = Suite(jobs, int(os.environ.get("TEST_LANES", "2")), seconds)
+    suite = Suite(jobs, lanes, None if minutes is None else minutes * 60)
     interrupted = None
     for number in STOPPING:
         signal.signal(number, _interrupt)

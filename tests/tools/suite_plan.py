@@ -57,7 +57,7 @@ def _other_modules(root: Path) -> Job:
     named = {path for job in _MODULES for path in job.paths}
     found = (str(path.relative_to(root)) for path in (root / INTEGRATION).glob("test_*.py"))
     paths = tuple(sorted(path for path in found if path not in named))
-    return Job("modules-other", paths, 240, needs=("images",))
+    return Job("modules-other", paths, 300, needs=("images",))
 
 
 def jobs(root: Path) -> list[Job]:
@@ -71,13 +71,13 @@ def jobs(root: Path) -> list[Job]:
     return [
         # How long it takes depends on how many images are at hand.
         Job("images", (suite("images"),), 60, measures_speed=False),
-        Job("molecule", (suite("molecule"),), 1500, ("images",), inner=light),
+        Job("molecule", (suite("molecule"),), 1700, ("images",), inner=light),
         Job("standard", (suite("standard"),), 4000, ("images",)),
         Job("lint", (suite("lint"),), 130),
         Job("unit", ("tests/unit",), 65),
         Job("artifact", (suite("artifact"),), 20),
         Job("gateway", (suite("gateway"),), 170),
-        Job("sanity", (suite("sanity"),), 120),
+        Job("sanity", (suite("sanity"),), 140),
         *_MODULES,
         _other_modules(root),
         Job("cores", (suite("cores"),), 110),

@@ -48,6 +48,8 @@ PLAY = """
     - {include_role: {name: intranet.mcp.litellm}}
     - {include_role: {name: intranet.mcp.teams}}
 """
+# What another example changes; the database stays the one it is.
+PLAY_MODELS = PLAY.replace("    - {include_role: {name: intranet.mcp.postgres}}\n", "")
 PLAY_LITELLM = """
 - hosts: here
   gather_facts: false
@@ -98,9 +100,10 @@ class Site:
     def __init__(self, docker, folder: Path) -> None:
         self.docker, self.folder = docker, folder
         self.prefix = f"itest-{docker.suffix}-"
-        self.port = free_port("0.0.0.0")
+        self.port, self.printed = free_port("0.0.0.0"), ""
         docker.containers += [self.prefix + name for name in ("litellm", "ollama", "postgres")]
         (folder / "play.yml").write_text(PLAY)
+        (folder / "models.yml").write_text(PLAY_MODELS)
         (folder / "litellm.yml").write_text(PLAY_LITELLM)
         self.base = {
             "platform_container_prefix": self.prefix,
@@ -142,10 +145,11 @@ class Site:
             check=False,
         )
 
-    def deploy(self, variables: dict) -> str:
+    def deploy(self, variables: dict, playbook: str = "play.yml") -> str:
         """Deploy with these variables and return what Ansible printed."""
-        done = self.play(variables, ollama=bool(variables["ollama_models"]))
+        done = self.play(variables, playbook, ollama=bool(variables["ollama_models"]))
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+        self.printed += done.stdout
         return done.stdout
 
     @property
@@ -261,7 +265,8 @@ class Deployed:
 
     def __init__(self, site: Site, variables: dict) -> None:
         self.site, self.variables = site, variables
-        self.output = site.deploy(variables)
+        has_database = (site.folder / "secrets" / "postgres_password").exists()
+        site.deploy(variables, "models.yml" if has_database else "play.yml")
 
     def models(self, mode: str) -> list[str]:
         """Return the names that the example offers for chat, or for embedding."""
@@ -428,7 +433,7 @@ def test_secrets_are_in_files_only(deployed, company):
     site = deployed.site
     values = {path.name: path.read_text().strip() for path in (site.folder / "secrets").iterdir()}
     assert values["company_api_key"] == company["chat"].key
-    shown = {"what Ansible printed": deployed.output}
+    shown = {"what Ansible printed": site.printed}
     for name in ("litellm", "ollama", "postgres"):
         container = site.prefix + name
         shown[f"docker inspect {name}"] = site.docker.run("inspect", container)
@@ -483,7 +488,7 @@ def test_deployments_of_one_name_have_keys_of_their_own(deployed, company, start
             {**entry, "api_base": api.url, "api_key": api.key} for api in (company["chat"], second)
         ],
     }
-    site.deploy(variables)
+    site.deploy(variables, "models.yml")
     for away in (company["chat"], second):
         away.stop()
         try:
