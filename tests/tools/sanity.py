@@ -51,8 +51,6 @@ def pip_configuration() -> str:
         section, _, option = key.rpartition(".")
         if section in ("global", ":env:") and option != "disable-pip-version-check":
             lines.append(f"{option} = {ast.literal_eval(value)}")
-    # Most of what is installed is never imported: compiling it takes a third of the time.
-    lines.append("no-compile = true")
     return "\n".join(dict.fromkeys(lines)) + "\n"
 
 

@@ -219,13 +219,13 @@ def _interrupt(number, _frame):
     raise Interrupted(signal.Signals(number).name)
 
 
-def number(variable: str, default: int | None) -> int | None:
+def whole_number(variable: str, default: int | None) -> int | None:
     """Return a variable's value; end the program where it is no whole number."""
     value = os.environ.get(variable, "")
     if not value:
         return default
-    if not value.isdecimal() or value == "0":
-        sys.exit(f"{variable} is {value!r}; expected a whole number from 1: correct it or unset it")
+    if not value.isdecimal():
+        sys.exit(f"{variable} is {value!r}; expected a whole number: correct it, or unset it")
     return int(value)
 
 
@@ -237,7 +237,8 @@ def main() -> int:
         return 2
     wanted = stages[sys.argv[1]]
     jobs = [job for job in suite_plan.jobs(ROOT) if job.name in wanted]
-    lanes, minutes = number("TEST_LANES", 2), number("TEST_DEADLINE_MINUTES", None)
+    lanes = max(1, whole_number("TEST_LANES", 2))
+    minutes = whole_number("TEST_DEADLINE_MINUTES", None)
     shutil.rmtree(RUNS, ignore_errors=True)
     RUNS.mkdir(parents=True)
     suite = Suite(jobs, lanes, None if minutes is None else minutes * 60)
