@@ -16,6 +16,16 @@ PLAYS = yaml.safe_load((support.REPOSITORY / "playbooks/site.yml").read_text())
 HOSTS = [f"app{number}" for number in range(20, 0, -1)]
 
 
+def test_no_play_reads_facts_that_nobody_uses():
+    """Ansible reads all of them for each play, unless its configuration or the play says no."""
+    greedy = {}
+    for path in sorted((support.REPOSITORY / "playbooks").glob("*.yml")):
+        plays = [play for play in yaml.safe_load(path.read_text()) if "hosts" in play]
+        greedy[path.name] = [p["name"] for p in plays if p.get("gather_facts") is not False]
+    assert "site.yml" in greedy
+    assert not any(greedy.values()), greedy
+
+
 @pytest.mark.parametrize("door", ["litellm", "gateway"])
 def test_replicas_that_change_do_so_in_the_order_of_the_inventory(door):
     (play,) = [play for play in PLAYS if f"rolling_{door}" in play.get("hosts", "")]

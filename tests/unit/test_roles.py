@@ -18,7 +18,9 @@ ROLES = sorted(path for path in (ROOT / "roles").iterdir() if (path / "meta").is
 # A catalog: data that others read, so there is nothing to run.
 WITHOUT_TASKS = {"platform"}
 # Names that people know, given to the catalog without its prefix.
-KNOWN_NAMES = {"mcp_servers", "ollama_models", "image_extra", "teams", "litellm_keys"}
+KNOWN_NAMES = {"mcp_servers", "ollama_models", "image_extra", "teams", "litellm_keys"} | {
+    "ansible_pipelining"  # of Ansible itself
+}
 
 TYPES = {
     "str": str,

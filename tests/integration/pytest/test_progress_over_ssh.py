@@ -34,8 +34,8 @@ module = AnsibleModule({"lines": {"type": "int"}, "progress_file": {"type": "pat
 report = Progress(module.params["progress_file"]).line
 for number in range(module.params["lines"]):
     report(f"loaded redis-{number} größer")
-    time.sleep(0.5)
-time.sleep(2)
+    time.sleep(0.5)  # work that takes its time
+time.sleep(2)  # as above
 module.exit_json(changed=True)
 """
 WITHIN_SECONDS = 60

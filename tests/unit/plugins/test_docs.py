@@ -33,9 +33,18 @@ def documentation(path) -> dict:
     return blocks
 
 
+def code_path(path):
+    """Return where the code of a module is: an action plugin may do all of the work."""
+    return path if "\ndef main(" in path.read_text() else path.parents[1] / "action" / path.name
+
+
 def argument_spec(path, monkeypatch) -> dict:
-    """Return the argument spec that `main()` builds."""
+    """Return the argument spec that `main()` builds, or the action plugin that does the work."""
     from ansible.module_utils import basic
+
+    if (action := code_path(path)) != path:
+        name = f"ansible_collections.intranet.mcp.plugins.action.{action.stem}"
+        return importlib.import_module(name).ARGUMENTS
 
     module = importlib.import_module(
         f"ansible_collections.intranet.mcp.plugins.modules.{path.stem}"
@@ -102,7 +111,7 @@ def mentioned_names(path) -> set[str]:
     )
     names = {name.strip() for pair in imported for part in pair for name in part.split(",")}
     found: set[str] = set()
-    for source in [path, *(utilities / f"{name}.py" for name in names if name)]:
+    for source in [code_path(path), *(utilities / f"{name}.py" for name in names if name)]:
         if not source.exists():
             continue
         for node in ast.walk(code_of(source)):

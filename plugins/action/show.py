@@ -1,0 +1,24 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+display = Display()
+ARGUMENTS = {"text": {"type": "list", "elements": "str", "required": True}}
+
+
+class ActionModule(ActionBase):
+    """Displays the text here, whose result would be one line of JSON to most callback plugins."""
+
+    _supports_check_mode = True
+    _requires_connection = False
+
+    def run(self, tmp=None, task_vars=None):
+        super().run(tmp, task_vars)
+        _unused, arguments = self.validate_argument_spec(ARGUMENTS)
+        text = "\n".join(line.rstrip("\n") for line in arguments["text"])
+        display.display(text)
+        return {"changed": False, "lines": text.count("\n") + 1}
