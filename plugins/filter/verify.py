@@ -21,4 +21,5 @@ class FilterModule:
             "verify_tools": _verify.aggregated_tools,
             "verify_certificate": _verify.certificate_probe,
             "verify_teams": _verify.team_probes,
+            "verify_people": _verify.people_rows,
         }

@@ -104,6 +104,12 @@ class LiteLLMKeys(Resource):
         if ended:
             step.difference.compare("old_keys", sorted(key["key_alias"] for key in ended), [])
             step.act = self._and_delete(step.act, ended)
+        routes = step.options["allowed_routes"]
+        for key in self._old_keys(step.name):
+            before = sorted(key.get("allowed_routes") or [])
+            if routes is not None and before != sorted(routes) and not _has_ended(key):
+                step.difference.compare(f"allowed_routes of {key['key_alias']}", before, routes)
+                step.act = self._and_restrict(step.act, key)
 
     def _is_to_be_replaced(self, step):
         options, current = step.options, step.current
@@ -242,6 +248,14 @@ class LiteLLMKeys(Resource):
             if act:
                 act(step)
             self.client.revoke([key["token"] for key in keys])
+
+        return both
+
+    def _and_restrict(self, act, key):
+        def both(step):
+            if act:
+                act(step)
+            self._change(key["token"], allowed_routes=step.options["allowed_routes"])
 
         return both
 

@@ -13,7 +13,9 @@ from ansible_collections.intranet.mcp.plugins.module_utils._checks import (
     PASSED,
     UNKNOWN,
     row,
+    verdict,
 )
+from ansible_collections.intranet.mcp.plugins.module_utils._people import MEMBER_ROLE
 
 # A check that is not required and did not pass. It is shown, and fails nothing.
 WARNING = "warning"
@@ -169,6 +171,48 @@ def _tool_probe(team: str, alias: str, server: str, servers: dict, url: str) -> 
         "denied_calls": [f"{server}__{tool}"],
     }
     return {"name": f"mcp team {team}", "kind": "mcp", "group": "Keys", "options": options}
+
+
+def people_rows(told: dict, site_keys: list[dict]) -> list[dict]:
+    """Rows about what LiteLLM has: people and keys may do no more than the inventory says.
+
+    told: the result of litellm_info with users and keys, or its failure. site_keys: `litellm_keys`.
+    """
+    if "users" not in told or "keys" not in told:
+        found, action = told.get("msg", "no answer"), "read LiteLLM's log, then run verify again"
+        return [_people_row("people and keys", None, found, action)]
+    people = {user["user_id"]: user["user_role"] for user in told["users"] if user["is_managed"]}
+    chosen = {key["key_alias"] for key in site_keys if key.get("allowed_routes") == []}
+    own = [key for key in told["keys"] if key["is_managed"]]
+    wider = [key for key in own if not key["allowed_routes"] and not _is_one_of(key, chosen)]
+    made = [key for key in told["keys"] if key["created_by"] in people]
+    found = {
+        "people have the role that makes no keys": [
+            f"{name} is {role}" for name, role in sorted(people.items()) if role != MEMBER_ROLE
+        ],
+        "keys say what they may call": [_name_of(key) for key in wider],
+        "no key is of a member's making": [f"{_name_of(k)} by {k['created_by']}" for k in made],
+    }
+    return [
+        _people_row(name, not bad, ", ".join(bad) or "none is otherwise", "run site.yml")
+        for name, bad in found.items()
+    ]
+
+
+def _people_row(name: str, is_good: bool | None, found: str, action: str) -> dict:
+    expected = "what site.yml makes of the inventory"
+    return {"group": "Intruders", **row(name, verdict(is_good), found, expected, action)}
+
+
+def _name_of(key: dict) -> str:
+    """A key's alias; where it has none, what LiteLLM calls it in short."""
+    return key["key_alias"] or key["key_hash"][:12]
+
+
+def _is_one_of(key: dict, aliases: set[str]) -> bool:
+    """Whether a key has one of these aliases, or is an earlier value of one that has."""
+    alias = key["key_alias"] or ""
+    return alias in aliases or alias.rpartition("-old-")[0] in aliases
 
 
 def _without_meaning(name: str, because: str) -> dict:

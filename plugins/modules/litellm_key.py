@@ -72,7 +72,7 @@ options:
     description:
       - Paths of LiteLLM that the key may call, each with everything below it, for example
         V(/v1/messages). Everything else is refused, whatever the user's role. An empty list leaves
-        it to the role.
+        it to the role. Old values of a rotated key get the same.
     type: list
     elements: str
   duration: &duration

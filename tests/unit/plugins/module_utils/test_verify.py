@@ -137,3 +137,56 @@ def test_without_limits_or_keys_there_is_nothing_to_try_and_that_is_said(team):
 def test_a_member_with_models_of_their_own_proves_nothing_of_the_team():
     team = {"name": "t", "models": ["small"], "members": [{**MEMBER, "models": ["large"]}]}
     assert of_teams(team)[0]["kind"] == "not_applicable"
+
+
+def litellm_has(users=(), keys=()):
+    return {
+        "users": [{"is_managed": True, "user_role": "internal_user_viewer", **u} for u in users],
+        "keys": [
+            {
+                "is_managed": True,
+                "allowed_routes": ["/v1/models"],
+                "created_by": "default_user_id",
+                "key_hash": "0123456789abcdef",
+                **key,
+            }
+            for key in keys
+        ],
+    }
+
+
+def test_people_and_keys_as_site_makes_them_pass():
+    told = litellm_has(
+        [{"user_id": "alice"}, {"user_id": "ui", "is_managed": False, "user_role": "proxy_admin"}],
+        [
+            {"key_alias": "alice"},
+            {"key_alias": "admin", "allowed_routes": []},
+            {"key_alias": "admin-old-1", "allowed_routes": []},
+            {"key_alias": "by-hand", "is_managed": False, "allowed_routes": [], "created_by": "ui"},
+        ],
+    )
+    rows = _verify.people_rows(told, [{"key_alias": "admin", "allowed_routes": []}])
+    assert [row["status"] for row in rows] == ["passed"] * 3
+    assert {row["group"] for row in rows} == {"Intruders"}
+
+
+def test_people_and_keys_that_may_do_more_are_named():
+    told = litellm_has(
+        [{"user_id": "alice", "user_role": "internal_user"}],
+        [
+            {"key_alias": "ci", "allowed_routes": []},
+            {"key_alias": None, "created_by": "alice", "is_managed": False},
+        ],
+    )
+    rows = _verify.people_rows(told, [{"key_alias": "ci"}])
+    assert [(row["status"], row["found"]) for row in rows] == [
+        ("failed", "alice is internal_user"),
+        ("failed", "ci"),
+        ("failed", "0123456789ab by alice"),
+    ]
+    assert {row["action"] for row in rows} == {"run site.yml"}
+
+
+def test_people_that_nobody_could_ask_about_are_unknown():
+    rows = _verify.people_rows({"failed": True, "msg": "LiteLLM is away"}, [])
+    assert {(row["status"], row["found"]) for row in rows} == {("unknown", "LiteLLM is away")}

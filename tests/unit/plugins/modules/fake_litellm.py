@@ -111,7 +111,8 @@ class FakeLiteLLM:
 
     def update_key(self, exchange):
         body = exchange.json()
-        key = next(k for k in self.keys if k["token"] == body.pop("key"))
+        token = body.pop("key")
+        key = next(k for k in self.keys if k["token"] == token)
         duration = body.pop("duration", None)
         key.update(body)
         if duration:

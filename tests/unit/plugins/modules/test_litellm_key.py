@@ -415,3 +415,17 @@ def test_prune_deletes_what_is_ours_and_not_named(run, litellm):
 
 def test_prune_without_a_list_is_refused(run, litellm):
     assert run(prune=True)["failed"] and litellm.service.exchanges == []
+
+
+def test_an_old_value_may_call_no_more_than_the_new_one(run, litellm):
+    """A key that was rotated before keys were told what they may call goes on for its grace."""
+    old = {"metadata": {**MARK, "rotated_from": "alice"}, "expires": moment(3)}
+    litellm.keys = [
+        litellm.key(key_alias="alice", token="1", metadata=MARK, allowed_routes=["/v1/models"]),
+        litellm.key(key_alias="alice-old-2", token="2", **old),
+    ]
+    assert run(allowed_routes=["/v1/models"], check=True)["changed"] and not litellm.writes()
+    changed = run(allowed_routes=["/v1/models"])
+    assert changed["diff"]["after"] == {"allowed_routes of alice-old-2": ["/v1/models"]}
+    assert [key["allowed_routes"] for key in litellm.keys] == [["/v1/models"]] * 2
+    assert not run(allowed_routes=["/v1/models"])["changed"]
