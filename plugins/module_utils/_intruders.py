@@ -52,12 +52,12 @@ def _get(path: str) -> Attack:
 
 # What a member's key must not do at LiteLLM, by the row it is reported in.
 MEMBER_ATTACKS = {
-    "a member makes no keys": [
+    "members cannot make keys": [
         _post("a key of its own", "/key/generate", {"models": [], "metadata": {"groups": ["x"]}}),
         _post("a key of the team", "/key/generate", {"team_id": INTRUDER}),
         _post("a service account", "/key/service-account/generate", {"team_id": INTRUDER}),
     ],
-    "a member administers nothing": [
+    "members cannot administer": [
         _post("an own role", "/user/update", {"user_id": INTRUDER, "user_role": "proxy_admin"}),
         _post("another's key", "/key/delete", {"key_aliases": [INTRUDER + "-none"]}),
         _post("a model", "/model/delete", {"id": INTRUDER + "-none"}),
@@ -67,7 +67,7 @@ MEMBER_ATTACKS = {
             {"config_type": "general_settings", "field_name": INTRUDER},
         ),
     ],
-    "a member reads of nobody else": [
+    "members cannot read about others": [
         _get("/key/list"),
         _get("/user/list"),
         _get("/user/info"),
@@ -129,12 +129,9 @@ def gateway(name: str, params: dict[str, Any]) -> Rows:
     """Try at the gateway what no policy may let through."""
     client = HttpClient(params["url"], "the gateway", "its address", timeout=params["timeout"])
     return [
-        _injected(f"{name} an answer carries no request", client, params),
-        _foreign_names(f"{name} other names are refused", client),
-        *(
-            _told(f"{name} {path} tells nobody without a key", client, path, params["servers"])
-            for path in ("/", "/metrics")
-        ),
+        _injected(f"{name} a response carries no request", client, params),
+        _foreign_names(f"{name} foreign hosts and origins are refused", client),
+        *(_discloses(name, client, path, params["servers"]) for path in ("/", "/metrics")),
     ]
 
 
@@ -143,7 +140,12 @@ def injections(server: str) -> dict[str, dict[str, Any]]:
     id_ = f's:{server}:7,"method":"ping","params":{{}}'
     return {
         "a request in the id": {"jsonrpc": "2.0", "result": {}, "id": id_},
-        "both a request and an answer": {"jsonrpc": "2.0", "id": 1, "method": "ping", "result": {}},
+        "a request and a response": {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "ping",
+            "result": {},
+        },
     }
 
 
@@ -188,16 +190,17 @@ def _foreign_names(name: str, client: HttpClient) -> dict[str, Any]:
     return _judged(name, client, attacks, action)
 
 
-def _told(name: str, client: HttpClient, path: str, servers: list[str]) -> dict[str, Any]:
+def _discloses(name: str, client: HttpClient, path: str, servers: list[str]) -> dict[str, Any]:
     reply = client.request("GET", path, headers={"Accept": "application/json"})
-    found = told_too_much(reply, servers) if reply.ok else []
+    found = disclosed(reply, servers) if reply.ok else []
     action = "update the gateway, or close the path at what stands before it"
+    name = f"{name} {path} discloses nothing without a key"
     seen = f"HTTP {reply.status}" + (f" with {', '.join(found)}" if found else "")
     return row(name, verdict(not found), seen, "name, version and status at most", action)
 
 
-def told_too_much(reply: Reply, servers: list[str]) -> list[str]:
-    """Return what an answer tells that is not for everybody: members, servers, addresses. Pure."""
+def disclosed(reply: Reply, servers: list[str]) -> list[str]:
+    """Return what a reply tells that is not for everybody: members, servers, addresses. Pure."""
     body = reply.json()
     members = set(body) - {"name", "version", "status"} if isinstance(body, dict) else set()
     named = {server for server in servers if server in re.findall(r"[\w.-]+", reply.text)}

@@ -187,11 +187,11 @@ def people_rows(told: dict, site_keys: list[dict]) -> list[dict]:
     wider = [key for key in own if not key["allowed_routes"] and not _is_one_of(key, chosen)]
     made = [key for key in told["keys"] if key["created_by"] in people]
     found = {
-        "people have the role that makes no keys": [
+        "people's role makes no keys": [
             f"{name} is {role}" for name, role in sorted(people.items()) if role != MEMBER_ROLE
         ],
-        "keys say what they may call": [_name_of(key) for key in wider],
-        "no key is of a member's making": [f"{_name_of(k)} by {k['created_by']}" for k in made],
+        "keys are limited to routes": [_name_of(key) for key in wider],
+        "no key was made by a member": [f"{_name_of(k)} by {k['created_by']}" for k in made],
     }
     return [
         _people_row(name, not bad, ", ".join(bad) or "none is otherwise", "run site.yml")

@@ -105,19 +105,19 @@ def test_an_injected_request_that_is_taken_fails(gateway):
     gateway.replies["POST", "/mcp"] = lambda exchange: (
         (202, b"") if b'"id": "s:' in exchange.body else refusing(exchange)
     )
-    row = attacked(gateway)["gateway an answer carries no request"]
+    row = attacked(gateway)["gateway a response carries no request"]
     assert (row["status"], row["found"]) == ("failed", "a request in the id: HTTP 202")
 
 
 def test_a_gateway_without_a_session_for_the_key_is_no_verdict(gateway):
     gateway.replies["POST", "/mcp"] = (401, {"error": "no"})
-    row = attacked(gateway)["gateway an answer carries no request"]
+    row = attacked(gateway)["gateway a response carries no request"]
     assert row["status"] == "unknown" and "HTTP 401" in row["found"]
 
 
 def test_any_host_is_too_many(gateway):
     gateway.replies["POST", "/mcp"] = lambda exchange: (401, {}, {"Mcp-Session-Id": "s1"})
-    row = attacked(gateway)["gateway other names are refused"]
+    row = attacked(gateway)["gateway foreign hosts and origins are refused"]
     assert row["found"] == "Host: HTTP 401; Origin: HTTP 401"
 
 
@@ -131,7 +131,7 @@ def test_any_host_is_too_many(gateway):
 )
 def test_pages_that_tell_too_much_fail(gateway, body, found):
     gateway.replies["GET", "/metrics"] = (200, body)
-    row = attacked(gateway)["gateway /metrics tells nobody without a key"]
+    row = attacked(gateway)["gateway /metrics discloses nothing without a key"]
     assert (row["status"], row["found"]) == ("failed", found)
 
 

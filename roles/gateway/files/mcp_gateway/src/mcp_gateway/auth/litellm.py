@@ -132,9 +132,10 @@ def _believed(info: dict[str, object], key: str, settings: LitellmAuth) -> Princ
     administrator made and last changed it. LiteLLM itself sets who that was, and checks the team's
     id. (A team's alias is neither checked nor unique.)
     """
-    makers = {info.get("created_by"), info.get("updated_by") or info.get("created_by")}
+    made_by = info.get("created_by")
+    makers = (made_by, info.get("updated_by") or made_by)
     alias, groups = "", []
-    if makers <= set(settings.administrators):
+    if all(maker in settings.administrators for maker in makers):
         metadata = info.get("metadata")
         alias = str(info.get("key_alias") or info.get("user_id") or "")
         groups = metadata.get("groups") if isinstance(metadata, dict) else []
