@@ -131,7 +131,7 @@ def gateway(name: str, params: dict[str, Any]) -> Rows:
     return [
         _injected(f"{name} a response carries no request", client, params),
         _foreign_names(f"{name} foreign hosts and origins are refused", client),
-        *(_discloses(name, client, path, params["servers"]) for path in ("/", "/metrics")),
+        *(_discloses(name, client, path, params["servers"]) for path in ("/", "/ready", "/metrics")),
     ]
 
 
@@ -192,7 +192,7 @@ def _foreign_names(name: str, client: HttpClient) -> dict[str, Any]:
 
 def _discloses(name: str, client: HttpClient, path: str, servers: list[str]) -> dict[str, Any]:
     reply = client.request("GET", path, headers={"Accept": "application/json"})
-    found = disclosed(reply, servers) if reply.ok else []
+    found = disclosed(reply, servers)
     action = "update the gateway, or close the path at what stands before it"
     name = f"{name} {path} discloses nothing without a key"
     seen = f"HTTP {reply.status}" + (f" with {', '.join(found)}" if found else "")
@@ -201,7 +201,7 @@ def _discloses(name: str, client: HttpClient, path: str, servers: list[str]) -> 
 
 def disclosed(reply: Reply, servers: list[str]) -> list[str]:
     """Return what a reply tells that is not for everybody: members, servers, addresses. Pure."""
-    body = reply.json()
+    body = reply.json() if reply.ok else None  # else it says what is wrong
     members = set(body) - {"name", "version", "status"} if isinstance(body, dict) else set()
     named = {server for server in servers if server in re.findall(r"[\w.-]+", reply.text)}
     addresses = re.findall(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b", reply.text)

@@ -85,7 +85,8 @@ def gateway(service):
     service.replies["POST", "/mcp"] = mcp
     service.replies["DELETE", "/mcp"] = (200, {})
     service.replies["GET", "/"] = (200, {"name": "gateway", "version": "1", "status": "ready"})
-    service.replies["GET", "/metrics"] = (401, {})
+    service.replies["GET", "/ready"] = (200, {"status": "ready"})
+    service.replies["GET", "/metrics"] = (401, {"error": "for the monitoring"})
     return service
 
 
@@ -133,6 +134,12 @@ def test_pages_that_tell_too_much_fail(gateway, body, found):
     gateway.replies["GET", "/metrics"] = (200, body)
     row = attacked(gateway)["gateway /metrics discloses nothing without a key"]
     assert (row["status"], row["found"]) == ("failed", found)
+
+
+def test_servers_that_are_missing_are_named_to_nobody(gateway):
+    gateway.replies["GET", "/ready"] = (503, {"status": "waiting", "servers_down": ["files"]})
+    row = attacked(gateway)["gateway /ready discloses nothing without a key"]
+    assert (row["status"], row["found"]) == ("failed", "HTTP 503 with files")
 
 
 def ports(monkeypatch, listening, flows, source="10.9.9.9"):
