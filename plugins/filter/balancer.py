@@ -8,6 +8,7 @@ import hashlib
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.intranet.mcp.plugins.module_utils import (
+    _entry_paths,
     _haproxy_config,
     _haproxy_leaders,
     _keepalived_config,
@@ -45,7 +46,7 @@ def nginx_config(pools, settings):
 def _rendered(render, pools, settings):
     try:
         return render(pools, settings)
-    except _haproxy_config.BalancerError as error:
+    except _entry_paths.BalancerError as error:
         raise AnsibleFilterError(str(error)) from error
 
 

@@ -4,7 +4,8 @@
 """HAProxy's configuration as text, from the pools the topology names. Pure.
 
 One door for people (with TLS or without), one plain door for the platform's own hosts, both with
-the same routes: MCP goes to the gateway, everything else to LiteLLM.
+the same routes: MCP goes to the gateway, everything else to LiteLLM. People have the paths they
+need; the platform's own hosts, and operators, have every one.
 """
 
 from __future__ import annotations
@@ -12,23 +13,30 @@ from __future__ import annotations
 import json
 import re
 
+from ansible_collections.intranet.mcp.plugins.module_utils._entry_paths import (
+    GATEWAY_PATHS,
+    HIDDEN_PATH,
+    REFUSED_PATH,
+    BalancerError,
+    model_paths,
+    operator_networks,
+)
+
 RUN_DIR = "/run/haproxy"
 CERTIFICATE = "/secrets/tls.pem"
 
-# What the gateway serves; LiteLLM has an own /mcp, which stays out of sight.
-GATEWAY_PATHS = (
-    ("path", "/ /mcp /sse /messages"),
-    ("path_beg", "/mcp/ /sse/ /messages/ /servers/ /.well-known/oauth-protected-resource"),
-)
 # Where no replica is ready, those that are alive are better than none: a LiteLLM without its
 # database still knows the keys it has seen, a gateway without a required server has the others.
 ALIVE = "_alive"
-# Answered by nobody, nor is what lies below it: what it tells is the operator's business.
-HIDDEN_PATH = "/metrics"
-
-
-class BalancerError(Exception):
-    """Pools or settings that make no configuration; the message says what to change."""
+# HAProxy reads 64 words of a line.
+WORDS = 40
+FORBIDDEN = {
+    "error": {
+        "message": "this path is served to operators only (platform_operators_networks)",
+        "type": "forbidden",
+        "code": "403",
+    }
+}
 
 
 def render(pools: list[dict], settings: dict) -> str:
@@ -36,8 +44,10 @@ def render(pools: list[dict], settings: dict) -> str:
 
     pools: {service, ready, alive, servers: [{name, address, is_name}]}; ready and alive are paths.
     settings: tls, door_port (for redirects), ports (inside the container: door, redirect, inside,
-    metrics), timeout_seconds, connect_seconds, check_seconds, max_connections, and perhaps
-    acme_thumbprint (of the account whose certificates an ACME server checks over plain HTTP).
+    metrics), timeout_seconds, connect_seconds, check_seconds, max_connections, and perhaps paths
+    (of LiteLLM, what else is open to people), operators (networks to which all of it is),
+    hsts_seconds, acme_thumbprint (of the account whose certificates an ACME server checks over
+    plain HTTP).
     """
     by_service = pools_by_service(pools)
     routes = _routes(sorted(by_service))
@@ -102,8 +112,8 @@ def _defaults(settings: dict) -> list[str]:
         # The path without its query, where some clients put their key.
         'log-format "%ci [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %tsc %ac/%bc/%sc/%rc %HM %HPO"',
         "option dontlognull",
-        # After a reload an idle connection takes one more request, and ends with its answer: closed at
-        # once, it would take what a client sends in that moment with it.
+        # After a reload an idle connection takes one more request, and ends with its answer: closed
+        # at once, it would take what a client sends in that moment with it.
         "option idle-close-on-response",
         # A request is repeated elsewhere only when no byte of it reached a server: calls of tools
         # must not happen twice.
@@ -139,11 +149,45 @@ def _door(settings: dict, routes: list[str]) -> list[str]:
         "http-request del-header X-Forwarded-For",
         "option forwardfor",
         f"http-request set-header X-Forwarded-Proto {scheme}",
-        # Decoded, as the services read it.
-        f"http-request deny deny_status 404 if {{ path,url_dec -m str {HIDDEN_PATH} }} "
-        f"|| {{ path,url_dec -m beg {HIDDEN_PATH}/ }}",
-        *routes,
+        *_hsts(settings),
+        f"http-request deny deny_status 400 if {{ path -m reg '{REFUSED_PATH}' }}",
+        f"http-request deny deny_status 404 if {{ path {HIDDEN_PATH} }} "
+        f"|| {{ path_beg {HIDDEN_PATH}/ }}",
+        # Another protocol would pass by all that is checked here.
+        "http-request del-header Upgrade unless { req.hdr(Upgrade) -m str -i websocket }",
+        "http-request del-header HTTP2-Settings",
+        *_open_paths(settings, routes),
     ]
+
+
+def _hsts(settings: dict) -> list[str]:
+    seconds = settings.get("hsts_seconds", 0) if settings["tls"] else 0
+    header = f'Strict-Transport-Security "max-age={seconds}"'
+    return [f"http-after-response set-header {header}"] if seconds else []
+
+
+def _open_paths(settings: dict, routes: list[str]) -> list[str]:
+    """The routes, behind a list of what is open to people."""
+    paths = model_paths(settings)
+    acls = [
+        *_acl("is_model", "path", paths),
+        *_acl("is_model", "path_beg", [f"{path}/" for path in paths]),
+        *_acl("is_operator", "src", operator_networks(settings)),
+    ]
+    acls += [line for line in routes if line.startswith(("acl is_health ", "acl is_mcp "))]
+    names = dict.fromkeys(line.split()[1] for line in acls)
+    return [
+        *acls,
+        f"http-request return status 403 content-type application/json string "
+        f"'{json.dumps(FORBIDDEN)}' if {' '.join(f'!{name}' for name in names)}",
+        *[line for line in routes if line not in acls],
+    ]
+
+
+def _acl(name: str, match: str, values: list[str]) -> list[str]:
+    """Lines that are one condition together."""
+    parts = [values[at : at + WORDS] for at in range(0, len(values), WORDS)]
+    return [f"acl {name} {match} {' '.join(part)}" for part in parts]
 
 
 def _redirect(settings: dict) -> list[str]:

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import re
 
-from ansible_collections.intranet.mcp.plugins.module_utils._haproxy_config import (
+from ansible_collections.intranet.mcp.plugins.module_utils._entry_paths import (
     GATEWAY_PATHS,
     HIDDEN_PATH,
+    REFUSED_PATH,
     BalancerError,
+    model_paths,
+    operator_networks,
 )
 
 PREFIX = "intranet_mcp"
@@ -28,7 +31,8 @@ def render(pools: list[dict], settings: dict) -> str:
     """The file.
 
     pools: {service, servers: [{address}]}. settings: name (server_name), certificate and key (files
-    on nginx's host, empty for plain HTTP), timeout_seconds, connect_seconds, body_mb.
+    on nginx's host, empty for plain HTTP), timeout_seconds, connect_seconds, body_mb, and perhaps
+    paths, operators and hsts_seconds as for HAProxy.
     """
     upstreams = {pool["service"]: pool["servers"] for pool in pools}
     if missing := sorted({"litellm", "gateway"} - set(upstreams)):
@@ -47,7 +51,7 @@ def render(pools: list[dict], settings: dict) -> str:
             "llm.example.internal: correct platform_public_name"
         )
     blocks = [_upstream(name, servers) for name, servers in sorted(upstreams.items())]
-    blocks += [_connection(), _log()]
+    blocks += [_connection(), *_refused(), _log()]
     blocks += [_redirect(settings)] if settings["certificate"] else []
     return HEAD + "\n".join([*map(_text, blocks), _text(_server(settings))])
 
@@ -75,6 +79,15 @@ def _connection() -> list:
     # One connection a request: nginx would send a call on a kept one that the replica is closing
     # just then, and may not repeat it.
     return [f"map $http_upgrade ${PREFIX}_connection", "default upgrade", '"" close']
+
+
+def _refused() -> list[list]:
+    # What was sent: nginx itself compares paths that it has decoded.
+    sent, refused = f"${PREFIX}_path", f"${PREFIX}_refused"
+    return [
+        [f"map $request_uri {sent}", f'"~^(?<{PREFIX}_sent>[^?]*)" ${PREFIX}_sent'],
+        [f"map {sent} {refused}", "default 0", f'"~{REFUSED_PATH}" 1'],
+    ]
 
 
 def _log() -> str:
@@ -107,6 +120,7 @@ def _server(settings: dict) -> list:
         *_listen(settings),
         f"server_name {settings['name']}",
         _access_log(),
+        *_hsts(settings),
         f"client_max_body_size {settings['body_mb']}m",
         "# Streams: nothing is held back, nothing is compressed, silence is no error for so long.",
         "proxy_http_version 1.1",
@@ -129,8 +143,15 @@ def _server(settings: dict) -> list:
         "proxy_set_header X-Forwarded-Host $http_host",
         "proxy_set_header Upgrade $http_upgrade",
         f"proxy_set_header Connection ${PREFIX}_connection",
-        *_locations(),
+        [f"if (${PREFIX}_refused)", "return 400"],
+        *_locations(settings),
     ]
+
+
+def _hsts(settings: dict) -> list[str]:
+    seconds = settings.get("hsts_seconds", 0) if settings["certificate"] else 0
+    header = f'Strict-Transport-Security "max-age={seconds}"'
+    return [f"add_header {header} always"] if seconds else []
 
 
 def _listen(settings: dict) -> list[str]:
@@ -144,7 +165,7 @@ def _listen(settings: dict) -> list[str]:
     ]
 
 
-def _locations() -> list[list]:
+def _locations(settings: dict) -> list[list]:
     matches = {"path": "= ", "path_beg": "^~ "}
     gateway = [
         [f"location {matches[match]}{path}", f"proxy_pass http://{PREFIX}_gateway"]
@@ -154,4 +175,12 @@ def _locations() -> list[list]:
     hidden = [
         [f"location {where}", "return 404"] for where in (f"= {HIDDEN_PATH}", f"^~ {HIDDEN_PATH}/")
     ]
-    return [*hidden, *gateway, ["location /", f"proxy_pass http://{PREFIX}_litellm"]]
+    models = "|".join(path.replace(".", "[.]") for path in model_paths(settings))
+    to_litellm = f"proxy_pass http://{PREFIX}_litellm"
+    operators = [f"allow {network}" for network in operator_networks(settings)]
+    return [
+        *hidden,
+        *gateway,
+        [f'location ~ "^(?:{models})(?:/|$)"', to_litellm],
+        ["location /", "# For operators.", *operators, "deny all", to_litellm],
+    ]

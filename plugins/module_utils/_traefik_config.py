@@ -16,10 +16,15 @@ from __future__ import annotations
 
 import json
 
-from ansible_collections.intranet.mcp.plugins.module_utils._haproxy_config import (
-    ALIVE,
+from ansible_collections.intranet.mcp.plugins.module_utils._entry_paths import (
     GATEWAY_PATHS,
     HIDDEN_PATH,
+    REFUSED_PATH,
+    model_paths,
+    operator_networks,
+)
+from ansible_collections.intranet.mcp.plugins.module_utils._haproxy_config import (
+    ALIVE,
     pools_by_service,
     server_name,
 )
@@ -36,6 +41,8 @@ GENERATION = "X-Generation"
 # a byte was sent nothing is tried again: calls of tools must not happen twice.
 ATTEMPTS, ATTEMPTS_SECONDS = 20, 10
 KEPT_ALIVE_SECONDS = 60
+# A list of addresses must not be empty.
+NOBODY = ["255.255.255.255/32"]
 # What the log holds of a request. Not its path: with it comes the query, where some clients put
 # their key.
 LOGGED = (
@@ -148,7 +155,7 @@ def _dynamic(by_service: dict[str, dict], settings: dict) -> dict:
     for name, pool in sorted(by_service.items()):
         services.update(_services(name, pool, settings))
     routers = {
-        **_routers("door", by_service, hidden=HIDDEN_PATH, tls=settings["tls"]),
+        **_door(by_service, settings),
         **_routers("inside", by_service),
         "alive": _internal("alive", "ping@internal", ["generation"]),
         "metrics": _internal("metrics", "prometheus@internal"),
@@ -156,6 +163,10 @@ def _dynamic(by_service: dict[str, dict], settings: dict) -> dict:
     middlewares = {
         "again": {"retry": {"attempts": ATTEMPTS, "timeout": f"{ATTEMPTS_SECONDS}s"}},
         "generation": _generation("0"),
+        "operators": {"ipAllowList": {"sourceRange": operator_networks(settings) or NOBODY}},
+        "not_normal": {"ipAllowList": {"sourceRange": NOBODY, "rejectStatusCode": 400}},
+        "hidden": {"ipAllowList": {"sourceRange": NOBODY, "rejectStatusCode": 404}},
+        **_hsts(settings),
         **_health(by_service, settings),
     }
     if settings["tls"]:
@@ -224,22 +235,60 @@ def _transport(settings: dict) -> dict:
     }
 
 
-def _routers(door: str, by_service: dict, hidden: str = "", tls: bool = False) -> dict:
-    """One door's way to health, MCP and everything else."""
-    rest = f"!Path(`{hidden}`) && !PathPrefix(`{hidden}/`)" if hidden else "PathPrefix(`/`)"
-    last = "gateway" if "gateway" in by_service else "litellm"
-    routers = {
-        "health": _router(
-            door, "Path(`/health`) || Path(`/ready`)", last, ["is_litellm_alive", "alive"], 3
+def _door(by_service: dict, settings: dict) -> dict:
+    """What people ask for: as inside, behind a list of what is open to them."""
+    routers = _routers("door", by_service)
+    rest = {**routers["door_litellm"], "middlewares": ["operators", "again"]}
+    routers |= {
+        "door_litellm": {
+            **rest,
+            "rule": _models(settings),
+            "middlewares": ["again"],
+            "priority": 2,
+        },
+        "door_operators": rest,
+        "door_hidden": _router("door", _below(HIDDEN_PATH), "litellm", ["hidden"], 4),
+        "door_not_normal": _router(
+            "door", f"PathRegexp(`{REFUSED_PATH}`)", "litellm", ["not_normal"], 5
         ),
-        "litellm": _router(door, rest, "litellm", ["again"], 1),
     }
-    if "gateway" in by_service:
-        routers["gateway"] = _router(door, _mcp(), "gateway", ["again"], 2)
+    if not settings["tls"]:
+        return routers
     return {
-        f"{door}_{name}": {**router, **({"tls": {}} if tls else {})}
+        name: {**router, "tls": {}, **_with_hsts(router, settings)}
         for name, router in routers.items()
     }
+
+
+def _hsts(settings: dict) -> dict:
+    seconds = settings.get("hsts_seconds", 0) if settings["tls"] else 0
+    return {"hsts": {"headers": {"stsSeconds": seconds}}} if seconds else {}
+
+
+def _with_hsts(router: dict, settings: dict) -> dict:
+    return {"middlewares": [*_hsts(settings), *router["middlewares"]]}
+
+
+def _models(settings: dict) -> str:
+    return " || ".join(map(_below, model_paths(settings)))
+
+
+def _below(path: str) -> str:
+    return f"Path(`{path}`) || PathPrefix(`{path}/`)"
+
+
+def _routers(door: str, by_service: dict) -> dict:
+    """One door's way to health, MCP and everything else."""
+    last = "gateway" if "gateway" in by_service else "litellm"
+    routers = {
+        f"{door}_health": _router(
+            door, "Path(`/health`) || Path(`/ready`)", last, ["is_litellm_alive", "alive"], 3
+        ),
+        f"{door}_litellm": _router(door, "PathPrefix(`/`)", "litellm", ["again"], 1),
+    }
+    if "gateway" in by_service:
+        routers[f"{door}_gateway"] = _router(door, _mcp(), "gateway", ["again"], 2)
+    return routers
 
 
 def _mcp() -> str:

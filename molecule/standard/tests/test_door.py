@@ -81,6 +81,26 @@ def test_metrics_of_services_are_not_shown_to_people(door, path):
     assert door.send(path).status == 404
 
 
+@pytest.mark.parametrize("path", ["/key/generate", "/team/list", "/ui", "/config/yaml", "/routes"])
+def test_what_operators_do_is_refused_even_with_the_master_key(door, secrets, path):
+    answer = door.send(path, key=secrets["litellm_master_key"])
+    assert answer.status == 403
+    assert "platform_operators_networks" in answer.text
+
+
+def test_a_key_tells_its_owner_what_it_may_do(door):
+    assert door.send("/key/info").body["info"]["models"]
+
+
+@pytest.mark.parametrize("path", ["/%6dcp", "/mcp%0A", "/v1/../key/generate"])
+def test_a_path_that_could_be_read_as_another_is_refused(door, path):
+    assert door.send(path).status == 400
+
+
+def test_browsers_are_told_to_stay_with_tls(door):
+    assert door.send("/").headers["Strict-Transport-Security"].startswith("max-age=")
+
+
 def test_the_balancers_own_metrics_count_its_servers():
     read = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8404/metrics').read())"
     text = on(LB, f'python3 -c "{read}"')

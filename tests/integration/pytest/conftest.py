@@ -310,8 +310,8 @@ def start_balancer(docker, tmp_path, request):
     """Start a real balancer in front of replicas, each engine in turn."""
     started = []
 
-    def start(replicas):
-        made = Balancer(docker, image(request.param), tmp_path, replicas, request.param)
+    def start(replicas, **settings):
+        made = Balancer(docker, image(request.param), tmp_path, replicas, request.param, **settings)
         started.append(made.container)
         wait_until(lambda: made.get("/health")[0] == 200, 30, "the balancer")
         return made

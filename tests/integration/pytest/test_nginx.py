@@ -22,6 +22,7 @@ import time
 import pytest
 from ansible_collections.intranet.mcp.plugins.module_utils._nginx_config import render
 from conftest import CACHE, wait_until
+from servers.balancer import AMBIGUOUS_PATHS, OPERATORS_PATHS, raw_status
 
 pytestmark = pytest.mark.integration
 
@@ -85,9 +86,9 @@ class Replica:
             def _answer(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 replica.seen.append((self.path, dict(self.headers), body))
-                if self.path.startswith("/v1/stream"):
+                if self.path.startswith("/v1/responses/stream"):
                     self._stream()
-                elif self.path == "/v1/hang-up":
+                elif self.path == "/v1/responses/hang-up":
                     self.close_connection = True  # the request was read, and nothing is said
                     self.connection.shutdown(socket.SHUT_RDWR)
                 else:
@@ -108,7 +109,7 @@ class Replica:
                 self.send_header("Connection", "close")
                 self.end_headers()
                 self.close_connection = True
-                for number in range(3 if self.path == "/v1/stream" else 1000):
+                for number in range(3 if self.path == "/v1/responses/stream" else 1000):
                     if not replica.next_event.acquire(timeout=30):
                         return
                     try:
@@ -259,7 +260,6 @@ def test_people_come_in_over_tls_and_plain_http_is_sent_there(nginx, replicas, c
         ("/messages/?session_id=1", "gateway1"),
         ("/.well-known/oauth-protected-resource/mcp", "gateway1"),
         ("/health", "gateway1"),
-        ("/mcp-rest/tools/list", "litellm1"),
         ("/v1/models", "litellm1"),
         ("/v1beta/models/x:generateContent", "litellm1"),
     ],
@@ -268,16 +268,46 @@ def test_paths_go_where_the_platforms_own_balancer_sends_them(running, path, nam
     assert running.ask(path).read().decode() == name
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/metrics/", "/metrics/x", "/%6detrics"])
+@pytest.mark.parametrize("path", ["/metrics", "/metrics/", "/metrics/x"])
 def test_metrics_are_not_shown(running, path):
     assert running.ask(path).status == 404
+
+
+@pytest.mark.parametrize("path", OPERATORS_PATHS)
+def test_what_operators_do_is_refused_to_people(running, replicas, path):
+    assert running.ask(path).status == 403
+    assert not any(replica.seen for replica in replicas.values())
+
+
+@pytest.mark.parametrize("path", OPERATORS_PATHS)
+def test_operators_have_it_from_their_networks(nginx, replicas, path):
+    nginx.write(pools(replicas), operators=["127.0.0.1/32"])
+    nginx.start()
+    assert nginx.ask(path).read() == b"litellm1"
+
+
+def test_a_path_that_could_be_read_as_another_reaches_nobody(running, replicas):
+    for path in AMBIGUOUS_PATHS:
+        assert raw_status("127.0.0.1", running.port, path) == 400, path
+    assert not any(replica.seen for replica in replicas.values())
+
+
+def test_browsers_are_told_to_stay_with_tls(nginx, replicas, certificate):
+    nginx.write(pools(replicas), hsts_seconds=60, **certificate)
+    nginx.start()
+    trust = ssl.create_default_context(cafile=certificate["certificate"])
+    for path in ("/v1/models", "/ui"):
+        connection = http.client.HTTPSConnection("127.0.0.1", nginx.port, timeout=20, context=trust)
+        connection.request("GET", path)
+        assert connection.getresponse().headers["Strict-Transport-Security"] == "max-age=60"
+        connection.close()
 
 
 @pytest.mark.parametrize("headers", [{}, {"Accept_Encoding": "gzip"}])
 def test_events_arrive_one_by_one_as_they_are_made(running, replicas, headers):
     """The second event is not made before the first has arrived."""
     accepted = {name.replace("_", "-"): value for name, value in headers.items()}
-    stream = running.ask("/v1/stream", **accepted)
+    stream = running.ask("/v1/responses/stream", **accepted)
     assert stream.headers["Content-Encoding"] is None
     for number in range(3):
         replicas["litellm1"].next_event.release()
@@ -291,7 +321,7 @@ def test_silence_ends_a_stream_at_the_one_timeout_and_not_before(nginx, replicas
     nginx.write(pools(replicas), timeout_seconds=4)
     nginx.start()
     replica = replicas["litellm1"]
-    stream = nginx.ask("/v1/stream")
+    stream = nginx.ask("/v1/responses/stream")
     replica.next_event.release()
     assert stream.readline() == b"data: 0\n"
     began = time.monotonic()
@@ -308,7 +338,7 @@ def test_silence_ends_a_stream_at_the_one_timeout_and_not_before(nginx, replicas
 
 def test_the_service_hears_that_a_client_left(running, replicas):
     replica = replicas["litellm1"]
-    stream = running.ask("/v1/stream/endless")
+    stream = running.ask("/v1/responses/stream/endless")
     replica.next_event.release()
     assert stream.readline() == b"data: 0\n"
     stream.close()
@@ -332,9 +362,9 @@ def test_a_replica_that_cannot_be_connected_to_costs_no_request(nginx, replicas)
 def test_a_call_that_reached_a_replica_is_not_repeated(nginx, replicas):
     nginx.write(pools(replicas, "litellm1", "litellm2"))
     nginx.start()
-    assert nginx.ask("/v1/hang-up", b"{}").status == 502
+    assert nginx.ask("/v1/responses/hang-up", b"{}").status == 502
     seen = [path for name in ("litellm1", "litellm2") for path, *_rest in replicas[name].seen]
-    assert seen.count("/v1/hang-up") == 1
+    assert seen.count("/v1/responses/hang-up") == 1
 
 
 def test_services_learn_who_asked_and_not_what_a_client_claims(running, replicas):

@@ -21,13 +21,20 @@ from ansible_collections.intranet.mcp.plugins.module_utils import (
 )
 
 STREAM = "/sse"
-HELD = "/v1/held"  # requests that wait for the replica's gate
+HELD = "/v1/responses/held"  # requests that wait for the replica's gate
+# What people must not reach, and what must reach nobody.
+OPERATORS_PATHS = ["/key/generate", "/key/list", "/team/new", "/user/new", "/model/info", "/ui"]
+OPERATORS_PATHS += ["/config/yaml", "/routes", "/openapi.json", "/v1/mcp/server", "/mcp-rest/x"]
+AMBIGUOUS_PATHS = ["/mcp%0A", "/mcp/%00", "/v1/models/%2e%2e/%2e%2e/key/generate", "/mcp%5cx"]
+AMBIGUOUS_PATHS += ["/v1/models/../../key/generate", "/v1/models%2F..%2F..%2Fkey/generate", "/mcp%"]
+AMBIGUOUS_PATHS += ["/%6dcp", "/%6detrics", "/key%2finfo/%2E", "//mcp", "/servers/x%0d%0aX:1/mcp"]
 PORTS = {"door": 8443, "redirect": 8080, "inside": 8000, "metrics": 8404}
 
 
 class Engine(NamedTuple):
     """What the role runs, and how it says what a test asks."""
 
+    name: str
     uid: int
     command: list[str]
     run: str  # where it is spoken to
@@ -46,6 +53,7 @@ def _haproxy_files(pools, settings):
 SOCKET = ["-S", "/run/haproxy/master.sock"]
 ENGINES = {
     "haproxy": Engine(
+        "haproxy",
         99,
         ["haproxy", "-W", "-db", *SOCKET, "-f", "/config/haproxy.cfg"],
         "/run/haproxy",
@@ -57,6 +65,7 @@ ENGINES = {
         '{"status": "degraded", "service": "litellm"}',
     ),
     "traefik": Engine(
+        "traefik",
         10001,
         ["traefik-start"],
         "/run/traefik",
@@ -222,6 +231,27 @@ class Balancer:
             return error.code, ""
         except OSError as error:
             return 0, str(error)
+
+
+def exchange(host: str, port: int, sent: bytes) -> bytes:
+    """Send bytes as they are, and return all that is answered until nothing more comes."""
+    with socket.create_connection((host, port), timeout=5) as connection:
+        connection.sendall(sent)
+        parts = []
+        try:
+            while part := connection.recv(65536):
+                parts.append(part)
+                connection.settimeout(1)
+        except (ConnectionResetError, TimeoutError):
+            pass  # what was answered before stands
+        return b"".join(parts)
+
+
+def raw_status(host: str, port: int, path: str) -> int:
+    """Return the status of a request whose path no library has put in order."""
+    sent = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+    answer = exchange(host, port, sent)
+    return int(answer.split()[1]) if answer else 0
 
 
 def _pool(service: str, replicas: list[Replica]) -> dict:

@@ -6,8 +6,8 @@ from __future__ import annotations
 import re
 
 import pytest
+from ansible_collections.intranet.mcp.plugins.module_utils._entry_paths import BalancerError
 from ansible_collections.intranet.mcp.plugins.module_utils._haproxy_config import (
-    BalancerError,
     render,
     server_name,
 )
@@ -96,8 +96,34 @@ def test_mcp_goes_to_the_gateway_and_the_rest_to_litellm(door):
 
 
 def test_metrics_of_services_are_not_shown_to_people():
-    (line,) = [line for line in sections()["frontend door"] if "deny" in line]
-    assert "{ path,url_dec -m str /metrics } || { path,url_dec -m beg /metrics/ }" in line
+    (line,) = [line for line in sections()["frontend door"] if "deny_status 404" in line]
+    assert "{ path /metrics } || { path_beg /metrics/ }" in line
+
+
+def test_what_is_not_open_to_people_is_refused_at_their_door_only():
+    found = sections()
+    (line,) = [line for line in found["frontend door"] if "status 403" in line]
+    assert line.endswith("if !is_model !is_health !is_mcp")
+    assert not [line for line in found["frontend inside"] if "403" in line or "deny" in line]
+
+
+def test_operators_have_every_path_from_their_networks():
+    lines = sections(operators=["192.0.2.0/24", "2001:db8::/32"])["frontend door"]
+    assert "acl is_operator src 192.0.2.0/24 2001:db8::/32" in lines
+    (line,) = [line for line in lines if "status 403" in line]
+    assert "!is_operator" in line.split()
+
+
+def test_lines_have_no_more_words_than_haproxy_reads():
+    paths = [f"/v1/own{number}" for number in range(99)]
+    assert max(len(line.split()) for line in sections(paths=paths)["frontend door"]) < 64
+
+
+def test_browsers_are_told_to_stay_with_tls_where_there_is_tls():
+    said = 'http-after-response set-header Strict-Transport-Security "max-age=60"'
+    assert said in sections(hsts_seconds=60)["frontend door"]
+    for settings in ({"hsts_seconds": 0}, {"hsts_seconds": 60, "tls": False}):
+        assert "Strict-Transport-Security" not in str(sections(**settings)["frontend door"])
 
 
 def test_keys_in_queries_and_headers_are_not_logged():

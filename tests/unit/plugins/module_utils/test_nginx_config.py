@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.intranet.mcp.plugins.module_utils._haproxy_config import BalancerError
+from ansible_collections.intranet.mcp.plugins.module_utils._entry_paths import BalancerError
 from ansible_collections.intranet.mcp.plugins.module_utils._nginx_config import render
 
 POOLS = [
@@ -49,6 +49,8 @@ def test_without_a_certificate_it_listens_in_plain():
     [
         (POOLS[:1], {}, "no host of gateway"),
         (POOLS, {"key": ""}, "expected both"),
+        (POOLS, {"paths": ["/v1/x; include /etc/passwd"]}, "load_balancer_paths"),
+        (POOLS, {"operators": ["10.0.0.1/8"]}, "platform_operators_networks"),
         (POOLS, {"name": "x; include /etc/passwd"}, "platform_public_name"),
     ],
 )

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.intranet.mcp.plugins.module_utils._haproxy_config import BalancerError
+from ansible_collections.intranet.mcp.plugins.module_utils._entry_paths import BalancerError
 from ansible_collections.intranet.mcp.plugins.module_utils._traefik_config import (
     GENERATION,
     parse,
@@ -105,13 +105,34 @@ def test_mcp_goes_to_the_gateway_and_the_rest_to_litellm(door):
     assert "Path(`/mcp`)" in gateway["rule"]
     assert "PathPrefix(`/servers/`)" in gateway["rule"]
     assert "PathPrefix(`/`)" not in gateway["rule"]
-    assert routers[f"{door}_health"]["priority"] > gateway["priority"] > litellm["priority"]
+    assert routers[f"{door}_health"]["priority"] > gateway["priority"]
+    last = routers["door_operators" if door == "door" else "inside_litellm"]
+    assert (last["rule"], last["priority"]) == ("PathPrefix(`/`)", 1)
 
 
 def test_metrics_of_services_are_not_shown_to_people():
     routers = dynamic()["http"]["routers"]
-    assert routers["door_litellm"]["rule"] == "!Path(`/metrics`) && !PathPrefix(`/metrics/`)"
-    assert "metrics" not in routers["inside_litellm"]["rule"]
+    hidden = routers["door_hidden"]
+    assert hidden["rule"] == "Path(`/metrics`) || PathPrefix(`/metrics/`)"
+    assert hidden["middlewares"] == ["hidden"]
+    others = [router for name, router in routers.items() if name.startswith("door_")]
+    assert [r for r in others if r["priority"] > hidden["priority"]] == [routers["door_not_normal"]]
+    assert "inside_hidden" not in routers
+
+
+def test_what_is_not_open_to_people_is_for_networks_of_operators():
+    for operators, expected in ((["192.0.2.0/24"],) * 2, ([], ["255.255.255.255/32"])):
+        http = dynamic(operators=operators)["http"]
+        assert http["routers"]["door_operators"]["middlewares"] == ["operators", "again"]
+        assert http["middlewares"]["operators"]["ipAllowList"]["sourceRange"] == expected
+
+
+def test_browsers_are_told_to_stay_with_tls_where_there_is_tls():
+    http = dynamic(hsts_seconds=60)["http"]
+    assert http["middlewares"]["hsts"] == {"headers": {"stsSeconds": 60}}
+    for name, router in http["routers"].items():
+        assert ("hsts" in router["middlewares"]) == name.startswith("door_"), name
+    assert "hsts" not in dynamic(hsts_seconds=60, tls=False)["http"]["middlewares"]
 
 
 def test_only_the_metrics_port_tells_of_traefik():
