@@ -11,6 +11,7 @@ import tempfile
 
 from ansible.errors import AnsibleActionFail
 from ansible_collections.intranet.mcp.plugins.module_utils import _image_bundle, _images
+from ansible_collections.intranet.mcp.plugins.module_utils._image_engine import CommandError
 from ansible_collections.intranet.mcp.plugins.plugin_utils._progress import ProgressAction
 
 COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -103,8 +104,13 @@ class ActionModule(ProgressAction):
         place = f"{self._place()}/bundle"
         self._low_level_execute_command(f"mkdir -p {place}/images", sudoable=False)
         for name in [*sorted(archives), _image_bundle.INDEX]:
-            if os.path.isfile(os.path.join(path, name)):
-                self._transfer_file(os.path.join(path, name), f"{place}/{name}")
+            source = os.path.join(path, name)
+            try:
+                _image_bundle.refuse_links(path, source)
+            except CommandError as error:
+                raise AnsibleActionFail(str(error)) from error
+            if os.path.isfile(source):
+                self._transfer_file(source, f"{place}/{name}")
         return {"bundle_path": place}
 
     def _context(self, name: str, entry: dict) -> dict[str, tuple[bool, bytes]]:

@@ -3,20 +3,26 @@
 
 """A bundle: a directory with one archive an image and an index.
 
-index.json: {"images": {REFERENCE: {"id", "archive", "recipe", "bytes"}}}. An archive is named after
-the image's content, so the same image is never written twice, and a bundle may be read while it is
-renewed.
+index.json: {"images": {REFERENCE: {"id", "archive", "recipe", "bytes", "sha256"}}}. An archive is
+named after the image's content, so the same image is never written twice, and a bundle may be read
+while it is renewed. It may come from elsewhere: no path of the index leads out of it, and archives
+are compared by digest before they are loaded.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 
 from ansible_collections.intranet.mcp.plugins.module_utils._image_engine import CommandError
 from ansible_collections.intranet.mcp.plugins.module_utils._images import ImageError
 
 INDEX = "index.json"
+IMAGES = "images"
+_ID = re.compile(r"sha256:([0-9A-Za-z]+)")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class Bundle:
@@ -33,14 +39,17 @@ class Bundle:
         path = os.path.join(self.path, INDEX)
         try:
             with open(path, encoding="utf-8") as stream:
-                return json.load(stream)["images"]
+                images = json.load(stream)["images"]
+            for reference, entry in images.items():
+                _check(reference, entry)
         except FileNotFoundError:
             return {}
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ImageError(
                 f"{path} is no index of a bundle ({error}); expected JSON with 'images': export "
                 "the bundle again"
             ) from error
+        return images
 
     def is_there(self) -> bool:
         """Tell whether there is anything to load from."""
@@ -59,6 +68,7 @@ class Bundle:
         if not entry:
             raise CommandError(f"the bundle at {self.path} does not hold it", [])
         path = os.path.join(self.path, entry["archive"])
+        refuse_links(self.path, path)
         size = os.path.getsize(path) if os.path.isfile(path) else None
         if size != entry["bytes"]:
             raise CommandError(
@@ -66,7 +76,55 @@ class Bundle:
                 f"expected {entry['bytes']} bytes",
                 [],
             )
+        _compare(path, entry)
         return path, entry
+
+
+def archive_name(image_id: str) -> str:
+    """Return the path in a bundle of an image's archive, or raise ValueError."""
+    found = _ID.fullmatch(image_id)
+    if not found:
+        raise ValueError(f"{image_id!r} is no id of an image")
+    return f"{IMAGES}/{found[1]}.tar"
+
+
+def _check(reference: str, entry: dict) -> None:
+    """Raise ValueError, KeyError or TypeError unless an entry is one."""
+    expected = archive_name(entry["id"])
+    if entry.get("archive") != expected:
+        found = entry.get("archive")
+        raise ValueError(f"{reference}: found the archive {found!r}, expected {expected}")
+    if type(entry["bytes"]) is not int:
+        raise ValueError(f"{reference}: found {entry['bytes']!r} bytes, expected a number")
+    # Bundles of older versions have none.
+    if "sha256" in entry and not _DIGEST.fullmatch(entry["sha256"]):
+        raise ValueError(f"{reference}: found {entry['sha256']!r}, expected a sha256")
+
+
+def refuse_links(root: str, path: str) -> None:
+    """Raise CommandError where a path of a bundle leads elsewhere."""
+    for place in (os.path.join(root, IMAGES), path):
+        if os.path.islink(place):
+            raise CommandError(f"{place} is a link; expected the archive itself", [])
+
+
+def _compare(path: str, entry: dict) -> None:
+    wanted = entry.get("sha256")
+    found = _digest(path) if wanted else None
+    if found != wanted:
+        raise CommandError(
+            f"{path} has sha256 {found}; expected {wanted}: copy the bundle again from where it "
+            "was exported",
+            [],
+        )
+
+
+def _digest(path: str) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while part := stream.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def export(images, check_mode: bool) -> dict:
@@ -103,18 +161,19 @@ def export(images, check_mode: bool) -> dict:
 
 def _is_written(bundle: Bundle, reference: str, image_id: str) -> bool:
     entry = bundle.entry(reference)
-    if not entry or entry["id"] != image_id:
+    if not entry or entry["id"] != image_id or "sha256" not in entry:
         return False
     path = os.path.join(bundle.path, entry["archive"])
     return os.path.isfile(path) and os.path.getsize(path) == entry["bytes"]
 
 
 def _write(images, bundle: Bundle, found: dict, names: list[str]) -> None:
-    os.makedirs(os.path.join(bundle.path, "images"), exist_ok=True)
+    os.makedirs(os.path.join(bundle.path, IMAGES), exist_ok=True)
+    refuse_links(bundle.path, os.path.join(bundle.path, INDEX))
     index = dict(bundle.images)
     for name in names:
         facts = found[name]
-        archive = f"images/{facts['id'].partition(':')[2]}.tar"
+        archive = archive_name(facts["id"])
         target = os.path.join(bundle.path, archive)
         partial = f"{target}.part"
         try:
@@ -129,6 +188,7 @@ def _write(images, bundle: Bundle, found: dict, names: list[str]) -> None:
             "archive": archive,
             "recipe": facts["recipe"],
             "bytes": os.path.getsize(target),
+            "sha256": _digest(target),
         }
         _write_index(bundle.path, index)
         images.report(f"exported {name}")
@@ -146,6 +206,6 @@ def _write_index(path: str, images: dict) -> None:
 def _prune(path: str, images: dict) -> None:
     """Remove archives that no image of the index is in any more."""
     wanted = {entry["archive"] for entry in images.values()}
-    for name in os.listdir(os.path.join(path, "images")):
-        if f"images/{name}" not in wanted:
-            os.remove(os.path.join(path, "images", name))
+    for name in os.listdir(os.path.join(path, IMAGES)):
+        if f"{IMAGES}/{name}" not in wanted:
+            os.remove(os.path.join(path, IMAGES, name))
