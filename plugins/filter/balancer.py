@@ -20,6 +20,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils._docker import (
     published_ports,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils._inventory import is_address
+from ansible_collections.intranet.mcp.plugins.plugin_utils import _authority
 
 # community.crypto makes the account's key with it; without ACME nobody needs it.
 try:
@@ -96,4 +97,6 @@ class FilterModule:
             "keepalived_config": _keepalived_config.render,
             "haproxy_leaders": _haproxy_leaders.render,
             "subject_alt_names": subject_alt_names,
+            "name_constraints": _authority.name_constraints,
+            "names_beyond_authority": _authority.names_beyond_authority,
         }

@@ -112,6 +112,7 @@ class Site:
             "platform_secrets_dir": places["secrets"],
             "platform_public_name": "localhost",
             "platform_users_networks": ["127.0.0.0/8"],
+            "load_balancer_ca_names": ["new.example"],
             "load_balancer_engine": engine,
             "load_balancer_check_seconds": 1,
             "load_balancer_stop_seconds": 3,

@@ -11,6 +11,7 @@ from ansible_collections.intranet.mcp.plugins.filter.balancer import (
     haproxy_config,
     subject_alt_names,
 )
+from ansible_collections.intranet.mcp.plugins.plugin_utils._authority import name_constraints
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -22,6 +23,35 @@ from cryptography.hazmat.primitives.serialization import (
 def test_a_certificate_tells_names_from_addresses():
     found = subject_alt_names(["llm.example.internal", "192.0.2.10", "fd00::5"])
     assert found == ["DNS:llm.example.internal", "IP:192.0.2.10", "IP:fd00::5"]
+
+
+@pytest.mark.parametrize(
+    ("names", "further", "permitted", "excluded"),
+    [
+        (
+            ["llm.example.internal", "192.0.2.10", "192.0.2.11", "fd00::5"],
+            ["example.org", "10.1.0.0/16"],
+            [
+                "DNS:llm.example.internal",
+                "IP:192.0.2.0/24",
+                "IP:fd00::/64",
+                "DNS:example.org",
+                "IP:10.1.0.0/16",
+            ],
+            [],
+        ),
+        (["192.0.2.10"], [], ["IP:192.0.2.0/24", "DNS:invalid"], []),
+        (["llm"], [".example"], ["DNS:llm", "DNS:example"], ["IP:0.0.0.0/0", "IP:::/0"]),
+    ],
+)
+def test_an_authority_has_a_bound_for_names_and_for_addresses(names, further, permitted, excluded):
+    found = name_constraints(names, further)
+    assert found == {"permitted": permitted, "excluded": excluded}
+
+
+def test_a_wrong_network_for_the_authority_ends_in_one_sentence():
+    with pytest.raises(AnsibleFilterError, match=r"10\.1\.0\.1/16.*load_balancer_ca_names"):
+        name_constraints(["llm"], ["10.1.0.1/16"])
 
 
 def test_a_wrong_topology_ends_in_one_sentence():

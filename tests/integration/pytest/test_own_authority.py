@@ -1,0 +1,181 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The platform's own authority, its key stolen: it makes nothing that the world would believe.
+
+The role makes it; Python's TLS and openssl judge, over a real connection and on files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import support
+import yaml
+
+pytestmark = pytest.mark.integration
+
+INCLUDED = {"name": "intranet.mcp.load_balancer", "tasks_from": "own_ca"}
+PLAY = [
+    {
+        "hosts": "load_balancer",
+        "gather_facts": False,
+        "tasks": [{"name": "Sign", "ansible.builtin.include_role": INCLUDED}],
+    }
+]
+NAME = "llm.example.internal"
+FOREIGN = "mail.example.com"
+
+
+class Site:
+    """Balancers of an inventory, and the certificates on its control node."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.tls = folder, folder / "secrets" / "tls"
+        (folder / "play.yml").write_text(yaml.safe_dump(PLAY))
+
+    def run(self, hosts=1, **variables):
+        """Run the role's part; returns status and what was said."""
+        found = {
+            f"lb{number}": {"platform_address": f"192.0.2.{number}"} for number in range(hosts)
+        }
+        shared = {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": sys.executable,
+            "platform_secrets_dir": str(self.folder / "secrets"),
+            "platform_public_name": NAME,
+            **({"platform_balancer_address": ["192.0.2.99/24"]} if hosts > 1 else {}),
+            **variables,
+        }
+        group = {"load_balancer": {"hosts": {host: {} for host in found}}}
+        inventory = {"all": {"vars": shared, "hosts": found, "children": group}}
+        (self.folder / "hosts.yml").write_text(yaml.safe_dump(inventory))
+        program = Path(sys.executable).with_name("ansible-playbook")
+        done = subprocess.run(
+            [program, "-i", self.folder / "hosts.yml", self.folder / "play.yml"],
+            cwd=support.REPOSITORY,
+            env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    def forge(self, *names):
+        """Sign with the authority's key, as its thief would; returns certificate and key."""
+        key, request, made = (self.folder / f"forged.{kind}" for kind in ("key", "csr", "crt"))
+        extension = self.folder / "forged.ext"
+        extension.write_text(f"subjectAltName={','.join(names)}\n")
+        new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key)
+        run("openssl", "req", "-new", *new, "-out", request, "-subj", "/O=x")
+        by = ("-CA", self.tls / "ca.crt", "-CAkey", self.tls / "ca.key", "-CAcreateserial")
+        how = ("-days", "1", "-extfile", extension, "-out", made)
+        run("openssl", "x509", "-req", "-in", request, *by, *how)
+        return made, key
+
+
+def run(*words):
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def verdict(site, certificate):
+    """Return what openssl says of a certificate."""
+    command = ("openssl", "verify", "-x509_strict", "-CAfile", site.tls / "ca.crt", certificate)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
+def connect(site, certificate, key, name):
+    """Connect to a server with this certificate, as a client that trusts the authority."""
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    serving.load_cert_chain(certificate, key)
+    trusting = ssl.create_default_context(cafile=site.tls / "ca.crt")
+    ours, theirs = socket.socketpair()
+
+    def serve():
+        with theirs, contextlib.suppress(OSError):  # a client that refuses hangs up
+            serving.wrap_socket(theirs, server_side=True).close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        with ours:
+            trusting.wrap_socket(ours, server_hostname=name).close()
+    finally:
+        thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    made = Site(tmp_path_factory.mktemp("site"))
+    status, said = made.run()
+    assert status == 0, said[-3000:]
+    return made
+
+
+@pytest.mark.parametrize("name", [NAME, "192.0.2.0"])
+def test_clients_believe_the_balancer(site, name):
+    connect(site, site.tls / "balancer.crt", site.tls / "balancer.key", name)
+    assert verdict(site, site.tls / "balancer.crt").strip().endswith(": OK")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("DNS", FOREIGN), ("DNS", "example.internal"), ("IP", "203.0.113.1")]
+)
+def test_a_foreign_name_is_refused(site, kind, name):
+    forged = site.forge(f"{kind}:{name}")
+    with pytest.raises(ssl.SSLCertVerificationError, match="permitted subtree violation"):
+        connect(site, *forged, name)
+    assert "permitted subtree violation" in verdict(site, forged[0])
+
+
+def test_a_foreign_name_is_refused_beside_one_of_its_own(site):
+    forged = site.forge(f"DNS:{NAME}", f"DNS:{FOREIGN}")
+    with pytest.raises(ssl.SSLCertVerificationError, match="permitted subtree violation"):
+        connect(site, *forged, FOREIGN)
+
+
+def test_a_second_balancer_needs_no_other_authority(site):
+    before = (site.tls / "ca.crt").read_text()
+    status, said = site.run(hosts=2)
+    assert status == 0, said[-3000:]
+    assert (site.tls / "ca.crt").read_text() == before
+    for name in (NAME, "192.0.2.1", "192.0.2.99"):
+        connect(site, site.tls / "balancer.crt", site.tls / "balancer.key", name)
+
+
+def test_a_name_that_the_authority_may_not_vouch_for_ends_in_words(site):
+    status, said = site.run(load_balancer_tls_names=["other.example"])
+    assert status == 2
+    assert "found other.example among the names of the load balancer" in " ".join(said.split())
+    connect(site, site.tls / "balancer.crt", site.tls / "balancer.key", NAME)
+
+
+def test_an_authority_that_is_removed_is_made_anew_with_what_may_come(site):
+    (site.tls / "ca.crt").unlink()
+    names = {"load_balancer_ca_names": ["example"], "load_balancer_tls_names": ["other.example"]}
+    status, said = site.run(**names)
+    assert status == 0, said[-3000:]
+    connect(site, site.tls / "balancer.crt", site.tls / "balancer.key", "other.example")
+
+
+def test_an_authority_of_an_older_version_is_left_as_it_is(tmp_path):
+    site = Site(tmp_path)
+    site.tls.mkdir(parents=True)
+    new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    files = ("-keyout", site.tls / "ca.key", "-out", site.tls / "ca.crt", "-subj", "/CN=old")
+    run("openssl", "req", "-x509", *new, *files)
+    before = (site.tls / "ca.crt").read_text()
+    status, said = site.run()
+    assert status == 0, said[-3000:]
+    assert (site.tls / "ca.crt").read_text() == before
+    connect(site, site.tls / "balancer.crt", site.tls / "balancer.key", NAME)
