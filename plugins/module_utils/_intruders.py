@@ -25,6 +25,8 @@ from ansible_collections.intranet.mcp.plugins.module_utils._http import HttpClie
 Rows = list[dict[str, Any]]
 
 INTRUDER = "verify-intruder"
+# What the gateway answers without a key.
+PAGES = ("/", "/ready", "/metrics")
 # What LiteLLM's framework says of a path that is not there. A 404 of LiteLLM itself differs:
 # who gets it was let through.
 ABSENT = ({"detail": "Not Found"}, {"detail": "Method Not Allowed"})
@@ -131,7 +133,7 @@ def gateway(name: str, params: dict[str, Any]) -> Rows:
     return [
         _injected(f"{name} a response carries no request", client, params),
         _foreign_names(f"{name} foreign hosts and origins are refused", client),
-        *(_discloses(name, client, path, params["servers"]) for path in ("/", "/ready", "/metrics")),
+        *(_discloses(name, client, path, params["servers"]) for path in PAGES),
     ]
 
 
