@@ -18,7 +18,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache"
-GENERATED = {".cache", ".venv", "__pycache__", "secrets", "reports", ".intranet-mcp"}
+sys.path.insert(0, str(ROOT / "tests/tools"))
+
+import install_artifact  # noqa: E402
 
 
 def run_bounded(command, timeout, **options):
@@ -73,15 +75,7 @@ def inner_report():
 @pytest.fixture(scope="session")
 def repository_files():
     """Return the paths of the repository's files: tracked, or new and not ignored."""
-    command = ["git", "ls-files", "-coz", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
-    if listed.returncode == 0:
-        names = filter(None, listed.stdout.split(b"\0"))
-        paths = [Path(os.fsdecode(name)) for name in names]
-    else:  # an unpacked archive, in which other jobs are at work
-        paths = [path.relative_to(ROOT) for path in ROOT.rglob("*")]
-        paths = [path for path in paths if not GENERATED.intersection(path.parts)]
-    return [path for path in paths if (ROOT / path).is_file()]
+    return install_artifact.repository_files()
 
 
 class Installed(NamedTuple):
@@ -98,26 +92,7 @@ def installed(repository_files, tmp_path_factory):
     That place lies outside the repository: ansible-test would take its ignore rules for its own.
     """
     base = tmp_path_factory.mktemp("artifact")
-    for path in repository_files:
-        (base / "source" / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / path, base / "source" / path)
-    (base / "ansible.cfg").touch()
-    environment = {
-        "ANSIBLE_COLLECTIONS_PATH": str(base / "collections"),
-        "ANSIBLE_HOME": str(base / "home"),
-        "ANSIBLE_CONFIG": str(base / "ansible.cfg"),
-    }
-    for command in (
-        ["build", "--output-path", base, base / "source"],
-        ["install", "--offline", "--no-deps", "-p", base / "collections"],
-    ):
-        archive = base.glob("*.tar.gz") if command[0] == "install" else []
-        subprocess.run(
-            ["ansible-galaxy", "collection", *command, *archive],
-            cwd=base,
-            env={**os.environ, **environment},
-            check=True,
-        )
+    environment = install_artifact.install(base) | {"ANSIBLE_HOME": str(base / "home")}
     directory = base / "collections" / "ansible_collections" / "intranet" / "mcp"
     return Installed(directory, environment)
 

@@ -44,6 +44,7 @@ _MODULES = (
         *("balancer_reload", "balancer_server", "keepalived", "traefik", "nginx"),
         waits=True,
     ),
+    _modules("modules-ssh", 150, "progress_over_ssh", waits=True),
     _modules(
         "modules-litellm", 420, "litellm_key", "litellm_people", "teams_role", "image", "health"
     ),

@@ -164,7 +164,7 @@ def test_a_missing_group_is_named(tmp_path):
 
 @pytest.mark.usefixtures("unchanged")
 def test_without_root_the_way_to_root_is_named():
-    check_refused(play("--user", "nobody"), ["expected root", "ansible_become: true"])
+    check_refused(play(ansible_become=False), ["expected root", "ansible_become: true"])
 
 
 @pytest.mark.usefixtures("unchanged")

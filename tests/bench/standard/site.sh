@@ -7,8 +7,10 @@ set -eu
 cd "$(dirname "$0")/../../.."
 export LC_ALL=C.UTF-8 PATH="$PWD/.venv/bin:$PATH"
 export MOLECULE_PROJECT_DIRECTORY="$PWD" MOLECULE_SCENARIO_DIRECTORY="$PWD/molecule/standard"
-export ANSIBLE_CONFIG="$PWD/ansible.cfg" ANSIBLE_COLLECTIONS_PATH="$PWD/.cache/collections"
 scenario=molecule/standard
+engineer=$PWD/.cache/molecule/standard
+tests/tools/install_artifact.py "$engineer"
+export ANSIBLE_CONFIG="$engineer/ansible.cfg" ANSIBLE_COLLECTIONS_PATH="$engineer/collections"
 log=$(mktemp)
 
 run() {
@@ -21,10 +23,10 @@ for overlay in '' eight; do
     inventories="-i $scenario/inventory${overlay:+ -i $scenario/$overlay}"
     run molecule/shared/create.yml
     count=$(ansible $inventories platform --list-hosts | head -n 1 | tr -dc 0-9)
-    run site.yml
+    run intranet.mcp.site
     echo "$count hosts, bare to verified: $seconds s"
     export ANSIBLE_CALLBACKS_ENABLED=ansible.posix.profile_roles
-    run site.yml
+    run intranet.mcp.site
     unset ANSIBLE_CALLBACKS_ENABLED
     grep -Eq 'changed=[1-9]' "$log" && { echo "something changed:"; grep changed= "$log"; exit 1; }
     echo "$count hosts, nothing to change: $seconds s"
