@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 import uvicorn
-from mcp_gateway.app import App
+from mcp_gateway import listener
 from mcp_gateway.config import parse
 from mcp_gateway.gateway import Gateway
 
@@ -74,10 +74,7 @@ class Running:
 
     def audit(self) -> list[dict[str, Any]]:
         """The audit lines so far."""
-        audit = self.gateway.recorder.audit
-        lines, audit._lines = audit._lines, []
-        if lines:
-            audit._write(lines)
+        self.gateway.recorder.audit.flush()
         path = self.gateway.config.audit.file
         return [json.loads(line) for line in Path(path).read_text().splitlines()]
 
@@ -92,9 +89,7 @@ async def gateway(
     raw["listen"] = {"port": port, **sections.get("listen", {})}
     raw["upstreams"] = upstreams or {}
     state = Gateway(parse(raw))
-    config = uvicorn.Config(
-        App(state), port=port, loop="none", http="httptools", lifespan="off", log_config=None
-    )
+    config = listener.configuration(state)
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
@@ -111,8 +106,8 @@ async def gateway(
 
 async def _close(server: uvicorn.Server) -> None:
     """The listener and every connection at once; uvicorn's own end takes a fifth of a second."""
-    for listener in server.servers:
-        listener.close()
+    for opened in server.servers:
+        opened.close()
     for connection in list(server.server_state.connections):
         connection.transport.abort()
     tasks = list(server.server_state.tasks)

@@ -61,7 +61,6 @@ async def test_every_way_to_fail_is_recorded(tmp_path):
             ("refused", "policy"),
             ("error", "rpc_error"),
             ("refused", "unknown"),
-            ("refused", "unauthorized"),
             ("refused", "envelope"),
         ]
         assert lines[0]["rule"] == "rule 'no'"

@@ -48,6 +48,7 @@ class App:
             await info.serve(self.gateway, scope, headers, send)
             return
         call = Call(headers, path, match[1] or "", match[2])
+        call.address = self.gateway.address_of(scope, headers)
         outlet = HttpOutlet(call, send, self.gateway.config.limits.slow_reader_seconds)
         self.gateway.metrics.in_flight.inc()
         try:
@@ -87,7 +88,10 @@ class App:
         gateway.admission.check(call.headers, scope["headers"])
         call.request_id = f"{_request_prefix}-{next(_request_numbers)}"
         outlet.headers.append((b"x-request-id", call.request_id.encode()))
-        call.who = await gateway.identification.identify(call.headers, call.path)
+        call.who = await gateway.identification.identify(
+            call.headers, call.path, gateway.charged(scope, call.address)
+        )
+        call.is_identified = True
         if call.route and call.route not in gateway.upstreams:
             raise Refusal("unknown", 404, envelope.REFUSED, f"there is no server {call.route}")
         call.server = call.route

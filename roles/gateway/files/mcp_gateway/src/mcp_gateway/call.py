@@ -19,6 +19,7 @@ class Call:
     __slots__ = (
         "accepts_json",
         "accepts_stream",
+        "address",
         "body",
         "bytes_in",
         "bytes_out",
@@ -27,6 +28,7 @@ class Call:
         "era",
         "error",
         "headers",
+        "is_identified",
         "is_recorded_later",
         "message",
         "name",
@@ -51,6 +53,8 @@ class Call:
         self.endpoint = endpoint  # mcp, sse or messages
         self.started = time.perf_counter()
         self.who: Principal = ANYONE
+        self.is_identified = False
+        self.address = ""  # the client's, as far as a trusted load balancer told
         self.message: envelope.Message | None = None
         self.era = ""
         self.version = ""

@@ -14,8 +14,7 @@ from collections.abc import Iterator
 import msgspec
 import uvicorn
 
-from mcp_gateway import __version__, reload
-from mcp_gateway.app import App
+from mcp_gateway import __version__, listener, reload
 from mcp_gateway.config import ConfigError, load
 from mcp_gateway.fingerprints import read_accepted, write_accepted
 from mcp_gateway.gateway import Gateway
@@ -62,28 +61,7 @@ def run(config: Config, path: str) -> None:
 
 async def serve(config: Config, path: str) -> None:
     gateway = Gateway(config)
-    listen = config.listen
-    server = _Server(
-        uvicorn.Config(
-            App(gateway),
-            host=listen.host,
-            port=listen.port,
-            loop="none",
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            proxy_headers=False,
-            server_header=False,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=int(config.limits.drain_seconds),
-            h11_max_incomplete_event_size=config.limits.header_bytes,
-            ssl_certfile=listen.tls_cert_file,
-            ssl_keyfile=listen.tls_key_file,
-        ),
-        gateway,
-    )
+    server = _Server(listener.configuration(gateway), gateway)
     await gateway.start()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -13,19 +13,21 @@ import msgspec
 
 from mcp_gateway import envelope, translate
 from mcp_gateway import lists as lists_module
+from mcp_gateway.addresses import Proxies
 from mcp_gateway.admit import Admission
+from mcp_gateway.audit import Audit
 from mcp_gateway.auth.build import build_identification
 from mcp_gateway.authorize import Authorization, Verdict, matches
 from mcp_gateway.call import Call
 from mcp_gateway.catalog import Catalog, Item
 from mcp_gateway.config import read_secret
 from mcp_gateway.fingerprints import Fingerprints
-from mcp_gateway.identify import Principal
-from mcp_gateway.limits import Bounds, RateLimiter
+from mcp_gateway.identify import AuthFailures, Principal
+from mcp_gateway.limits import Bounds, Connections, RateLimiter
 from mcp_gateway.lists import Lists
 from mcp_gateway.peers import Peers
 from mcp_gateway.pending import Parking, Questions
-from mcp_gateway.record import Audit, Metrics, Recorder
+from mcp_gateway.record import Metrics, Recorder
 from mcp_gateway.refusal import Refusal
 from mcp_gateway.route import TASK_SEPARATOR
 from mcp_gateway.sessions import Sealer, Sessions, read_keys
@@ -43,9 +45,7 @@ class Gateway:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.metrics = Metrics()
-        self.recorder = Recorder(
-            self.metrics, Audit(config.audit.file, config.audit.max_queue_lines, self.metrics)
-        )
+        self.recorder = Recorder(self.metrics, Audit(config.audit, self.metrics.audit_dropped.inc))
         self.sealer = sealer = Sealer(read_keys(config.sessions.key_files))
         self.sessions = Sessions(
             sealer, config.sessions.max_age_seconds, config.sessions.peer_url or ""
@@ -62,6 +62,8 @@ class Gateway:
         self.subscriptions: dict[str, set[tuple[str, str]]] = {}
         self.in_flight: dict[tuple[str, bytes], tuple[Call, asyncio.Task[Any]]] = {}
         self.bounds = Bounds(config)
+        self.connections = Connections(config.limits)
+        self.failures = AuthFailures(0)
         self.fingerprints = Fingerprints(config.on_drift)
         self.is_draining = False
         self.is_closing = False
@@ -76,13 +78,16 @@ class Gateway:
     def _apply(self, config: Config) -> None:
         """Build what a configuration decides and nothing else remembers."""
         self.config = config
+        self.proxies = Proxies(config.listen.trusted_proxies)
         self.admission = Admission(config.listen, config.limits)
-        self.identification = build_identification(config, self.metrics)
+        self.failures.per_minute = config.limits.auth_failures_per_minute
+        self.identification = build_identification(config, self.metrics, self.failures)
         self.authorization = Authorization(config.policy)
         self.rate_limiter = RateLimiter(config.rate_limit, _redis_url(config), self.metrics)
 
     # life
     async def start(self) -> None:
+        await self.proxies.resolve()
         for name, settings in self.config.upstreams.items():
             self.upstreams[name] = self._new_upstream(name, settings)
         for upstream in self.upstreams.values():
@@ -112,12 +117,13 @@ class Gateway:
         keys = read_keys(config.sessions.key_files)
         previous = (self.identification, self.rate_limiter)
         self._apply(config)
+        await self.proxies.resolve()
         self.sealer.use(keys)
         await previous[0].close()
         await previous[1].close()
         fingerprints.accepted = fingerprints.accepted or self.fingerprints.accepted
         self.fingerprints = fingerprints
-        self.bounds.limits = config.limits
+        self.bounds.limits = self.connections.limits = config.limits
         self.recorder.audit.reopen()
         gone = [u for n, u in self.upstreams.items() if n not in unchanged]
         self.upstreams = {n: fresh.get(n) or self.upstreams[n] for n in config.upstreams}
@@ -140,6 +146,7 @@ class Gateway:
         await self.identification.close()
         await self.rate_limiter.close()
         self.peers.close()
+        self.recorder.refusals.summarize()
         self.recorder.audit.close()
 
     def announce_end(self) -> None:
@@ -166,6 +173,7 @@ class Gateway:
         """Forget what quiet callers left behind."""
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
+            await self.proxies.resolve()
             idle = self.config.sessions.idle_seconds
             for upstream in self.upstreams.values():
                 with contextlib.suppress(Exception):
@@ -250,6 +258,16 @@ class Gateway:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.config.sessions.initialize_seconds):
                     await asyncio.gather(*waiting)
+
+    def address_of(self, scope: dict[str, Any], headers: dict[bytes, bytes]) -> str:
+        """Where a request comes from, past our own load balancers."""
+        peer = str(scope["client"][0]) if scope.get("client") else ""
+        return self.proxies.client(peer, headers.get(b"x-forwarded-for"))
+
+    def charged(self, scope: dict[str, Any], address: str) -> str:
+        """Whom wrong credentials count against; nobody when a balancer told no client."""
+        peer = str(scope["client"][0]) if scope.get("client") else ""
+        return "" if address == peer and self.proxies.trusts(peer) else address
 
     # what callers may
     def view(self, call: Call) -> list[Upstream]:

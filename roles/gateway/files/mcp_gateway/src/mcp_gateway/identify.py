@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import time
+from collections import OrderedDict
 from typing import Protocol
 
 import msgspec
 
 from mcp_gateway import envelope
+from mcp_gateway.addresses import bucket
 from mcp_gateway.refusal import Refusal
 
 MAX_CREDENTIAL = 16_384
+MAX_ADDRESSES = 10_000
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -42,10 +46,47 @@ class Authority(Protocol):
     def accepts(self, token: str) -> bool:
         """Whether the token looks like one of this authority's."""
 
+    def remembers(self, token: str) -> bool:
+        """Whether the token is known to be valid, without asking anybody."""
+
     async def identify(self, token: str) -> Principal | None:
         """The caller, None when the token is not valid; Unavailable when nobody can tell."""
 
     async def close(self) -> None: ...
+
+
+class AuthFailures:
+    """Wrong credentials by the address that they come from: a token bucket each."""
+
+    def __init__(self, per_minute: int) -> None:
+        self.per_minute = per_minute
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # (left, when)
+
+    def _left(self, key: str) -> float:
+        left, at = self._buckets.get(key, (float(self.per_minute), 0.0))
+        return min(self.per_minute, left + (time.monotonic() - at) * self.per_minute / 60)
+
+    def check(self, address: str) -> None:
+        """Refusal with 429 when this address has sent too many."""
+        if self.per_minute and address and self._left(bucket(address)) < 1:
+            raise Refusal(
+                "limit_auth",
+                429,
+                envelope.BUSY,
+                f"more than {self.per_minute} wrong credentials a minute came from your address; "
+                "try again in a minute",
+                headers={"retry-after": "60"},
+            )
+
+    def add(self, address: str) -> None:
+        """One more wrong credential."""
+        if not self.per_minute or not address:
+            return
+        key = bucket(address)
+        self._buckets[key] = (self._left(key) - 1, time.monotonic())
+        self._buckets.move_to_end(key)
+        if len(self._buckets) > MAX_ADDRESSES:
+            self._buckets.popitem(last=False)
 
 
 class Identification:
@@ -58,14 +99,22 @@ class Identification:
         open_to_anyone: bool = False,
         public_url: str | None = None,
         trust_caller_header: bool = False,
+        failures: AuthFailures | None = None,
     ) -> None:
         self.authorities = authorities
         self._open = open_to_anyone
         self._public_url = public_url
         self._trust_caller = trust_caller_header
+        self._failures = failures or AuthFailures(0)
 
-    async def identify(self, headers: dict[bytes, bytes], path: str) -> Principal:
-        """The caller; Refusal with 401 (no or bad credential), 403 or 503 (nobody can tell)."""
+    async def identify(
+        self, headers: dict[bytes, bytes], path: str, address: str = ""
+    ) -> Principal:
+        """The caller; Refusal with 401 (no or bad credential), 403 or 503 (nobody can tell).
+
+        Also with 429, when too many wrong credentials came from this address: those that are
+        known to be good still work from there.
+        """
         if self._open:
             return self._on_behalf(ANYONE, headers)
         token = bearer(headers)
@@ -73,10 +122,11 @@ class Identification:
             raise self._unauthorized(headers, path, "no credential was sent", None)
         if len(token) > MAX_CREDENTIAL:
             raise self._unauthorized(headers, path, "the credential is too long", "invalid_token")
+        authorities = [a for a in self.authorities if a.accepts(token)]
+        if not any(a.remembers(token) for a in authorities):
+            self._failures.check(address)
         unavailable: str | None = None
-        for authority in self.authorities:
-            if not authority.accepts(token):
-                continue
+        for authority in authorities:
             try:
                 principal = await authority.identify(token)
             except Unavailable as error:
@@ -94,6 +144,7 @@ class Identification:
                 f"the credential cannot be checked right now: {unavailable}",
                 headers={"retry-after": "5"},
             )
+        self._failures.add(address)
         raise self._unauthorized(
             headers, path, "the credential is not valid or has expired", "invalid_token"
         )

@@ -9,10 +9,11 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterator
 
 from mcp_gateway import envelope
+from mcp_gateway.addresses import Proxies, bucket
 from mcp_gateway.identify import Principal
 from mcp_gateway.record import Metrics
 from mcp_gateway.refusal import Refusal
-from mcp_gateway.settings import Config, RateLimit
+from mcp_gateway.settings import Config, Limits, RateLimit
 
 log = logging.getLogger("mcp_gateway.limits")
 REDIS_TIMEOUT = 0.25
@@ -82,6 +83,36 @@ class Bounds:
             mine.pop(uid, None)
             if not mine:
                 del self._sessions[owner]
+
+
+class Connections:
+    """How many connections are open, in all and by the address they come from."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.total = 0
+        self._by_address: Counter[str] = Counter()
+
+    def refusal(self, peer: str, proxies: Proxies) -> str | None:
+        """Why one more connection of this peer is too many; None when it is not."""
+        limits = self.limits
+        if self.total >= limits.connections:
+            return f"{self.total} connections are open (limits.connections)"
+        mine = self._by_address[bucket(peer)]
+        if mine >= limits.connections_per_address and not proxies.trusts(peer):
+            return f"{mine} connections of your address are open (limits.connections_per_address)"
+        return None
+
+    def opened(self, peer: str) -> None:
+        self.total += 1
+        self._by_address[bucket(peer)] += 1
+
+    def closed(self, peer: str) -> None:
+        self.total -= 1
+        key = bucket(peer)
+        self._by_address[key] -= 1
+        if self._by_address[key] <= 0:
+            del self._by_address[key]
 
 
 class Place:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import hashlib
-import logging
-import os
-import sys
 import time
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from mcp_gateway import __version__, envelope
+from mcp_gateway.audit import Audit, Refusals, iso_now
 from mcp_gateway.call import Call
 
-log = logging.getLogger("mcp_gateway.audit")
-FLUSH_SECONDS = 0.1
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
 
@@ -69,6 +63,12 @@ class Metrics:
         )
         self.audit_dropped = Counter(
             "mcp_gateway_audit_dropped_total", "Audit lines lost to a full queue.", registry=r
+        )
+        self.refused = Counter(
+            "mcp_gateway_refused_total",
+            "Connections and requests refused before it was known who sends them.",
+            ["kind"],
+            registry=r,
         )
         self.rate_limit_away = Counter(
             "mcp_gateway_rate_limit_store_errors_total",
@@ -125,72 +125,18 @@ KNOWN_METHODS = frozenset(
 )
 
 
-class Audit:
-    """JSON lines to a file or stdout, written in batches off the event loop."""
-
-    def __init__(self, path: str, max_lines: int, metrics: Metrics) -> None:
-        self._path = path
-        self._max = max_lines
-        self._metrics = metrics
-        self._lines: list[bytes] = []
-        self._timer: asyncio.TimerHandle | None = None
-        self._fd = sys.stdout.fileno() if path == "-" else self._open()
-
-    def _open(self) -> int:
-        return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
-
-    def write(self, entry: dict[str, object]) -> None:
-        if len(self._lines) >= self._max:
-            self._metrics.audit_dropped.inc()
-            return
-        self._lines.append(envelope.encode(entry))
-        if self._timer is None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(FLUSH_SECONDS, self._flush_later)
-
-    def _flush_later(self) -> None:
-        lines, self._lines = self._lines, []
-        future = asyncio.get_running_loop().run_in_executor(None, self._write, lines)
-        future.add_done_callback(self._flushed)
-
-    def _flushed(self, _: object) -> None:
-        self._timer = None
-        if self._lines:
-            self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._flush_later)
-
-    def _write(self, lines: list[bytes]) -> None:
-        data = memoryview(b"\n".join(lines) + b"\n")
-        try:
-            while data:
-                data = data[os.write(self._fd, data) :]
-        except OSError as error:
-            self._metrics.audit_dropped.inc(len(lines))
-            log.error("the audit log %s cannot be written: %s", self._path, error.strerror)
-
-    def reopen(self) -> None:
-        """Open the file anew, after something rotated it."""
-        if self._path != "-":
-            old, self._fd = self._fd, self._open()
-            os.close(old)
-
-    def close(self) -> None:
-        """Write what is left."""
-        if self._timer is not None:
-            self._timer.cancel()
-        lines, self._lines = self._lines, []
-        if lines:
-            self._write(lines)
-        if self._path != "-":
-            with contextlib.suppress(OSError):
-                os.close(self._fd)
-
-
 class Recorder:
     """Turns finished calls into audit lines and metrics."""
 
     def __init__(self, metrics: Metrics, audit: Audit) -> None:
         self.metrics = metrics
         self.audit = audit
+        self.refusals = Refusals(audit)
+
+    def refused(self, kind: str, address: str) -> None:
+        """A connection, or a request of nobody known, was refused."""
+        self.metrics.refused.labels(kind).inc()
+        self.refusals.count(kind, address)
 
     def record(self, call: Call) -> None:
         """Called exactly once a request, however it ended."""
@@ -204,15 +150,19 @@ class Recorder:
             metrics.errors.labels(server, call.error).inc()
         if call.method != "subscriptions/listen":
             metrics.seconds.labels(server).observe(seconds)
+        if call.status == "refused" and not call.is_identified:
+            self.refused(call.error, call.address)
+            return
         self.audit.write(self._entry(call, method, seconds))
 
     def _entry(self, call: Call, method: str, seconds: float) -> dict[str, object]:
         params = call.message.params if call.message is not None else {}
         arguments = params.get("arguments")
         entry: dict[str, object] = {
-            "time": _iso_now(),
+            "time": iso_now(),
             "caller": call.who.alias,
             "team": call.who.team,
+            "address": call.address,
             "era": call.era,
             "version": call.version,
             "server": call.server,
@@ -230,19 +180,6 @@ class Recorder:
         if arguments is not None:
             entry["arguments_sha256"] = hashlib.sha256(bytes(arguments)).hexdigest()
         return entry
-
-
-_clock = (0, "")
-
-
-def _iso_now() -> str:
-    """UTC with milliseconds; the seconds part is formatted once a second."""
-    global _clock
-    now = time.time()
-    whole = int(now)
-    if _clock[0] != whole:
-        _clock = (whole, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)))
-    return f"{_clock[1]}.{int((now - whole) * 1000):03d}Z"
 
 
 def _trace_id(call: Call, params: envelope.Fields) -> str:

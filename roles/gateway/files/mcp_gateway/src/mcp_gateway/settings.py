@@ -33,6 +33,7 @@ class Listen(Section):
     public_url: str | None = None
     allowed_hosts: list[str] = []
     allowed_origins: list[str] = []
+    trusted_proxies: list[str] = []
     tls_cert_file: str | None = None
     tls_key_file: str | None = None
     trust_caller_header: bool = False
@@ -112,6 +113,10 @@ class Limits(Section):
     call_max_seconds: float = 3600
     body_bytes: int = 4 * 1024 * 1024
     header_bytes: int = 32 * 1024
+    header_seconds: float = 10
+    connections: int = 2000
+    connections_per_address: int = 500
+    auth_failures_per_minute: int = 60
     response_bytes: int = 64 * 1024 * 1024
     calls: int = 512
     calls_per_caller: int = 64
@@ -135,6 +140,9 @@ class RateLimit(Section):
 
 class Audit(Section):
     file: str = "-"
+    stdout: bool = False
+    rotate_bytes: int = 64 * 1024 * 1024
+    keep_files: int = 20
     max_queue_lines: int = 100_000
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from mcp_gateway.auth.litellm import LitellmKeys
 from mcp_gateway.auth.oidc import OidcTokens
 from mcp_gateway.auth.static import StaticKeys
-from mcp_gateway.identify import Authority, Identification
+from mcp_gateway.identify import AuthFailures, Authority, Identification
 from mcp_gateway.record import Metrics
 from mcp_gateway.settings import Config
 
 
-def build_identification(config: Config, metrics: Metrics) -> Identification:
+def build_identification(
+    config: Config, metrics: Metrics, failures: AuthFailures
+) -> Identification:
     """The authorities in the order in which they are asked: the cheapest first."""
     auth = config.auth
     authorities: list[Authority] = []
@@ -24,4 +26,5 @@ def build_identification(config: Config, metrics: Metrics) -> Identification:
         open_to_anyone=auth.none,
         public_url=config.listen.public_url,
         trust_caller_header=config.listen.trust_caller_header,
+        failures=failures,
     )

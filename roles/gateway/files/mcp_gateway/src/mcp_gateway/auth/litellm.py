@@ -16,13 +16,22 @@ from mcp_gateway.identify import Principal, Unavailable, digest
 from mcp_gateway.record import Metrics
 from mcp_gateway.settings import LitellmAuth
 
-MAX_CACHE = 10_000
-# A flood of made-up keys must not become a flood at LiteLLM (27 ms of CPU a look-up there).
-MAX_ASKING = 32
+MAX_KNOWN = 10_000
+MAX_REFUSED = 10_000
+# A flood of made-up keys must not become a flood at LiteLLM (27 ms of CPU a look-up there), and
+# must not keep those waiting whose key was good a moment ago.
+MAX_ASKING_UNKNOWN = 16
+MAX_ASKING_KNOWN = 16
+# LiteLLM may take this long over a key that was good; then the old answer counts a little longer.
+PATIENCE_SECONDS = 1.0
+PAUSE_SECONDS = 5.0
+
+
+_Asking = dict[str, asyncio.Task[Principal | None]]
 
 
 class _Answer(msgspec.Struct):
-    principal: Principal | None
+    principal: Principal
     at: float
     fresh_until: float
 
@@ -31,8 +40,8 @@ class LitellmKeys:
     """Asks LiteLLM who a key belongs to.
 
     Answers are kept for seconds, refusals too. Of many callers with the same unknown key, one
-    asks. When LiteLLM is away, keys that were valid stay valid for a grace period; new ones
-    cannot be checked, which is not the same as being wrong.
+    asks. Keys that were valid have look-ups of their own, and stay valid for a grace period while
+    LiteLLM is slow or away; new ones cannot be checked then, which is not the same as being wrong.
     """
 
     name = "litellm"
@@ -43,8 +52,10 @@ class LitellmKeys:
             settings.url, ca_file=settings.ca_file, connect_timeout=settings.timeout_seconds
         )
         self._path = self._client.path.rstrip("/") + "/key/info"
-        self._cache: OrderedDict[str, _Answer] = OrderedDict()
-        self._asking: dict[str, asyncio.Task[Principal | None]] = {}
+        self._known: OrderedDict[str, _Answer] = OrderedDict()
+        self._refused: OrderedDict[str, float] = OrderedDict()  # until when
+        self._asking_known: _Asking = {}
+        self._asking_unknown: _Asking = {}
         self._hit = metrics.auth_cache.labels("hit")
         self._miss = metrics.auth_cache.labels("miss")
 
@@ -52,34 +63,44 @@ class LitellmKeys:
         # JWTs are for the OIDC authority; LiteLLM's keys hold no dots.
         return token.count(".") != 2
 
+    def remembers(self, token: str) -> bool:
+        """Whether the key was valid when it was last asked for."""
+        return digest(token) in self._known
+
     async def identify(self, token: str) -> Principal | None:
         key = digest(token)
-        answer = self._cache.get(key)
-        if answer is not None and time.monotonic() < answer.fresh_until:
+        now = time.monotonic()
+        known = self._known.get(key)
+        if (known is not None and now < known.fresh_until) or now < self._refused.get(key, 0):
             self._hit.inc()
-            return answer.principal
+            return known.principal if known is not None else None
         self._miss.inc()
-        task = self._asking.get(key)
-        if task is None:
-            if len(self._asking) >= MAX_ASKING:
-                raise Unavailable("too many unknown keys are being checked")
-            task = asyncio.create_task(self._ask(token, key))
-            self._asking[key] = task
-            task.add_done_callback(lambda t: self._asked(key, t))
+        if known is None:
+            return await self._ask_once(self._asking_unknown, MAX_ASKING_UNKNOWN, token, key)
         try:
-            return await asyncio.shield(task)
-        except Unavailable:
-            grace = self._settings.grace_seconds
-            if answer is None or answer.principal is None or time.monotonic() - answer.at > grace:
-                raise
-            # Ask again a little later, not on each call.
-            answer.fresh_until = time.monotonic() + min(5.0, self._settings.cache_seconds)
-            return answer.principal
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                return await self._ask_once(self._asking_known, MAX_ASKING_KNOWN, token, key)
+        except TimeoutError:
+            error = Unavailable(f"LiteLLM gave no answer within {PATIENCE_SECONDS:g} s")
+        except Unavailable as unavailable:
+            error = unavailable
+        if now - known.at > self._settings.grace_seconds:
+            raise error
+        # Ask again a little later, not on each call.
+        known.fresh_until = time.monotonic() + min(PAUSE_SECONDS, self._settings.cache_seconds)
+        return known.principal
 
-    def _asked(self, key: str, task: asyncio.Task[Principal | None]) -> None:
-        self._asking.pop(key, None)
-        if not task.cancelled():
-            task.exception()
+    async def _ask_once(
+        self, asking: _Asking, limit: int, token: str, key: str
+    ) -> Principal | None:
+        """Join the look-up of this key, or begin one; it goes on when nobody waits any more."""
+        task = asking.get(key)
+        if task is None:
+            if len(asking) >= limit:
+                raise Unavailable(f"{limit} keys are being checked already")
+            task = asking[key] = asyncio.create_task(self._ask(token, key))
+            task.add_done_callback(lambda t: _asked(asking, key, t))
+        return await asyncio.shield(task)
 
     async def _ask(self, token: str, key: str) -> Principal | None:
         timeout = self._settings.timeout_seconds
@@ -93,22 +114,38 @@ class LitellmKeys:
             raise Unavailable(f"LiteLLM: {error}") from None
         if response.status == 200:
             principal = _principal(body, key, self._settings)
-            self._keep(key, principal, self._settings.cache_seconds)
-            return principal
-        if response.status in (400, 401, 403, 404):
-            self._keep(key, None, self._settings.negative_cache_seconds)
-            return None
-        raise Unavailable(f"LiteLLM answered HTTP {response.status}")
+        elif response.status in (400, 401, 403, 404):
+            principal = None
+        else:
+            raise Unavailable(f"LiteLLM answered HTTP {response.status}")
+        self._keep(key, principal)
+        return principal
 
-    def _keep(self, key: str, principal: Principal | None, seconds: float) -> None:
+    def _keep(self, key: str, principal: Principal | None) -> None:
         now = time.monotonic()
-        self._cache[key] = _Answer(principal, now, now + seconds)
-        self._cache.move_to_end(key)
-        if len(self._cache) > MAX_CACHE:
-            self._cache.popitem(last=False)
+        self._known.pop(key, None)
+        self._refused.pop(key, None)
+        if principal is None:
+            self._refused[key] = now + self._settings.negative_cache_seconds
+            if len(self._refused) > MAX_REFUSED:
+                self._refused.popitem(last=False)
+            return
+        self._known[key] = _Answer(principal, now, now + self._settings.cache_seconds)
+        if len(self._known) > MAX_KNOWN:
+            self._known.popitem(last=False)
 
     async def close(self) -> None:
         self._client.close()
+
+
+def _asked(
+    asking: _Asking,
+    key: str,
+    task: asyncio.Task[Principal | None],
+) -> None:
+    asking.pop(key, None)
+    if not task.cancelled():
+        task.exception()  # whoever waited has it; nobody else needs it
 
 
 def _principal(body: bytes, key: str, settings: LitellmAuth) -> Principal | None:

@@ -11,7 +11,7 @@ import msgspec
 
 from mcp_gateway import envelope
 from mcp_gateway.httpclient import Client, HttpError
-from mcp_gateway.identify import Principal, Unavailable
+from mcp_gateway.identify import Principal, Unavailable, digest
 from mcp_gateway.settings import OidcAuth
 
 # Between two looks for an unknown key id: a flood of forged tokens must not become a flood there.
@@ -41,11 +41,14 @@ class OidcTokens:
             return False
         return claims.get("iss") == self._settings.issuer
 
+    def remembers(self, token: str) -> bool:
+        """Whether this very token was verified lately."""
+        known = self._verified.get(digest(token))
+        return known is not None and time.time() < known[0]
+
     async def identify(self, token: str) -> Principal | None:
-        digest = hashlib.sha256(token.encode()).hexdigest()
-        known = self._verified.get(digest)
-        if known is not None and time.time() < known[0]:
-            return known[1]
+        if self.remembers(token):
+            return self._verified[digest(token)][1]
         try:
             key = await self._key(jwt.get_unverified_header(token).get("kid"))
             if key is None:
@@ -67,7 +70,7 @@ class OidcTokens:
                 self._verified.clear()
             # As fresh as the keys: a key that the issuer withdraws stops counting within a cycle.
             until = min(float(claims["exp"]), time.time() + self._settings.jwks_cache_seconds)
-            self._verified[digest] = (until, principal)
+            self._verified[digest(token)] = (until, principal)
         return principal
 
     def _principal(self, claims: dict[str, object]) -> Principal | None:

@@ -31,6 +31,9 @@ class StaticKeys:
     def accepts(self, token: str) -> bool:
         return True
 
+    def remembers(self, token: str) -> bool:
+        return digest(token) in self._by_digest
+
     async def identify(self, token: str) -> Principal | None:
         # A look-up by digest: nothing about the key can be learned from its timing.
         return self._by_digest.get(digest(token))

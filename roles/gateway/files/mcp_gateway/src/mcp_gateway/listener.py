@@ -1,0 +1,152 @@
+"""The HTTP server: uvicorn, with bounds on what costs memory before any request is complete."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from mcp_gateway import envelope
+from mcp_gateway.app import App
+
+if TYPE_CHECKING:
+    from mcp_gateway.gateway import Gateway
+
+log = logging.getLogger("mcp_gateway.listener")
+MAX_HEADERS = 200
+REASON = {408: b"Request Timeout", 431: b"Request Header Fields Too Large", 503: b"Busy"}
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection. What is not a whole request yet has a bound in bytes and in time."""
+
+    def __init__(self, gateway: Gateway, **options: Any) -> None:
+        super().__init__(**options)
+        self._gateway = gateway
+        self._peer = ""
+        self._is_counted = False
+        self._in_head = True
+        self._in_request = True
+        self._moved_on = False
+        self._pending_bytes = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._peer = str(self.client[0]) if self.client else ""
+        reason = self._gateway.connections.refusal(self._peer, self._gateway.proxies)
+        if reason is not None:
+            self._refuse(503, "limit_connections", f"{reason}; try again later")
+            return
+        self._is_counted = True
+        self._gateway.connections.opened(self._peer)
+        self._start_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        if self._is_counted:
+            self._gateway.connections.closed(self._peer)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        self._moved_on = False
+        super().data_received(data)
+        # Nothing is kept of a body here; a head, a trailer and a chunk's extension are.
+        self._pending_bytes = 0 if self._moved_on else self._pending_bytes + len(data)
+        limit = self._gateway.config.limits.header_bytes
+        if self._pending_bytes > limit:
+            self._refuse(431, "header_size", f"the request headers exceed {limit} bytes")
+        elif self._in_head and self._in_request:
+            self._start_timer()
+
+    # what the parser finds
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head = self._in_request = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_head:
+            return  # a trailer: nobody asks for one, and the request is being answered already
+        if len(self.headers) >= MAX_HEADERS:
+            self._refuse(431, "header_size", f"more than {MAX_HEADERS} request headers")
+            return
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head, self._moved_on = False, True
+        self._stop_timer()
+        if not self.transport.is_closing():
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._moved_on = True
+        if not self.transport.is_closing():
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._in_request, self._moved_on = False, True
+        self._stop_timer()
+        if not self.transport.is_closing():
+            super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._in_request and not self.transport.is_closing():
+            self._start_timer()  # it was answered early; its rest must not take forever
+
+    # time
+    def _start_timer(self) -> None:
+        if self._timer is None:
+            seconds = self._gateway.config.limits.header_seconds
+            self._timer = self.loop.call_later(seconds, self._too_slow, seconds)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _too_slow(self, seconds: float) -> None:
+        self._timer = None
+        self._refuse(408, "header_time", f"the request did not arrive within {seconds:g} s")
+
+    def _refuse(self, status: int, kind: str, message: str) -> None:
+        """Say why, unless an answer is under way, and close."""
+        if self.transport.is_closing():
+            return
+        self._stop_timer()
+        self._gateway.recorder.refused(kind, self._peer)
+        if self.cycle is None or self.cycle.response_complete:
+            body = envelope.error(None, envelope.REFUSED, message)
+            self.transport.write(
+                b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
+                b"connection: close\r\n\r\n%b" % (status, REASON[status], len(body), body)
+            )
+        self.transport.close()
+
+
+def configuration(gateway: Gateway) -> uvicorn.Config:
+    """How uvicorn serves this gateway."""
+    listen = gateway.config.listen
+    return uvicorn.Config(
+        App(gateway),
+        host=listen.host,
+        port=listen.port,
+        loop="none",
+        http=functools.partial(Protocol, gateway),  # type: ignore[arg-type]
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=int(gateway.config.limits.drain_seconds),
+        ssl_certfile=listen.tls_cert_file,
+        ssl_keyfile=listen.tls_key_file,
+    )
