@@ -11,7 +11,7 @@ import tomllib
 
 import pytest
 from mcp_gateway import page
-from support import Modern, gateway, http, plain, until
+from support import KEY, Modern, gateway, http, plain, sha256, until
 
 HTML = {"accept": "text/html,application/xhtml+xml"}
 
@@ -29,7 +29,8 @@ async def test_ready_waits_for_required_servers_only(sdk):
         await gw.up("needed")
         answer = await gw.http.get("/ready")
         assert answer.status_code == 503
-        assert answer.json() == {"status": "waiting", "required_servers_down": ["dead"]}
+        assert answer.json() == {"status": "waiting"}
+        assert (await gw.http.get("/")).json()["required_servers_down"] == ["dead"]
         assert (await gw.http.get("/health")).json() == {"status": "alive"}
 
 
@@ -103,3 +104,68 @@ async def test_the_page_counts_the_same_tools_as_a_client_sees(sdk):
         about = (await gw.http.get("/")).json()
         listed = (await Modern(gw).ask("tools/list"))["result"]["tools"]
         assert len(listed) == about["tools"]
+
+
+@pytest.fixture
+def guarded(tmp_path):
+    """Options of a gateway with two people's keys, one of which may use one server only."""
+    (tmp_path / "monitoring").write_text("key-of-the-monitoring\n")
+    keys = [{"alias": n, "sha256": sha256(KEY + n)} for n in ("ada", "bob")]
+    rules = [{"name": "no", "effect": "deny", "keys": ["bob"], "servers": ["secret"]}]
+    return {
+        "auth": {"static_keys": keys, "monitoring_key_file": str(tmp_path / "monitoring")},
+        "policy": {"rules": rules},
+        "audit": {"file": str(tmp_path / "audit")},
+    }
+
+
+def bearer(key):
+    return {"authorization": f"Bearer {key}"}
+
+
+SERVERS = {"stock": plain(), "secret": http("http://192.0.2.1:9/mcp", connect_timeout_seconds=0.1)}
+
+
+async def test_without_a_key_nothing_is_told_of_servers(guarded):
+    async with gateway(SERVERS, **guarded) as gw:
+        await gw.up("stock")
+        for path in ("/", "/health", "/ready", "/metrics", "/.well-known/oauth-protected-resource"):
+            for headers in ({}, HTML):
+                answer = await gw.http.get(path, headers=headers)
+                assert answer.status_code == (401 if path == "/metrics" else 200)
+                told = answer.text + str(answer.headers)
+                assert not re.search(r"secret|192\.0\.2|stock|echo|0\.1\.0", told), (path, told)
+        about = (await gw.http.get("/")).json()
+        assert sorted(about) == ["endpoints", "name", "protocol_versions", "status"]
+        assert f"{gw.base}/mcp" in (await gw.http.get("/", headers=HTML)).text
+        assert (await gw.http.get("/", headers=bearer("sk-wrong"))).status_code == 401
+        gw.gateway.recorder.refusals.summarize()
+        assert {li["error"] for li in gw.audit()} == {"unauthorized"}
+
+
+async def test_with_a_key_the_index_tells_of_the_servers_that_the_key_may_use(guarded):
+    async with gateway(SERVERS, **guarded) as gw:
+        await gw.up("stock")
+        dead = gw.gateway.upstreams["secret"]
+        await until(lambda: dead.breaker.last_error, "it was tried")
+        ada, bob = [
+            (await gw.http.get("/", headers=bearer(KEY + name))).json() for name in ("ada", "bob")
+        ]
+        assert sorted(ada["servers"]) == ["secret", "stock"] and list(bob["servers"]) == ["stock"]
+        assert bob["tools"] == 11 and "192.0.2" not in json.dumps(ada)
+        page = await gw.http.get("/", headers=HTML | bearer(KEY + "bob"))
+        assert "stock" in page.text and "secret" not in page.text
+
+
+async def test_metrics_and_errors_are_for_the_monitoring(guarded):
+    async with gateway(SERVERS, **guarded) as gw:
+        await gw.up("stock")
+        monitoring = bearer("key-of-the-monitoring")
+        metrics = await gw.http.get("/metrics", headers=monitoring)
+        assert 'mcp_gateway_upstream_up{server="secret"} 0.0' in metrics.text
+        about = (await gw.http.get("/", headers=monitoring)).json()
+        assert "192.0.2.1" in about["servers"]["secret"]["last_error"]
+        # A person's key reads no metrics, and the monitoring's uses no tool.
+        assert (await gw.http.get("/metrics", headers=bearer(KEY + "ada"))).status_code == 401
+        answer = await Modern(gw, key="key-of-the-monitoring").send("tools/list")
+        assert answer.status_code == 401

@@ -6,13 +6,16 @@ import hashlib
 
 from support import KEY, Legacy, Modern, Scripted, gateway, http, plain, sha256
 
+MONITORING = "key-of-the-monitoring"
+SCRAPE = {"authorization": f"Bearer {MONITORING}"}
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01"
 
 
 def setup(tmp_path, **sections):
     keys = [{"alias": "ada", "team": "blue", "sha256": sha256(KEY)}]
+    (tmp_path / "monitoring").write_text(MONITORING)
     return {
-        "auth": {"static_keys": keys},
+        "auth": {"static_keys": keys, "monitoring_key_file": str(tmp_path / "monitoring")},
         "audit": {"file": str(tmp_path / "audit")},
         **sections,
     }
@@ -64,7 +67,7 @@ async def test_every_way_to_fail_is_recorded(tmp_path):
             ("refused", "envelope"),
         ]
         assert lines[0]["rule"] == "rule 'no'"
-        metrics = (await gw.http.get("/metrics")).text
+        metrics = (await gw.http.get("/metrics", headers=SCRAPE)).text
         assert 'mcp_gateway_errors_total{kind="policy",server="one"} 1.0' in metrics
         labels = 'era="modern",method="tools/call",server="one",status="refused"'
         assert f"mcp_gateway_requests_total{{{labels}}} 1.0" in metrics
@@ -113,7 +116,9 @@ async def test_upstream_credentials_are_in_no_log_and_no_page(tmp_path, caplog):
     upstreams = {"dead": http("http://127.0.0.1:9/mcp", **secret)}
     async with gateway(upstreams, **setup(tmp_path)) as gw:
         await Modern(gw, key=KEY).call("dead__x")
-        shown = (await gw.http.get("/")).text + (await gw.http.get("/metrics")).text
+        pages = [await gw.http.get(path, headers=SCRAPE) for path in ("/", "/metrics")]
+        shown = pages[0].text + pages[1].text
+        assert "dead" in pages[0].text and "dead" in pages[1].text
         gw.audit()
         assert "very-secret" not in shown + caplog.text + (tmp_path / "audit").read_text()
         assert KEY not in shown + caplog.text

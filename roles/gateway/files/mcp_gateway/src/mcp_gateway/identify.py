@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import time
 from collections import OrderedDict
 from typing import Protocol
@@ -100,12 +101,23 @@ class Identification:
         public_url: str | None = None,
         trust_caller_header: bool = False,
         failures: AuthFailures | None = None,
+        monitoring_key: str = "",
     ) -> None:
         self.authorities = authorities
         self._open = open_to_anyone
         self._public_url = public_url
         self._trust_caller = trust_caller_header
         self._failures = failures or AuthFailures(0)
+        self._monitoring = digest(monitoring_key) if monitoring_key else ""
+
+    def is_monitoring(self, headers: dict[bytes, bytes]) -> bool:
+        """Whether this is the monitoring, which sees every server and uses none."""
+        if self._open:
+            return True
+        token = bearer(headers)
+        if token is None or not self._monitoring:
+            return False
+        return hmac.compare_digest(digest(token), self._monitoring)
 
     async def identify(
         self, headers: dict[bytes, bytes], path: str, address: str = ""

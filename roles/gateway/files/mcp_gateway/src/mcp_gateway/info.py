@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prometheus_client import generate_latest
 
 from mcp_gateway import __version__, envelope, page
 from mcp_gateway.eras import LEGACY_VERSIONS, MODERN_VERSIONS
-from mcp_gateway.identify import base_url
+from mcp_gateway.identify import Principal, base_url, bearer
 from mcp_gateway.outlet import Send
 from mcp_gateway.refusal import Refusal
 
@@ -21,55 +21,118 @@ METADATA = "/.well-known/oauth-protected-resource"
 STATUS = {True: 200, False: 503}
 
 
+class Answer(NamedTuple):
+    """What a page answers."""
+
+    status: int
+    body: bytes
+    kind: bytes = JSON
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
 async def serve(
     gateway: Gateway, scope: dict[str, Any], headers: dict[bytes, bytes], send: Send
 ) -> None:
     """Answer a GET (or HEAD) that is not about MCP messages."""
+    try:
+        answer = await _answer(gateway, scope, headers)
+    except Refusal as refusal:
+        gateway.recorder.refused(refusal.kind, gateway.address_of(scope, headers))
+        extra = tuple((k.encode(), v.encode("latin-1")) for k, v in refusal.headers.items())
+        answer = Answer(refusal.status, refusal.body(), headers=extra)
+    head = [
+        *answer.headers,
+        (b"content-type", answer.kind),
+        (b"content-length", str(len(answer.body)).encode()),
+        (b"x-content-type-options", b"nosniff"),
+    ]
+    body = b"" if scope["method"] == "HEAD" else answer.body
+    await send({"type": "http.response.start", "status": answer.status, "headers": head})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _answer(gateway: Gateway, scope: dict[str, Any], headers: dict[bytes, bytes]) -> Answer:
     path = scope["path"]
-    status, body, kind, extra = 404, envelope.encode({"error": f"no {path[:100]} here"}), JSON, []
     if scope["method"] not in ("GET", "HEAD"):
-        status, body = 405, envelope.encode({"error": "use GET"})
-        extra = [(b"allow", b"GET, HEAD")]
-    elif path == "/health":
-        status, body = 200, b'{"status":"alive"}'
-    elif path == "/ready":
-        status, body = STATUS[gateway.is_ready], envelope.encode(readiness(gateway))
-    elif path == "/metrics":
-        refresh_gauges(gateway)
-        status, body = 200, generate_latest(gateway.metrics.registry)
-        kind = b"text/plain; version=0.0.4; charset=utf-8"
-    else:
-        try:
-            gateway.admission.check(headers, scope["headers"])
-        except Refusal as refusal:
-            status, body = refusal.status, refusal.body()
-        else:
-            if path == "/" and b"text/html" in headers.get(b"accept", b""):
-                base = base_url(gateway.config.listen.public_url, headers)
-                status, body = 200, page.render(describe(gateway), base).encode()
-                kind = b"text/html; charset=utf-8"
-                extra = [(b"content-security-policy", page.CONTENT_SECURITY_POLICY.encode())]
-            elif path == "/":
-                status, body = 200, envelope.encode(describe(gateway))
-            elif path == METADATA or path.startswith(METADATA + "/"):
-                status, body = 200, envelope.encode(resource_metadata(gateway, headers, path))
-    extra += [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
-    extra.append((b"x-content-type-options", b"nosniff"))
-    await send({"type": "http.response.start", "status": status, "headers": extra})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+        allowed = ((b"allow", b"GET, HEAD"),)
+        return Answer(405, envelope.encode({"error": "use GET"}), headers=allowed)
+    if path == "/health":
+        return Answer(200, b'{"status":"alive"}')
+    if path == "/ready":
+        return Answer(STATUS[gateway.is_ready], envelope.encode({"status": readiness(gateway)}))
+    if path == "/metrics":
+        return _metrics(gateway, headers)
+    gateway.admission.check(headers, scope["headers"])
+    if path == "/":
+        return await _index(gateway, scope, headers)
+    if path == METADATA or path.startswith(METADATA + "/"):
+        return Answer(200, envelope.encode(resource_metadata(gateway, headers, path)))
+    return Answer(404, envelope.encode({"error": f"no {path[:100]} here"}))
 
 
-def readiness(gateway: Gateway) -> dict[str, object]:
-    """Why the gateway is, or is not, ready."""
+def _metrics(gateway: Gateway, headers: dict[bytes, bytes]) -> Answer:
+    """For the monitoring alone: they name servers, and count what everybody does."""
+    if not gateway.identification.is_monitoring(headers):
+        raise Refusal(
+            "unauthorized",
+            401,
+            envelope.REFUSED,
+            "metrics are for the monitoring: send Authorization: Bearer and the key of "
+            "auth.monitoring_key_file",
+            headers={"www-authenticate": "Bearer"},
+        )
+    refresh_gauges(gateway)
+    kind = b"text/plain; version=0.0.4; charset=utf-8"
+    return Answer(200, generate_latest(gateway.metrics.registry), kind)
+
+
+async def _index(gateway: Gateway, scope: dict[str, Any], headers: dict[bytes, bytes]) -> Answer:
+    """For machines JSON, for people a page; without a key nothing that a key is needed for."""
+    about: dict[str, Any] | None = None
+    if gateway.identification.is_monitoring(headers):
+        about = describe(gateway)
+    elif bearer(headers) is not None:
+        charged = gateway.charged(scope, gateway.address_of(scope, headers))
+        who = await gateway.identification.identify(headers, "/", charged)
+        about = as_seen_by(gateway, who)
+    if b"text/html" not in headers.get(b"accept", b""):
+        return Answer(200, envelope.encode(about or public(gateway)))
+    base = base_url(gateway.config.listen.public_url, headers)
+    text = page.render(about, base) if about else page.render_public(base)
+    policy = (b"content-security-policy", page.CONTENT_SECURITY_POLICY.encode())
+    return Answer(200, text.encode(), b"text/html; charset=utf-8", (policy,))
+
+
+def readiness(gateway: Gateway) -> str:
+    """Whether the gateway is ready; which server it waits for is told at `/`."""
     if gateway.is_draining:
-        return {"status": "draining"}
-    if gateway.missing:
-        return {"status": "waiting", "required_servers_down": gateway.missing}
-    return {"status": "ready"}
+        return "draining"
+    return "waiting" if gateway.missing else "ready"
 
 
-def describe(gateway: Gateway) -> dict[str, object]:
-    """What `/` tells in JSON."""
+def public(gateway: Gateway) -> dict[str, Any]:
+    """What `/` tells anybody."""
+    about = describe(gateway)
+    return {k: about[k] for k in ("name", "status", "protocol_versions", "endpoints")}
+
+
+def as_seen_by(gateway: Gateway, who: Principal) -> dict[str, Any]:
+    """What `/` tells somebody with a key: servers they may use, without addresses and errors."""
+    about = describe(gateway)
+    servers = {
+        name: {**server, "last_error": ""}
+        for name, server in about["servers"].items()
+        if gateway.authorization.sees_any(who, name)
+    }
+    drifted = [d for d in about["drifted_tools"] if d.partition("/")[0] in servers]
+    tools = sum(server["tools"] for server in servers.values())
+    about |= {"servers": servers, "tools": tools, "drifted_tools": drifted}
+    del about["last_reload_error"]
+    return about
+
+
+def describe(gateway: Gateway) -> dict[str, Any]:
+    """What `/` tells the monitoring, in JSON."""
     servers = {}
     for name, upstream in gateway.upstreams.items():
         listing = upstream.listing
@@ -90,12 +153,13 @@ def describe(gateway: Gateway) -> dict[str, object]:
     return {
         "name": "intranet-mcp-gateway",
         "version": __version__,
-        "status": readiness(gateway)["status"],
+        "status": readiness(gateway),
         "uptime_seconds": round(time.time() - gateway.started_at),
         "protocol_versions": [*MODERN_VERSIONS, *reversed(LEGACY_VERSIONS)],
         "endpoints": {"mcp": "/mcp", "sse": "/sse", "metrics": "/metrics"},
         "tools": sum(u.listing.count("tools") for u in gateway.upstreams.values()),
         "drifted_tools": [f"{server}/{tool}" for server, tool in gateway.fingerprints.drifted],
+        "required_servers_down": gateway.missing,
         "last_reload_error": gateway.last_reload_error,
         "servers": servers,
     }

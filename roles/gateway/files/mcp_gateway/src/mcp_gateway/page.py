@@ -27,11 +27,7 @@ CONTENT_SECURITY_POLICY = (
 def render(about: dict[str, Any], base: str) -> str:
     """The page; `about` is what `/` tells in JSON."""
     rows = "".join(_row(name, server) for name, server in about["servers"].items())
-    clients = "".join(
-        f"<details{' open' if i == 0 else ''}><summary>{escape(title)}</summary>"
-        f"<p class=dim>{escape(where)}</p><pre>{escape(text)}</pre></details>"
-        for i, (title, where, text) in enumerate(client_settings(base))
-    )
+    clients = _clients(base)
     drifted = "".join(f"<li><code>{escape(d)}</code></li>" for d in about["drifted_tools"])
     drift = f"<h2>Tools whose description changed</h2><ul>{drifted}</ul>" if drifted else ""
     versions = ", ".join(about["protocol_versions"])
@@ -53,6 +49,30 @@ variable <code>MCP_GW_KEY</code>.</p>
 {clients}
 </body></html>
 """
+
+
+def render_public(base: str) -> str:
+    """The page without a key: how to connect, and nothing of what runs here."""
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width,initial-scale=1">
+<title>MCP gateway</title><style>{STYLE}</style></head><body>
+<h1>MCP gateway</h1>
+<p class="dim">Its servers and tools are shown to whoever sends a key.</p>
+<h2>Connect</h2>
+<p>Every server at once: <code>{escape(base)}/mcp</code>. Put your key into the environment
+variable <code>MCP_GW_KEY</code>.</p>
+{_clients(base)}
+</body></html>
+"""
+
+
+def _clients(base: str) -> str:
+    return "".join(
+        f"<details{' open' if i == 0 else ''}><summary>{escape(title)}</summary>"
+        f"<p class=dim>{escape(where)}</p><pre>{escape(text)}</pre></details>"
+        for i, (title, where, text) in enumerate(client_settings(base))
+    )
 
 
 def _row(name: str, server: dict[str, Any]) -> str:

@@ -81,6 +81,7 @@ class Auth(Section):
     static_keys: list[StaticKey] = []
     static_keys_file: str | None = None
     oidc: list[OidcAuth] = []
+    monitoring_key_file: str | None = None
 
 
 class Rule(Section):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from mcp_gateway.auth.litellm import LitellmKeys
 from mcp_gateway.auth.oidc import OidcTokens
 from mcp_gateway.auth.static import StaticKeys
+from mcp_gateway.config import ConfigError, read_secret
 from mcp_gateway.identify import AuthFailures, Authority, Identification
 from mcp_gateway.record import Metrics
-from mcp_gateway.settings import Config
+from mcp_gateway.settings import Config, Secret
 
 
 def build_identification(
@@ -27,4 +28,15 @@ def build_identification(
         public_url=config.listen.public_url,
         trust_caller_header=config.listen.trust_caller_header,
         failures=failures,
+        monitoring_key=_monitoring_key(auth.monitoring_key_file),
     )
+
+
+def _monitoring_key(path: str | None) -> str:
+    """The key with which metrics are read; as long as any other key."""
+    if not path:
+        return ""
+    key = read_secret(Secret(file=path), "auth.monitoring_key_file")
+    if len(key) < 16:
+        raise ConfigError(path, ["the key has fewer than 16 characters; generate a longer one"])
+    return key
