@@ -206,7 +206,7 @@ def use_example(network):
     key = (INVENTORY / ".intranet-mcp/secrets" / "key-verify").read_text().strip()
     with contextlib.suppress(OSError, ValueError):
         ask(f"{url}servers/example/mcp", HELLO, key)
-    return ask(url)["servers"]["example"]["state"]
+    return ask(url, key=key)["servers"]["example"]["state"]
 
 
 # Grows by a few MiB less than what it is given, and keeps it.

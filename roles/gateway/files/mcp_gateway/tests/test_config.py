@@ -60,6 +60,7 @@ def problems(**sections):
         ),
         ({"policy": {"rules": [{"name": ""}]}}, "policy.rules[0].name: must not be empty"),
         ({"policy": {"rules": [{"name": "a", "tool": []}]}}, "did you mean tools?"),
+        ({"sessions": {"peer_url": "http://a:1"}}, "sessions.peers: found []"),
         ({"sessions": {"key_files": ["/no/such"]}}, "sessions.key_files: /no/such cannot be read"),
         ({"listen": {"tls_cert_file": "x"}}, "must be set together"),
     ],

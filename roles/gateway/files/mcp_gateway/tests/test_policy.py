@@ -6,7 +6,7 @@ import pytest
 from mcp_gateway.authorize import Authorization, matches
 from mcp_gateway.identify import Principal
 from mcp_gateway.settings import Policy, Rule
-from support import Legacy, Modern, Scripted, gateway, http, sha256
+from support import Legacy, Modern, Scripted, gateway, http, next_message, sha256
 
 ADA = Principal(id="1", alias="ada", team="blue", groups=("dev", "ops"))
 BOB = Principal(id="2", alias="bob")
@@ -171,3 +171,73 @@ async def test_a_second_spelling_of_the_name_does_not_reach_the_server():
         assert answer.json()["error"]["code"] == -32600
         assert "tools/call" not in [message.get("method") for message, _ in up.seen]
         assert "result" in await client.call("act")
+
+
+FILES = [
+    {"name": "no-secrets", "effect": "deny", "resources": ["file:///secret/*", "memo://today"]},
+]
+
+
+@pytest.mark.parametrize(
+    ("uri", "allowed"),
+    [
+        ("file:///public/a%20b", True),
+        ("file:///public/caf%C3%A9", True),
+        ("memo://day/monday?full=1", True),
+        ("memo://tomorrow", True),
+        ("file:///secret/x", False),
+        ("file:///public/../secret/x", False),
+        ("file:///public/%2e%2e/secret/x", False),
+        ("file:///public/%252e%252e/secret/x", False),
+        ("file:///public/..%2fsecret/x", False),
+        ("file:///public/..\\secret\\x", False),
+        ("file:///public/%5c..%5csecret", False),
+        ("file:///./secret/x", False),
+        ("file:///%73ecret/x", False),
+        ("file:///%2573ecret/x", False),
+        ("file:////secret/x", False),
+        ("file:///secret%2Fx", False),
+        ("FILE:///secret/x", False),
+        ("memo://TODAY", False),
+        ("memo://today#x", False),
+        ("memo://toda%79", False),
+        ("memo://today%00", False),
+        ("memo://x/%25252525252e", False),
+    ],
+)
+def test_policy_judges_every_way_to_read_a_uri(uri, allowed):
+    rules = [Rule(**rule) for rule in FILES]
+    who = Principal(id="1", alias="ada")
+    verdict = Authorization(Policy(rules=rules)).decide(who, "one", "resources", uri)
+    assert verdict.allowed == allowed, verdict
+    # Where policy has nothing to say about resources, the server alone decides.
+    assert Authorization(Policy()).decide(who, "one", "resources", uri).allowed
+
+
+async def test_resources_are_refused_however_they_are_written(sdk):
+    policy = {"rules": [{"name": "no", "effect": "deny", "resources": ["memo://today"]}]}
+    async with gateway({"one": http(sdk.url)}, policy=policy) as gw:
+        await gw.up()
+        legacy = Legacy(gw, "/servers/one/mcp")
+        await legacy.initialize()
+        for client in (legacy, Modern(gw, "/servers/one/mcp"), Modern(gw)):
+            read = await client.ask("resources/read", {"uri": "memo://day/monday"})
+            assert read["result"]["contents"][0]["text"] == "note of monday"
+            for uri in ("memo://today", "MEMO://today", "memo://toda%79", "memo://today/../today"):
+                answer = await client.ask("resources/read", {"uri": uri})
+                assert answer["error"]["code"] in (-31001, -32602), (uri, answer)
+
+
+async def test_nobody_listens_to_resources_that_policy_refuses(sdk):
+    policy = {"rules": [{"name": "no", "effect": "deny", "resources": ["memo://today"]}]}
+    async with gateway({"one": http(sdk.url)}, policy=policy) as gw:
+        await gw.up()
+        client = Modern(gw, "/servers/one/mcp")
+        for uri in ("memo://today", "memo://toda%79", 3):
+            wanted = {"notifications": {"resourceSubscriptions": ["memo://day/x", uri]}}
+            answer = (await client.send("subscriptions/listen", wanted)).json()
+            assert answer["error"]["code"] in (-31001, -32602), answer
+        wanted = {"notifications": {"resourceSubscriptions": ["memo://day/x"]}}
+        listen = client.build("subscriptions/listen", wanted)
+        async with gw.http.stream("POST", client.path, **listen) as stream:
+            assert (await next_message(stream.aiter_lines()))["method"].endswith("acknowledged")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 
 from mcp_gateway.sessions import Sealer, Sessions
-from support import Legacy, Modern, gateway, http, messages, next_message, plain, text_of
+from support import Legacy, Modern, free_port, gateway, http, messages, next_message, plain, text_of
 
 
 class RoundRobin:
@@ -165,11 +166,14 @@ async def test_a_dead_home_replica_is_replaced_on_the_spot(tmp_path):
             assert text_of(await client.call("one__count")) == "1"  # a process anew, and an answer
 
 
-def _with_peer(upstreams, sessions):
-    from support import free_port
+PORTS = [free_port() for _ in range(6)]
+PEERS = [f"http://127.0.0.1:{port}" for port in PORTS]
+_next_port = itertools.cycle(PORTS)
 
-    port = free_port()
-    own = {**sessions, "peer_url": f"http://127.0.0.1:{port}"}
+
+def _with_peer(upstreams, sessions):
+    port = next(_next_port)
+    own = {"peers": PEERS, **sessions, "peer_url": f"http://127.0.0.1:{port}"}
     return gateway(upstreams, port=port, sessions=own)
 
 
@@ -221,3 +225,26 @@ def test_an_old_session_has_ended():
     sessions = Sessions(Sealer([b"k" * 32]), -1)
     token, _ = sessions.issue("me", "", "2025-11-25")
     assert sessions.open(token, "me", "") is None
+
+
+async def test_a_caller_s_credential_goes_to_no_address_that_is_no_replica_now(tmp_path):
+    """A session remembers its home by address; somebody else may have that address by now."""
+    heard = []
+
+    async def listen(reader, writer):
+        heard.append(await reader.read(1000))
+        writer.close()
+
+    stranger = await asyncio.start_server(listen, "127.0.0.1", 0)
+    home = f"http://127.0.0.1:{stranger.sockets[0].getsockname()[1]}"
+    with keys(tmp_path, "k1") as sessions:
+        upstreams = {"one": plain(mode="per_session")}
+        async with stranger, _with_peer(upstreams, sessions) as gw:
+            await gw.up()
+            client = Legacy(gw)
+            await client.initialize()
+            gw.gateway.sessions.home = home
+            token, _ = gw.gateway.sessions.issue("anyone", "", "2025-11-25")
+            client.headers |= {"mcp-session-id": token, "authorization": "Bearer a-secret"}
+            assert text_of(await client.call("one__echo", text="here")) == "here"
+            assert heard == []

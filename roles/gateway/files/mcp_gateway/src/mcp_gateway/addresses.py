@@ -9,7 +9,7 @@ import logging
 import socket
 
 log = logging.getLogger("mcp_gateway.addresses")
-RESOLVE_SECONDS = 5.0
+RESOLVE_SECONDS = 2.0
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -38,7 +38,8 @@ class Proxies:
     Their connections belong to many clients, and `X-Forwarded-For` of theirs is believed.
     """
 
-    def __init__(self, entries: list[str]) -> None:
+    def __init__(self, entries: list[str], is_bridge: bool = False) -> None:
+        self._is_bridge = is_bridge
         self._networks: list[Network] = []
         self._names: list[str] = []
         for entry in entries:
@@ -59,6 +60,10 @@ class Proxies:
         if address is None:
             return False
         return address in self._resolved or any(address in n for n in self._networks)
+
+    def speaks_for_many(self, peer: str) -> bool:
+        """Whether the peer's connections are those of many clients: in a bridge, everybody's."""
+        return self._is_bridge or self.trusts(peer)
 
     def client(self, peer: str, forwarded: bytes | None) -> str:
         """The client's address: the last one of `X-Forwarded-For` that is no proxy of ours."""

@@ -9,6 +9,7 @@ from functools import lru_cache
 import msgspec
 
 from mcp_gateway.identify import Principal
+from mcp_gateway.readings import readings
 from mcp_gateway.settings import Policy, Rule
 
 MAX_REMEMBERED = 20_000
@@ -60,6 +61,15 @@ class Authorization:
         return verdict
 
     def _decide(self, who: Principal, server: str, kind: str, name: str) -> Verdict:
+        if kind != "resources" or self.sees_all(who, server):
+            return self._first_rule(who, server, kind, name)
+        ways = readings(name)
+        if ways is None:
+            return Verdict(False, "policy: a URI without dot segments and backslashes is expected")
+        verdicts = [self._first_rule(who, server, kind, way) for way in ways]
+        return next((v for v in verdicts if not v.allowed), verdicts[0])
+
+    def _first_rule(self, who: Principal, server: str, kind: str, name: str) -> Verdict:
         for rule in self._policy.rules:
             if (
                 _concerns(rule, who)

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Iterator
@@ -60,6 +61,7 @@ def run(config: Config, path: str) -> None:
 
 
 async def serve(config: Config, path: str) -> None:
+    _allow_connections(config.limits.connections)
     gateway = Gateway(config)
     server = _Server(listener.configuration(gateway), gateway)
     await gateway.start()
@@ -72,6 +74,15 @@ async def serve(config: Config, path: str) -> None:
         await server.serve()
     finally:
         await asyncio.shield(gateway.stop())
+
+
+def _allow_connections(count: int) -> None:
+    """Ask for as many open files as that may need: a call has a connection on either side."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * count + 256
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 async def accept(config: Config, servers: list[str]) -> None:

@@ -126,6 +126,11 @@ def _checks(config: Config) -> typing.Iterator[str]:
     for path in config.sessions.key_files:
         if not os.access(path, os.R_OK):
             yield f"sessions.key_files: {path} cannot be read; expected a file with 32 random bytes"
+    if config.sessions.peer_url and config.sessions.peer_url not in config.sessions.peers:
+        yield (
+            f"sessions.peers: found {config.sessions.peers}, expected the peer_url of every "
+            f"replica, {config.sessions.peer_url} among them"
+        )
     if bool(config.listen.tls_cert_file) != bool(config.listen.tls_key_file):
         yield "listen: tls_cert_file and tls_key_file must be set together"
 

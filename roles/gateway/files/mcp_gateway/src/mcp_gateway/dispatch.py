@@ -56,10 +56,27 @@ async def _listen(gateway: Gateway, call: Call, outlet: Outlet, passes: bool) ->
     """A modern stream of notices: from the one server itself, or from the gateway."""
     if not isinstance(outlet, HttpOutlet) or not outlet.can_stream:
         raise Refusal("accept", 406, envelope.INVALID_REQUEST, "accept text/event-stream")
+    if passes:
+        _check_subscriptions(gateway, call)
     with gateway.bounds.stream(call.who):
         if call.place is not None:
             call.place.leave()
         await (_relay if passes else serve_listen)(gateway, call, outlet)
+
+
+def _check_subscriptions(gateway: Gateway, call: Call) -> None:
+    """Refusal unless the caller may read every resource that it wants to hear of."""
+    wanted = envelope.fields_of(call.msg.params.get("notifications"))
+    uris = envelope.decode_any(wanted.get("resourceSubscriptions", b"[]"))
+    if not isinstance(uris, list) or not all(isinstance(uri, str) for uri in uris):
+        raise Refusal(
+            "envelope",
+            400,
+            envelope.INVALID_PARAMS,
+            "params.notifications.resourceSubscriptions must be a list of URIs",
+        )
+    for uri in uris:
+        gateway.require(call, call.route, "resources", uri)
 
 
 def _passes(gateway: Gateway, call: Call) -> bool:

@@ -78,7 +78,9 @@ class Gateway:
     def _apply(self, config: Config) -> None:
         """Build what a configuration decides and nothing else remembers."""
         self.config = config
-        self.proxies = Proxies(config.listen.trusted_proxies)
+        self.peers.known = frozenset(config.sessions.peers)
+        listen = config.listen
+        self.proxies = Proxies(listen.trusted_proxies, listen.trust_caller_header)
         self.admission = Admission(config.listen, config.limits)
         self.failures.per_minute = config.limits.auth_failures_per_minute
         self.identification = build_identification(config, self.metrics, self.failures)

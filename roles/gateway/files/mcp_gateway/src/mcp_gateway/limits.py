@@ -99,7 +99,7 @@ class Connections:
         if self.total >= limits.connections:
             return f"{self.total} connections are open (limits.connections)"
         mine = self._by_address[bucket(peer)]
-        if mine >= limits.connections_per_address and not proxies.trusts(peer):
+        if mine >= limits.connections_per_address and not proxies.speaks_for_many(peer):
             return f"{mine} connections of your address are open (limits.connections_per_address)"
         return None
 

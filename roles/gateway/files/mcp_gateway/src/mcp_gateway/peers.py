@@ -45,11 +45,16 @@ class Peers:
 
     def __init__(self, own_url: str | None) -> None:
         self.own_url = own_url or ""
+        self.known: frozenset[str] = frozenset()
         self._clients: dict[str, Client] = {}
 
     def send_home(self, call: Call, home: str) -> None:
-        """Raise Elsewhere when `home` is another replica and this request has not moved yet."""
-        if self.own_url and home and home != self.own_url and HOP_HEADER not in call.headers:
+        """Raise Elsewhere when `home` is another replica and this request has not moved yet.
+
+        The caller's credential goes there, so a home that is none of ours now is not asked.
+        """
+        is_other = home in self.known and home != self.own_url
+        if self.own_url and is_other and HOP_HEADER not in call.headers:
             raise Elsewhere(home)
 
     async def forward(

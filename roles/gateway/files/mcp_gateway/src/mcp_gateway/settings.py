@@ -107,6 +107,7 @@ class Sessions(Section):
     idle_seconds: float = 3600
     initialize_seconds: float = 5
     peer_url: str | None = None
+    peers: list[str] = []
 
 
 class Limits(Section):
