@@ -242,7 +242,7 @@ async def test_arguments_that_the_schema_marks_reach_a_modern_server_as_headers(
 
 
 async def test_a_doubled_member_means_the_same_to_policy_and_server():
-    """The last one counts for the gateway; the server must not get to see the first."""
+    """Which of two counts differs from reader to reader: neither reaches a server."""
     async with (
         Scripted(tools=[{"name": n, "inputSchema": {}} for n in ("good", "bad")]) as up,
         gateway(
@@ -255,9 +255,9 @@ async def test_a_doubled_member_means_the_same_to_policy_and_server():
         body = json.dumps(request["json"]).replace(
             '"name": "good"', '"name": "bad", "name": "good"', 1
         )
-        await gw.http.post("/servers/one/mcp", content=body, headers=request["headers"])
-        calls = [m for m, _ in up.seen if m.get("method") == "tools/call"]
-        assert [c["params"]["name"] for c in calls] == ["good"]
+        answer = await gw.http.post("/servers/one/mcp", content=body, headers=request["headers"])
+        assert answer.status_code == 400 and "twice" in answer.text
+        assert not [m for m, _ in up.seen if m.get("method") == "tools/call"]
 
 
 @pytest.mark.parametrize("path", ["/mcp", "/servers/one/mcp"])
