@@ -171,10 +171,10 @@ PEERS = [f"http://127.0.0.1:{port}" for port in PORTS]
 _next_port = itertools.cycle(PORTS)
 
 
-def _with_peer(upstreams, sessions):
+def _with_peer(upstreams, sessions, **options):
     port = next(_next_port)
     own = {"peers": PEERS, **sessions, "peer_url": f"http://127.0.0.1:{port}"}
-    return gateway(upstreams, port=port, sessions=own)
+    return gateway(upstreams, port=port, sessions=own, **options)
 
 
 async def test_key_rotation_keeps_sessions_while_the_old_key_is_listed(sdk, tmp_path):
@@ -248,3 +248,21 @@ async def test_a_caller_s_credential_goes_to_no_address_that_is_no_replica_now(t
             client.headers |= {"mcp-session-id": token, "authorization": "Bearer a-secret"}
             assert text_of(await client.call("one__echo", text="here")) == "here"
             assert heard == []
+
+
+async def test_a_replica_says_for_whom_it_passes_a_request_on(tmp_path):
+    """Else all that comes this way would come from one address: the replica's."""
+    with keys(tmp_path, "k1") as sessions:
+        upstreams = {"one": plain(mode="per_session")}
+        audit = {"file": str(tmp_path / "audit")}
+        proxies = {"trusted_proxies": ["127.0.0.1"]}
+        async with (
+            _with_peer(upstreams, sessions, audit=audit) as home,
+            _with_peer(upstreams, sessions, listen=proxies) as other,
+        ):
+            client = Legacy(home)
+            await client.initialize()
+            client.http = other.http
+            client.headers["x-forwarded-for"] = "192.0.2.66, 192.0.2.7"
+            assert text_of(await client.call("one__echo", text="here")) == "here"
+            assert home.audit()[-1]["address"] == "192.0.2.7"

@@ -33,7 +33,7 @@ def bucket(text: str) -> str:
 
 
 class Proxies:
-    """The load balancers in front (listen.trusted_proxies), by address, network or name.
+    """The load balancers in front (listen.trusted_proxies) and the other replicas.
 
     Their connections belong to many clients, and `X-Forwarded-For` of theirs is believed.
     """

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Coroutine
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -80,7 +81,8 @@ class Gateway:
         self.config = config
         self.peers.known = frozenset(config.sessions.peers)
         listen = config.listen
-        self.proxies = Proxies(listen.trusted_proxies, listen.trust_caller_header)
+        peers = [urlsplit(url).hostname or "" for url in config.sessions.peers]
+        self.proxies = Proxies([*listen.trusted_proxies, *peers], listen.trust_caller_header)
         self.admission = Admission(config.listen, config.limits)
         self.failures.per_minute = config.limits.auth_failures_per_minute
         self.identification = build_identification(config, self.metrics, self.failures)

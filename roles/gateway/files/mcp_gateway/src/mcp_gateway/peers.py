@@ -29,6 +29,7 @@ NOT_PASSED = {
     b"keep-alive",
     b"te",
     b"upgrade",
+    b"x-forwarded-for",
 }
 
 
@@ -70,6 +71,7 @@ class Peers:
             if n not in NOT_PASSED
         ]
         headers.append((HOP_HEADER.decode(), "1"))
+        headers.append(("x-forwarded-for", call.address))
         try:
             response = await client.request(
                 method, headers, body or None, path=target, timeout=None
