@@ -50,6 +50,8 @@ def gateway_configuration(port: int, audit: Path, litellm: int, upstreams: dict)
             "calls_per_caller": 512,
             "sessions_per_caller": 5000,
             "streams_per_caller": 5000,
+            "connections": 5000,
+            "connections_per_address": 5000,
         },
         "rate_limit": {"requests_per_minute": 100_000_000},
         "audit": {"file": str(audit)},
