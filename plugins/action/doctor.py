@@ -14,6 +14,7 @@ from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.intranet.mcp.plugins.module_utils._catalog import TopologyError
 from ansible_collections.intranet.mcp.plugins.module_utils._inventory import topology_from
+from ansible_collections.intranet.mcp.plugins.module_utils._networks import connects, networks_of
 
 MODULE = "intranet.mcp.doctor"
 # What a catalog of the wrong shape ends in; a traceback would help nobody.
@@ -62,7 +63,12 @@ def services_of(topology, host: str) -> dict:
                 for part in parts[service.name]
             ],
             "role": service.role,
-            "needs": [other.name for other in here if service.group in other.clients],
+            "networks": [n["name"] for n in networks_of(topology, service, host)],
+            "needs": [
+                other.name
+                for other in topology.containers_on(host)
+                if connects(topology, service, other)
+            ],
         }
         for service in here
         if not topology.is_part(service)  # no container of its own

@@ -4,7 +4,11 @@
 from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.intranet.mcp.plugins.module_utils import _mcp_servers, _service
+from ansible_collections.intranet.mcp.plugins.module_utils import (
+    _mcp_servers,
+    _networks,
+    _service,
+)
 
 
 def _clear_errors(function):
@@ -19,6 +23,11 @@ def _clear_errors(function):
     return call
 
 
+def stale_networks(host, network, wanted):
+    """Names of the platform's networks on a host, as docker_host_info lists it, but the wanted."""
+    return _networks.stale(host, network, _service.LABEL_NETWORK, wanted)
+
+
 class FilterModule:
     def filters(self):
         return {
@@ -26,8 +35,11 @@ class FilterModule:
             "service_summary": _service.summary,
             "service_plan": _clear_errors(_service.plan),
             "service_moved": _service.moved,
+            "service_stale_networks": stale_networks,
             "mcp_servers": _clear_errors(_mcp_servers.merge),
             "tool_services": _mcp_servers.tool_services,
+            "mcp_servers_here": _mcp_servers.contained,
+            "token_secrets": _mcp_servers.token_secrets,
             "gateway_upstreams": _mcp_servers.gateway_upstreams,
             "header_secrets": _mcp_servers.header_secrets,
         }

@@ -12,14 +12,16 @@ description:
 options:
   _terms:
     description:
-      - V(allow) (the default) returns the flows, V(managed) every port of the catalog on this
-        host, V(ports) a mapping from each service of this host to its C(port), its
-        C(inside_port), C(publish), the addresses its port is published on, and C(parts), the same
-        of its further ports, V(inside) only the C(inside_port) of each service and part, V(pools)
-        what a load balancer on this host distributes to, V(leaders) what it passes to the leading
-        member alone, V(sharing) how it shares an address with the others, one mapping or none,
-        V(replicas) what a proxy elsewhere would distribute to, V(neighbours) every other host with
-        the ports of the catalog and those that must answer this host.
+      - V(allow) (the default) returns the flows, V(managed) every port of the catalog on this host,
+        V(ports) a mapping from each service of this host to its C(port), its C(inside_port),
+        C(publish), the addresses its port is published on, C(parts), the same of its further ports,
+        C(networks) of its container and whether it has any C(egress), V(inside) only the
+        C(inside_port) of each service and part, V(pools) what a load balancer on this host
+        distributes to, V(leaders) what it passes to the leading member alone, V(networks) the
+        networks of this host's containers and where their packets may go, V(contacts) what each of
+        these containers reaches, V(sharing) how it shares an address with the others, one mapping
+        or none, V(replicas) what a proxy elsewhere would distribute to, V(neighbours) every other
+        host with the ports of the catalog and those that must answer this host.
     required: false
 """
 
@@ -40,6 +42,11 @@ from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.intranet.mcp.plugins.module_utils._catalog import TopologyError
 from ansible_collections.intranet.mcp.plugins.module_utils._inventory import topology_from
+from ansible_collections.intranet.mcp.plugins.module_utils._networks import (
+    contacts,
+    networks,
+    networks_of,
+)
 from ansible_collections.intranet.mcp.plugins.module_utils._shared_address import sharing
 
 
@@ -64,6 +71,10 @@ class LookupModule(LookupBase):
                 return topology.leaders(host)
             if what == "replicas":
                 return topology.replicas()
+            if what == "networks":
+                return networks(topology, host)
+            if what == "contacts":
+                return contacts(topology, host)
             if what == "sharing":
                 return [sharing(topology, host)] if topology.shared else []
             if what == "neighbours":
@@ -72,13 +83,18 @@ class LookupModule(LookupBase):
             raise AnsibleLookupError(f"flows: {error}") from error
         raise AnsibleLookupError(
             f"flows: {what!r} is not one of allow, managed, ports, inside, pools, leaders, "
-            "sharing, replicas, neighbours"
+            "networks, contacts, sharing, replicas, neighbours"
         )
 
 
 def _ports(topology, service, host):
     parts = [s for s in topology.services_on(host) if s.part_of == service.name]
-    return {**_port(topology, service, host), "parts": [_port(topology, s, host) for s in parts]}
+    return {
+        **_port(topology, service, host),
+        "parts": [_port(topology, s, host) for s in parts],
+        "networks": networks_of(topology, service, host),
+        "egress": bool(service.egress),
+    }
 
 
 def _port(topology, service, host):

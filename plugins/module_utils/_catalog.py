@@ -40,6 +40,10 @@ class Service:
     # The balancer's part that leads to the one that leads, where there are several.
     door: str = ""
     role: str = ""
+    # Services of one zone share a network on their host.
+    zone: str = ""
+    # Where it may connect to outside the platform: see _egress.
+    egress: tuple[str, ...] = ()
 
     @property
     def has_port(self) -> bool:
@@ -69,9 +73,13 @@ def build_services(catalog: dict, mcp_servers: dict) -> dict[str, Service]:
         if entry.get("members") == "mcp_servers":
             for server, definition in mcp_servers.items():
                 if not definition.get("url"):
-                    services[f"tool-{server}"] = _service(
-                        f"tool-{server}", {**entry, "port": definition.get("port")}, part_of=name
-                    )
+                    service = f"tool-{server}"
+                    own = {
+                        "port": definition.get("port"),
+                        "egress": definition.get("egress", ()),
+                        "zone": service,  # each is foreign to the others
+                    }
+                    services[service] = _service(service, {**entry, **own}, part_of=name)
         else:
             services[name] = _service(name, entry)
     return services
@@ -94,6 +102,8 @@ def _service(name: str, entry: dict, part_of: str = "") -> Service:
         proto=proto,
         door=entry.get("door", ""),
         role=entry.get("role", "") or part_of or entry.get("part_of", "") or name,
+        zone=entry.get("zone", "") or entry["group"],
+        egress=tuple(entry.get("egress", ())),
     )
 
 

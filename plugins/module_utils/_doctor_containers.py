@@ -116,18 +116,33 @@ def cause(log: list[str]) -> tuple[str, str]:
 
 def network(facts, wanted):
     for service, container in _running(facts, wanted):
-        is_on_host = not wanted["services"][service][
-            "port"
-        ]  # without ports: the host's own network
-        if not is_on_host and wanted["network"] not in container["networks"]:
+        for name in wanted["services"][service]["networks"]:
+            if name in container["networks"]:
+                continue
             found = ", ".join(container["networks"]) or "none"
             yield Finding(
                 "network",
-                f"{wanted['container_prefix']}{service} is off its network (on: {found})",
-                f"connected to {wanted['network']}",
-                f"docker network connect --alias {service} {wanted['network']} "
+                f"{wanted['container_prefix']}{service} is off the network {name} (on: {found})",
+                f"connected to {name}",
+                f"docker network connect --alias {service} {name} "
                 f"{wanted['container_prefix']}{service}",
                 "connect",
+                service,
+            )
+
+
+def foreign_networks(facts, wanted):
+    """A network that a container was connected to by hand, past the catalog."""
+    for service, container in _running(facts, wanted):
+        for name in sorted({*container["networks"]} - {*wanted["services"][service]["networks"]}):
+            if name == "host":
+                continue
+            yield Finding(
+                "network",
+                f"{wanted['container_prefix']}{service} is on the network {name}",
+                "no network but " + (", ".join(wanted["services"][service]["networks"]) or "host"),
+                DEPLOY,
+                "replace",
                 service,
             )
 
@@ -199,14 +214,15 @@ def memory(facts, wanted):
 
 
 def lookups(facts, wanted):
-    """Names of others, asked in the container; a container off the network has its finding."""
+    """Names of others, asked in the container; a container off a network has its finding."""
     for service, container in _running(facts, wanted):
-        if wanted["network"] not in container["networks"] or container["resolves"] is None:
+        if container["resolves"] is None:
             continue
         for other, resolves in sorted(container["resolves"].items()):
             peer = facts["containers"].get(other)
-            is_there = peer and peer["state"] == "running" and wanted["network"] in peer["networks"]
-            if is_there and not resolves:
+            is_there = peer and peer["state"] == "running"
+            is_shared = is_there and {*container["networks"]} & {*peer["networks"]}
+            if is_shared and not resolves:
                 yield Finding(
                     "dns",
                     f"{wanted['container_prefix']}{service} cannot resolve "
@@ -237,6 +253,7 @@ RULES: list[tuple[str, Rule]] = [
     ("deployment", deployed),
     ("containers", states),
     ("network", network),
+    ("further networks", foreign_networks),
     ("published ports", published),
     ("images", images),
     ("log rotation of containers", logs),

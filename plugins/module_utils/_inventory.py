@@ -50,6 +50,7 @@ def _topology(variables: dict, template) -> Topology:
         names={host: host_names(found, template) for host, found in hostvars.items()},
         users_networks=list(template(variables.get("platform_users_networks", []))),
         container_prefix=template(variables.get("platform_container_prefix", "")),
+        network=template(variables.get("platform_network", "")),
         public_name=template(variables.get("platform_public_name", "")),
         tls=bool(template(variables.get("platform_balancer_tls", False))),
         shared=_listed(template(variables.get("platform_balancer_address", []))),

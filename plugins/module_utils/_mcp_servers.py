@@ -10,10 +10,12 @@ listens itself. A `url` is a server that runs elsewhere.
 
 from __future__ import annotations
 
+import fnmatch
+import hashlib
 import json
 import re
 
-from ansible_collections.intranet.mcp.plugins.module_utils import _images
+from ansible_collections.intranet.mcp.plugins.module_utils import _egress, _images
 
 BRIDGE_PORT = 8000
 # What one process of a server that has one for each caller is reckoned with: a browser needs about
@@ -24,6 +26,7 @@ _TOKEN = "token"  # noqa: S105  the file's name
 _KEYS = {
     "command": (list, "the program and its arguments; it speaks MCP on stdio"),
     "description": (str, "one line for people"),
+    "egress": (list, f"where it may connect to, nowhere by default: {_egress.EXPECTED}"),
     "enabled": (bool, "false switches a built-in server off"),
     "env": (dict, "environment variables"),
     "expect": (dict, "what verify asserts: tools, call"),
@@ -41,7 +44,7 @@ _KEYS = {
     "secrets": (dict, "environment variables whose values are secret"),
     "shm_mb": (int, "shared memory in MiB"),
     "timeout_seconds": (int, "longest call"),
-    "tools": (list, "globs of the tools offered"),
+    "tools": (list, "globs of the tools offered; with ! before them, of those that are not"),
     "url": (str, "a server that runs elsewhere"),
     "volumes": (dict, "path in the container -> host directory, read-only unless it ends in :rw"),
 }
@@ -88,6 +91,11 @@ def check(name: str, entry: dict) -> dict:
         raise DefinitionError(f"{where}: give exactly one of {', '.join(_SOURCES)}; found {found}")
     if entry.get("mode", "shared") not in ("shared", "per_session"):
         raise DefinitionError(f"{where}.mode is {entry['mode']!r}; expected shared or per_session")
+    for place in entry.get("egress", []):
+        try:
+            _egress.parse(place)
+        except _egress.EgressError as error:
+            raise DefinitionError(f"{where}.egress: {error}") from error
     if not entry.get("url"):
         for key in ("port",) if entry.get("http_path") else ("port", "command"):
             if not entry.get(key):
@@ -95,15 +103,36 @@ def check(name: str, entry: dict) -> dict:
     return entry
 
 
-def tool_services(servers: dict, token: str, defaults: dict) -> list[dict]:
+def tool_services(servers: dict, tokens: dict[str, str], defaults: dict) -> list[dict]:
     """Service definitions of every server that runs in a container here.
 
-    token: what the gateway shows at each of them. defaults: user, memory_mb, pids.
+    tokens: what the gateway shows at each of them, by server. defaults: user, memory_mb, pids.
     """
     return [
-        _tool_service(name, server, token, defaults)
-        for name, server in sorted(servers.items())
-        if not server.get("url")
+        _tool_service(name, servers[name], tokens[name], defaults) for name in contained(servers)
+    ]
+
+
+def contained(servers: dict) -> list[str]:
+    """Names of the servers that run in a container here."""
+    return sorted(name for name, server in servers.items() if not server.get("url"))
+
+
+def token_secrets(tokens: dict[str, str]) -> dict[str, str]:
+    """What the gateway shows at each server, as its secret files."""
+    return {_token_file(name): token for name, token in tokens.items()}
+
+
+def offered(server: dict, tools: list[str]) -> list[str]:
+    """Those of a server's tools that the gateway offers, as it reads the entry's globs."""
+    globs = server.get("tools", ["*"])
+    positive = [glob for glob in globs if not glob.startswith("!")]
+    negative = [glob[1:] for glob in globs if glob.startswith("!")]
+    return [
+        tool
+        for tool in tools
+        if any(fnmatch.fnmatchcase(tool, glob) for glob in positive or ["*"])
+        and not any(fnmatch.fnmatchcase(tool, glob) for glob in negative)
     ]
 
 
@@ -132,7 +161,7 @@ def _tool_service(name: str, server: dict, token: str, defaults: dict) -> dict:
         "image": _images.image_of_server(name, server),
         "user": defaults["user"],
         "command": ["--config", "/config/bridge.yml"] if is_bridged else server.get("command", []),
-        "secrets": {_TOKEN: token, **(secrets if is_bridged else {})},
+        "secrets": secrets if is_bridged else {_TOKEN: token},
         "binds": [_bind(inside, outside) for inside, outside in server.get("volumes", {}).items()],
         "health": {"command": _PORT_ANSWERS, "start_seconds": 30},
         "read_only": server.get("read_only", True),
@@ -141,7 +170,7 @@ def _tool_service(name: str, server: dict, token: str, defaults: dict) -> dict:
         "pids": server.get("pids", defaults["pids"]),
     }
     if is_bridged:
-        bridge = _bridge(name, server, service["memory_mb"])
+        bridge = _bridge(name, server, token, service["memory_mb"])
         service["files"] = {"bridge.yml": json.dumps(bridge, indent=2) + "\n"}
     else:
         service["env"] = server.get("env", {})
@@ -149,8 +178,12 @@ def _tool_service(name: str, server: dict, token: str, defaults: dict) -> dict:
     return service
 
 
-def _bridge(name: str, server: dict, memory_mb: int) -> dict:
-    """Configuration of the gateway package as the bridge of one stdio server."""
+def _bridge(name: str, server: dict, token: str, memory_mb: int) -> dict:
+    """Configuration of the gateway package as the bridge of one stdio server.
+
+    The server runs as the same user and reads what the bridge reads. So the bridge knows no more of
+    the token than its digest, by which it recognizes the gateway.
+    """
     program, *arguments = server["command"]
     return {
         "listen": {
@@ -160,7 +193,7 @@ def _bridge(name: str, server: dict, memory_mb: int) -> dict:
             "allowed_hosts": ["*"],
             "trust_caller_header": True,
         },
-        "auth": {"static_keys": [{"alias": "gateway", "key_file": f"/secrets/{_TOKEN}"}]},
+        "auth": {"static_keys": [{"alias": "gateway", "sha256": _digest(token)}]},
         "upstreams": {
             name: {
                 "type": "stdio",
@@ -192,7 +225,7 @@ def _upstream(name: str, server: dict, endpoint: str) -> dict:
         path = server.get("http_path") or f"/servers/{name}/mcp"
         upstream["url"] = f"http://{endpoint}{path}"
         upstream["headers_from_files"] = {
-            "Authorization": {"file": "/secrets/tool_server_token", "prefix": "Bearer "}
+            "Authorization": {"file": f"/secrets/{_token_file(name)}", "prefix": "Bearer "}
         }
         upstream["caller_header"] = not server.get("http_path")
     for key in ("mode", "timeout_seconds"):
@@ -211,6 +244,14 @@ _PORT_ANSWERS = [
 def _bind(inside: str, outside: str) -> str:
     directory, _colon, mode = outside.rpartition(":")
     return f"{directory}:{inside}:rw" if mode == "rw" and directory else f"{outside}:{inside}:ro"
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _token_file(server: str) -> str:
+    return f"token-{server}"
 
 
 def _header_file(server: str, header: str) -> str:

@@ -4,14 +4,17 @@
 """The platform's nftables table as text, from the flows the topology allows. Pure.
 
 Two hooks. `inbound` sits ahead of destination NAT, where host ports and ports that Docker publishes
-still look alike; it drops new connections to the platform's own ports and decides nothing else.
-`forward` closes the side door: packets routed straight to a container's address, past its published
-port. Every other table, and every other port, is left alone.
+still look alike; it drops new connections to the platform's own ports, sends what containers send
+to the chain of their network (_container_rules), and decides nothing else. `forward` drops packets
+of others that are routed straight to a container's address, past its published port. Every other
+table, and every other port, is left alone.
 """
 
 from __future__ import annotations
 
 import ipaddress
+
+from ansible_collections.intranet.mcp.plugins.module_utils import _container_rules
 
 ANY = "any"
 # Protocols without ports, by number: a bare host may not know their names.
@@ -44,17 +47,24 @@ def render(
     flows: list[dict],
     managed_ports: list[int],
     ssh_ports: list[int],
-    interfaces: list[str],
+    networks: list[dict],
     table: str,
+    resolvers: list[str] = (),
+    known: dict[str, list[str]] | None = None,
 ) -> str:
-    """The table. A file with this text replaces an older table in one step."""
+    """The table. A file with this text replaces an older table in one step.
+
+    networks, resolvers, known: as _container_rules takes them.
+    """
+    sent = _container_rules.chains(networks, managed_ports, ssh_ports, [*resolvers], known or {})
+    inbound = _inbound(flows, managed_ports, ssh_ports, networks)
+    interfaces = [network["interface"] for network in networks]
     return replacing(
         table,
         f"table inet {table} {{\n"
-        + _chain(
-            "inbound", "prerouting", -110, _inbound(flows, managed_ports, ssh_ports, interfaces)
-        )
-        + _chain("forward", "forward", -10, _forward(interfaces))
+        + "".join(_chain(name, rules) for name, rules in sent)
+        + _chain("inbound", inbound, "prerouting", -110)
+        + _chain("forward", _forward(interfaces), "forward", -10)
         + "}\n",
     )
 
@@ -75,11 +85,11 @@ def ssh_server_port(environments: list[str]) -> int:
     return 0
 
 
-def _inbound(flows, managed_ports, ssh_ports, interfaces) -> list[str]:
-    rules = ['iifname "lo" accept', "ct state established,related accept"]
-    if interfaces:
-        rules.append(f"iifname {_names(interfaces)} accept")
-    rules += [
+def _inbound(flows, managed_ports, ssh_ports, networks) -> list[str]:
+    rules = [
+        'iifname "lo" accept',
+        "ct state established,related accept",
+        *_container_rules.jump(networks),
         f'tcp dport {_set(sorted(set(ssh_ports)))} accept comment "SSH is never filtered"',
         "fib daddr type != local accept",
     ]
@@ -141,9 +151,10 @@ def _network(source: str, flow: dict):
         ) from error
 
 
-def _chain(name: str, hook: str, priority: int, rules: list[str]) -> str:
-    head = f"type filter hook {hook} priority {priority}; policy accept;"
-    return "".join([f"\tchain {name} {{\n", *[f"\t\t{line}\n" for line in [head, *rules]], "\t}\n"])
+def _chain(name: str, rules: list[str], hook: str = "", priority: int = 0) -> str:
+    head = [f"type filter hook {hook} priority {priority}; policy accept;"] if hook else []
+    lines = [f"\t\t{line}\n" for line in [*head, *rules]]
+    return "".join([f"\tchain {name} {{\n", *lines, "\t}\n"])
 
 
 def _set(items) -> str:

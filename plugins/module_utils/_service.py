@@ -15,6 +15,8 @@ import json
 LABEL_SERVICE = "intranet.mcp.service"
 LABEL_OWNER = "intranet.mcp.owner"
 LABEL_HASH = "intranet.mcp.hash"
+# On networks: what the platform's networks are called, which tells it from others on this engine.
+LABEL_NETWORK = "intranet.mcp.network"
 
 # Why a container is made anew although it runs.
 CHANGED = "definition or configuration changed"
@@ -62,8 +64,8 @@ class DefinitionError(Exception):
 def specs(definitions: list[dict], context: dict) -> list[dict]:
     """Definitions as {name, directories, files, secrets, container, hash}.
 
-    context: prefix, network, config_dir, data_dir, owner (the role), images (name -> reference),
-    services (catalog name -> {port, inside_port, publish, parts: further ports}).
+    context: prefix, config_dir, data_dir, owner (the role), images (name -> reference), services
+    (catalog name -> {port, inside_port, publish, parts: further ports, networks: name, interface}).
     """
     return [_spec(check(definition), context) for definition in definitions]
 
@@ -121,7 +123,8 @@ def plan(wanted: list[dict], host: dict, owner: str) -> dict:
 
     host: `containers` (with Labels, State, ImageID) and `images` (with RepoTags, Id) as the
     daemon lists them. Returns create (container parameters), remove (names), unchanged (names), and
-    stop: names of those that first hand over to another host, and are made anew afterwards.
+    stop: names of those that first hand over to another host, and are made anew afterwards; and
+    networks: those that are not there yet.
     """
     image_ids = {
         tag: image.get("Id") for image in host.get("images", []) for tag in image["RepoTags"] or []
@@ -145,7 +148,19 @@ def plan(wanted: list[dict], host: dict, owner: str) -> dict:
             unchanged.append(spec["container"]["name"])
     names = {spec["name"] for spec in wanted}
     remove = [c["Names"][0].lstrip("/") for name, c in running.items() if name not in names]
-    return {"create": create, "stop": stop, "remove": sorted(remove), "unchanged": unchanged}
+    return {
+        "create": create,
+        "stop": stop,
+        "remove": sorted(remove),
+        "unchanged": unchanged,
+        "networks": _missing_networks(wanted, host),
+    }
+
+
+def _missing_networks(wanted: list[dict], host: dict) -> list[dict]:
+    there = {network["Name"] for network in host.get("networks", [])}
+    needed = {network["name"]: network for spec in wanted for network in spec["networks"]}
+    return [network for name, network in sorted(needed.items()) if name not in there]
 
 
 def moved(host: dict, catalog: dict, groups: list[str]) -> list[str]:
@@ -194,11 +209,18 @@ def _spec(definition: dict, context: dict) -> dict:
     mounts += list(definition.get("binds", []))
     catalog = context["services"].get(name, {})
     gpu = {"NVIDIA_VISIBLE_DEVICES": "nvidia.com/gpu=all"} if definition.get("gpus") else {}
+    networks = _networks(definition, catalog)
     container = {
         "name": context["prefix"] + name,
         "image": images.get(definition["image"], definition["image"]),
         "user": f"{uid}:{gid}",
-        "networks": [{"name": context["network"], "aliases": [name]}],
+        "network_mode": networks[0]["name"] if networks else "host",
+        "networks": [{"name": network["name"], "aliases": [name]} for network in networks],
+        # Names of others on its networks are the engine's to tell. It would pass other questions on
+        # itself, past the rules for what the container sends.
+        "dns_servers": ["127.0.0.1"] if networks and not catalog.get("egress") else [],
+        # Or whoever is on one of its networks could send packets through it into the others.
+        "sysctls": {"net.ipv4.ip_forward": "0"} if networks else {},
         "published_ports": [
             f"{bracketed(address)}:{entry['port']}:{entry['inside_port']}"
             for entry in [catalog, *catalog.get("parts", [])]
@@ -220,8 +242,6 @@ def _spec(definition: dict, context: dict) -> dict:
         "gpus": definition.get("gpus", False),
         "extra_hosts": definition.get("extra_hosts", {}),
     }
-    if definition.get("host_network"):
-        container.update({"network_mode": "host", "networks": []})
     if definition.get("secret_env"):
         container["entrypoint"] = ["/bin/sh", "-c", _WITH_SECRETS, "with-secrets"]
     ignored = {
@@ -245,9 +265,21 @@ def _spec(definition: dict, context: dict) -> dict:
         "name": name,
         **places,
         "container": container,
+        "networks": networks,
         "hash": digest,
         "hand_over": hand_over,
     }
+
+
+def _networks(definition: dict, catalog: dict) -> list[dict]:
+    if definition.get("host_network"):
+        return []
+    if not catalog.get("networks"):
+        raise DefinitionError(
+            f"service {definition['name']!r}: the catalog gives it no network on this host; "
+            "expected an entry of platform_services whose group has this host, or host_network"
+        )
+    return catalog["networks"]
 
 
 def bracketed(address: str) -> str:

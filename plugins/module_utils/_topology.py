@@ -83,7 +83,7 @@ class Topology:
     the others reach it. users_networks: CIDRs of the pseudo client `users`. names: host name ->
     further names it is known by. public_name: what the balancer is called in DNS. tls: whether
     people reach the balancer over TLS. shared: addresses with prefix length, held by one balancer
-    at a time.
+    at a time. network: what the names of the containers' networks begin with.
     """
 
     services: dict[str, Service]
@@ -92,6 +92,7 @@ class Topology:
     users_networks: list[str] = field(default_factory=list)
     names: dict[str, list[str]] = field(default_factory=dict)
     container_prefix: str = ""
+    network: str = ""
     public_name: str = ""
     tls: bool = False
     shared: list[str] = field(default_factory=list)
@@ -377,19 +378,32 @@ class Topology:
         for client in service.clients:
             if client == USERS and not (self.balancers and service.is_behind_balancer):
                 found += self.users_networks
-            elif client not in (USERS, OPERATOR):
-                found += self._sources_of(self._hosts_that_connect(client, service), host)
-        if self._is_asked_by_balancer(service):
-            found += self._sources_of(self.balancers, host)
-        if service.peers:
-            found += self._sources_of(self.hosts_of(service.name), host)
+        for group in self.client_groups(service):
+            found += self._sources_of(self.groups.get(group, []), host)
         return _unique(found)
 
-    def _hosts_that_connect(self, client: str, service: Service) -> list[str]:
-        """Hosts of a group that open connections to the service's own port."""
-        if client not in REACH_EVERY_REPLICA and self._goes_through_balancer(service):
-            return []
-        return self.groups.get(client, [])
+    def client_groups(self, service: Service) -> list[str]:
+        """Groups whose services open connections to the service's own port."""
+        is_shielded = self._goes_through_balancer(service)
+        found = [
+            client
+            for client in service.clients
+            if client not in (USERS, OPERATOR)
+            and (client in REACH_EVERY_REPLICA or not is_shielded)
+        ]
+        if self._is_asked_by_balancer(service):
+            found.append(BALANCER)
+        if service.peers:
+            found.append(service.group)
+        return _unique(found)
+
+    def containers_on(self, host: str) -> list[Service]:
+        """The services of a host that have a container on a network of the platform's."""
+        return [s for s in self.services_on(host) if s.has_port and not self.is_part(s)]
+
+    def ports_of(self, service: Service) -> list[Service]:
+        """The service and its parts: everything its container listens on."""
+        return [service, *(s for s in self.services.values() if s.part_of == service.name)]
 
     def _sources_of(self, hosts: list[str], host: str) -> list[str]:
         others = [other for other in hosts if other != host]

@@ -15,6 +15,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils._checks import (
     row,
     verdict,
 )
+from ansible_collections.intranet.mcp.plugins.module_utils._mcp_servers import offered
 from ansible_collections.intranet.mcp.plugins.module_utils._people import MEMBER_ROLE
 
 # A check that is not required and did not pass. It is shown, and fails nothing.
@@ -93,7 +94,8 @@ def server_probes(servers: dict, url: str, timeout: int) -> list[dict]:
             "key": "verify",
             "timeout": timeout,
             **({} if "tools" in expect else {"tools_min": 1}),
-            **{key: expect[key] for key in ("tools", "call") if key in expect},
+            **({"call": expect["call"]} if "call" in expect else {}),
+            **({"tools": offered(server, expect["tools"])} if "tools" in expect else {}),
         }
         probes.append({"name": f"mcp {name}", "kind": "mcp", "group": "Tools", "options": options})
     return probes
@@ -121,7 +123,11 @@ def _is_shared(server: dict) -> bool:
 def aggregated_tools(servers: dict) -> dict:
     """What the gateway must offer of all servers: the exact set where it is known of each."""
     if all("tools" in server.get("expect", {}) for server in servers.values()):
-        names = [f"{n}__{tool}" for n, s in servers.items() for tool in s["expect"]["tools"]]
+        names = [
+            f"{name}__{tool}"
+            for name, server in servers.items()
+            for tool in offered(server, server["expect"]["tools"])
+        ]
         return {"tools": sorted(names)}
     return {"tools_include": [f"{name}__*" for name in servers]}
 

@@ -39,10 +39,6 @@ options:
     description: What the names of the platform's containers begin with.
     type: str
     default: intranet-
-  network:
-    description: The network of the platform's containers.
-    type: str
-    default: intranet-mcp
   firewall_table:
     description: Name of the platform's nftables table, of family C(inet).
     type: str
@@ -145,8 +141,8 @@ options:
   services:
     description:
       - Services that belong on this host, each with C(port), C(inside_port), C(publish), C(parts)
-        (further ports), C(role) and C(needs), the services whose names it must resolve. The action
-        plugin reads the catalog.
+        (further ports), C(role), C(networks) and C(needs), the services whose names it must
+        resolve. The action plugin reads the catalog.
     type: dict
     default: {}
   reached:
@@ -238,7 +234,6 @@ ARGUMENTS = {
     "socket": {"type": "path", "default": "/var/run/docker.sock"},
     "daemon_json": {"type": "path", "default": "/etc/docker/daemon.json"},
     "container_prefix": {"type": "str", "default": "intranet-"},
-    "network": {"type": "str", "default": "intranet-mcp"},
     "firewall_table": {"type": "str", "default": "intranet_mcp"},
     "config_dir": {"type": "path", "default": "/etc/intranet-mcp"},
     "data_dir": {"type": "path", "default": "/var/lib/intranet-mcp"},

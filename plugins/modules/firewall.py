@@ -70,11 +70,72 @@ options:
     type: list
     elements: int
     default: [22]
-  interfaces:
-    description: Interfaces, the containers' bridge say, from where everything is allowed.
+  networks:
+    description:
+      - The containers' networks, as returned by P(intranet.mcp.flows#lookup) for V(networks). What
+        their containers send goes where a network says, and nowhere else; neither to this host's
+        ports nor to other networks.
     type: list
-    elements: str
+    elements: dict
     default: []
+    suboptions:
+      name:
+        description: Name of the network, a comment in its last rule.
+        type: str
+        required: true
+      interface:
+        description: The network's bridge.
+        type: str
+        required: true
+      egress:
+        description:
+          - Destinations outside the platform, each with a port or without. V(internet) is every
+            public address, V(any) every address that is not the platform's. An address or a network
+            is meant as written. A name is looked up when the rules are made; without an answer the
+            addresses of the last time stay.
+          - Link-local addresses, where clouds serve metadata, are open only to an entry that names
+            one.
+        type: list
+        elements: str
+        default: []
+      flows:
+        description: Services of other hosts.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          service:
+            description: Name of the service, a comment in the rule.
+            type: str
+            required: true
+          port:
+            description: Its port there.
+            type: int
+            required: true
+          addresses:
+            description: Addresses of these hosts.
+            type: list
+            elements: str
+            required: true
+      here:
+        description: Ports of this host that the network's containers reach by its address.
+        type: list
+        elements: int
+        default: []
+      closed:
+        description: What only O(networks[].flows) open, wherever O(networks[].egress) may lead.
+        type: dict
+        suboptions:
+          addresses:
+            description: Addresses of the platform's other hosts.
+            type: list
+            elements: str
+            default: []
+          ports:
+            description: Every port of the platform.
+            type: list
+            elements: int
+            default: []
   rollback_seconds:
     description: After how many seconds unconfirmed rules are taken back.
     type: int
@@ -111,6 +172,11 @@ EXAMPLES = r"""
     flows:
       - {service: gateway, port: 8080, sources: [10.0.0.0/8, "fd00::/8"]}
 
+- name: Let containers of one network reach an internal Git server and nothing else
+  intranet.mcp.firewall:
+    networks:
+      - {name: tools, interface: br-tools, egress: ["10.1.2.3:443"]}
+
 - name: Take the table away
   intranet.mcp.firewall:
     state: absent
@@ -146,6 +212,7 @@ import os
 import secrets
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.intranet.mcp.plugins.module_utils import _egress
 from ansible_collections.intranet.mcp.plugins.module_utils._nftables import (
     UNIT,
     FirewallError,
@@ -153,6 +220,9 @@ from ansible_collections.intranet.mcp.plugins.module_utils._nftables import (
     replacing,
     ssh_server_port,
 )
+
+# Where an engine finds the name servers that it passes containers' questions on to.
+RESOLVERS = ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf")
 
 # Whoever renames the pending file decides: this timer, or the confirmation.
 TIMER = """\
@@ -197,19 +267,38 @@ class Firewall:
     def desired(self) -> str:
         params = self.module.params
         if params["state"] == "absent":
-            self.ssh_ports = []
+            self.ssh_ports, self.known = [], {}
             return ""
         came_in_by = ssh_server_port(ancestor_environments())
         # A local run keeps the port that a remote one found, or the rules would alternate.
         found = [came_in_by] if came_in_by else self.state.get("ssh_ports", [])
         self.ssh_ports = sorted({*params["ssh_ports"], *found})
+        self.known = self.addresses_of_names()
         return render(
             params["flows"],
             params["managed_ports"],
             self.ssh_ports,
-            params["interfaces"],
+            params["networks"],
             self.table,
+            _egress.resolvers(*[read(path) for path in RESOLVERS]),
+            self.known,
         )
+
+    def addresses_of_names(self) -> dict[str, list[str]]:
+        """The addresses of the names among the destinations; the last known where none is found."""
+        known = {}
+        for network in self.module.params["networks"]:
+            for text in network["egress"]:
+                name = _egress.parse(text).name
+                found = name and (_egress.resolve(name) or self.state.get("known", {}).get(name))
+                if name and not found:
+                    raise FirewallError(
+                        f"egress {text!r}: {name} has no address; expected a name that this host "
+                        "resolves: correct it, or give the address itself"
+                    )
+                if name:
+                    known[name] = found
+        return known
 
     def current(self) -> str:
         """What holds now, as we wrote it if nobody touched it since."""
@@ -224,7 +313,12 @@ class Firewall:
         return self.kept == rules and read(self.unit) == self.unit_text(rules)
 
     def new_state(self, rules: str, listing: str) -> dict:
-        return {"rules": rules, "listing": listing, "ssh_ports": self.ssh_ports}
+        return {
+            "rules": rules,
+            "listing": listing,
+            "ssh_ports": self.ssh_ports,
+            "known": self.known,
+        }
 
     def unit_text(self, rules: str) -> str:
         if not rules or not os.path.isdir("/run/systemd/system"):
@@ -373,12 +467,29 @@ FLOW = {
     "proto": {"type": "str", "choices": ["tcp", "udp", "vrrp"], "default": "tcp"},
     "sources": {"type": "list", "elements": "str", "default": []},
 }
+REMOTE = {
+    "service": {"type": "str", "required": True},
+    "port": {"type": "int", "required": True},
+    "addresses": {"type": "list", "elements": "str", "required": True},
+}
+CLOSED = {
+    "addresses": {"type": "list", "elements": "str", "default": []},
+    "ports": {"type": "list", "elements": "int", "default": []},
+}
+NETWORK = {
+    "name": {"type": "str", "required": True},
+    "interface": {"type": "str", "required": True},
+    "egress": {"type": "list", "elements": "str", "default": []},
+    "flows": {"type": "list", "elements": "dict", "default": [], "options": REMOTE},
+    "here": {"type": "list", "elements": "int", "default": []},
+    "closed": {"type": "dict", "apply_defaults": True, "options": CLOSED},
+}
 ARGUMENTS = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "flows": {"type": "list", "elements": "dict", "default": [], "options": FLOW},
     "managed_ports": {"type": "list", "elements": "int", "default": []},
     "ssh_ports": {"type": "list", "elements": "int", "default": [22]},
-    "interfaces": {"type": "list", "elements": "str", "default": []},
+    "networks": {"type": "list", "elements": "dict", "default": [], "options": NETWORK},
     "rollback_seconds": {"type": "int", "default": 30},
     "table": {"type": "str", "default": "intranet_mcp"},
     "path": {"type": "path", "default": "/etc/intranet-mcp/firewall.nft"},
@@ -423,7 +534,7 @@ def main() -> None:
                 result["pending"] = firewall.load(rules)
             else:
                 firewall.remove()
-    except FirewallError as error:
+    except (FirewallError, _egress.EgressError) as error:
         module.fail_json(msg=f"firewall: {error}")
     except OSError as error:
         module.fail_json(msg=f"firewall: {error}; expected root and a writable {firewall.path}")

@@ -121,7 +121,9 @@ class Docker:
         """Remove everything this session started."""
         for container in self.containers:
             subprocess.run(["docker", "rm", "-fv", container], capture_output=True, check=False)
-        subprocess.run(["docker", "network", "rm", self.network], capture_output=True, check=False)
+        label = f"label=intranet.mcp.network={self.network}"
+        made_by_roles = self.try_run("network", "ls", "--quiet", "--filter", label).stdout.split()
+        self.try_run("network", "rm", self.network, *made_by_roles)
 
 
 @pytest.fixture(scope="session")

@@ -70,12 +70,14 @@ class Site:
         self.folder, self.suffix = folder, secrets.token_hex(3)
         self.prefix = f"itest-{self.suffix}-"
         self.container = f"{self.prefix}load_balancer"
+        self.network = f"itest-{self.suffix}"
         self.ports = dict(
             zip(("door", "redirect", "inside", "metrics"), free_ports(4), strict=True)
         )
         (folder / "play.yml").write_text(yaml.safe_dump(PLAY))
-        self.command("docker", "network", "create", self.prefix)
-        place = ("--network", self.prefix, "--name", f"{self.prefix}litellm")
+        zone = f"{self.network}-litellm"
+        self.command("docker", "network", "create", zone)
+        place = ("--network", zone, "--name", f"{self.prefix}litellm")
         program = ("python3", "-c", REPLICA)
         self.command("docker", "run", "-d", "--init", *place, image("tool-base"), *program)
 
@@ -106,7 +108,7 @@ class Site:
             "ansible_python_interpreter": sys.executable,
             "platform_address": "127.0.0.1",
             "platform_container_prefix": self.prefix,
-            "platform_network": self.prefix,
+            "platform_network": self.network,
             "platform_config_dir": places["etc"],
             "platform_data_dir": places["var"],
             "platform_secrets_dir": places["secrets"],
@@ -160,7 +162,8 @@ class Site:
     def close(self):
         for name in (self.container, f"{self.prefix}litellm"):
             subprocess.run(["docker", "rm", "-fv", name], capture_output=True, check=False)
-        self.command("docker", "network", "rm", self.prefix)
+        zones = ("litellm", "load_balancer")
+        self.command("docker", "network", "rm", *[f"{self.network}-{zone}" for zone in zones])
 
 
 def free_ports(count: int) -> list[int]:

@@ -4,11 +4,14 @@
 """Real packets against real rules, in network namespaces of the test's own.
 
     user 10.77.1.2, fd77:1::2 ------+
-                                    +-- host -- bridge -- box 172.30.7.2 (a "container")
+                                    |        +-- bridge -- box 172.30.7.2 (a "container")
+                                    +-- host +
+                                    |        +-- bridge -- data 172.30.8.2 (one of another network)
     stranger 10.77.2.2, fd77:2::2 --+
 
-The host publishes 8080 of the box as Docker does (destination NAT) and listens itself on 4000
-(managed), 9999 (nobody's business) and 22.
+The host publishes 8080 of the box and 8081 of data as Docker does (destination NAT). It listens on
+4000 (managed), 9999 (nobody's business) and 22, by the address of cloud metadata, too. User and
+stranger listen as well: to containers they are other machines, the stranger with a public address.
 """
 
 from __future__ import annotations
@@ -33,6 +36,15 @@ pytestmark = [
 
 REPOSITORY = Path(__file__).parents[3]
 BRIDGE = "imcp-test"
+DATA_BRIDGE = "imcp-test2"
+METADATA = "169.254.169.254"
+PUBLIC = "8.8.4.4"  # in a namespace: no packet leaves this machine
+NETWORKS = [
+    {"name": "boxes", "interface": BRIDGE},
+    {"name": "data", "interface": DATA_BRIDGE},
+]
+
+NAMESPACES = ("host", "user", "stranger", "box", "data")
 
 LISTEN = """
 import selectors, socket, sys
@@ -89,15 +101,20 @@ class Lab:
         ).stdout
 
     def build(self) -> None:
-        for name in ("host", "user", "stranger", "box"):
+        for name in NAMESPACES:
             self.run("ip", "netns", "add", self.prefix + name)
             self.run("ip", "link", "set", "lo", "up", inside=name)
-        self.run("ip", "link", "add", BRIDGE, "type", "bridge", inside="host")
-        self.run("ip", "link", "set", BRIDGE, "up", inside="host")
-        self.run("ip", "address", "add", "172.30.7.1/24", "dev", BRIDGE, inside="host")
-        self.link("box", "172.30.7.2/24", None, "172.30.7.1", master=BRIDGE)
+        for name, bridge, subnet in (("box", BRIDGE, 7), ("data", DATA_BRIDGE, 8)):
+            gateway = f"172.30.{subnet}.1"
+            self.run("ip", "link", "add", bridge, "type", "bridge", inside="host")
+            self.run("ip", "link", "set", bridge, "up", inside="host")
+            self.run("ip", "address", "add", f"{gateway}/24", "dev", bridge, inside="host")
+            self.link(name, f"172.30.{subnet}.2/24", None, gateway, master=bridge)
         self.link("user", "10.77.1.2/24", "fd77:1::2/64", "10.77.1.1")
         self.link("stranger", "10.77.2.2/24", "fd77:2::2/64", "10.77.2.1")
+        self.run("ip", "address", "add", f"{METADATA}/32", "dev", "lo", inside="host")
+        self.run("ip", "address", "add", f"{PUBLIC}/32", "dev", "lo", inside="stranger")
+        self.run("ip", "route", "add", PUBLIC, "via", "10.77.2.2", inside="host")
         self.run("sysctl", "-qw", "net.ipv4.ip_forward=1", inside="host")
         self.run(
             "nft",
@@ -105,10 +122,14 @@ class Lab:
             "-",
             inside="host",
             script="table ip nat { chain PREROUTING { type nat hook prerouting priority dstnat;\n"
-            "fib daddr type local tcp dport 8080 dnat to 172.30.7.2:8000\n}\n}\n",
+            "fib daddr type local tcp dport 8080 dnat to 172.30.7.2:8000\n"
+            "fib daddr type local tcp dport 8081 dnat to 172.30.8.2:6379\n}\n}\n",
         )
         self.listen("host", 4000, 9999, 22)
         self.listen("box", 8000)
+        self.listen("data", 6379)
+        self.listen("user", 5000, 5001)
+        self.listen("stranger", 443)
 
     def link(self, name, v4, v6, gateway, master="") -> None:
         namespace, peer = self.prefix + name, f"to-{name}"
@@ -147,8 +168,8 @@ class Lab:
         """The module alone, as the action plugin calls it: changes stay unconfirmed."""
         values = {
             "flows": [{"service": "web", "port": 8080, "sources": ["10.77.1.0/24", "fd77:1::/64"]}],
-            "managed_ports": [4000, 8080],
-            "interfaces": [BRIDGE],
+            "managed_ports": [4000, 8080, 8081],
+            "networks": NETWORKS,
             "path": str(self.home / "firewall.nft"),
             "run_directory": str(self.home / "run"),
             "unit": str(self.home / "firewall.service"),
@@ -183,7 +204,7 @@ class Lab:
         for process in self.processes:
             process.kill()
             process.wait()
-        for name in ("host", "user", "stranger", "box"):
+        for name in NAMESPACES:
             subprocess.run(
                 ["ip", "netns", "del", self.prefix + name], capture_output=True, check=False
             )
@@ -220,8 +241,77 @@ def test_only_the_flows_sources_reach_managed_ports_of_either_kind(lab):
     assert lab.reached_by("stranger", *targets, "172.30.7.2:8000") == {
         t for t in targets if t.endswith((":9999", ":22"))
     }
-    assert lab.reached_by("box", "172.30.7.1:4000") == {"172.30.7.1:4000"}
     assert lab.reached_by("host", "127.0.0.1:4000", "::1:4000") == {"127.0.0.1:4000", "::1:4000"}
+
+
+# What a container may try: ports of its host by each address, published or not; a container of
+# another network; other machines, in private networks and on the internet; a cloud's metadata.
+HOST = {"172.30.7.1:4000", "172.30.7.1:9999", "172.30.7.1:22", "10.77.1.1:4000", "10.77.1.1:8081"}
+ELSEWHERE = {"10.77.1.2:5000", "10.77.1.2:5001"}
+OTHERS = {"172.30.8.2:6379", "172.30.8.1:4000"}
+INTERNET = {f"{PUBLIC}:443"}
+CLOUD = {f"{METADATA}:4000"}
+EVERYTHING = HOST | ELSEWHERE | OTHERS | INTERNET | CLOUD
+
+
+def from_box(**network):
+    return {"networks": [{**NETWORKS[0], **network}, NETWORKS[1]]}
+
+
+def test_a_container_reaches_nothing_that_its_network_does_not_declare(lab):
+    assert lab.reached_by("box", *EVERYTHING) == EVERYTHING, "the lab itself lets all through"
+    lab.apply()
+    assert lab.reached_by("box", *EVERYTHING) == set()
+    # Answers are no new connections.
+    assert lab.reached_by("user", "10.77.1.1:8080") == {"10.77.1.1:8080"}
+
+
+@pytest.mark.parametrize(
+    ("egress", "reached"),
+    [
+        (["internet"], INTERNET),
+        (["internet:80"], set()),
+        (["internet:443"], INTERNET),
+        (["10.77.1.0/24"], ELSEWHERE),
+        (["10.77.1.2:5001"], {"10.77.1.2:5001"}),
+        (["0.0.0.0/0"], INTERNET | ELSEWHERE | {"172.30.7.1:9999"}),
+        (["any"], INTERNET | ELSEWHERE | {"172.30.7.1:9999"}),
+        ([METADATA], set()),  # a managed port stays closed
+        (["10.77.1.1:9999", "172.30.7.1"], {"172.30.7.1:9999"}),
+    ],
+)
+def test_a_declared_destination_opens_itself_and_nothing_of_the_platform(lab, egress, reached):
+    lab.apply(**from_box(egress=egress))
+    assert lab.reached_by("box", *EVERYTHING) == reached
+    assert lab.reached_by("data", "172.30.7.2:8000", "10.77.1.2:5000") == set()
+
+
+def test_metadata_is_open_to_who_names_it_alone(lab):
+    place = f"{METADATA}:9999"
+    lab.apply(**from_box(egress=["any", "0.0.0.0/0"]))
+    assert lab.reached_by("box", place) == set()
+    lab.apply(**from_box(egress=[place]))
+    assert lab.reached_by("box", place, "172.30.7.1:9999") == {place}
+
+
+def test_other_hosts_of_the_platform_are_open_to_flows_alone(lab):
+    closed = {"addresses": ["10.77.1.2"], "ports": [5000, 5001]}
+    flow = {"service": "db", "port": 5001, "addresses": ["10.77.1.2"]}
+    lab.apply(**from_box(egress=["any"], closed=closed, flows=[flow]))
+    assert lab.reached_by("box", *ELSEWHERE, *INTERNET) == {"10.77.1.2:5001", *INTERNET}
+
+
+def test_members_of_a_cluster_reach_their_own_host_by_its_address(lab):
+    lab.apply(**from_box(here=[4000]))
+    assert lab.reached_by("box", *HOST) == {"172.30.7.1:4000", "10.77.1.1:4000"}
+
+
+def test_a_name_is_looked_up_and_one_that_nobody_knows_is_one_clear_message(lab):
+    lab.apply(**from_box(egress=["localhost:9999", "10.77.1.2"]))
+    assert "127.0.0.1" in lab.rules()
+    refused = lab.module(**from_box(egress=["no-such-name.invalid:443"]))
+    assert "no-such-name.invalid has no address; expected a name that this host" in refused["msg"]
+    assert lab.reached_by("box", *ELSEWHERE) == ELSEWHERE, "the old rules hold"
 
 
 def test_a_closed_port_is_closed_for_everybody_and_any_opens_it(lab):

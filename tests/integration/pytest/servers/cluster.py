@@ -118,7 +118,6 @@ class Site:
             "context": {
                 "owner": "{{ role }}",
                 "prefix": "{{ platform_container_prefix }}",
-                "network": "{{ platform_network }}",
                 "config_dir": "{{ platform_config_dir }}/services",
                 "data_dir": "{{ platform_data_dir }}",
                 "images": "{{ image_references }}",

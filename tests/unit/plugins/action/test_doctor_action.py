@@ -34,6 +34,7 @@ def topology(port=4000, users=("127.0.0.0/8",)):
         names={},
         users_networks=list(users),
         container_prefix="intranet-",
+        network="net",
     )
 
 
@@ -46,8 +47,10 @@ def test_services_of_a_host_know_their_role_and_whom_they_need():
         "publish": [],
         "parts": [],
         "role": "tool_server",
+        "networks": ["net-tool-example"],
         "needs": [],
     }
+    assert services["gateway"]["networks"] == ["net-gateway", "net-litellm", "net-tool-example"]
     # Redis is on another host, where it has an address and no name.
     assert sorted(services["gateway"]["needs"]) == ["litellm", "tool-example"]
 
@@ -70,6 +73,7 @@ def test_further_ports_belong_to_their_container_and_no_port_to_keepalived():
         {"name": "redirect", "port": 80, "publish": ["0.0.0.0"]}
     ]
     assert services["keepalived"]["port"] == 0
+    assert services["keepalived"]["networks"] == [], "it is on the host's own"
     assert services["keepalived"]["role"] == "balancer"
     assert doctor.reached(found, "a") == {}
 

@@ -22,12 +22,18 @@ SERVICES = {
 }
 WANTED = {
     "services": {
-        name: {"port": port, "inside_port": port, "publish": publish, "role": role, "needs": needs}
+        name: {
+            "port": port,
+            "inside_port": port,
+            "publish": publish,
+            "role": role,
+            "needs": needs,
+            "networks": [f"intranet-mcp-{zone}" for zone in (name, *needs)],
+        }
         for name, (port, publish, role, needs) in SERVICES.items()
     },
     "socket": "/var/run/docker.sock",
     "container_prefix": "intranet-",
-    "network": "intranet-mcp",
     "firewall_table": "intranet_mcp",
     "disk_reserve_mb": 1024,
     "clock_skew_seconds": 60,
@@ -56,7 +62,7 @@ def container(service):
         "oom_killed": False,
         "error": "",
         "restarts": 0,
-        "networks": ["intranet-mcp"],
+        "networks": entry["networks"],
         "published": [f"{address}:{entry['port']}" for address in entry["publish"]],
         "log_driver": "json-file",
         "log_options": {"max-size": "10m"},
@@ -199,9 +205,13 @@ CASES = {
         {"containers.redis": None},
         ("container", "deploy", "redis", "is not there"),
     ),
-    "a container off the network": (
-        {"containers.gateway.networks": ["bridge"]},
-        ("network", "connect", "gateway", "off its network (on: bridge)"),
+    "a container off a network": (
+        {"containers.ollama.networks": []},
+        ("network", "connect", "ollama", "off the network intranet-mcp-ollama (on: none)"),
+    ),
+    "a container on a network of others": (
+        {"containers.ollama.networks": ["bridge", "intranet-mcp-ollama"]},
+        ("network", "replace", "ollama", "is on the network bridge"),
     ),
     "a port that is open wider than declared": (
         {"containers.ollama.published": ["0.0.0.0:11434"]},

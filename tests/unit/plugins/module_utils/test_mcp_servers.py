@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
@@ -11,6 +12,8 @@ from ansible_collections.intranet.mcp.plugins.module_utils._mcp_servers import (
     gateway_upstreams,
     header_secrets,
     merge,
+    offered,
+    token_secrets,
     tool_services,
 )
 
@@ -46,6 +49,7 @@ def test_a_remote_server_needs_no_port():
         ({"pip": "a==1", "port": 1}, "missing command"),
         ({"pip": "a==1", "command": ["a"]}, "missing port"),
         ({"url": "http://x", "mode": "often"}, "expected shared or per_session"),
+        ({"url": "http://x", "egress": ["10.0.0.1/8"]}, "egress: '10.0.0.1/8' .*; expected intern"),
         ("tickets", "expected a mapping"),
     ],
 )
@@ -71,31 +75,67 @@ TICKETS = {
 
 
 def test_a_stdio_server_runs_behind_a_bridge_that_reads_its_secrets_from_files():
-    (service,) = tool_services({"tickets": TICKETS}, "t0ken", DEFAULTS)
+    (service,) = tool_services({"tickets": TICKETS}, {"tickets": "t0ken"}, DEFAULTS)
     bridge = json.loads(service["files"]["bridge.yml"])
     upstream = bridge["upstreams"]["tickets"]
     assert (upstream["command"], upstream["args"]) == ("tickets", ["--stdio"])
     assert upstream["env_from"] == {"TICKETS_TOKEN": {"file": "/secrets/TICKETS_TOKEN"}}
-    assert service["secrets"] == {"token": "t0ken", "TICKETS_TOKEN": "s3cret"}
+    assert service["secrets"] == {"TICKETS_TOKEN": "s3cret"}
     assert "s3cret" not in service["files"]["bridge.yml"]
 
 
+def test_a_server_cannot_read_the_token_that_its_bridge_is_called_with():
+    """It runs as the same user: whatever is a file of the bridge is its own."""
+    (service,) = tool_services({"tickets": TICKETS}, {"tickets": "t0ken"}, DEFAULTS)
+    assert "t0ken" not in json.dumps(service)
+    (key,) = json.loads(service["files"]["bridge.yml"])["auth"]["static_keys"]
+    assert key["sha256"] == hashlib.sha256(b"t0ken").hexdigest()
+
+
+def test_each_server_has_a_token_of_its_own():
+    servers = {"tickets": TICKETS, "own": {"image": "o:1", "http_path": "/mcp", "port": 8111}}
+    tokens = {"tickets": "t0ken", "own": "0ther"}
+    own, tickets = tool_services(servers, tokens, DEFAULTS)
+    assert "0ther" not in json.dumps(tickets)
+    assert own["secrets"] == {"token": "0ther"}, "it has to know what the gateway shows"
+    assert token_secrets(tokens) == {"token-tickets": "t0ken", "token-own": "0ther"}
+    found = gateway_upstreams(servers, {"tickets": "a:8000", "own": "b:8000"})
+    for name, upstream in found.items():
+        header = upstream["headers_from_files"]["Authorization"]
+        assert header == {"file": f"/secrets/token-{name}", "prefix": "Bearer "}
+
+
+@pytest.mark.parametrize(
+    ("globs", "left"),
+    [
+        (["*"], ["navigate", "run_code"]),
+        (["*", "!run_*"], ["navigate"]),
+        (["!run_*"], ["navigate"]),
+        (["nav*"], ["navigate"]),
+        (["nav*", "!*"], []),
+    ],
+)
+def test_what_is_offered_is_what_the_gateway_lets_through(globs, left):
+    """The gateway's own tests (test_policy.py) say the same of its globs."""
+    assert offered({"tools": globs}, ["navigate", "run_code"]) == left
+
+
 def test_host_directories_are_read_only_unless_they_say_otherwise():
-    (service,) = tool_services({"tickets": TICKETS}, "t0ken", DEFAULTS)
+    (service,) = tool_services({"tickets": TICKETS}, {"tickets": "t0ken"}, DEFAULTS)
     assert service["binds"] == ["/srv/data:/data:ro", "/srv/out:/out:rw"]
 
 
 @pytest.mark.parametrize(("memory_mb", "processes"), [(1536, 6), (100, 1)])
 def test_no_more_processes_are_kept_for_callers_than_fit_into_memory(memory_mb, processes):
     server = {**TICKETS, "mode": "per_session", "memory_mb": memory_mb}
-    (service,) = tool_services({"tickets": server}, "t", DEFAULTS)
+    (service,) = tool_services({"tickets": server}, {"tickets": "t"}, DEFAULTS)
     bridge = json.loads(service["files"]["bridge.yml"])
     assert bridge["upstreams"]["tickets"]["max_processes"] == processes
 
 
 def test_a_server_that_listens_itself_gets_no_bridge():
     server = {"image": "own/server:1", "http_path": "/mcp", "port": 8110, "secrets": {"A": "b"}}
-    (service,) = tool_services({"own": server}, "t0ken", DEFAULTS)
+    (service,) = tool_services({"own": server}, {"own": "t0ken"}, DEFAULTS)
     assert "files" not in service
     assert service["secret_env"] == {"A": "b"}
 

@@ -16,8 +16,18 @@ def flow(port=8080, sources=("10.0.0.0/8",), proto="tcp"):
     return {"service": "web", "port": port, "proto": proto, "sources": list(sources)}
 
 
-def rules(flows=(), managed=(8080,), ssh=(22,), interfaces=("br",)):
-    text = render(list(flows), list(managed), list(ssh), list(interfaces), "t")
+NETWORK = {
+    "name": "net-tools",
+    "interface": "br",
+    "egress": [],
+    "flows": [],
+    "here": [],
+    "closed": {"addresses": [], "ports": []},
+}
+
+
+def rules(flows=(), managed=(8080,), ssh=(22,), networks=(NETWORK,)):
+    text = render(list(flows), list(managed), list(ssh), list(networks), "t")
     return [line.strip() for line in text.splitlines()]
 
 
@@ -25,6 +35,15 @@ def test_ssh_is_accepted_before_anything_is_dropped_even_if_it_is_a_managed_port
     lines = rules(managed=[22, 8080])
     ssh = lines.index('tcp dport { 22 } accept comment "SSH is never filtered"')
     assert ssh < lines.index("tcp dport { 22, 8080 } counter drop")
+
+
+def test_a_container_reaches_ssh_and_published_ports_no_more_than_anything_else_of_the_host():
+    lines = rules()
+    jump = 'iifname vmap { "br" : jump from-br }'
+    assert lines.index(jump) < lines.index(
+        'tcp dport { 22 } accept comment "SSH is never filtered"'
+    )
+    assert lines.index(jump) > lines.index("ct state established,related accept")
 
 
 def test_overlapping_sources_are_collapsed_because_nft_refuses_them():
@@ -43,7 +62,7 @@ def test_any_opens_the_port_without_a_source():
 
 
 def test_a_port_nobody_may_reach_is_only_dropped():
-    lines = rules([flow(sources=[])])
+    lines = rules([flow(sources=[])], networks=[])
     assert [line for line in lines if "8080" in line] == ["tcp dport { 8080 } counter drop"]
 
 
@@ -65,7 +84,7 @@ def test_vrrp_of_hosts_that_share_no_address_of_ours_is_left_alone():
 
 
 def test_a_host_without_managed_ports_drops_nothing():
-    assert not [line for line in rules(managed=[], interfaces=[]) if line.endswith("drop")]
+    assert not [line for line in rules(managed=[], networks=[]) if line.endswith("drop")]
 
 
 def test_the_script_never_flushes_and_replaces_only_its_own_table():

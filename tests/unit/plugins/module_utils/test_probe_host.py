@@ -112,12 +112,11 @@ def test_a_definitions_summary_has_digests_and_no_secrets():
     }
     context = {
         "prefix": "x-",
-        "network": "n",
         "config_dir": "/etc/x",
         "data_dir": "/data",
         "owner": "redis",
         "images": {"redis": "intranet-mcp/redis:8"},
-        "services": {},
+        "services": {"redis": {"networks": [{"name": "n-redis", "interface": "redis-1"}]}},
     }
     specs = _service.specs([definition], context)
     found = _service.summary(specs)["redis"]

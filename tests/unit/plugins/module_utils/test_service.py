@@ -31,12 +31,21 @@ DEFINITION = {
 }
 CONTEXT = {
     "prefix": "intranet-",
-    "network": "intranet-mcp",
     "config_dir": "/etc/x",
     "data_dir": "/var/x",
     "owner": "redis",
     "images": {"redis": "intranet-mcp/redis:8"},
-    "services": {"redis": {"port": 6379, "inside_port": 6379, "publish": ["127.0.0.1"]}},
+    "services": {
+        "redis": {
+            "port": 6379,
+            "inside_port": 6379,
+            "publish": ["127.0.0.1"],
+            "networks": [
+                {"name": "intranet-mcp-redis", "interface": "redis-1"},
+                {"name": "intranet-mcp-vault", "interface": "vault-1"},
+            ],
+        }
+    },
 }
 
 
@@ -59,7 +68,8 @@ def container(found, **changes):
 
 def host(*containers):
     images = [{"RepoTags": ["intranet-mcp/redis:8"], "Id": "sha256:1"}, {"RepoTags": None}]
-    return {"containers": list(containers), "images": images}
+    networks = [{"Name": f"intranet-mcp-{name}"} for name in ("redis", "vault")]
+    return {"containers": list(containers), "images": images, "networks": networks}
 
 
 def test_a_spec_names_image_port_and_labels():
@@ -68,6 +78,35 @@ def test_a_spec_names_image_port_and_labels():
     assert found["published_ports"] == ["127.0.0.1:6379:6379"]
     assert found["labels"][LABEL_SERVICE] == "redis"
     assert found["labels"][LABEL_OWNER] == "redis"
+
+
+def test_a_container_is_on_the_networks_that_the_catalog_gives_it_and_forwards_nothing():
+    found = spec()["container"]
+    assert found["network_mode"] == "intranet-mcp-redis"
+    assert found["networks"] == [
+        {"name": "intranet-mcp-redis", "aliases": ["redis"]},
+        {"name": "intranet-mcp-vault", "aliases": ["redis"]},
+    ]
+    assert found["sysctls"] == {"net.ipv4.ip_forward": "0"}
+
+
+def test_a_container_that_may_not_leave_asks_for_no_names_outside():
+    """The engine passes such questions on itself, past the rules for the container's packets."""
+    assert spec()["container"]["dns_servers"] == ["127.0.0.1"]
+    redis = {**CONTEXT["services"]["redis"], "egress": True}
+    (found,) = specs([DEFINITION], {**CONTEXT, "services": {"redis": redis}})
+    assert found["container"]["dns_servers"] == []
+
+
+def test_networks_that_are_not_there_yet_are_made():
+    there = {**host(), "networks": [{"Name": "intranet-mcp-vault"}, {"Name": "bridge"}]}
+    found = plan([spec()], there, "redis")["networks"]
+    assert found == [{"name": "intranet-mcp-redis", "interface": "redis-1"}]
+
+
+def test_a_service_without_a_network_is_refused_rather_than_put_on_the_hosts():
+    with pytest.raises(DefinitionError, match="gives it no network on this host; expected"):
+        specs([DEFINITION], {**CONTEXT, "services": {}})
 
 
 def test_secrets_reach_files_and_never_the_container_parameters():
@@ -150,7 +189,8 @@ def test_an_absent_container_is_created():
 def test_an_equal_container_is_left_alone():
     decision = plan([spec()], host(container(spec())), "redis")
     unchanged = ["intranet-redis"]
-    assert decision == {"create": [], "stop": [], "remove": [], "unchanged": unchanged}
+    nothing = {key: [] for key in ("create", "stop", "remove", "networks")}
+    assert decision == {**nothing, "unchanged": unchanged}
 
 
 BALANCERS = {
@@ -163,10 +203,11 @@ BALANCERS = {
         "host_network": True,
     },
 }
+BALANCING = {**CONTEXT, "services": {"balancer": CONTEXT["services"]["redis"]}}
 
 
 def test_who_hands_over_stops_first_and_comes_back_last():
-    wanted = specs(list(BALANCERS.values()), CONTEXT)
+    wanted = specs(list(BALANCERS.values()), BALANCING)
     stale = container(wanted[0], Status="Up 2 minutes (unhealthy)")
     decision = plan(wanted, host(stale, container(wanted[1])), "redis")
     assert decision["stop"] == ["intranet-holder"]
@@ -177,20 +218,21 @@ def test_who_hands_over_stops_first_and_comes_back_last():
 
 
 def test_who_has_nothing_to_hand_over_is_left_alone():
-    wanted = specs(list(BALANCERS.values()), CONTEXT)
+    wanted = specs(list(BALANCERS.values()), BALANCING)
     assert plan(wanted, host(*map(container, wanted)), "redis")["stop"] == []
     assert plan(wanted, host(), "redis")["stop"] == []
 
 
 def test_a_service_on_the_hosts_network_is_on_no_other_and_publishes_nothing():
-    _balancer, holder = specs(list(BALANCERS.values()), CONTEXT)
+    _balancer, holder = specs(list(BALANCERS.values()), BALANCING)
     found = holder["container"]
     assert (found["network_mode"], found["networks"]) == ("host", [])
     assert found["published_ports"] == []
 
 
 def test_an_ipv6_address_is_published_in_brackets():
-    services = {"redis": {"port": 443, "inside_port": 8443, "publish": ["0.0.0.0", "::"]}}
+    ports = {"port": 443, "inside_port": 8443, "publish": ["0.0.0.0", "::"]}
+    services = {"redis": {**CONTEXT["services"]["redis"], **ports}}
     (found,) = specs([DEFINITION], {**CONTEXT, "services": services})
     assert found["container"]["published_ports"] == ["0.0.0.0:443:8443", "[::]:443:8443"]
 
