@@ -19,6 +19,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils import (
     _parallel,
     _probe_cluster,
     _probe_host,
+    _probe_isolation,
     _probe_service,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils._checks import (
@@ -104,6 +105,16 @@ KINDS = {
     ),
     "matrix": Kind(
         _probe_host.matrix, {"neighbours": {"type": "list", "elements": "dict", "required": True}}
+    ),
+    "isolation": Kind(
+        _probe_isolation.isolation,
+        {
+            "contacts": {"type": "list", "elements": "dict", "required": True},
+            "managed": _NUMBERS,
+            "neighbours": {"type": "list", "elements": "dict", "default": []},
+            "prefix": _TEXT,
+            **_SOCKET,
+        },
     ),
     "holders": Kind(
         _probe_host.holders, {"addresses": _WORDS, "listings": {"type": "dict", "required": True}}

@@ -57,6 +57,11 @@ options:
             names, and C(address). It needs root.
           - V(matrix) connects to C(ports) of each of C(neighbours) (C(host), C(addresses),
             C(ports), C(open)); exactly those of C(open) must answer.
+          - V(isolation) connects from inside the network of each container to all others, to this
+            host's ports (C(managed), SSH) by each of its addresses, to those of C(neighbours), and
+            to the address at which clouds serve metadata; C(contacts), as
+            P(intranet.mcp.flows#lookup) returns them, say what must answer and what may. It takes
+            C(prefix), and needs root.
           - V(containers) compares the containers whose names begin with C(prefix) with C(defined)
             (C(name), C(hash), C(image)) and the files of C(files) (path to SHA-256) with the disk.
           - V(holders) looks whether exactly one host of C(listings), a mapping from a host to what
@@ -85,6 +90,7 @@ options:
           - clock
           - ports
           - matrix
+          - isolation
           - holders
           - containers
           - postgres
