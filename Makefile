@@ -10,7 +10,7 @@ SUITE := python tests/tools/suite.py
 .DEFAULT_GOAL := help
 .PHONY: help venv venv-test up verify doctor down purge test test-quick lint sanity test-unit test-gateway \
 	test-artifact images test-modules test-molecule test-standard test-cores docs conformance bench-gateway \
-	test-clients test-clients-gateway
+	test-clients test-clients-gateway record-clients
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' Makefile
@@ -59,6 +59,8 @@ test-clients-gateway: venv-test ## Claude Code and Codex against the gateway
 	@python -m pytest -p no:cacheprovider --import-mode=importlib tests/clients/test_clients.py
 test-clients: venv-test ## Five real CLIs with rendered bundles against a platform of the roles
 	@python -m pytest -p no:cacheprovider --import-mode=importlib tests/clients
+record-clients: venv-test ## Record what each pinned CLI sends first, after a version changed
+	@python tests/clients/record.py
 
 docs: venv-test ## Write the roles' READMEs from their argument specs
 	@python tests/tools/role_readme.py

@@ -15,6 +15,7 @@ class FilterModule:
             "verify_junit": _verify_files.junit,
             "verify_page": _verify_files.page,
             "verify_model": _verify.model_checks,
+            "verify_room": _verify.room_probe,
             "verify_servers": _verify.server_probes,
             "verify_door": _verify.door,
             "verify_shared_first": _verify.shared_first,

@@ -11,6 +11,8 @@ from typing import Any
 # platform is not applicable, and says why.
 PASSED, FAILED, UNKNOWN, NOT_APPLICABLE = "passed", "failed", "unknown", "not_applicable"
 STATUSES = (PASSED, FAILED, UNKNOWN, NOT_APPLICABLE)
+# What did not pass and is not required, or is only just enough. It is shown, and fails nothing.
+WARNING = "warning"
 
 
 def verdict(is_good: bool | None) -> str:

@@ -23,6 +23,7 @@ def files(person: dict, site: dict, names: list, texts: dict) -> list[dict]:
         "litellm": site["litellm"],
         "gateway": site["gateway"],
         "model": person["model"],
+        "context": _context(site, person["model"]),
         "clients": {name: _told(site["manifest"][name]) for name in names},
         "entries": [{k: v for k, v in e.items() if k != "settings"} for e in entries],
     }
@@ -34,6 +35,11 @@ def files(person: dict, site: dict, names: list, texts: dict) -> list[dict]:
         file = _file(rendered(entry), secret=entry.get("secret", False))
         found[f"files/{entry['path']}"] = file
     return [{"path": path, **found[path]} for path in sorted(found)]
+
+
+def _context(site: dict, model: str) -> int:
+    """Return how many tokens the model reads; 0 where nobody told."""
+    return next((m["context"] for m in site.get("sizes", []) if m["name"] == model), 0)
 
 
 def _told(client: dict) -> dict:

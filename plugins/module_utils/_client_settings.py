@@ -9,7 +9,7 @@ too. The key stands in files of mode 0600 only; settings that others may read po
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ._clients import ClientsError
 
@@ -30,6 +30,7 @@ read -r key <"$HOME/{KEY_FILE}" && printf '{{"Authorization": "Bearer %s"}}\\n' 
 # Both add an authority to those that are trusted. SSL_CERT_FILE, which Codex reads as well, would
 # replace them, for every program that an agent starts too.
 CA_VARIABLES = ("NODE_EXTRA_CA_CERTS", "CODEX_CA_CERTIFICATE")
+GEMINI_CONTEXT = 1048576  # what Gemini CLI takes every model for that it does not know
 # opencode has no setting for these.
 OPENCODE_ENVIRONMENT = {"OPENCODE_DISABLE_MODELS_FETCH": "1", "OPENCODE_DISABLE_AUTOUPDATE": "1"}
 
@@ -50,10 +51,11 @@ def entries(names: list, scope: str, site: dict, person: dict) -> list[dict]:
     """Return what goes into which file, as `_settings_install` takes it.
 
     names: CLIs. scope: one of Parts' fields. site: `litellm` and `gateway` (addresses), `manifest`
-    (of the CLIs), and perhaps `ca` (an authority to trust, PEM). person: `models`, `model`, and
+    (of the CLIs), and perhaps `ca` (an authority to trust, PEM) and `sizes` (of models, a list of
+    `_models.declared_models`). person: `models`, `model`, and
     `key` but for the scope `system`.
     """
-    facts = {**site, **person}
+    facts = {**site, **person, "sizes": {m["name"]: m for m in site.get("sizes", [])}}
     found: dict[str, dict] = {}
     if scope != "system":
         found[KEY_FILE] = _text(facts["key"] + "\n", secret=True)
@@ -90,6 +92,17 @@ def wrappers(names: list, install_dir: str, site: dict) -> list[dict]:
         )
         found.append({"path": f"/usr/local/bin/{name}", **_text(script, "0755")})
     return found
+
+
+def _sizes(facts: dict, model: str) -> tuple:
+    """Tokens of a model's context and of its longest answer; 0 where nobody told."""
+    found = facts["sizes"].get(model, {})
+    return found.get("context", 0), found.get("max_output", 0)
+
+
+def _given(**values: Any) -> dict:
+    """Those that have a value."""
+    return {name: value for name, value in values.items() if value}
 
 
 def _json(settings: dict, *whole: tuple) -> dict:
@@ -138,6 +151,7 @@ def _environment(names: list, ca: str | None) -> dict:
 
 
 def _claude(facts: dict) -> Parts:
+    context, max_output = _sizes(facts, facts["model"])
     settings = {
         "apiKeyHelper": f"cat ~/{KEY_FILE}",
         "env": {
@@ -149,6 +163,14 @@ def _claude(facts: dict) -> Parts:
             "DISABLE_AUTOUPDATER": "1",
             "DISABLE_TELEMETRY": "1",
             "DISABLE_ERROR_REPORTING": "1",
+            # Its prompt would begin with a line that differs in each conversation, and a model
+            # server reads anew whatever follows the first difference.
+            "CLAUDE_CODE_ATTRIBUTION_HEADER": "0",
+            # A model it does not know is taken for one of a million tokens.
+            **_given(
+                CLAUDE_CODE_MAX_CONTEXT_TOKENS=context and str(context),
+                CLAUDE_CODE_MAX_OUTPUT_TOKENS=max_output and str(max_output),
+            ),
         },
         "permissions": {"allow": [f"mcp__{SERVER}__*"]},
     }
@@ -197,6 +219,7 @@ def _codex(facts: dict) -> Parts:
     settings = {
         "model": facts["model"],
         "model_provider": "litellm",
+        **_given(model_context_window=_sizes(facts, facts["model"])[0]),
         "check_for_update_on_startup": False,
         "analytics": {"enabled": False},
         "feedback": {"enabled": False},
@@ -219,7 +242,10 @@ def _gemini(facts: dict) -> Parts:
     settings = {
         "mcpServers": {SERVER: server},
         # LiteLLM refuses a name with a colon in Google's paths; its role gives a second one.
-        "model": {"name": facts["model"].replace(":", "-")},
+        "model": {
+            "name": facts["model"].replace(":", "-"),
+            **_given(compressionThreshold=_gemini_threshold(_sizes(facts, facts["model"])[0])),
+        },
         "security": {
             "auth": {"selectedType": "gemini-api-key"},
             "folderTrust": {"enabled": False},
@@ -240,7 +266,20 @@ def _gemini(facts: dict) -> Parts:
     return Parts({".gemini/settings.json": entry, **home}, system, home)
 
 
+def _gemini_threshold(context: int) -> float:
+    """Where it sums a conversation up, in parts of the million tokens that it takes each model for.
+
+    At 70 % of the real context there is room left for an answer and for what a tool returns.
+    """
+    return round(context * 0.7 / GEMINI_CONTEXT, 5)
+
+
 def _qwen(facts: dict) -> Parts:
+    context, max_output = _sizes(facts, facts["model"])
+    sizes = _given(
+        contextWindowSize=context,
+        samplingParams=_given(max_tokens=max_output),
+    )
     server = {
         "httpUrl": facts["gateway"],
         "headers": {"Authorization": f"Bearer ${KEY_VARIABLE}"},
@@ -248,7 +287,7 @@ def _qwen(facts: dict) -> Parts:
     }
     settings = {
         "mcpServers": {SERVER: server},
-        "model": {"name": facts["model"]},
+        "model": {"name": facts["model"], **_given(generationConfig=sizes)},
         "security": {"auth": {"selectedType": "openai"}, "folderTrust": {"enabled": False}},
         "privacy": {"usageStatisticsEnabled": False},
         "telemetry": {"enabled": False},
@@ -269,12 +308,19 @@ def _qwen(facts: dict) -> Parts:
 
 
 def _opencode(facts: dict) -> Parts:
+    def model(name: str) -> dict:
+        context, output = _sizes(facts, name)
+        return {
+            "name": name,
+            **({"limit": {"context": context, "output": output}} if context else {}),
+        }
+
     key = f"{{file:~/{KEY_FILE}}}"
     provider = {
         "npm": "@ai-sdk/openai-compatible",
         "name": "LiteLLM",
         "options": {"baseURL": facts["litellm"] + "/v1", "apiKey": key},
-        "models": {model: {"name": model} for model in facts["models"]},
+        "models": {name: model(name) for name in facts["models"]},
     }
     server = {
         "type": "remote",

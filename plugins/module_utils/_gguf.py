@@ -1,7 +1,7 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Reads the header of a GGUF file, and presents the file with one metadata value set.
+"""Reads the header of a GGUF file, and presents the file with some metadata values set.
 
 Weights are tens of gigabytes, so nothing is copied: the changed file exists only while it is read.
 The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
@@ -19,7 +19,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils._errors import Refuse
 POOLING_TYPES = {"none": 0, "mean": 1, "cls": 2, "last": 3, "rank": 4}
 
 _MAGIC = b"GGUF"
-_STRING, _ARRAY, _UINT32 = 8, 9, 4
+_STRING, _ARRAY, _UINT32, _FLOAT32 = 8, 9, 4, 6
 _SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 _DEFAULT_ALIGNMENT = 32
 _BLOCK_BYTES = 1024 * 1024
@@ -78,6 +78,7 @@ class Header:
         self.path = path
         self.architecture = ""
         self.values: dict[str, int] = {}
+        self.keys: set[str] = set()
         self._places: dict[str, int] = {}
         alignment = _DEFAULT_ALIGNMENT
         with open(path, "rb") as stream:
@@ -85,6 +86,7 @@ class Header:
             self._read_start(cursor)
             for _index in range(self.value_count):
                 key, kind, place = cursor.text(), cursor.number("I"), stream.tell()
+                self.keys.add(key)
                 if kind == _UINT32:
                     self.values[key] = cursor.number("I")
                     self._places[key] = place
@@ -116,31 +118,61 @@ class Header:
             )
         self.tensor_count, self.value_count = cursor.number("Q"), cursor.number("Q")
 
-    def with_number(self, key: str, value: int) -> bytes:
-        """Return the bytes that stand before the weights once `key` is `value`."""
+    def with_values(self, values: dict[str, int | float | str]) -> bytes:
+        """Return the bytes that stand before the weights once these keys have these values."""
         with open(self.path, "rb") as stream:
             head = bytearray(stream.read(self.tensors_end))
-        if key in self._places:
-            struct.pack_into("<I", head, self._places[key], value)
-        else:
-            name = key.encode()
-            entry = struct.pack("<Q", len(name)) + name + struct.pack("<II", _UINT32, value)
-            struct.pack_into("<Q", head, 16, self.value_count + 1)
-            head[self.values_end : self.values_end] = entry
+        added = b""
+        for key, value in values.items():
+            if key in self._places:
+                struct.pack_into("<I", head, self._places[key], value)
+            else:
+                added += _text(key) + _typed(value)
+        missing = sum(key not in self._places for key in values)
+        struct.pack_into("<Q", head, 16, self.value_count + missing)
+        head[self.values_end : self.values_end] = added
         padding = _align(len(head), self.alignment) - len(head)
         return bytes(head) + b"\0" * padding
+
+    def stretched(self, context: int) -> dict[str, int | float | str]:
+        """Return the values that make the weights read so many tokens; none where they do.
+
+        YaRN, the usual way to read more than weights were trained for: positions are scaled, and
+        what stands near stays sharp.
+        """
+        prefix = self.architecture
+        trained = self.values.get(f"{prefix}.context_length", 0)
+        if not trained or context <= trained:
+            return {}
+        if f"{prefix}.rope.scaling.type" in self.keys:
+            raise Refused(
+                f"{self.path} is to read {context} tokens, and brings a rope.scaling of its own "
+                f"for {trained}",
+                f"at most {trained} tokens of context",
+                "lower the context, or choose other weights",
+            )
+        return {
+            f"{prefix}.context_length": context,
+            f"{prefix}.rope.scaling.type": "yarn",
+            f"{prefix}.rope.scaling.factor": context / trained,
+            f"{prefix}.rope.scaling.original_context_length": trained,
+        }
 
 
 class Weights:
     """A GGUF file as Ollama is to receive it: its size, its digest, its bytes."""
 
-    def __init__(self, path: str, pooling_type: str | None = None) -> None:
+    def __init__(
+        self, path: str, pooling_type: str | None = None, context: int | None = None
+    ) -> None:
         header = Header(path)
         self.path = path
         self._head, self._tail_start = b"", 0
+        values = header.stretched(context) if context else {}
         if pooling_type is not None:
-            key = f"{header.architecture}.pooling_type"
-            self._head = header.with_number(key, POOLING_TYPES[pooling_type])
+            values[f"{header.architecture}.pooling_type"] = POOLING_TYPES[pooling_type]
+        if values:
+            self._head = header.with_values(values)
             self._tail_start = header.data_start
         self.size = len(self._head) + max(header.size - self._tail_start, 0)
 
@@ -161,6 +193,18 @@ class Weights:
         for block in self.blocks():
             checksum.update(block)
         return "sha256:" + checksum.hexdigest()
+
+
+def _text(value: str) -> bytes:
+    return struct.pack("<Q", len(value.encode())) + value.encode()
+
+
+def _typed(value: float | str) -> bytes:
+    if isinstance(value, str):
+        return struct.pack("<I", _STRING) + _text(value)
+    if isinstance(value, float):
+        return struct.pack("<If", _FLOAT32, value)
+    return struct.pack("<II", _UINT32, value)
 
 
 def _align(position: int, alignment: int) -> int:

@@ -31,6 +31,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils._llm_shapes import (
     bearer,
     dig,
     error_in,
+    shape_of_path,
 )
 
 PLAIN = tuple(SHAPES)
@@ -75,6 +76,7 @@ ARGUMENTS: dict[str, Any] = {
                 "choices": list(MODEL_CHECKS),
                 "default": list(DEFAULT_CHECKS),
             },
+            "requests": {"type": "dict", "default": {}},
         },
     },
     "denies": {
@@ -144,13 +146,27 @@ class LlmProbe:
         self._key = key
         self._max_tokens = max_tokens
 
-    def of_model(self, name: str, checks: list[str], gemini_name: str | None = None) -> list[Check]:
-        """Carry out all checks of a model; one that is away or silent is waited for once."""
+    def of_model(
+        self,
+        name: str,
+        checks: list[str],
+        gemini_name: str | None = None,
+        requests: dict[str, dict[str, Any]] | None = None,
+    ) -> list[Check]:
+        """Carry out all checks of a model; one that is away or silent is waited for once.
+
+        requests: of CLIs, by the CLI's name, each with `path`, `headers` and `body`.
+        """
         done: list[Check] = []
-        for place, title in enumerate(checks):
-            asked = gemini_name if title.startswith("gemini") else name
-            done.append(self.run(title, asked or name))
-            unasked = checks[place + 1 :]
+        recorded = {f"{client}_request": request for client, request in (requests or {}).items()}
+        titles = [*checks, *recorded]
+        for place, title in enumerate(titles):
+            if title in recorded:
+                done.append(self.request(title, name, recorded[title]))
+            else:
+                asked = gemini_name if title.startswith("gemini") else name
+                done.append(self.run(title, asked or name))
+            unasked = titles[place + 1 :]
             if done[-1].is_silent and unasked:
                 rest = Check("unasked", name, expected="an answer")
                 rest.settle(None, f"not tried after {title}: {', '.join(unasked)}", "see there")
@@ -166,6 +182,10 @@ class LlmProbe:
         if name in CALLING:
             return self._timed(Check(name, model), self._tool_call, SHAPES[CALLING[name]])
         return self._timed(Check(name, model), getattr(self, f"_{name}"))
+
+    def request(self, title: str, model: str, request: dict[str, Any]) -> Check:
+        """Send what a CLI sends first; the answer may be text, a thought or a call of a tool."""
+        return self._timed(Check(title, model), self._recorded, request)
 
     def denies(self, caller: str, revoked_key: str | None = None, within: float = 0) -> Check:
         """Check that somebody without a valid key is turned away."""
@@ -215,7 +235,7 @@ class LlmProbe:
         check.expected = f"text in pieces, then {shape.ends_with}"
         body = shape.body(check.model, "Say hello.", self._max_tokens)
         text, is_ended, broke = "", False, ""
-        for event in self._events(shape, body, check.model):
+        for event in self._shaped_events(shape, body, check.model):
             piece = shape.piece(event)
             if piece:
                 text += piece
@@ -226,12 +246,31 @@ class LlmProbe:
         action = "read the log of the LLM API; look for a proxy that buffers or cuts streams"
         check.settle(bool(text) and is_ended and not broke, found, action)
 
+    def _recorded(self, check: Check, started: float, request: dict[str, Any]) -> None:
+        shape = shape_of_path(request["path"])
+        check.expected = f"an answer, then {shape.ends_with}"
+        headers = {**shape.headers(self._key), **request["headers"]}
+        said, is_ended, broke = "", False, ""
+        for event in self._events(request["path"], request["body"], headers):
+            piece = shape.piece(event) or shape.thought(event) or "".join(shape.call(event))
+            if piece:
+                said += piece
+                check.first_ms = check.first_ms or _elapsed(started)
+            is_ended = is_ended or shape.is_end(event)
+            broke = broke or error_in(event)
+        found = broke or f"{said[:60]!r}{'' if is_ended else ', never ended'}"
+        action = (
+            "compare what the model can (capabilities, context) with what this CLI needs: "
+            "`ollama show` on an Ollama host; deploy again when the model changed"
+        )
+        check.settle(bool(said) and is_ended and not broke, found, action)
+
     def _tool_call(self, check: Check, started: float, shape: Shape) -> None:
         check.expected = f"a streamed call of {_TOOL} with a city"
         body = shape.body(check.model, "What is the weather in Paris?", 128)
         body["tools"] = [shape.tool(_TOOL, _TOOL_ABOUT, _TOOL_SCHEMA)]
         name, arguments, broke = "", "", ""
-        for event in self._events(shape, body, check.model):
+        for event in self._shaped_events(shape, body, check.model):
             pieces = shape.call(event)
             if any(pieces):
                 check.first_ms = check.first_ms or _elapsed(started)
@@ -285,11 +324,13 @@ class LlmProbe:
             raise self._refused(method, path, reply.status, reply.text)
         return reply
 
-    def _events(self, shape: Shape, body: dict[str, Any], model: str) -> Iterator[Any]:
-        """Decoded data of a server-sent event stream; what is no JSON comes as text."""
-        path, headers = shape.path(model, True), shape.headers(self._key)
+    def _shaped_events(self, shape: Shape, body: dict[str, Any], model: str) -> Iterator[Any]:
         if "contents" not in body:  # Gemini's path says it
             body = {**body, "stream": True}
+        return self._events(shape.path(model, True), body, shape.headers(self._key))
+
+    def _events(self, path: str, body: dict[str, Any], headers: dict[str, str]) -> Iterator[Any]:
+        """Decoded data of a server-sent event stream; what is no JSON comes as text."""
         with self._client.stream("POST", path, body, headers=headers) as response:
             if response.status != 200:
                 text = response.read(2000).decode("utf-8", "replace")

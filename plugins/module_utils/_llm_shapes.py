@@ -16,8 +16,9 @@ from typing import Any
 class Shape:
     """One API. Functions of a reply take decoded JSON; `piece`, `call` and `is_end` one event's.
 
-    `tool` makes a declaration out of name, description and schema; `call` returns pieces of a
-    called tool's name and arguments. `ends_with` says in words what ends a stream.
+    `thought` is what a model that thinks streams before its answer. `tool` makes a declaration out
+    of name, description and schema; `call` returns pieces of a called tool's name and arguments.
+    `ends_with` says in words what ends a stream.
     """
 
     path: Callable[[str, bool], str]
@@ -25,6 +26,7 @@ class Shape:
     headers: Callable[[str], dict[str, str]]
     text: Callable[[Any], Any]
     piece: Callable[[Any], Any]
+    thought: Callable[[Any], Any]
     is_end: Callable[[Any], bool]
     ends_with: str
     tool: Callable[[str, str, dict[str, Any]], dict[str, Any]]
@@ -136,6 +138,7 @@ SHAPES = {
         headers=bearer,
         text=lambda reply: dig(reply, "choices", 0, "message", "content"),
         piece=lambda event: dig(event, "choices", 0, "delta", "content"),
+        thought=lambda event: dig(event, "choices", 0, "delta", "reasoning_content"),
         is_end=lambda event: event == "[DONE]",
         ends_with="[DONE]",
         tool=lambda name, about, schema: {
@@ -150,6 +153,7 @@ SHAPES = {
         headers=lambda key: {**bearer(key), "anthropic-version": "2023-06-01"},
         text=_messages_text,
         piece=lambda event: dig(event, "delta", "text"),
+        thought=lambda event: dig(event, "delta", "thinking"),
         is_end=lambda event: dig(event, "type") == "message_stop",
         ends_with="message_stop",
         tool=lambda name, about, schema: {
@@ -166,6 +170,9 @@ SHAPES = {
         text=_responses_text,
         piece=lambda event: (
             dig(event, "delta") if dig(event, "type") == "response.output_text.delta" else None
+        ),
+        thought=lambda event: (
+            dig(event, "delta") if "reasoning" in str(dig(event, "type") or "") else None
         ),
         # A short answer is cut by the limit this check sets, which is no fault.
         is_end=lambda event: dig(event, "type") in ("response.completed", "response.incomplete"),
@@ -184,6 +191,7 @@ SHAPES = {
         headers=lambda key: {"x-goog-api-key": key},
         text=_gemini_text,
         piece=_gemini_text,
+        thought=lambda _event: None,  # comes as text
         is_end=lambda event: bool(dig(event, "candidates", 0, "finishReason")),
         ends_with="a finishReason",
         tool=lambda name, about, schema: {
@@ -192,3 +200,18 @@ SHAPES = {
         call=_gemini_call,
     ),
 }
+
+
+# How a path ends, without its query, in the order of SHAPES.
+_ENDS = {
+    "chat": "/chat/completions",
+    "messages": "/messages",
+    "responses": "/responses",
+    "gemini": "GenerateContent",
+}
+
+
+def shape_of_path(path: str) -> Shape:
+    """Return the API that is asked at a path."""
+    plain = path.partition("?")[0]
+    return next(SHAPES[name] for name, end in _ENDS.items() if plain.endswith(end))

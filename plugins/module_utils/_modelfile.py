@@ -37,15 +37,22 @@ class Definition:
         path: str | None = None,
         base: str | None = None,
         pooling_type: str | None = None,
+        context: int | None = None,
         **fields: Any,
     ) -> None:
         self.path = path
         self.base = base
         self.pooling_type = pooling_type
+        self.context = context
         self.fields = {name: fields[name] for name in _FIELDS if fields.get(name)}
 
     def __repr__(self) -> str:
         return f"Definition({self.path or self.base}, {', '.join(self.fields)})"
+
+    @property
+    def is_rewritten(self) -> bool:
+        """True when Ollama may get other bytes than the file holds."""
+        return self.pooling_type is not None or self.context is not None
 
     def label(self, digest: str) -> str:
         """Return the name under which the weights are sent to Ollama."""

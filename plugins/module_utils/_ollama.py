@@ -17,6 +17,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils._http import (
     Reply,
     wait_at_most,
 )
+from ansible_collections.intranet.mcp.plugins.module_utils._modelfile import read_parameters
 
 # Checksums and manifests of large models are written in silence.
 SILENT_PHASE_SECONDS = 3600
@@ -109,11 +110,26 @@ class OllamaClient:
         """Remove a model; weights that another model uses stay."""
         self._checked(self.http.request("DELETE", "/api/delete", {"model": name}), name)
 
-    def load(self, name: str, embeds_only: bool, timeout: float, for_good: bool = True) -> None:
-        """Load a model into memory, for good or for as long as the server keeps any."""
+    def load(
+        self,
+        name: str,
+        embeds_only: bool,
+        timeout: float,
+        for_good: bool = True,
+        context: int = 0,
+    ) -> None:
+        """Load a model into memory, for good or for as long as the server keeps any.
+
+        With the context that requests ask for: with another one it would be loaded anew.
+        """
         path, extra = ("/api/embed", {"input": ""}) if embeds_only else ("/api/generate", {})
-        keep = {"keep_alive": -1} if for_good else {}
-        body = {"model": name, "stream": False, **keep, **extra}
+        body = {"model": name, "stream": False, **extra}
+        if for_good:
+            body["keep_alive"] = -1
+        if context:
+            body["options"] = {"num_ctx": context}
+        if not embeds_only:
+            body["shift"] = False  # as LiteLLM asks; Ollama keeps a process for each
         self._checked(self.http.request("POST", path, body, timeout=timeout), name)
 
     def has_blob(self, digest: str) -> bool:
@@ -304,6 +320,76 @@ def explain(message: str, name: str) -> _errors.ServiceError:
     )
 
 
+NO_FACTS: dict[str, Any] = {"capabilities": [], "context": 0, "memory": 0}
+_CACHE_BYTES = 2  # of one number of the cache: 16 bits, unless OLLAMA_KV_CACHE_TYPE says otherwise
+
+
+def trained_context(shown: dict[str, Any]) -> int:
+    """Return how many tokens the weights were trained for; 0 where `/api/show` does not say."""
+    known = shown.get("model_info") or {}
+    architecture = known.get("general.architecture", "")
+    return int(known.get(f"{architecture}.context_length") or 0)
+
+
+def own_context(shown: dict[str, Any]) -> int:
+    """Return the num_ctx of the model's own parameters; 0 where it has none."""
+    return int(read_parameters(shown.get("parameters") or "").get("num_ctx") or 0)
+
+
+def context_of(name: str, shown: dict[str, Any], declared: int | None, limit: int | None) -> int:
+    """Return the tokens of context a model is used with; refuse what Ollama would cut silently."""
+    trained = trained_context(shown)
+    if declared and trained and declared > trained:
+        raise _errors.Refused(
+            f"context {declared} is declared for {name}, whose weights were trained for {trained}",
+            f"at most {trained} tokens",
+            "lower its context in ollama_models, or choose another model",
+        )
+    wanted = declared or own_context(shown) or limit or trained
+    return min(wanted, trained) if trained else wanted
+
+
+def cache_bytes(shown: dict[str, Any]) -> int:
+    """Return the bytes that a model keeps of each token it has read; 0 where nothing tells.
+
+    Layers with a sliding window keep less, so this is the most it takes.
+    """
+    known = shown.get("model_info") or {}
+    prefix = known.get("general.architecture", "")
+
+    def value(name: str) -> Any:
+        return known.get(f"{prefix}.{name}")
+
+    layers, heads = value("block_count") or 0, value("attention.head_count") or 0
+    of_keys = value("attention.head_count_kv") or heads
+    if not layers or not isinstance(heads, int) or not heads:
+        return 0
+    width = (value("embedding_length") or 0) // heads
+    both = (value("attention.key_length") or width) + (value("attention.value_length") or width)
+    in_all_layers = sum(of_keys) if isinstance(of_keys, list) else layers * of_keys
+    return int(in_all_layers * both * _CACHE_BYTES)
+
+
+def needed_memory(
+    name: str, size: int, shown: dict[str, Any], context: int, parallel: int, limit_mb: int | None
+) -> int:
+    """Return the bytes of a loaded model, weights and cache; refuse more than the limit."""
+    per_token = cache_bytes(shown)
+    cache = per_token * context * parallel
+    needed, limit = size + cache, (limit_mb or 0) * 1024 * 1024
+    if limit and needed > limit:
+        room = max(limit - size, 0) // max(per_token * parallel, 1)
+        fits = f"context: {room // 1024 * 1024}" if room >= 1024 else "a smaller model"
+        raise _errors.NoSpace(
+            f"{name} takes {mebibytes(needed)} of memory: {mebibytes(size)} of weights and "
+            f"{mebibytes(cache)} for {context} tokens of context x {parallel} at once "
+            f"({per_token} bytes a token)",
+            f"at most {limit_mb} MiB (ollama_memory_mb)",
+            f"raise ollama_memory_mb, or set {fits} in ollama_models",
+        )
+    return needed
+
+
 def not_enough_space(needed: int, free: int) -> _errors.NoSpace:
     """Return the error for a store that is too small."""
     return _errors.NoSpace(
@@ -330,6 +416,11 @@ def registry_name(name: str, registry: str | None) -> str:
 def megabytes(count: int) -> str:
     """Return a size for people."""
     return f"{count / 1_000_000:,.0f} MB"
+
+
+def mebibytes(count: int) -> str:
+    """Return an amount of memory for people, as settings give it."""
+    return f"{-(-count // 1024**2)} MiB"
 
 
 def _reported(weights: Weights, report: Callable[[str], None]) -> Iterator[bytes]:

@@ -156,7 +156,7 @@ class FileSource:
 
     def define(self, options: dict[str, Any]) -> _modelfile.Definition:
         """Return what the options describe."""
-        fields = ("path", "pooling_type", "template", "system", "parameters")
+        fields = ("path", "pooling_type", "context", "template", "system", "parameters")
         return _modelfile.Definition(**{field: options[field] for field in fields})
 
     def difference(self, show: dict[str, Any]) -> Difference:
@@ -207,7 +207,7 @@ class FileSource:
 
     def _digest(self, current: str) -> str:
         """Return the digest of the weights to send; read them only where nothing else tells it."""
-        if self.checksum and self.definition.pooling_type is None:
+        if self.checksum and not self.definition.is_rewritten:
             return self.checksum
         if current and not os.path.exists(self.definition.path):
             return current  # the file was removed after the model was made
@@ -217,7 +217,8 @@ class FileSource:
         if self._weights is None:
             path = self.definition.path
             try:
-                self._weights = Weights(path, self.definition.pooling_type)
+                wanted = self.definition
+                self._weights = Weights(path, wanted.pooling_type, wanted.context)
                 self._weights_digest = self._weights.digest()
                 self._check(path)
             except OSError as error:
@@ -231,8 +232,8 @@ class FileSource:
     def _check(self, path: str) -> None:
         if not self.checksum:
             return
-        is_changed = self.definition.pooling_type is not None
-        found = Weights(path).digest() if is_changed else self._weights_digest
+        is_rewritten = self.definition.is_rewritten
+        found = Weights(path).digest() if is_rewritten else self._weights_digest
         if found != self.checksum:
             raise Mismatch(
                 f"{path} has the checksum {found}",

@@ -20,6 +20,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils import (
     _probe_cluster,
     _probe_host,
     _probe_isolation,
+    _probe_room,
     _probe_service,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils._checks import (
@@ -84,6 +85,7 @@ KINDS = {
     ),
     "llm": Kind(_probe_service.llm, _llm.ARGUMENTS),
     "mcp": Kind(_probe_service.mcp, _mcp_probe.ARGUMENTS, _mcp_probe.RULES),
+    "room": Kind(_probe_room.room, _probe_room.ARGUMENTS),
     "disk": Kind(_probe_host.disk, {"paths": _WORDS, "free_mb": {"type": "int", "required": True}}),
     "clock": Kind(
         _probe_host.clock,

@@ -12,14 +12,15 @@ from ansible_collections.intranet.mcp.plugins.module_utils._checks import (
     NOT_APPLICABLE,
     PASSED,
     UNKNOWN,
+    WARNING,
     row,
     verdict,
 )
+from ansible_collections.intranet.mcp.plugins.module_utils._client_requests import request_from
 from ansible_collections.intranet.mcp.plugins.module_utils._mcp_servers import offered
+from ansible_collections.intranet.mcp.plugins.module_utils._models import TOOLS, can
 from ansible_collections.intranet.mcp.plugins.module_utils._people import MEMBER_ROLE
 
-# A check that is not required and did not pass. It is shown, and fails nothing.
-WARNING = "warning"
 ORDER = (PASSED, NOT_APPLICABLE, WARNING, UNKNOWN, FAILED)
 
 
@@ -66,15 +67,50 @@ def _settled(check: dict, advisory: list[str], not_applicable: dict[str, str]) -
     return check
 
 
-def model_checks(model: dict, chat_checks: list[str]) -> dict:
-    """A declared model as llm_health takes it."""
+# How long texts are in a request that is sent as a CLI sends it (bytes), and its answer (tokens). A
+# prompt of full length would keep a CPU busy for minutes; its room is computed instead.
+_SHORT_TEXT, _SHORT_ANSWER, _FEW_TOOLS = 64, 16, 2
+
+
+def model_checks(
+    model: dict, chat_checks: list[str], shapes: dict | None = None, facts: list | None = None
+) -> dict:
+    """A declared model as llm_health takes it.
+
+    shapes: of each CLI's opening request, as recorded. facts: what models can, as from
+    `_models.declared_models`; tool calls are not asked of one that has none.
+    """
     is_embedding = model.get("embedding") or model.get("mode") == "embedding"
     name = model.get("model_name") or model["name"]
+    known = next((m for m in facts or [] if m["name"] == name), {"capabilities": None})
+    checks = [c for c in chat_checks if can(known, TOOLS) or not c.endswith("tool_call")]
     return {
         "name": name,
         "gemini_name": name.replace(":", "-"),  # as the litellm role names it
-        "checks": ["models", "embedding"] if is_embedding else chat_checks,
+        "checks": ["models", "embedding"] if is_embedding else checks,
+        "requests": {}
+        if is_embedding
+        else {
+            client: request_from(shape, name, _SHORT_ANSWER, _SHORT_TEXT, _FEW_TOOLS)
+            for client, shape in (shapes or {}).items()
+        },
     }
+
+
+def room_probe(models: list[dict], shapes: dict, url: str) -> list[dict]:
+    """A probe of what CLIs leave of each chat model's context; none without such a model."""
+    options = {
+        "url": url,
+        "key": "verify",
+        "models": [
+            {"name": model["name"], "context": model["context"]}
+            for model in models
+            if model["mode"] == "chat"
+        ],
+        "openings": {client: shape["bytes"] for client, shape in shapes.items()},
+    }
+    probe = {"name": "room", "kind": "room", "group": "Models", "options": options}
+    return [probe] if options["models"] else []
 
 
 def certificate_probe(url: str, days: int) -> dict:

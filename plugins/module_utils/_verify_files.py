@@ -13,12 +13,9 @@ from ansible_collections.intranet.mcp.plugins.module_utils._checks import (
     NOT_APPLICABLE,
     PASSED,
     UNKNOWN,
-)
-from ansible_collections.intranet.mcp.plugins.module_utils._verify import (
-    ORDER,
     WARNING,
-    milliseconds,
 )
+from ansible_collections.intranet.mcp.plugins.module_utils._verify import ORDER, milliseconds
 
 GROUPS = ("Services", "Models", "Tools", "Keys", "Data", "Hosts", "Network")
 WORDS = {

@@ -48,6 +48,9 @@ options:
             least in part.
           - V(llm) takes the options of M(intranet.mcp.llm_health), V(mcp) those of
             M(intranet.mcp.mcp_health).
+          - V(room) lists the tools of C(url) with C(key) and computes what each CLI of C(openings)
+            (CLI to bytes of its opening request) leaves of the context of each of C(models)
+            (C(name), C(context)). Under half is V(warning), nothing left V(failed).
           - V(disk) takes C(paths) and C(free_mb).
           - V(clock) takes C(control_time), seconds since 1970 on the control node, and
             C(tolerance_seconds).
@@ -86,6 +89,7 @@ options:
           - gpu
           - llm
           - mcp
+          - room
           - disk
           - clock
           - ports

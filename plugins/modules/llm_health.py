@@ -76,6 +76,12 @@ options:
           - gemini_tool_call
           - embedding
         default: [models, chat, stream, tool_call]
+      requests:
+        description:
+          - Requests as CLIs send them, each by the CLI's name and with C(path), C(headers) and
+            C(body). Each must get a streamed answer of text, thoughts or a call of a tool.
+        type: dict
+        default: {}
   denies:
     description: Callers that must be turned away with status 401 or 403.
     type: list

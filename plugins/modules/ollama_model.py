@@ -73,7 +73,7 @@ options:
         description:
           - V(file), the file's C(sha256:) checksum.
           - Refuses any other content, and a run that finds the model in place need not read the
-            file (it must with O(sources[].pooling_type)).
+            file (it must with O(sources[].pooling_type) and O(sources[].context)).
         type: str
       template:
         description: V(file), the prompt template in Go's syntax. Without it, Ollama chooses one.
@@ -90,6 +90,11 @@ options:
             C(<architecture>.pooling_type). The file itself stays as it is.
         type: str
         choices: [none, mean, cls, last, rank]
+      context:
+        description:
+          - V(file), tokens that the weights are to read. Where they were trained for fewer, YaRN
+            scaling is set in the header that Ollama gets. The file itself stays as it is.
+        type: int
       content:
         description:
           - V(modelfile), its text. C(FROM) names a GGUF file on this host or a model that Ollama
@@ -110,6 +115,26 @@ options:
       - Ollama forgets this when it restarts.
     type: bool
     default: false
+  context:
+    description:
+      - Tokens of context it is loaded with by O(keep_loaded), and that C(context) returns.
+      - Without it, the C(num_ctx) of the model's own parameters, else what its weights were trained
+        for, at most O(context_limit).
+      - More than the weights were trained for is refused, because Ollama would load less and say so
+        nowhere.
+    type: int
+  context_limit:
+    description: The most that a model without O(context) gets, where its parameters say nothing.
+    type: int
+  parallel:
+    description: Requests that a loaded model answers at once; each has its own O(context).
+    type: int
+    default: 1
+  memory_mb:
+    description:
+      - Memory that Ollama has, in MiB. A model whose weights and context take more is refused with
+        the numbers, before it is loaded.
+    type: int
   load_timeout:
     description: Seconds that loading may take.
     type: int
@@ -200,6 +225,17 @@ capabilities:
   type: list
   elements: str
   sample: [completion, tools]
+context:
+  description:
+    - Tokens of context it is to be used with. 0 without a model, and where Ollama does not say.
+  returned: success
+  type: int
+  sample: 65536
+memory:
+  description: Bytes that weights and context take once it is loaded, as far as its header tells.
+  returned: success
+  type: int
+  sample: 1608409088
 source:
   description:
     - The source that was used, or in check mode would be used first. Empty when nothing was to do.
@@ -282,11 +318,27 @@ class OllamaModel:
         else:
             self._provide(before)
         after = before if self.module.check_mode else self.read()
-        return self._result(before, after, self._keep_loaded(after))
+        facts = self._facts(after) if self.params["state"] == "present" else _ollama.NO_FACTS
+        return {**self._result(before, after, self._keep_loaded(after, facts)), **facts}
 
     def read(self):
         """Return Ollama's entry of the model, empty when there is none."""
         return self.client.find(self.name) or {}
+
+    def _facts(self, entry):
+        """Return what the model can, how much it may read at once, and what that costs."""
+        if not entry:
+            return _ollama.NO_FACTS
+        shown, limits = self.client.show(self.name), self.params
+        context = _ollama.context_of(self.name, shown, limits["context"], limits["context_limit"])
+        memory = _ollama.needed_memory(
+            self.name, entry["size"], shown, context, limits["parallel"], limits["memory_mb"]
+        )
+        return {
+            "capabilities": shown.get("capabilities") or [],
+            "context": context,
+            "memory": memory,
+        }
 
     def desired(self):
         """Return the sources; any of them describes what the model may be."""
@@ -337,15 +389,16 @@ class OllamaModel:
             "make one of them work, or add another",
         )
 
-    def _keep_loaded(self, entry):
+    def _keep_loaded(self, entry, facts):
         if not self.params["keep_loaded"] or self.params["state"] == "absent":
             return False
-        if self.module.check_mode or self._is_loaded(entry):
+        if self.module.check_mode or self._is_loaded(entry, facts["context"]):
             return True
         self.report(f"load: {self.name}")
-        embeds_only = "completion" not in (entry.get("capabilities") or ["completion"])
-        self.client.load(self.name, embeds_only, self.params["load_timeout"])
-        if not self._is_loaded(entry):
+        embeds_only = "completion" not in (facts["capabilities"] or ["completion"])
+        context, timeout = facts["context"], self.params["load_timeout"]
+        self.client.load(self.name, embeds_only, timeout, context=context)
+        if not self._is_loaded(entry, context):
             raise NotReady(
                 f"{self.name} did not stay in memory",
                 "a loaded model (keep_loaded)",
@@ -353,11 +406,13 @@ class OllamaModel:
             )
         return True
 
-    def _is_loaded(self, entry):
+    def _is_loaded(self, entry, context):
         running = self.client.loaded(self.name) or {}
         year = re.match(r"\d+", running.get("expires_at", ""))
         lasts = year is not None and int(year.group()) >= FIRST_YEAR_OF_FOREVER
-        return lasts and running.get("digest") == entry.get("digest")
+        # An Ollama that does not say how much it loaded is believed.
+        is_long_enough = running.get("context_length", context) >= context
+        return lasts and is_long_enough and running.get("digest") == entry.get("digest")
 
     def _result(self, before, after, loaded):
         if self.module.check_mode:
@@ -370,7 +425,6 @@ class OllamaModel:
             "name": self.name,
             "digest": after.get("digest", ""),
             "size": after.get("size", 0),
-            "capabilities": after.get("capabilities") or [],
             "source": self.used,
             "failed_sources": self.failed_sources,
             "loaded": loaded,
@@ -399,6 +453,7 @@ def source_options():
         "system": {"type": "str"},
         "parameters": {"type": "dict"},
         "pooling_type": {"type": "str", "choices": list(POOLING_TYPES)},
+        "context": {"type": "int"},
         "content": {"type": "str"},
     }
 
@@ -418,6 +473,10 @@ def main():
             "digest": {"type": "str"},
             "update": {"type": "bool", "default": False},
             "keep_loaded": {"type": "bool", "default": False},
+            "context": {"type": "int"},
+            "context_limit": {"type": "int"},
+            "parallel": {"type": "int", "default": 1},
+            "memory_mb": {"type": "int"},
             "load_timeout": {"type": "int", "default": 300},
             "stall_seconds": {"type": "int", "default": 60},
             "retries": {"type": "int", "default": 3},

@@ -93,6 +93,42 @@ options:
     type: str
     choices: ["yes", "no", undecided, unused]
     default: unused
+  ollama:
+    description:
+      - The Ollama of this host, where it has one. Each model whose header can be read already, from
+        its weights or from Ollama, must fit into its memory with the context it is to have.
+    type: dict
+    suboptions:
+      url:
+        description: Where it answers, once it runs.
+        type: str
+        required: true
+      memory_mb:
+        description: Memory of its container, in MiB. Left out where the memory is a GPU's.
+        type: int
+      parallel:
+        description: Requests a model answers at once.
+        type: int
+        default: 1
+      context_limit:
+        description: The most context of a model that names none.
+        type: int
+      models:
+        description: Models it is to have.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          name:
+            description: The model's name.
+            type: str
+            required: true
+          context:
+            description: The context it is to have, in tokens.
+            type: int
+          weights:
+            description: A GGUF file with its weights, which may not be there yet.
+            type: path
   sources:
     description: Ways to get images, of which one must work.
     type: list
@@ -228,6 +264,7 @@ import urllib.error
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
 from ansible_collections.intranet.mcp.plugins.module_utils import _preflight as decide
+from ansible_collections.intranet.mcp.plugins.module_utils import _preflight_models
 from ansible_collections.intranet.mcp.plugins.module_utils._docker import get
 from ansible_collections.intranet.mcp.plugins.module_utils._host import nearest, port_holders, read
 from ansible_collections.intranet.mcp.plugins.module_utils._image_build import own_debian_mirrors
@@ -375,6 +412,8 @@ def check(host: Host) -> tuple[list[decide.Problem], list[str]]:
         params["ports"], port_holders(ports, containers), containers, params["container_prefix"]
     )
     problems += decide.gpu_problems(host.gpu(), params["nvidia_gpu"])
+    if params["ollama"]:
+        problems += _preflight_models.problems(params["ollama"])
     if missing:
         failures = host.source_failures()
         fetched = [image for image in missing if image in params["unbuildable_images"]]
@@ -419,6 +458,7 @@ ARGUMENTS = {
         "choices": ["yes", "no", "undecided", "unused"],
         "default": "unused",
     },
+    "ollama": {"type": "dict", "options": _preflight_models.ARGUMENTS},
     "sources": {"type": "list", "elements": "dict", "default": [], "options": SOURCE},
     "source_timeout_seconds": {"type": "int", "default": 10},
     "lock_path": {"type": "path", "default": "/run/intranet-mcp/lock"},

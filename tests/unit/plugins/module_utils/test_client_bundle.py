@@ -33,6 +33,7 @@ def texts():
     }
     for name in variables["__clients_library"]:
         found[f"lib/client/{name}"] = (UTILS / name).read_text()
+    found["lib/client/requests.json"] = (ROLE / "files/requests.json").read_text()
     return {**found, "README.md": "Hello"}
 
 
@@ -168,6 +169,43 @@ def test_check_names_what_does_not_answer(run, service):
     assert done.stdout.count("FAILED") == 3
     assert "does not accept your key (401)" in done.stdout
     assert "answered 500" in done.stdout
+
+
+@pytest.fixture
+def claude(tmp_path):
+    """The PATH of a machine where Claude Code is, and no other CLI."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    (folder / "claude").write_text("#!/bin/sh\necho 2.1.330\n")
+    (folder / "claude").chmod(0o755)
+    return f"{folder}:/usr/bin:/bin"
+
+
+def test_check_sends_the_opening_request_of_a_cli_that_is_there(run, service, claude):
+    answers(service)
+    events = b'event: message_stop\ndata: {"type": "message_stop"}\n\n'
+    stream = (200, events, {"Content-Type": "text/event-stream"})
+    service.replies["POST", "/v1/messages"] = stream
+    done = run("check.sh", PATH=claude)
+    assert done.returncode == 0, done.stdout
+    assert "small answers its opening request" in done.stdout
+    (sent,) = service.seen("POST", "/v1/messages")
+    assert sent.json()["thinking"]["type"] == "adaptive"
+    assert sent.headers["anthropic-beta"]
+
+    refused = {"error": {"message": "does not support thinking"}}
+    service.replies["POST", "/v1/messages"] = 400, refused
+    done = run("check.sh", PATH=claude)
+    assert done.returncode == 1 and "does not support thinking" in done.stdout
+
+
+def test_check_says_when_a_model_cannot_read_the_opening_prompt(run, service, claude, bundle):
+    answers(service)
+    about = json.loads((bundle / "platform.json").read_text())
+    (bundle / "platform.json").write_text(json.dumps({**about, "context": 8192}))
+    done = run("check.sh", PATH=claude)
+    assert done.returncode == 1
+    assert "about 19659 tokens, small reads 8192" in done.stdout
 
 
 def test_check_tells_a_proxy_from_a_wrong_network(run, service):

@@ -259,3 +259,40 @@ def test_the_installer_needs_no_new_python():
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 names = [node.module]
             assert {re.split(r"\.", name)[0] for name in names} <= known, path
+
+
+# --- how much a model reads and writes ------------------------------------------------------------
+
+SIZES = [
+    {"name": "large", "context": 65536, "max_output": 8192},
+    {"name": "small", "context": 0, "max_output": 0},
+]
+
+
+def test_every_cli_is_told_the_context_of_its_model():
+    found = {e["path"]: e for e in entries(NAMES, "user", {**SITE, "sizes": SIZES}, PERSON)}
+    text = {path: rendered(entry) for path, entry in found.items()}
+    claude = json.loads(text[".claude/settings.json"])["env"]
+    assert claude["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] == "65536"
+    assert claude["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] == "8192"
+    assert tomllib.loads(text[".codex/config.toml"])["model_context_window"] == 65536
+    gemini = json.loads(text[".gemini/settings.json"])["model"]["compressionThreshold"]
+    assert gemini * 1048576 == pytest.approx(0.7 * 65536, rel=0.01)
+    qwen = json.loads(text[".qwen/settings.json"])["model"]["generationConfig"]
+    assert qwen == {"contextWindowSize": 65536, "samplingParams": {"max_tokens": 8192}}
+    models = json.loads(text[".config/opencode/opencode.json"])["provider"]["litellm"]["models"]
+    assert models["large"]["limit"] == {"context": 65536, "output": 8192}
+
+
+def test_no_cli_is_told_a_context_that_nobody_knows():
+    person = {**PERSON, "model": "small"}
+    found = entries(NAMES, "user", {**SITE, "sizes": SIZES}, person)
+    text = "".join(rendered(e) for e in found if "opencode" not in e["path"])
+    for name in ("MAX_CONTEXT", "MAX_OUTPUT", "model_context_window", "Threshold", "generation"):
+        assert name not in text
+
+
+def test_claude_sends_no_line_that_differs_in_each_conversation():
+    """It stands first, and defeats the prefix cache of a model server for all that follows."""
+    claude = json.loads(rendered(by_path("user")[".claude/settings.json"]))["env"]
+    assert claude["CLAUDE_CODE_ATTRIBUTION_HEADER"] == "0"

@@ -85,3 +85,32 @@ def test_pooling_type_respects_the_files_own_alignment(write, tmp_path):
 def test_other_files_are_refused_with_their_name(write, damaged):
     with pytest.raises(Refused, match=r"model\.gguf"):
         _gguf.Weights(write(damaged))
+
+
+CONTEXT = text("llama.context_length") + struct.pack("<II", 4, 8192)
+SCALING = text("llama.rope.scaling.type") + struct.pack("<I", 8) + text("linear")
+
+
+def test_weights_are_stretched_to_more_context_than_they_were_trained_for(write, tmp_path):
+    weights = _gguf.Weights(write(gguf([ARCHITECTURE, CONTEXT, TOKENS])), context=65536)
+    changed = content(weights)
+    copy = tmp_path / "changed.gguf"
+    copy.write_bytes(changed)
+    header = _gguf.Header(str(copy))
+    assert len(changed) == weights.size
+    assert header.values["llama.context_length"] == 65536
+    assert header.values["llama.rope.scaling.original_context_length"] == 8192
+    assert {"llama.rope.scaling.type", "llama.rope.scaling.factor"} <= header.keys
+    assert struct.pack("<If", 6, 8.0) in changed
+    assert changed[header.data_start :] == b"WEIGHTS" * 10
+
+
+@pytest.mark.parametrize("context", [4096, 8192])
+def test_weights_that_read_enough_stay_as_they_are(write, context):
+    original = gguf([ARCHITECTURE, CONTEXT])
+    assert content(_gguf.Weights(write(original), context=context)) == original
+
+
+def test_weights_with_a_scaling_of_their_own_are_not_stretched(write):
+    with pytest.raises(Refused, match=r"65536.*8192"):
+        _gguf.Weights(write(gguf([ARCHITECTURE, CONTEXT, SCALING])), context=65536)

@@ -159,3 +159,64 @@ def test_other_service_at_the_address_is_named(client, service):
     service.replies["GET", "/api/tags"] = 404, b"<html>nginx</html>"
     with pytest.raises(_errors.Unexpected, match="ollama_url"):
         client.models()
+
+
+SHOWN = {
+    "model_info": {
+        "general.architecture": "llama",
+        "llama.context_length": 8192,
+        "llama.block_count": 30,
+        "llama.attention.head_count": 9,
+        "llama.attention.head_count_kv": 3,
+        "llama.embedding_length": 576,
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("shown", "declared", "limit", "context"),
+    [
+        (SHOWN, None, None, 8192),
+        (SHOWN, None, 65536, 8192),
+        (SHOWN, None, 2048, 2048),
+        (SHOWN, 4096, 2048, 4096),
+        ({**SHOWN, "parameters": "num_ctx  1024"}, None, 2048, 1024),
+        ({**SHOWN, "parameters": "num_ctx  1024"}, 512, 2048, 512),
+        ({}, None, 4096, 4096),
+        ({}, None, None, 0),
+    ],
+)
+def test_context_is_what_is_declared_or_what_the_model_can_up_to_the_limit(
+    shown, declared, limit, context
+):
+    assert _ollama.context_of("m", shown, declared, limit) == context
+
+
+def test_more_context_than_the_weights_were_trained_for_is_refused_with_both_numbers():
+    with pytest.raises(_errors.Refused, match=r"16384.*8192"):
+        _ollama.context_of("m", SHOWN, 16384, None)
+
+
+def test_cache_is_computed_from_the_header():
+    # 30 layers x 3 heads x (64 of keys + 64 of values) x 2 bytes
+    assert _ollama.cache_bytes(SHOWN) == 23040
+    wider = {"llama.attention.key_length": 128, "llama.attention.value_length": 128}
+    assert _ollama.cache_bytes({"model_info": {**SHOWN["model_info"], **wider}}) == 46080
+    mixed = {"llama.attention.head_count_kv": [0, 3, 3]}  # layers without attention keep none
+    assert _ollama.cache_bytes({"model_info": {**SHOWN["model_info"], **mixed}}) == 1536
+    assert _ollama.cache_bytes({}) == 0
+
+
+def test_context_that_does_not_fit_into_memory_is_refused_with_the_numbers():
+    size = 92 * 1024 * 1024
+    assert _ollama.needed_memory("m", size, SHOWN, 8192, 1, 300) == size + 23040 * 8192
+    with pytest.raises(_errors.NoSpace) as refused:
+        _ollama.needed_memory("m", size, SHOWN, 8192, 2, 300)
+    for part in (
+        "360 MiB for 8192 tokens of context x 2",
+        "300 MiB (ollama_memory_mb)",
+        "context: 4",
+    ):
+        assert part in str(refused.value)
+    with pytest.raises(_errors.NoSpace, match="smaller model"):
+        _ollama.needed_memory("m", size, SHOWN, 8192, 1, 90)

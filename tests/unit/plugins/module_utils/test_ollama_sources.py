@@ -15,6 +15,7 @@ def source(**parameters):
         "path": "/weights/m.gguf",
         "checksum": DIGEST,
         "pooling_type": None,
+        "context": None,
         "template": None,
         "system": None,
         "parameters": parameters,

@@ -15,6 +15,8 @@ import urllib.error
 import urllib.request
 from collections import Counter
 
+from ._client_requests import opening_tokens, request_from
+
 PROTOCOL = "2025-06-18"
 SECONDS = 60
 
@@ -34,6 +36,7 @@ def run(about, home, bundle):
         ("Models", lambda: _models(about, key)),
         ("Chat", lambda: _chat(about, key)),
         ("Tools", lambda: _tools(about, key)),
+        *((name, _opening(about, key, name)) for name in about["clients"] if shutil.which(name)),
     ]
     failed = sum(not _shown(title, look) for title, look in checks)
     for name, client in about["clients"].items():
@@ -76,10 +79,10 @@ def _trust(about):
 
 def _shown(title, look):
     try:
-        print(f"  ok      {title:8}{look()}")
+        print(f"  ok      {title:9}{look()}")
         return True
     except Trouble as error:
-        print(f"  FAILED  {title:8}{error}")
+        print(f"  FAILED  {title:9}{error}")
         return False
 
 
@@ -105,6 +108,27 @@ def _chat(about, key):
     if not answer.get("choices"):
         raise Trouble(f"{about['model']} answered without a choice: {json.dumps(answer)[:200]}")
     return f"{about['model']} answered in {time.monotonic() - started:.1f} s"
+
+
+def _opening(about, key, name):
+    """Return a check that sends what a CLI sends first: its parameters in full, its texts short."""
+    path = os.path.join(os.path.dirname(__file__), "requests.json")
+    with open(path, encoding="utf-8") as stream:
+        shape = json.load(stream)[name]
+
+    def look():
+        needed, context = opening_tokens(shape), about.get("context")
+        if context and needed >= context:
+            raise Trouble(
+                f"its opening prompt takes about {needed} tokens, {about['model']} reads {context}."
+                " Ask for a model with more context."
+            )
+        request = request_from(shape, about["model"], 16, 64, 2)
+        started = time.monotonic()
+        _ask(about, about["litellm"] + request["path"], key, request["body"], request["headers"])
+        return f"{about['model']} answers its opening request, {time.monotonic() - started:.1f} s"
+
+    return look
 
 
 def _tools(about, key):
@@ -183,8 +207,10 @@ def _decoded(response):
     if "event-stream" not in (response.headers.get("Content-Type") or ""):
         return json.loads(response.read() or b"{}")
     for line in response:
-        if line.startswith(b"data:"):
+        if line.startswith(b"data:") and line[5:].strip() != b"[DONE]":
             event = json.loads(line[5:])
+            if event.get("error") and "jsonrpc" not in event:
+                raise Trouble(f"the answer broke off: {json.dumps(event['error'])[:200]}")
             if "result" in event or "error" in event:
                 return event
     return {}

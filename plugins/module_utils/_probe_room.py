@@ -1,0 +1,74 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""How much of a model's context is left for work once a CLI has said who it is and what it can."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ansible_collections.intranet.mcp.plugins.module_utils import _mcp
+from ansible_collections.intranet.mcp.plugins.module_utils._checks import (
+    FAILED,
+    NOT_APPLICABLE,
+    PASSED,
+    WARNING,
+    row,
+)
+from ansible_collections.intranet.mcp.plugins.module_utils._client_requests import BYTES_PER_TOKEN
+from ansible_collections.intranet.mcp.plugins.module_utils._http import HttpClient
+
+# What CLIs pass on of a tool to a model.
+_TOLD = ("name", "description", "inputSchema")
+
+ARGUMENTS: dict[str, Any] = {
+    "url": {"type": "str", "required": True},
+    "key": {"type": "str", "no_log": True},
+    "models": {"type": "list", "elements": "dict", "required": True},
+    "openings": {"type": "dict", "required": True},
+    "timeout": {"type": "int", "default": 60},
+}
+
+
+def room(name: str, params: dict[str, Any]) -> list[dict[str, Any]]:
+    """List the gateway's tools once, and judge every pair of model and CLI."""
+    http = HttpClient(
+        params["url"],
+        "the MCP server",
+        "url",
+        headers={"Authorization": f"Bearer {params['key']}"},
+        timeout=params["timeout"],
+    )
+    with _mcp.session(http, "streamable_http", "legacy", _mcp.LEGACY_VERSIONS[0]) as session:
+        tools = session.tools()
+    return [
+        judge(f"{name} {model['name']} {client}", model["context"], int(opening), tools)
+        for model in params["models"]
+        for client, opening in params["openings"].items()
+    ]
+
+
+def judge(name: str, context: int, opening_bytes: int, tools: list[dict]) -> dict[str, Any]:
+    """Return the verdict over one model and one CLI. Pure."""
+    opening, of_tools = opening_bytes // BYTES_PER_TOKEN, tokens_of(tools)
+    if not context:
+        found = f"nobody said how much context it has; opening {opening}, tools {of_tools} tokens"
+        return row(name, NOT_APPLICABLE, found)
+    left = context - opening - of_tools
+    found = (
+        f"{context} tokens of context - {opening} of its opening prompt - {of_tools} of "
+        f"{len(tools)} tools = {left}"
+    )
+    status = FAILED if left <= 0 else WARNING if left * 2 < context else PASSED
+    action = (
+        "give the model more context (context in ollama_models or litellm_custom_apis), choose "
+        "another, or give teams fewer tools (mcp of a team: globs of servers' tools)"
+    )
+    return row(name, status, found, f"half of it left ({context // 2})", action)
+
+
+def tokens_of(tools: list[dict]) -> int:
+    """Return about how many tokens the tools take in a request."""
+    told = [{field: tool[field] for field in _TOLD if field in tool} for tool in tools]
+    return len(json.dumps(told, ensure_ascii=False).encode()) // BYTES_PER_TOKEN
