@@ -327,3 +327,24 @@ def test_the_key_appears_nowhere(run, service):
         e.headers["authorization"].encode(),
     )
     assert KEY not in json.dumps(run(required=False))
+
+
+RECORDED = {"path": "/v1/messages?beta=true", "headers": {"anthropic-beta": "x"}, "body": {"a": 1}}
+
+
+def test_a_recorded_request_is_sent_as_it_is_and_needs_an_answer(run, service):
+    thought = json.dumps({"type": "content_block_delta", "delta": {"thinking": "Hm"}})
+    end = json.dumps({"type": "message_stop"})
+    service.replies["POST", "/v1/messages"] = lambda _e: (200, events(thought, end))
+    models = [{"name": "m", "checks": ["models"], "requests": {"claude": RECORDED}}]
+    assert not run(models=models)["failed"]
+    (sent,) = service.seen("POST", "/v1/messages")
+    assert sent.json() == {"a": 1} and sent.headers["anthropic-beta"] == "x"
+
+    refused = {"error": {"message": '"m" does not support thinking'}}
+    service.replies["POST", "/v1/messages"] = lambda _e: (400, refused)
+    result = run(models=models)
+    assert result["failed"] and "does not support thinking" in result["msg"]
+
+    service.replies["POST", "/v1/messages"] = lambda _e: (200, events(thought))
+    assert "never ended" in run(models=models)["msg"]
