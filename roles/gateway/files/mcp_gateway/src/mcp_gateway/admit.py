@@ -39,24 +39,22 @@ class Admission:
 
     def check(self, headers: dict[bytes, bytes], raw_headers: list[tuple[bytes, bytes]]) -> None:
         """Raise Refusal for a foreign Host or Origin, or headers beyond the bound."""
-        host = headers.get(b"host", b"").decode("latin-1").lower()
-        if not self._any_host and not self._knows(host):
+        host = headers.get(b"host", b"").decode("latin-1")
+        if not self._knows(host.lower()):
             raise Refusal(
                 "host",
                 421,
                 envelope.REFUSED,
                 f"Host {host[:100]!r} is not one of listen.allowed_hosts",
             )
-        origin = headers.get(b"origin")
-        if origin is not None and not self._any_origin:
-            value = origin.decode("latin-1").lower().rstrip("/")
-            if value not in self._origins and not self._is_local(value, host):
-                raise Refusal(
-                    "origin",
-                    403,
-                    envelope.REFUSED,
-                    f"Origin {value[:100]!r} is not one of listen.allowed_origins",
-                )
+        if b"origin" in headers and not self.admits_page(headers):
+            origin = headers[b"origin"].decode("latin-1")
+            raise Refusal(
+                "origin",
+                403,
+                envelope.REFUSED,
+                f"Origin {origin[:100]!r} is not one of listen.allowed_origins",
+            )
         if sum(len(n) + len(v) for n, v in raw_headers) > self._limits.header_bytes:
             raise Refusal(
                 "header_size",
@@ -65,8 +63,17 @@ class Admission:
                 f"the request headers exceed {self._limits.header_bytes} bytes",
             )
 
+    def admits_page(self, headers: dict[bytes, bytes]) -> bool:
+        """Whether a browser sent this for a page of an origin that may call the gateway."""
+        origin = headers.get(b"origin")
+        host = headers.get(b"host", b"").decode("latin-1").lower()
+        if origin is None or not self._knows(host):
+            return False
+        value = origin.decode("latin-1").lower().rstrip("/")
+        return self._any_origin or value in self._origins or self._is_local(value, host)
+
     def _knows(self, host: str) -> bool:
-        return host in self._hosts or _without_port(host) in self._hosts
+        return self._any_host or host in self._hosts or _without_port(host) in self._hosts
 
     def _is_local(self, origin: str, host: str) -> bool:
         """A page served by this very gateway on a loopback name."""

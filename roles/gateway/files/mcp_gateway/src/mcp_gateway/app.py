@@ -6,11 +6,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import re
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from mcp_gateway import classify, clientmessage, dispatch, envelope, info, sseserver, streams
+from mcp_gateway import classify, clientmessage, cors, dispatch, envelope, info, sseserver, streams
+from mcp_gateway.address import MCP_PATH, local_path
 from mcp_gateway.admit import BODY_SECONDS, read_body
 from mcp_gateway.call import Call
 from mcp_gateway.conclude import conclude
@@ -23,7 +23,6 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-MCP_PATH = re.compile(r"(?:/servers/([a-z][a-z0-9_-]{0,31}))?/(mcp|sse|messages)/?")
 # A quick answer needs no watch over the client; slow ones get one after this long.
 WATCH_AFTER_SECONDS = 0.05
 T = TypeVar("T")
@@ -40,9 +39,17 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        path: str = scope["path"]
+        path = local_path(scope["path"], self.gateway.path_prefix)
+        scope = {**scope, "path": path}
         # Blanks around a value are no part of it; the parser leaves those behind it.
         headers = {name: value.strip(b" \t") for name, value in scope["headers"]}
+        if self.gateway.admission.admits_page(headers):
+            send = cors.readable(send, headers[b"origin"])
+            if cors.is_preflight(scope["method"], headers):
+                start = {"type": "http.response.start", "status": 204}
+                await send({**start, "headers": cors.preflight(headers)})
+                await send({"type": "http.response.body", "body": b""})
+                return
         match = MCP_PATH.fullmatch(path)
         if match is None:
             await info.serve(self.gateway, scope, headers, send)

@@ -14,6 +14,7 @@ import msgspec
 
 from mcp_gateway import envelope, translate
 from mcp_gateway import lists as lists_module
+from mcp_gateway.address import path_prefix
 from mcp_gateway.addresses import Proxies
 from mcp_gateway.admit import Admission
 from mcp_gateway.audit import Audit
@@ -88,6 +89,7 @@ class Gateway:
         self.identification = build_identification(config, self.metrics, self.failures)
         self.authorization = Authorization(config.policy)
         self.rate_limiter = RateLimiter(config.rate_limit, _redis_url(config), self.metrics)
+        self.path_prefix = path_prefix(config.listen.public_url)
 
     # life
     async def start(self) -> None:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from mcp_gateway import envelope
+from mcp_gateway import address, envelope
 from mcp_gateway.addresses import bucket
 from mcp_gateway.refusal import Refusal
 
@@ -184,8 +184,7 @@ class Identification:
 
     def metadata_url(self, headers: dict[bytes, bytes], path: str) -> str:
         """Where RFC 9728 metadata about `path` is served."""
-        base = base_url(self._public_url, headers)
-        return f"{base}/.well-known/oauth-protected-resource{path if path != '/' else ''}"
+        return address.metadata_url(base_url(self._public_url, headers), path)
 
     async def close(self) -> None:
         for authority in self.authorities:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prometheus_client import generate_latest
 
-from mcp_gateway import __version__, envelope, page
+from mcp_gateway import __version__, envelope, faults, page
+from mcp_gateway.address import METADATA
 from mcp_gateway.eras import LEGACY_VERSIONS, MODERN_VERSIONS
 from mcp_gateway.identify import Principal, base_url, bearer
 from mcp_gateway.outlet import Send
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from mcp_gateway.gateway import Gateway
 
 JSON = b"application/json"
-METADATA = "/.well-known/oauth-protected-resource"
 STATUS = {True: 200, False: 503}
 
 
@@ -134,6 +134,7 @@ def as_seen_by(gateway: Gateway, who: Principal) -> dict[str, Any]:
 def describe(gateway: Gateway) -> dict[str, Any]:
     """What `/` tells the monitoring, in JSON."""
     servers = {}
+    prefix = gateway.path_prefix
     for name, upstream in gateway.upstreams.items():
         listing = upstream.listing
         servers[name] = {
@@ -148,7 +149,7 @@ def describe(gateway: Gateway) -> dict[str, Any]:
             "prompts": listing.count("prompts"),
             "resources": listing.count("resources"),
             "list_age_seconds": round(listing.age_seconds, 1),
-            "endpoint": f"/servers/{name}/mcp",
+            "endpoint": f"{prefix}/servers/{name}/mcp",
         }
     return {
         "name": "intranet-mcp-gateway",
@@ -156,7 +157,7 @@ def describe(gateway: Gateway) -> dict[str, Any]:
         "status": readiness(gateway),
         "uptime_seconds": round(time.time() - gateway.started_at),
         "protocol_versions": [*MODERN_VERSIONS, *reversed(LEGACY_VERSIONS)],
-        "endpoints": {"mcp": "/mcp", "sse": "/sse", "metrics": "/metrics"},
+        "endpoints": {name: f"{prefix}/{name}" for name in ("mcp", "sse", "metrics")},
         "tools": sum(u.listing.count("tools") for u in gateway.upstreams.values()),
         "drifted_tools": [f"{server}/{tool}" for server, tool in gateway.fingerprints.drifted],
         "required_servers_down": gateway.missing,

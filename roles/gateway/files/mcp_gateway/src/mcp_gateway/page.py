@@ -42,7 +42,7 @@ def render(about: dict[str, Any], base: str) -> str:
 <table><thead><tr><th>Server</th><th>State</th><th class="n">Tools</th><th class="n">Prompts</th>
 <th class="n">Resources</th><th>Speaks</th><th>Endpoint</th></tr></thead>
 <tbody>{rows}</tbody></table>
-{drift}
+{drift}{_faults(about["servers"])}
 <h2>Connect</h2>
 <p>Every server at once: <code>{escape(base)}/mcp</code>. Put your key into the environment
 variable <code>MCP_GW_KEY</code>.</p>

@@ -41,7 +41,7 @@ async def serve_stream(gateway: Gateway, call: Call, outlet: HttpOutlet) -> None
     subscriber.wants = legacy_wants(gateway, call)
     connection = Connection(call, session, subscriber)
     gateway.sse_connections[session.uid] = connection
-    base = f"/servers/{call.route}" if call.route else ""
+    base = gateway.path_prefix + (f"/servers/{call.route}" if call.route else "")
     location = f"{base}/messages?session={token}"
     subscriber.put(Frame(location.encode(), event=b"endpoint"))
     try:
