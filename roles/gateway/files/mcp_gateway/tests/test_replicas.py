@@ -61,10 +61,7 @@ async def test_round_robin_keeps_the_upstreams_own_session(sdk, tmp_path):
     """The SDK server knows its sessions: a new one for each replica would be noticed."""
     with keys(tmp_path, "k1") as sessions:
         upstreams = {"one": http(sdk.url, era="legacy")}
-        async with (
-            gateway(upstreams, sessions=sessions) as a,
-            gateway(upstreams, sessions=sessions) as b,
-        ):
+        async with _with_peer(upstreams, sessions) as a, _with_peer(upstreams, sessions) as b:
             for path, prefix in (("/mcp", "one__"), ("/servers/one/mcp", "")):
                 client = Legacy(RoundRobin(a, b), path)
                 await client.initialize()
@@ -77,8 +74,9 @@ async def test_round_robin_keeps_the_upstreams_own_session(sdk, tmp_path):
                     if not key.startswith("@")
                 }
                 assert len(sids) == 1
-                deleted = await a.http.delete(path, headers=client.headers)
+                deleted = await b.http.delete(path, headers=client.headers)
                 assert deleted.status_code == 200
+                assert not a.gateway.upstreams["one"].has_link(client.headers["mcp-session-id"])
                 for gw in (a, b):
                     for key in [k for k in gw.gateway.upstreams["one"]._links if k[0] != "@"]:
                         gw.gateway.upstreams["one"]._links.pop(key)
@@ -88,15 +86,15 @@ async def test_a_replica_that_stops_takes_no_session_with_it(sdk, tmp_path):
     """A rolling restart ends processes, not what callers have at the servers behind them."""
     with keys(tmp_path, "k1") as sessions:
         upstreams = {"one": http(sdk.url, era="legacy")}
-        async with gateway(upstreams, sessions=sessions) as b:
-            async with gateway(upstreams, sessions=sessions) as a:
+        async with _with_peer(upstreams, sessions) as b:
+            async with _with_peer(upstreams, sessions) as a:
                 client = Legacy(RoundRobin(a, b))
                 await client.initialize()
-                for word in "ab":
+                for word in "abcd":
                     assert text_of(await client.call("one__echo", text=word)) == word
             (left,) = _upstream_sessions(b)
             client.http = b.http
-            for word in "cd":
+            for word in "ef":
                 assert text_of(await client.call("one__echo", text=word)) == word
             assert _upstream_sessions(b) == {left}
 
@@ -164,6 +162,37 @@ async def test_a_dead_home_replica_is_replaced_on_the_spot(tmp_path):
                 assert text_of(await client.call("one__count")) == "1"
             client.http = b.http
             assert text_of(await client.call("one__count")) == "1"  # a process anew, and an answer
+
+
+async def test_only_the_first_call_at_another_replica_takes_a_detour(sdk, tmp_path):
+    """There it learns which session the client has at the server; a lost one begins anew."""
+    with keys(tmp_path, "k1") as sessions:
+        upstreams = {"one": http(sdk.url, era="legacy")}
+        async with (
+            _with_peer(upstreams, sessions) as home,
+            _with_peer(upstreams, sessions) as other,
+        ):
+            client = Legacy(home)
+            await client.initialize()
+            assert _upstream_sessions(home) == set()
+            client.http = other.http
+            for word in "abc":
+                assert text_of(await client.call("one__echo", text=word)) == word
+            calls = 'mcp_gateway_requests_total{era="legacy",method="tools/call",server="one"'
+            served = [
+                line
+                for line in (await home.http.get("/metrics")).text.splitlines()
+                if line.startswith(calls)
+            ]
+            assert [line.rpartition(" ")[2] for line in served] == ["1.0"]
+            (sid,) = _upstream_sessions(home)
+            assert _upstream_sessions(other) == {sid}
+            gone = {"mcp-session-id": sid, "mcp-protocol-version": "2025-11-25"}
+            await home.http.delete(sdk.url, headers=gone)
+            assert text_of(await client.call("one__echo", text="again")) == "again"
+            assert sid not in _upstream_sessions(home)
+            answer = await client.call("one__echo", text="still")
+            assert text_of(answer) == "still" and len(_upstream_sessions(home)) == 1
 
 
 PORTS = [free_port() for _ in range(6)]

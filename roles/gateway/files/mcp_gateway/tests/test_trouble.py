@@ -189,7 +189,7 @@ async def test_while_the_breaker_is_open_the_last_list_is_served_and_filtered():
                 assert [t["name"] for t in listed["tools"]] == ["act"]
             assert listed["resultType"] == "complete"
             cursor = await modern.ask("tools/list", {"cursor": "of-the-server"})
-            assert cursor["error"]["data"]["reason"] == "breaker_open"
+            assert cursor["error"]["code"] == -32602  # cursors are the gateway's own
 
 
 async def test_after_its_pause_the_breaker_lets_one_call_try():

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mcp_gateway import names, translate
-from mcp_gateway.catalog import Catalog, Listing, read_items
+from mcp_gateway.catalog import Catalog, Listing
+from mcp_gateway.items import read_items
 from mcp_gateway.route import Refusal, resolve
 from mcp_gateway.settings import Breaker as BreakerSettings
+from mcp_gateway.settings import Limits
 from mcp_gateway.sse import Frame, FrameTooLarge, Parser
 from mcp_gateway.upstreams.base import Breaker, Gate
 from mcp_gateway.upstreams.streamable import header_value
@@ -41,7 +43,7 @@ def listing(server, tools=(), resources=(), templates=()):
     }
     return Listing(
         {
-            k: read_items(server, k, [msgspec.Raw(json.dumps(i).encode()) for i in v])
+            k: read_items(server, k, [msgspec.Raw(json.dumps(i).encode()) for i in v], Limits())[0]
             for k, v in items.items()
         }
     )

@@ -230,6 +230,7 @@ class App:
         if call.session is None:
             raise Refusal("session", 400, envelope.INVALID_REQUEST, "Mcp-Session-Id is missing")
         await dispatch.end_session(self.gateway, call)
+        self.gateway.peers.send_home(call, call.session.home)  # sessions at servers began there
         await outlet.plain(200, b"", None)
 
 

@@ -9,6 +9,7 @@ import time
 import msgspec
 
 from mcp_gateway import envelope, names
+from mcp_gateway.faults import Fault
 
 KINDS = ("tools", "prompts", "resources", "resourceTemplates")
 
@@ -28,6 +29,7 @@ class Listing(msgspec.Struct):
     """The last good lists of one server."""
 
     items: dict[str, list[Item]] = {}
+    faults: list[Fault] = []
     info: envelope.Fields = {}
     fetched_at: float = 0.0
 
@@ -54,20 +56,6 @@ def fingerprint(fields: envelope.Fields) -> str:
     keys = ("name", "title", "description", "inputSchema", "outputSchema", "annotations")
     seen = {k: envelope.decode_any(fields[k]) for k in keys if k in fields}
     return hashlib.sha256(msgspec.json.encode(seen, order="sorted")).hexdigest()
-
-
-def read_items(server: str, kind: str, raw_items: list[msgspec.Raw]) -> list[Item]:
-    """The valid items of one list; what has no name is left out."""
-    items = []
-    member = {"resources": "uri", "resourceTemplates": "uriTemplate"}.get(kind, "name")
-    for raw in raw_items:
-        fields = envelope.fields_of(raw)
-        name = envelope.text(fields.get(member))
-        if name is None:
-            continue
-        digest = fingerprint(fields) if kind == "tools" else ""
-        items.append(Item(server, kind, name, name, msgspec.Raw(bytes(raw)), digest))
-    return items
 
 
 class Catalog:
@@ -104,6 +92,8 @@ class Catalog:
             member = "uri" if kind == "resources" else "uriTemplate"
             fields = envelope.fields_of(item.body)
             fields[member] = envelope.raw(exposed)
+            if exposed in self.by_name[kind]:
+                return  # somebody else lists the very URI that would tell them apart
             item = msgspec.structs.replace(item, exposed=exposed, body=envelope.raw(fields))
         self.by_name[kind][exposed] = item
         if kind == "resourceTemplates":

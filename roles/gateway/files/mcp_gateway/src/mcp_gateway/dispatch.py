@@ -41,7 +41,8 @@ async def answer_request(gateway: Gateway, call: Call, outlet: Outlet) -> None:
     elif method == "ping" and not passes:
         await outlet.final(envelope.result(call.id, {}))
     elif method == "server/discover" and not passes:
-        await gateway.settle(call.route)
+        if call.route:
+            await gateway.settle(call.route)
         await outlet.final(envelope.result(call.id, handshake.discover(gateway, call)))
     elif method == "logging/setLevel" and not passes:
         await _set_level(gateway, call, outlet)
@@ -188,12 +189,15 @@ async def accept_notification(gateway: Gateway, call: Call) -> None:
         return  # a request without an id: no policy has looked at it
     if method == "notifications/cancelled" and _cancel(gateway, call):
         return
+    if not call.route:
+        gateway.peers.send_home(call, call.session.home)  # there the sessions at servers began
     body = envelope.notification(method, call.msg.params if "params" in call.msg.fields else None)
-    for name in [call.route] if call.route else list(call.session.upstream):
-        upstream = gateway.upstreams.get(name)
-        if upstream is None or not links.passes_through(upstream, call):
+    for upstream in [gateway.upstreams[call.route]] if call.route else gateway.upstreams.values():
+        if not links.passes_through(upstream, call):
             continue
-        if not gateway.authorization.sees_any(call.who, name):
+        if not call.route and not links.has_session(upstream, call.session):
+            continue
+        if not gateway.authorization.sees_any(call.who, upstream.name):
             continue
         link = await links.choose(upstream, call)
         gateway.background(link.notify(body))
@@ -227,6 +231,7 @@ async def accept_response(gateway: Gateway, call: Call) -> None:
     upstream, original = _asked_by(gateway, call, id_)
     call.server = upstream.name
     gateway.require(call, upstream.name, "", "")
+    links.go_home(gateway.peers, upstream, call)
     link = await links.choose(upstream, call)
     try:
         await link.notify(envelope.response(original, call.msg))

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,9 +36,11 @@ from mcp_gateway.sessions import Sealer, Sessions, read_keys
 from mcp_gateway.settings import Config, Secret
 from mcp_gateway.streams import Hub
 from mcp_gateway.upstream import Upstream, read_secrets
+from mcp_gateway.upstreams.base import Link, Outbound, UpstreamError, final, next_id
 
 log = logging.getLogger("mcp_gateway")
 SWEEP_SECONDS = 30.0
+LEVEL_SECONDS = 5.0
 
 
 class Gateway:
@@ -58,9 +60,11 @@ class Gateway:
         self.hub = Hub()
         self.catalog = Catalog()
         self.lists = Lists(self)
-        self.peers = Peers(config.sessions.peer_url)
+        self.peers = Peers(config.sessions.peer_url, sealer)
         self.sse_connections: dict[str, Any] = {}
         self.log_levels: dict[str, str] = {}
+        # Open streams of legacy sessions, told when their session at another server begins.
+        self.followers: dict[str, set[Callable[[str], None]]] = {}
         self.subscriptions: dict[str, set[tuple[str, str]]] = {}
         self.in_flight: dict[tuple[str, bytes], tuple[Call, asyncio.Task[Any]]] = {}
         self.bounds = Bounds(config)
@@ -84,12 +88,12 @@ class Gateway:
         listen = config.listen
         peers = [urlsplit(url).hostname or "" for url in config.sessions.peers]
         self.proxies = Proxies([*listen.trusted_proxies, *peers], listen.trust_caller_header)
+        self.path_prefix = path_prefix(config.listen.public_url)
         self.admission = Admission(config.listen, config.limits)
         self.failures.per_minute = config.limits.auth_failures_per_minute
         self.identification = build_identification(config, self.metrics, self.failures)
         self.authorization = Authorization(config.policy)
         self.rate_limiter = RateLimiter(config.rate_limit, _redis_url(config), self.metrics)
-        self.path_prefix = path_prefix(config.listen.public_url)
 
     # life
     async def start(self) -> None:
@@ -102,7 +106,12 @@ class Gateway:
 
     def _new_upstream(self, name: str, settings: Any) -> Upstream:
         return Upstream(
-            name, settings, self.config.limits, self._upstream_changed, self._upstream_says
+            name,
+            settings,
+            self.config.limits,
+            self._upstream_changed,
+            self._upstream_says,
+            self._session_opened,
         )
 
     async def reload(self, config: Config) -> None:
@@ -256,14 +265,27 @@ class Gateway:
         if message.method == "notifications/resources/updated":
             self.hub.publish(upstream.name, message)
 
+    async def _session_opened(self, upstream: Upstream, uid: str, link: Link) -> None:
+        """A client's own session at a server began with its first call there: catch up."""
+        level = self.log_levels.get(uid)
+        if level is not None and "logging" in envelope.fields_of(link.info.get("capabilities")):
+            params = {"level": envelope.raw(level)}
+            out = Outbound(next_id(), "logging/setLevel", params, timeout=LEVEL_SECONDS)
+            with contextlib.suppress(UpstreamError):
+                await final(await link.request(out), upstream.name)
+        for follow in self.followers.get(uid, ()):
+            follow(upstream.name)
+
     async def settle(self, server: str = "") -> None:
-        """Wait (bounded) until servers that were just started have been asked once."""
+        """Wait until servers that were just started have been asked once, or should have been."""
         wanted = [self.upstreams[server]] if server else list(self.upstreams.values())
-        waiting = [u.refreshed.wait() for u in wanted if not u.refreshed.is_set()]
-        if waiting:
+        fresh = [u for u in wanted if not u.refreshed.is_set()]
+        if fresh:
+            seconds = self.config.sessions.initialize_seconds
+            ends = max(u.started_at for u in fresh) + seconds
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self.config.sessions.initialize_seconds):
-                    await asyncio.gather(*waiting)
+                async with asyncio.timeout(ends - time.monotonic()):
+                    await asyncio.gather(*(u.refreshed.wait() for u in fresh))
 
     def address_of(self, scope: dict[str, Any], headers: dict[bytes, bytes]) -> str:
         """Where a request comes from, past our own load balancers."""
@@ -313,24 +335,6 @@ class Gateway:
                 f"{noun} {name or server} is refused by {verdict.reason}",
                 data={"server": server, "rule": verdict.reason},
             )
-
-    def sees_all(self, who: Principal, server: str) -> bool:
-        """Whether a list of this server needs no filter for this caller."""
-        settings = self.upstreams[server].settings
-        return (
-            settings.tools == ["*"]
-            and not self.fingerprints.blocks
-            and self.authorization.sees_all(who, server)
-        )
-
-    def filtered(self, call: Call, result: msgspec.Raw) -> msgspec.Raw:
-        """A server's own list without what this caller may not use."""
-        kind = call.method.split("/")[0]
-
-        def keep(name: str | None) -> bool:
-            return name is not None and self.allows(call.who, call.server, kind, name).allowed
-
-        return envelope.raw(lists_module.filtered(result, call.method, keep))
 
     # translations that need the catalog
     def locate_resource(self, call: Call, uri: str) -> tuple[str, str] | None:

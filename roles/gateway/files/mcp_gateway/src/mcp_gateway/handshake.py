@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 SERVER_INFO = {"name": "intranet-mcp-gateway", "title": "MCP gateway", "version": __version__}
 MAX_CAPABILITIES = 2048
 MAX_INSTRUCTIONS = 32_000
+ANYTHING = ("prompts", "resources", "completions", "logging")
 
 
 async def initialize(gateway: Gateway, call: Call) -> tuple[str, msgspec.Raw]:
@@ -43,8 +43,7 @@ async def initialize(gateway: Gateway, call: Call) -> tuple[str, msgspec.Raw]:
     if call.route:
         result = await _single(gateway, call, hello, draft)
     else:
-        await gateway.settle()
-        await _open_sessions(gateway, call, hello, draft)
+        # From what is known, whatever the servers do now; sessions there begin when first used.
         result = envelope.raw(
             {
                 "protocolVersion": version,
@@ -76,14 +75,14 @@ async def _single(gateway: Gateway, call: Call, hello: Hello, draft: Session) ->
         link = await upstream.link("legacy", draft.uid, hello)
         _remember(draft, upstream, link.version, link.sid)
         draft.version = link.version
-        return envelope.raw(link.info)
+        return envelope.raw({**link.info, "capabilities": _own_capabilities(link.info)})
     if not (upstream.settings.is_shared or isinstance(upstream.transport, HttpTransport)):
         info = (await upstream.link("any", draft.uid, hello)).info  # a process of its own
     if not info:
         raise UpstreamError("unreachable", f"server {upstream.name} has not answered yet")
     result = {
         "protocolVersion": envelope.raw(draft.version),
-        "capabilities": info.get("capabilities", msgspec.Raw(b"{}")),
+        "capabilities": _own_capabilities(info),
         "serverInfo": _server_info(info),
     }
     if "instructions" in info:
@@ -91,27 +90,9 @@ async def _single(gateway: Gateway, call: Call, hello: Hello, draft: Session) ->
     return envelope.raw(result)
 
 
-async def _open_sessions(gateway: Gateway, call: Call, hello: Hello, draft: Session) -> None:
-    """Open the client's own sessions now, so that its session id can carry them to any replica."""
-    waiting = {
-        asyncio.create_task(upstream.link("legacy", draft.uid, hello)): upstream
-        for upstream in gateway.view(call)
-        if links.passes_through(upstream, call) and upstream.is_up
-    }
-    if not waiting:
-        return
-    done, late = await asyncio.wait(waiting, timeout=gateway.config.sessions.initialize_seconds)
-    for task in late:
-        task.cancel()  # it is opened when it is needed
-    for task in done:
-        if task.exception() is None:
-            link = task.result()
-            _remember(draft, waiting[task], link.version, link.sid)
-
-
 def _remember(draft: Session, upstream: Upstream, version: str, sid: str | None) -> None:
     if isinstance(upstream.transport, HttpTransport):
-        draft.upstream[upstream.name] = f"{version} {sid or ''}".rstrip()
+        draft.upstream[upstream.name] = links.memo(version, sid)
 
 
 def discover(gateway: Gateway, call: Call) -> msgspec.Raw:
@@ -120,7 +101,7 @@ def discover(gateway: Gateway, call: Call) -> msgspec.Raw:
         info = gateway.upstreams[call.route].listing.info
         if not info:
             raise UpstreamError("unreachable", f"server {call.route} has not answered yet")
-        capabilities: object = info.get("capabilities", msgspec.Raw(b"{}"))
+        capabilities: object = _own_capabilities(info)
         server_info: object = _server_info(info)
         text = envelope.text(info.get("instructions"))
     else:
@@ -140,6 +121,12 @@ def discover(gateway: Gateway, call: Call) -> msgspec.Raw:
     return envelope.raw(result)
 
 
+def _own_capabilities(info: envelope.Fields) -> envelope.Fields:
+    """What one server says that it can do; clients refuse a capability that is not an object."""
+    own = envelope.fields_of(info.get("capabilities"))
+    return {name: raw for name, raw in own.items() if bytes(raw).lstrip()[:1] == b"{"}
+
+
 def _server_info(info: envelope.Fields) -> msgspec.Raw:
     if "serverInfo" in info:
         return info["serverInfo"]
@@ -151,7 +138,9 @@ def aggregated_capabilities(gateway: Gateway, call: Call) -> dict[str, object]:
     """What at least one visible server can do; changed lists are always announced."""
     merged: dict[str, dict[str, object]] = {"tools": {"listChanged": True}}
     for upstream in gateway.view(call):
-        for name in upstream.listing.capabilities:
+        # A server that was not read yet may offer anything: clients ask only once.
+        names = upstream.listing.capabilities if upstream.refreshed.is_set() else ANYTHING
+        for name in names:
             if name in ("prompts", "tools"):
                 merged[name] = {"listChanged": True}
             elif name == "resources":
@@ -159,18 +148,29 @@ def aggregated_capabilities(gateway: Gateway, call: Call) -> dict[str, object]:
             elif name in ("completions", "logging"):
                 merged[name] = {}
             elif name == "tasks" and call.era == "legacy":
-                merged[name] = envelope.decode_any(upstream.listing.capabilities[name])
+                merged[name] = _tasks(upstream.listing.capabilities[name])
     return dict(merged)
 
 
+def _tasks(raw: msgspec.Raw) -> dict[str, object]:
+    """What a server says of its tasks, as far as it is of the right shape."""
+    tasks = envelope.fields_of(raw)
+    merged: dict[str, object] = {k: {} for k in ("list", "cancel") if k in tasks}
+    if "call" in envelope.fields_of(envelope.fields_of(tasks.get("requests")).get("tools")):
+        merged["requests"] = {"tools": {"call": {}}}
+    return merged
+
+
 def instructions(gateway: Gateway, call: Call) -> str:
-    """Every visible server's own instructions under its name."""
-    parts = []
+    """Every visible server's own instructions under its name; none takes the others' room."""
+    texts = {}
     for upstream in gateway.view(call):
         text = envelope.text(upstream.listing.info.get("instructions"))
         if text:
-            parts.append(f"# {upstream.name} (tools named {upstream.name}__*)\n{text.strip()}")
-    return "\n\n".join(parts)[:MAX_INSTRUCTIONS]
+            texts[upstream.name] = text.strip()
+    share = MAX_INSTRUCTIONS // max(1, len(texts))
+    parts = (f"# {n} (tools named {n}__*)\n{t}" for n, t in texts.items())
+    return "\n\n".join(part[: share - 2] for part in parts)
 
 
 def _client_info(params: envelope.Fields) -> bytes:

@@ -148,6 +148,8 @@ def describe(gateway: Gateway) -> dict[str, Any]:
             "tools": listing.count("tools"),
             "prompts": listing.count("prompts"),
             "resources": listing.count("resources"),
+            "list_faults": len(listing.faults),
+            "faults": faults.described(listing.faults),
             "list_age_seconds": round(listing.age_seconds, 1),
             "endpoint": f"{prefix}/servers/{name}/mcp",
         }
@@ -189,7 +191,10 @@ def refresh_gauges(gateway: Gateway) -> None:
     """Gauges that are read rather than kept."""
     metrics = gateway.metrics
     metrics.sessions.set(gateway.session_count)
+    metrics.list_faults.clear()
     for name, upstream in gateway.upstreams.items():
         metrics.upstream_up.labels(name).set(upstream.is_up)
         metrics.upstream_tools.labels(name).set(upstream.listing.count("tools"))
+        for (kind, outcome), count in faults.counted(upstream.listing.faults).items():
+            metrics.list_faults.labels(name, kind, outcome).set(count)
         metrics.upstream_list_age.labels(name).set(upstream.listing.age_seconds)

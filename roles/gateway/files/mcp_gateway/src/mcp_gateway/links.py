@@ -7,6 +7,7 @@ import msgspec
 from mcp_gateway import envelope
 from mcp_gateway.call import Call
 from mcp_gateway.eras import LATEST_LEGACY, LATEST_MODERN, META_CAPABILITIES, META_CLIENT
+from mcp_gateway.peers import Peers
 from mcp_gateway.sessions import Session
 from mcp_gateway.upstream import OPEN_CAPABILITIES, SHARED_KEY, Upstream
 from mcp_gateway.upstreams.base import Hello, Link
@@ -44,6 +45,11 @@ def passes_through(upstream: Upstream, call: Call) -> bool:
     )
 
 
+def memo(version: str, sid: str | None) -> str:
+    """How a session remembers the session that it has at a server."""
+    return f"{version} {sid or ''}".rstrip()
+
+
 def remembered(session: Session, server: str) -> tuple[str, str | None] | None:
     """(version, upstream session id) that the sealed session carries for a server."""
     value = session.upstream.get(server)
@@ -51,6 +57,20 @@ def remembered(session: Session, server: str) -> tuple[str, str | None] | None:
         return None
     version, _, sid = value.partition(" ")
     return version, sid or None
+
+
+def has_session(upstream: Upstream, session: Session) -> bool:
+    """Whether the client has a session of its own at this upstream already."""
+    return upstream.name in session.upstream or upstream.has_link(session.uid)
+
+
+def go_home(peers: Peers, upstream: Upstream, call: Call) -> None:
+    """Raise Elsewhere when the session's own process or session here is another replica's."""
+    session = call.session
+    if session is None or upstream.settings.is_shared or upstream.name in session.upstream:
+        return
+    if not isinstance(upstream.transport, HttpTransport) or passes_through(upstream, call):
+        peers.send_home(call, session.home)
 
 
 async def choose(upstream: Upstream, call: Call) -> Link:

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mcp_gateway import envelope
+from mcp_gateway import envelope, faults
 from mcp_gateway.call import Call
 from mcp_gateway.catalog import Item
 from mcp_gateway.eras import LIST_MEMBER
+from mcp_gateway.faults import Fault
 from mcp_gateway.identify import Principal
+from mcp_gateway.items import read_items
+from mcp_gateway.pages import Pages
 from mcp_gateway.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ class Lists:
         known = self._views.get((member, who))
         if known is not None and known[0] == generation:
             return known[1]
-        kind = "resources" if member == "resourceTemplates" else member
+        kind = _policy_kind(member)
         items = [
             item
             for item in self._gateway.catalog.by_name[member].values()
@@ -49,45 +52,80 @@ class Lists:
     def answer(self, call: Call) -> bytes:
         """The response to an aggregated list request."""
         member = LIST_MEMBER[call.method]
-        items = self.visible(call.who, member)
-        start = self._start(call, items)
-        size = self._gateway.config.limits.list_page_size
-        page = items[start : start + size]
-        result: dict[str, object] = {member: [item.body for item in page]}
-        if start + size < len(items):
-            result["nextCursor"] = base64.urlsafe_b64encode(page[-1].exposed.encode()).decode()
+        listings = {u.name: u.listing.faults for u in self._gateway.view(call)}
+        result = self._page(call, member, self.visible(call.who, member))
+        result |= self._named(call, member, listings)
         return envelope.result(call.id, _complete(call, result))
 
+    def of_server(self, call: Call, answer: msgspec.Raw, pages: Pages) -> dict[str, object]:
+        """A server's own list, whole and checked, without what the caller may not use."""
+        limits = self._gateway.config.limits
+        items, faults = read_items(call.server, pages.member, pages.items, limits)
+        result = self._page(call, pages.member, self._allowed(call, pages.member, items))
+        result |= self._named(call, pages.member, {call.server: pages.faults + faults})
+        given = envelope.fields_of(answer)
+        own = envelope.fields_of(given.get("_meta"))
+        if own:
+            result["_meta"] = {**own, **result.get("_meta", {})}  # type: ignore[dict-item]
+        result = _complete(call, result)
+        if call.era == "modern" and bytes(given.get("ttlMs", b"")).isdigit():
+            result["ttlMs"] = given["ttlMs"]
+        return result
+
     def last_known(self, call: Call) -> bytes | None:
-        """A server's last good list in its own words; None when there is none to give."""
+        """A server's last good list; None when there is none to give."""
         listing = self._gateway.upstreams[call.server].listing
         member = LIST_MEMBER.get(call.method)
-        if member is None or not listing.fetched_at or "cursor" in call.msg.params:
+        if member is None or not listing.fetched_at:
             return None
-        kind = "resources" if member == "resourceTemplates" else member
-        items = [
-            item.body
-            for item in listing.items.get(member, ())
-            if self._gateway.allows(call.who, call.server, kind, item.name).allowed
-        ]
-        return envelope.result(call.id, _complete(call, {member: items}))
+        items = self._allowed(call, member, listing.items.get(member, []))
+        result = self._page(call, member, items)
+        result |= self._named(call, member, {call.server: listing.faults})
+        return envelope.result(call.id, _complete(call, result))
+
+    def _allowed(self, call: Call, member: str, items: list[Item]) -> list[Item]:
+        kind = _policy_kind(member)
+        allows = self._gateway.allows
+        return [i for i in items if allows(call.who, call.server, kind, i.name).allowed]
+
+    def _named(
+        self, call: Call, member: str, by_server: dict[str, list[Fault]]
+    ) -> dict[str, object]:
+        """What is wrong in the lists goes with the first page, for whoever reads it."""
+        if "cursor" in call.msg.params or not any(by_server.values()):
+            return {}
+        kind, allows = _policy_kind(member), self._gateway.allows
+        return faults.meta(by_server, member, lambda s, n: allows(call.who, s, kind, n).allowed)
+
+    def _page(self, call: Call, member: str, items: list[Item]) -> dict[str, object]:
+        """One page of the items, and the cursor of the next one."""
+        start = self._start(call, items)
+        end = start + self._gateway.config.limits.list_page_size
+        result: dict[str, object] = {member: [item.body for item in items[start:end]]}
+        if end < len(items):
+            cursor = f"{end} {items[end - 1].exposed}"
+            result["nextCursor"] = base64.urlsafe_b64encode(cursor.encode()).decode()
+        return result
 
     def _start(self, call: Call, items: list[Item]) -> int:
-        """Where the page begins: after the item that the cursor names, even if it is gone."""
+        """Where the page begins: after the item that the cursor names, or where it was."""
         raw = call.msg.params.get("cursor")
         if raw is None or raw == envelope.RAW_NULL:
             return 0
         try:
-            last = base64.urlsafe_b64decode(envelope.text(raw) or "!").decode()
+            cursor = base64.urlsafe_b64decode(envelope.text(raw) or "!").decode()
+            position, _, last = cursor.partition(" ")
+            end = int(position)
         except (binascii.Error, ValueError):
-            last = ""
-        if not last:
-            raise Refusal("cursor", 400, envelope.INVALID_PARAMS, "unknown cursor")
+            raise Refusal("cursor", 400, envelope.INVALID_PARAMS, "unknown cursor") from None
         for index, item in enumerate(items):
             if item.exposed == last:
                 return index + 1
-        following = [i for i, item in enumerate(items) if item.exposed > last]
-        return following[0] if following else len(items)
+        return max(0, min(end - 1, len(items)))
+
+
+def _policy_kind(member: str) -> str:
+    return "resources" if member == "resourceTemplates" else member
 
 
 def _complete(call: Call, result: dict[str, object]) -> dict[str, object]:
@@ -95,14 +133,3 @@ def _complete(call: Call, result: dict[str, object]) -> dict[str, object]:
     if call.era == "modern":
         result |= {"resultType": "complete", "ttlMs": TTL_MS, "cacheScope": "private"}
     return result
-
-
-def filtered(result: msgspec.Raw, method: str, keep: object) -> envelope.Fields:
-    """A single server's list without what the caller may not use."""
-    member = LIST_MEMBER[method]
-    name = {"resources": "uri", "resourceTemplates": "uriTemplate"}.get(member, "name")
-    fields = envelope.fields_of(result)
-    items = msgspec.json.decode(fields.get(member, b"[]"), type=list[msgspec.Raw])
-    kept = [i for i in items if keep(envelope.text(envelope.fields_of(i).get(name)))]  # type: ignore[operator]
-    fields[member] = envelope.raw(kept)
-    return fields

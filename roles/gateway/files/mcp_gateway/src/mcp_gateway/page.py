@@ -86,6 +86,18 @@ def _row(name: str, server: dict[str, Any]) -> str:
     )
 
 
+def _faults(servers: dict[str, Any]) -> str:
+    """What clients would have refused of the lists; their authors can mend it."""
+    lines = [
+        f"<li><code>{escape(server)}</code> {escape(fault['kind'])} "
+        f"<code>{escape(fault['name'] or '*')}</code>: {escape(fault['problem'])}; "
+        f"{escape(fault['outcome'])}</li>"
+        for server, about in servers.items()
+        for fault in about["faults"]
+    ]
+    return f"<h2>Faults in the servers' lists</h2><ul>{''.join(lines)}</ul>" if lines else ""
+
+
 def client_settings(base: str) -> list[tuple[str, str, str]]:
     """(client, where to put it, text) for the clients that were tried with this gateway."""
     url = f"{base}/mcp"

@@ -8,17 +8,17 @@ is passed on with the caller's own credential, so replicas need no trust in each
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
 from mcp_gateway.call import Call
 from mcp_gateway.httpclient import Client, HttpError
-from mcp_gateway.outlet import HttpOutlet
-
-if TYPE_CHECKING:
-    pass
+from mcp_gateway.outlet import HttpOutlet, Outlet
+from mcp_gateway.sessions import Sealer
 
 log = logging.getLogger("mcp_gateway.peers")
 HOP_HEADER = b"mcp-gateway-hop"
+# With its answer the other replica seals the session that it has at the server, so that the next
+# request needs no detour.
+SESSION_HEADER = b"mcp-gateway-server-session"
 # Hop-by-hop headers stay here; the peer's own answer to `host` is its address.
 NOT_PASSED = {
     b"host",
@@ -44,9 +44,10 @@ class Elsewhere(Exception):
 class Peers:
     """Connections to the other replicas."""
 
-    def __init__(self, own_url: str | None) -> None:
+    def __init__(self, own_url: str | None, sealer: Sealer) -> None:
         self.own_url = own_url or ""
         self.known: frozenset[str] = frozenset()
+        self._sealer = sealer
         self._clients: dict[str, Client] = {}
 
     def send_home(self, call: Call, home: str) -> None:
@@ -57,6 +58,22 @@ class Peers:
         is_other = home in self.known and home != self.own_url
         if self.own_url and is_other and HOP_HEADER not in call.headers:
             raise Elsewhere(home)
+
+    def hand_over(self, call: Call, outlet: Outlet, server: str, session: str) -> None:
+        """Let the replica that passed this request on use our session at the server."""
+        if call.headers.get(HOP_HEADER) != b"1" or call.session is None:
+            return
+        if isinstance(outlet, HttpOutlet):
+            sealed = self._sealer.seal([server, session], _purpose(call.session.uid))
+            outlet.headers.append((SESSION_HEADER, sealed.encode()))
+
+    def _take_over(self, call: Call, sealed: bytes | None) -> None:
+        if sealed is None or call.session is None:
+            return
+        purpose = _purpose(call.session.uid)
+        pair = self._sealer.open(sealed.decode("latin-1"), list[str], purpose)
+        if pair is not None and len(pair) == 2:
+            call.session.upstream[pair[0]] = pair[1]
 
     async def forward(
         self, call: Call, outlet: HttpOutlet, home: str, method: str, target: str, body: bytes
@@ -80,6 +97,7 @@ class Peers:
             log.warning("replica %s cannot be reached: %s", home, error)
             return False
         try:
+            self._take_over(call, response.headers.get(SESSION_HEADER))
             await self._copy(response, outlet)
         finally:
             response.close()
@@ -102,3 +120,7 @@ class Peers:
     def close(self) -> None:
         for client in self._clients.values():
             client.close()
+
+
+def _purpose(uid: str) -> str:
+    return f"server session of {uid}"

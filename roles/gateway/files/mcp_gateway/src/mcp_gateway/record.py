@@ -47,6 +47,12 @@ class Metrics:
             ["server"],
             registry=r,
         )
+        self.list_faults = Gauge(
+            "mcp_gateway_upstream_list_faults",
+            "Items of the last lists that clients would refuse, by what became of them.",
+            ["server", "kind", "outcome"],
+            registry=r,
+        )
         self.streams = Gauge("mcp_gateway_streams", "Open event streams.", registry=r)
         self.sessions = Gauge(
             "mcp_gateway_sessions", "Legacy sessions seen lately at this replica.", registry=r

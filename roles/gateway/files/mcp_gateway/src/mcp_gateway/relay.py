@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mcp_gateway import asking, envelope, links, translate
+from mcp_gateway import asking, envelope, lenient, links, translate
 from mcp_gateway.call import Call
 from mcp_gateway.eras import (
     LIST_MEMBER,
@@ -19,6 +19,7 @@ from mcp_gateway.eras import (
 )
 from mcp_gateway.outbound import build
 from mcp_gateway.outlet import HttpOutlet, Outlet
+from mcp_gateway.pages import Pages
 from mcp_gateway.refusal import Refusal
 from mcp_gateway.route import Target
 from mcp_gateway.sse import Frame
@@ -55,6 +56,11 @@ class Relay:
         self.exchange: Exchange | None = None
         self.link: Link | None = None
         self.asked_ids: list[str] = []
+        # Clients get whole lists (in pages of our own): some read the first page only.
+        self.pages: Pages | None = None
+        if call.method in LIST_MEMBER:
+            self.pages = Pages(call.method, gateway.config.limits)
+            target.params = {k: v for k, v in target.params.items() if k != "cursor"}
         self._is_parked = False
         self._resumable = False
         self._last_event_id: str | None = None
@@ -109,9 +115,10 @@ class Relay:
     async def _open(self) -> None:
         if await self._resume():
             return
-        self._go_home()
+        links.go_home(self.gateway.peers, self.upstream, self.call)
         try:
             self.link = await links.choose(self.upstream, self.call)
+            self._hand_over()
             self.exchange = await self.link.request(self._outbound(self.target.params))
         except SessionLost:
             key = links.key_of(self.upstream, self.call)
@@ -120,16 +127,19 @@ class Relay:
                 raise Refusal(
                     "session", 404, envelope.REFUSED, "the server no longer knows this session"
                 ) from None
+            if self.call.session is not None:
+                self.call.session.upstream.pop(self.upstream.name, None)
+                links.go_home(self.gateway.peers, self.upstream, self.call)
             self.link = await links.reopen(self.upstream, self.call)
+            self._hand_over()
             self.exchange = await self.link.request(self._outbound(self.target.params))
 
-    def _go_home(self) -> None:
-        """A process that belongs to one session lives at one replica only."""
-        session, upstream = self.call.session, self.upstream
-        if session is None or upstream.settings.is_shared:
-            return
-        if not isinstance(upstream.transport, HttpTransport):
-            self.gateway.peers.send_home(self.call, session.home)
+    def _hand_over(self) -> None:
+        """Another replica passed this call on: next time it can go to the server itself."""
+        assert self.link is not None
+        if links.passes_through(self.upstream, self.call) and not self.call.route:
+            value = links.memo(self.link.version, self.link.sid)
+            self.gateway.peers.hand_over(self.call, self.outlet, self.upstream.name, value)
 
     async def _resume(self) -> bool:
         """Go on with a parked call when the client brings the input that it waits for."""
@@ -169,6 +179,8 @@ class Relay:
             message = await self._until_response()
             if message is None:
                 return
+            if await self._ask_next_page(message):
+                continue
             if self.call.era == "legacy" and translate.is_input_required(message):
                 rounds += 1
                 if rounds > MAX_ROUNDS:
@@ -226,7 +238,8 @@ class Relay:
                 await self.outlet.event(self.stamped(frame))
             return False, None
         try:
-            message = envelope.parse(frame.data)
+            parse = envelope.parse if self.pages is None else lenient.parse
+            message = parse(frame.data)
         except envelope.EnvelopeError:
             raise UpstreamError(
                 "protocol", f"server {self.upstream.name} sent no JSON-RPC"
@@ -315,6 +328,19 @@ class Relay:
             return False
         return LOG_LEVELS.index(level) >= LOG_LEVELS.index(wanted)
 
+    async def _ask_next_page(self, message: envelope.Message) -> bool:
+        """Whether this was a page of a list, and the next one is on its way."""
+        if self.pages is None or message.result is None:
+            return False
+        cursor = self.pages.add(message.result)
+        if cursor is None:
+            return False
+        assert self.link is not None
+        out = self._outbound({**self.target.params, "cursor": cursor})
+        out.id = next_id()
+        self.exchange = await self.link.request(out)
+        return True
+
     async def _ask_legacy_client(self, message: envelope.Message) -> None:
         """Turn `input_required` into requests to the client, and its answers into a retry."""
         assert self.link is not None and message.result is not None
@@ -344,13 +370,14 @@ class Relay:
             if call.era != self.link.era or not isinstance(self.upstream.transport, HttpTransport):
                 status = self.error_status(message.error)
         elif message.result is not None:
-            if call.era == "modern" and self.link.era == "legacy":
+            if self.pages is not None:
+                listed = self.gateway.lists.of_server(call, message.result, self.pages)
+                fields["result"] = envelope.raw(listed)
+                changed = True
+            elif call.era == "modern" and self.link.era == "legacy":
                 fields["result"] = envelope.raw(
                     translate.result_to_modern(call.method, message.result)
                 )
-                changed = True
-            if call.method in LIST_MEMBER and not self.gateway.sees_all(call.who, call.server):
-                fields["result"] = self.gateway.filtered(call, message.fields["result"])
                 changed = True
             if self.gateway.is_task_related(call) and not call.route:
                 fields["result"] = envelope.raw(

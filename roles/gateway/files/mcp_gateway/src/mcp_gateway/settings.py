@@ -131,6 +131,9 @@ class Limits(Section):
     drain_delay_seconds: float = 0
     drain_seconds: float = 20
     list_page_size: int = 1000
+    list_items: int = 2000
+    list_bytes: int = 4 * 1024 * 1024
+    item_bytes: int = 128 * 1024
 
 
 class RateLimit(Section):

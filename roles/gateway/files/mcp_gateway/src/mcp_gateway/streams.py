@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,8 +15,7 @@ from mcp_gateway.eras import META_SUBSCRIPTION
 from mcp_gateway.outlet import HttpOutlet
 from mcp_gateway.sse import Frame
 from mcp_gateway.upstream import Upstream
-from mcp_gateway.upstreams.base import Link, UpstreamError
-from mcp_gateway.upstreams.streamable import HttpTransport
+from mcp_gateway.upstreams.base import Link, UpstreamError, parsed
 
 if TYPE_CHECKING:
     from mcp_gateway.gateway import Gateway
@@ -132,7 +131,12 @@ async def serve_get(gateway: Gateway, call: Call, outlet: HttpOutlet) -> None:
     if resume is not None and not call.route:
         server, _, resume = resume.partition("/")
         servers = [s for s in servers if s == server]
-    tasks = []
+    tasks: list[asyncio.Task[None]] = []
+
+    def follow(server: str, resume: str | None = None) -> None:
+        work = _follow_server(gateway, call, server, resume, subscriber)
+        tasks.append(asyncio.create_task(work))
+
     if call.route and servers:
         exchange = await (await links.choose(gateway.upstreams[call.route], call)).events(resume)
         if exchange is not None:
@@ -140,23 +144,39 @@ async def serve_get(gateway: Gateway, call: Call, outlet: HttpOutlet) -> None:
             tasks.append(asyncio.create_task(follow))
     else:
         for server in servers:
-            follow = _follow_server(gateway, call, server, resume, subscriber)
-            tasks.append(asyncio.create_task(follow))
-    await serve_subscriber(gateway, subscriber, outlet, tasks)
+            follow(server, resume)
+    with _following(gateway, call, follow):
+        await serve_subscriber(gateway, subscriber, outlet, tasks)
+
+
+@contextlib.contextmanager
+def _following(gateway: Gateway, call: Call, follow: Callable[[str], None]) -> Iterator[None]:
+    """Be told when this session's first call at another server opens its session there."""
+    assert call.session is not None
+    if call.route:
+        yield
+        return
+    followers = gateway.followers.setdefault(call.session.uid, set())
+    followers.add(follow)
+    try:
+        yield
+    finally:
+        followers.discard(follow)
+        if not followers:
+            gateway.followers.pop(call.session.uid, None)
 
 
 def own_session_servers(gateway: Gateway, call: Call) -> list[str]:
     """Servers at which this client has a session of its own, with a stream of its own."""
     if call.session is None:
         return []
-    names = [call.route] if call.route else list(call.session.upstream)
+    upstreams = [gateway.upstreams[call.route]] if call.route else gateway.upstreams.values()
     return [
-        n
-        for n in names
-        if n in gateway.upstreams
-        and gateway.authorization.sees_any(call.who, n)
-        and links.passes_through(gateway.upstreams[n], call)
-        and isinstance(gateway.upstreams[n].transport, HttpTransport)
+        u.name
+        for u in upstreams
+        if gateway.authorization.sees_any(call.who, u.name)
+        and links.passes_through(u, call)
+        and (call.route or links.has_session(u, call.session))
     ]
 
 
@@ -200,14 +220,16 @@ async def _follow(
         while (frame := await exchange.next()) is not None:  # type: ignore[attr-defined]
             if not call.route and frame.event_id is not None:
                 frame.event_id = f"{server}/".encode() + frame.event_id
-            if frame.data:
-                message = envelope.parse(frame.data)
+            message = parsed(frame)
+            if message is None and frame.data:
+                continue  # junk
+            if message is not None:
                 changed = asking.with_our_ids(gateway, call.session.uid, server, message)
                 frame.data = changed or frame.data
                 if message.method and message.method.endswith("/list_changed"):
                     gateway.upstreams[server].touch()
             subscriber.put(frame)
-    except (UpstreamError, envelope.EnvelopeError):
+    except UpstreamError:
         pass  # its stream broke; the client's own stream ends (one server) or goes on (many)
     finally:
         exchange.close()  # type: ignore[attr-defined]

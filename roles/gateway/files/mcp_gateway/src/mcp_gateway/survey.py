@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-
-import msgspec
-
-from mcp_gateway import envelope
-from mcp_gateway.catalog import Listing, read_items
+from mcp_gateway import envelope, lenient
+from mcp_gateway.catalog import Listing
 from mcp_gateway.eras import LATEST_LEGACY, LATEST_MODERN, LIST_MEMBER
+from mcp_gateway.items import read_items
+from mcp_gateway.pages import Pages
+from mcp_gateway.settings import Limits
 from mcp_gateway.upstreams.base import (
     Exchange,
     Hello,
@@ -20,7 +19,6 @@ from mcp_gateway.upstreams.base import (
 )
 from mcp_gateway.upstreams.streamable import HttpTransport
 
-MAX_PAGES = 100
 PROBE_SECONDS = 10
 CAPABILITY_OF = {
     "tools/list": "tools",
@@ -62,38 +60,40 @@ async def ping(link: Link, name: str, timeout: float) -> None:
     await final(await link.request(out), name)
 
 
-async def read_listing(link: Link, name: str, timeout: float) -> Listing:
-    """Everything that the upstream says it has."""
+async def read_listing(
+    link: Link, name: str, timeout: float, limits: Limits, last: Listing
+) -> Listing:
+    """Everything that the upstream says it has; a list that it does not give stays as it was."""
     listing = Listing(info=link.info)
     capabilities = listing.capabilities
     for method, member in LIST_MEMBER.items():
-        if CAPABILITY_OF[method] in capabilities:
-            raw_items = await _read_list(link, name, method, timeout)
-            listing.items[member] = read_items(name, member, raw_items)
+        if CAPABILITY_OF[method] not in capabilities:
+            continue
+        pages = await _read_pages(link, name, method, timeout, limits)
+        if pages.is_list:
+            items, faults = read_items(name, member, pages.items, limits)
+        else:
+            items, faults = last.items.get(member, []), []
+        listing.items[member] = items
+        listing.faults += pages.faults + faults
     return listing
 
 
-async def _read_list(link: Link, name: str, method: str, timeout: float) -> list[msgspec.Raw]:
-    items: list[msgspec.Raw] = []
-    cursor: msgspec.Raw | None = None
-    for _ in range(MAX_PAGES):
-        params: envelope.Fields = {}
-        if link.era == "modern":
-            params["_meta"] = envelope.raw(Hello(LATEST_MODERN).meta())
-        if cursor is not None:
-            params["cursor"] = cursor
+async def _read_pages(link: Link, name: str, method: str, timeout: float, limits: Limits) -> Pages:
+    pages = Pages(method, limits)
+    params: envelope.Fields = {}
+    if link.era == "modern":
+        params["_meta"] = envelope.raw(Hello(LATEST_MODERN).meta())
+    while True:
         out = Outbound(next_id(), method, params, timeout=timeout)
-        message = await final(await link.request(out), name)
+        message = await final(await link.request(out), name, lenient.parse)
         if message.result is None:
-            break  # announced but refused: nothing to list
-        fields = envelope.fields_of(message.result)
-        with contextlib.suppress(msgspec.DecodeError):
-            raw = fields.get(LIST_MEMBER[method], b"[]")
-            items += msgspec.json.decode(raw, type=list[msgspec.Raw])
-        cursor = fields.get("nextCursor")
-        if cursor is None or cursor == envelope.RAW_NULL:
-            break
-    return items
+            pages.refused(message)
+            return pages
+        cursor = pages.add(message.result)
+        if cursor is None:
+            return pages
+        params["cursor"] = cursor
 
 
 async def notices(link: Link) -> Exchange | None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
-
 import msgspec
 
 from mcp_gateway import envelope
 from mcp_gateway.eras import CACHEABLE, LATEST_MODERN, META_LOG_LEVEL
+from mcp_gateway.schemas import TOKEN
 from mcp_gateway.upstreams.base import Hello
 
 _MODERN_PREFIX = "io.modelcontextprotocol/"
 _EMPTY = msgspec.Raw(b"{}")
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 COMPLETE = msgspec.Raw(b'"complete"')
 
 
@@ -81,7 +79,7 @@ def header_map(schema: object, path: tuple[str, ...] = ()) -> dict[tuple[str, ..
             continue
         token = sub.get("x-mcp-header")
         is_primitive = sub.get("type") in ("string", "integer", "boolean")
-        if isinstance(token, str) and _TOKEN.fullmatch(token) and is_primitive:
+        if isinstance(token, str) and TOKEN.fullmatch(token) and is_primitive:
             found[(*path, name)] = token
         found |= header_map(sub, (*path, name))
     return found

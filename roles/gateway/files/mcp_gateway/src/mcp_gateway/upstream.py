@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
-from mcp_gateway import envelope, survey
+from mcp_gateway import envelope, faults, survey
 from mcp_gateway.catalog import Listing
 from mcp_gateway.config import read_secret
 from mcp_gateway.doubt import Doubts
@@ -23,6 +23,7 @@ from mcp_gateway.upstreams.base import (
     Hello,
     Link,
     UpstreamError,
+    parsed,
 )
 from mcp_gateway.upstreams.channel import Channel
 from mcp_gateway.upstreams.ssechannel import SseTransport
@@ -32,10 +33,12 @@ from mcp_gateway.watcher import ResourceWatcher
 
 log = logging.getLogger("mcp_gateway.upstream")
 SHARED_KEY = "@shared"
+MIN_REFRESH_SECONDS = 0.25
 # What the gateway can pass on for a caller who is not known yet.
 OPEN_CAPABILITIES = b'{"sampling":{},"elicitation":{},"roots":{"listChanged":true}}'
 
 Published = Callable[["Upstream", envelope.Message], None]
+SessionOpened = Callable[["Upstream", str, Link], Awaitable[None]]
 
 
 def read_secrets(name: str, settings: UpstreamSettings) -> dict[str, dict[str, str]]:
@@ -59,6 +62,7 @@ class Upstream:
         limits: Limits,
         on_change: Callable[[Upstream], None],
         on_event: Published,
+        on_session: SessionOpened,
     ) -> None:
         self.name = name
         self.settings = settings
@@ -68,8 +72,11 @@ class Upstream:
         self.listing = Listing()
         self.eras: frozenset[str] = frozenset()
         self.refreshed = asyncio.Event()
+        self.started_at = 0.0
+        self._limits = limits
         self._on_change = on_change
         self._on_event = on_event
+        self._on_session = on_session
         self._links: dict[str, Link] = {}
         self._opening: dict[str, asyncio.Task[Link]] = {}
         self._dirty = asyncio.Event()
@@ -147,6 +154,8 @@ class Upstream:
             else:
                 link = await self.transport.initialize(hello)
                 link.rewrites_ids = key.startswith(("@", "p:"))
+                if not link.rewrites_ids:
+                    await self._on_session(self, key, link)
         else:
             link = await self._open_channel(key, hello)
         self._links[key] = link
@@ -235,6 +244,7 @@ class Upstream:
 
     # lists
     def start(self) -> None:
+        self.started_at = time.monotonic()
         self._watch_task = asyncio.create_task(self._watch(), name=f"watch {self.name}")
 
     async def stop(self, *, tell: bool = True) -> None:
@@ -273,8 +283,10 @@ class Upstream:
                 log.exception("%s: refreshing its lists failed", self.name)
                 self._failed("internal error")
             self.refreshed.set()
+            # However often a server says that its lists changed: everybody's are built anew.
+            await asyncio.sleep(MIN_REFRESH_SECONDS)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
+                async with asyncio.timeout(pause - MIN_REFRESH_SECONDS):
                     await self._dirty.wait()
                     # A server that ended is not started again before its back-off has passed.
                     await self.restart_pause()
@@ -298,13 +310,16 @@ class Upstream:
         """Probe the upstream and read its lists; tells `on_change` when they differ."""
         link = await self.control()
         try:
-            listing = await survey.read_listing(link, self.name, self.timeout)
+            listing = await survey.read_listing(
+                link, self.name, self.timeout, self._limits, self.listing
+            )
         except UpstreamError:
             await self.forget_control()
             raise
         listing.fetched_at = time.time()
         changed = not self.listing.fetched_at or not listing.same_as(self.listing)
         was_up = self.is_up
+        faults.report(self.name, listing.faults, self.listing.faults)
         self.listing = listing
         self.breaker.succeeded()
         if changed or not was_up:
@@ -345,15 +360,15 @@ class Upstream:
         try:
             while (exchange := await survey.notices(link)) is not None:
                 while (frame := await exchange.next()) is not None:
-                    if not frame.data:
+                    message = parsed(frame)
+                    if message is None:
                         continue
-                    message = envelope.parse(frame.data)
                     if message.error is not None:
                         return  # it has no notices to give
                     self._unrelated(key, message)
                 await asyncio.sleep(1)  # an upstream that hangs up at once is not asked in a loop
                 self._dirty.set()
-        except (UpstreamError, envelope.EnvelopeError) as error:
+        except UpstreamError as error:
             log.info("%s: notices ended: %s", self.name, error)
             if key == GATEWAY_KEY:
                 self._links.pop(key, None)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mcp_gateway import envelope
 from mcp_gateway.eras import LATEST_MODERN
-from mcp_gateway.upstreams.base import Hello, Outbound, UpstreamError, final, next_id
+from mcp_gateway.upstreams.base import Hello, Outbound, UpstreamError, final, next_id, parsed
 
 if TYPE_CHECKING:
     from mcp_gateway.upstream import Upstream
@@ -77,7 +77,7 @@ class ResourceWatcher:
         self._stream = asyncio.create_task(self._follow()) if self._wanted else None
 
     async def _follow(self) -> None:
-        with contextlib.suppress(UpstreamError, envelope.EnvelopeError):
+        with contextlib.suppress(UpstreamError):
             link = await self._upstream.control()
             params = {
                 "_meta": envelope.raw(Hello(LATEST_MODERN).meta()),
@@ -87,8 +87,9 @@ class ResourceWatcher:
             exchange = await link.request(out)
             try:
                 while (frame := await exchange.next()) is not None:
-                    if frame.data:
-                        self._upstream.publish(envelope.parse(frame.data))
+                    message = parsed(frame)
+                    if message is not None:
+                        self._upstream.publish(message)
             except asyncio.CancelledError:
                 await asyncio.shield(exchange.cancel("other resources are wanted now"))
                 raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -193,19 +194,31 @@ class Gate:
         self.busy -= 1
 
 
+def parsed(frame: Frame) -> envelope.Message | None:
+    """The message in a frame that answers nothing; None when it is empty or junk."""
+    try:
+        return envelope.parse(frame.data) if frame.data else None
+    except envelope.EnvelopeError:
+        return None
+
+
 def next_id() -> bytes:
     """A request id that no other request of this process uses."""
     return str(next(_ids)).encode()
 
 
-async def final(exchange: Exchange, name: str) -> envelope.Message:
+async def final(
+    exchange: Exchange,
+    name: str,
+    parse: Callable[[bytes], envelope.Message] = envelope.parse,
+) -> envelope.Message:
     """Read an exchange to its response, ignoring what comes before."""
     try:
         while (frame := await exchange.next()) is not None:
             if not frame.data:
                 continue
             try:
-                message = envelope.parse(frame.data)
+                message = parse(frame.data)
             except envelope.EnvelopeError:
                 raise UpstreamError("protocol", f"server {name} sent no JSON-RPC") from None
             if message.is_response:
