@@ -28,6 +28,8 @@ LEGACY_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
 CLIENT_INFO = {"name": "intranet.mcp", "version": "0.1.0"}
 UNSUPPORTED_PROTOCOL_VERSION = -32022
 MAX_PAGES = 100
+# The key under which a gateway names, in the `_meta` of a list, what it repaired or left out there.
+META_FAULTS = "intranet.mcp/faults"
 
 _META = "io.modelcontextprotocol/"
 _NAME_FIELDS = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
@@ -155,6 +157,7 @@ class Session:
         self.server: dict[str, Any] = {}
         self.capabilities: dict[str, Any] = {}
         self.instructions = ""
+        self.faults: list[dict[str, Any]] = []
         self._last_id = 0
 
     def __repr__(self) -> str:
@@ -189,14 +192,19 @@ class Session:
         self.notify("notifications/initialized")
 
     def tools(self) -> list[dict[str, Any]]:
-        """Return all tools, page by page."""
+        """Return all tools, page by page; what a gateway names as mended is in `faults`."""
         found: list[dict[str, Any]] = []
         cursor: dict[str, str] = {}
         for _page in range(MAX_PAGES):
             result = self.request("tools/list", dict(cursor))
-            found.extend(result.get("tools") or [])
+            found.extend(_list_of(result.get("tools")))
+            meta = result.get("_meta")
+            faults = meta.get(META_FAULTS) if isinstance(meta, dict) else None
+            self.faults += [fault for fault in _list_of(faults) if isinstance(fault, dict)]
             if not result.get("nextCursor"):
                 return found
+            if cursor.get("cursor") == result["nextCursor"]:
+                raise _unexpected(self.transport.http, "a nextCursor that leads to itself")
             cursor = {"cursor": result["nextCursor"]}
         raise _unexpected(self.transport.http, f"more than {MAX_PAGES} pages of tools")
 
@@ -363,6 +371,10 @@ def _plain_answer(reply: Any, message: dict[str, Any], http: HttpClient) -> dict
 def _is_rpc_error(error: Any) -> bool:
     """Tell JSON-RPC errors from those that web servers send in the same field."""
     return isinstance(error, dict) and isinstance(error.get("code"), int)
+
+
+def _list_of(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _unexpected(http: HttpClient, found: str) -> _errors.Unexpected:

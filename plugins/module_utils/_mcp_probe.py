@@ -13,7 +13,12 @@ import threading
 import time
 from typing import Any
 
-from ansible_collections.intranet.mcp.plugins.module_utils import _errors, _mcp, _mcp_checks
+from ansible_collections.intranet.mcp.plugins.module_utils import (
+    _errors,
+    _mcp,
+    _mcp_checks,
+    _mcp_tools,
+)
 from ansible_collections.intranet.mcp.plugins.module_utils._http import HttpClient
 from ansible_collections.intranet.mcp.plugins.module_utils._mcp_stdio import Command
 
@@ -114,15 +119,21 @@ class McpProbe:
                 "capabilities": session.capabilities,
                 "tools": [],
                 "fingerprints": {},
+                "faults": [],
+                "hidden": [],
                 "call": {},
                 "latency_ms": {"open": _milliseconds(started)},
             }
             self.sessions.append(measured)
-            listed = self._timed(measured, "list", session.tools)
+            everything = self._timed(measured, "list", session.tools)
+            listed = _mcp_tools.usable(everything)
+            measured["faults"] = session.faults
+            measured["hidden"] = _mcp_tools.hidden(listed)
             tools = {tool["name"]: tool for tool in listed}
             measured["tools"] = sorted(tools)
             measured["fingerprints"] = _mcp_checks.fingerprints(listed)
-            verdicts = self._judge(measured) + self._call(session, tools, measured)
+            verdicts = _mcp_tools.check_lists(everything, session.faults)
+            verdicts += self._judge(measured) + self._call(session, tools, measured)
             verdicts += [self._try_forbidden(session, name) for name in self.params["denied_calls"]]
         verdicts += _mcp_checks.check_latency(measured["latency_ms"], self.params["max_latency_ms"])
         self.checks += [{**verdict, "era": session.era} for verdict in verdicts]

@@ -15,6 +15,9 @@ description:
   - Opens a session as a client would, in one era of the protocol or in both, lists the tools, calls
     one, tries to get in without a key, and compares all of that with what is expected.
   - Fails when an expectation is not met, after everything was measured.
+  - Fails, too, when a tool is one that the official SDKs refuse, with the whole list. Behind the
+    gateway, which repairs such a tool or leaves it out, it is named in a warning, and so is a tool
+    that a CLI of the bundle is known not to show.
   - Changes nothing, unless O(lock=write) asks for a lock file.
   - A check that could not run is V(unknown), not passed. It fails the module too, except in check
     mode.
@@ -235,6 +238,18 @@ sessions:
     fingerprints:
       description: SHA-256 of what a model reads of each tool, by name.
       type: dict
+    faults:
+      description:
+        - What the gateway repaired or left out of the list, since the official SDKs would refuse
+          all of it otherwise; with the server, the tool, the problem and what became of it.
+      type: list
+      elements: dict
+    hidden:
+      description:
+        - Tools that a CLI of the bundle is known not to show its model, with that C(client) and why
+          (C(because)).
+      type: list
+      elements: dict
     call:
       description: Result of the call; empty without one.
       type: dict
@@ -248,6 +263,8 @@ sessions:
       capabilities: {tools: {listChanged: true}}
       tools: [filesystem_list_directory, filesystem_read_file]
       fingerprints: {filesystem_list_directory: 5ea0..., filesystem_read_file: 80c1...}
+      faults: []
+      hidden: []
       call: {is_error: false, text: "[FILE] README.md", structured: null}
       latency_ms: {open: 3.1, list: 2.2, call: 4.0}
 denials:
@@ -327,12 +344,19 @@ class McpHealth:
             self.probe.run()
         except ServiceError as error:
             fail(self.module, error, **self.result())
+        self._warn()
         # In check mode nothing is called, which is no failure of the server.
         bad_statuses = (FAILED,) if self.module.check_mode else (FAILED, UNKNOWN)
         bad = [check for check in self.probe.checks if check["status"] in bad_statuses]
         if bad:
             fail(self.module, self._error(bad), **self.result())
         return self.result()
+
+    def _warn(self):
+        """Name what is no failure here, but keeps a tool from somebody."""
+        for verdict in self.probe.checks:
+            if verdict["name"] in ("lists_repaired", "tools_hidden"):
+                self.module.warn(f"{verdict['name'].replace('_', ' ')}: {verdict['found']}")
 
     def result(self):
         """Return everything that was measured."""

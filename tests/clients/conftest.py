@@ -8,6 +8,7 @@ The CLIs are those that the role `clients` installs, from its lock file.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -132,7 +133,23 @@ def setup(modules, tmp_path):
             str(tmp_path / "files"),
         ],
     }
-    stubs = Stubs(Wanted("everything__echo", {"message": WORD}), LITELLM_KEY)
+    with running(tmp_path, servers, "everything__echo") as found:
+        assert min(found.expected.values()) > 5
+        yield found
+
+
+@pytest.fixture
+def shapes(tmp_path):
+    """Start the same with one server, whose tools have odd schemas."""
+    servers = {"shapes": [sys.executable, str(HERE / "shapes_server.py")]}
+    with running(tmp_path, servers, "shapes__echo") as found:
+        yield found
+
+
+@contextlib.contextmanager
+def running(tmp_path, servers, tool):
+    """The model, which calls the tool, and the gateway with these servers."""
+    stubs = Stubs(Wanted(tool, {"message": WORD}), LITELLM_KEY)
     port = free_port()
     (tmp_path / "key").write_text(STATIC_KEY)
     configuration = {
@@ -150,7 +167,6 @@ def setup(modules, tmp_path):
     try:
         with Lab(tmp_path) as lab:
             expected = {name: count_tools(command) for name, command in servers.items()}
-            assert min(expected.values()) > 5
             lab.gateway(configuration)
             url = f"http://127.0.0.1:{port}/mcp"
             yield Setup(url, stubs, tmp_path / "audit.jsonl", expected)
@@ -167,8 +183,10 @@ def home(tmp_path):
 
 
 @pytest.fixture
-def run_cli(setup, home):
+def run_cli(home, request):
     """Return a function that runs a CLI in a small environment whose only way out is a trap."""
+    name = next(n for n in ("setup", "shapes") if n in request.fixturenames)
+    setup = request.getfixturevalue(name)
 
     def run(*command, **environment):
         base = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}

@@ -12,7 +12,13 @@ import json
 import time
 from collections import Counter
 
+import support
 from client_stubs import LITELLM_KEY, PROMPT, STATIC_KEY, WORD
+from shapes_server import TOOLS
+
+support.make_collection_importable()
+
+from ansible_collections.intranet.mcp.plugins.module_utils._mcp_tools import hidden  # noqa: E402
 
 
 def tools_by_server(offer):
@@ -126,3 +132,29 @@ def test_codex_with_a_wrong_key_does_not_start(codex, setup, home, run_cli):
     assert done.returncode != 0
     assert "gw" in done.stderr
     assert setup.stubs.offers == []
+
+
+def unseen(setup):
+    """Return the tools of server `shapes` that the model was not offered."""
+    offered = {tool.full.rpartition("shapes__")[2] for tool in setup.stubs.offers[-1]}
+    return {tool["name"] for tool in TOOLS} - offered
+
+
+def named(client):
+    """Return the tools that mcp_health names as not shown by this client."""
+    return {found["tool"] for found in hidden(TOOLS) if found["client"] == client}
+
+
+def test_claude_code_hides_the_tools_that_mcp_health_names(claude, shapes, home, run_cli):
+    environment = write_claude_settings(home, shapes, LITELLM_KEY)
+    done = run_cli(claude, "-p", PROMPT, "--output-format", "json", **environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert unseen(shapes) == named("Claude Code")
+
+
+def test_codex_hides_the_tools_that_mcp_health_names(codex, shapes, home, run_cli):
+    codex_settings(home, shapes)
+    command = [codex, "exec", "--strict-config", "--skip-git-repo-check", PROMPT]
+    done = run_cli(*command, LITELLM_KEY=LITELLM_KEY, MCP_GW_KEY=STATIC_KEY)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert unseen(shapes) == named("Codex")

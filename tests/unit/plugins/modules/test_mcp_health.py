@@ -19,7 +19,7 @@ def modern_server(exchange):
             "supportedVersions": ["2026-07-28"],
             "_meta": {"io.modelcontextprotocol/serverInfo": {"name": "s", "version": "1"}},
         },
-        "tools/list": {"tools": [{"name": "a", "inputSchema": {}}, {"name": "b"}]},
+        "tools/list": {"tools": [{"name": n, "inputSchema": {"type": "object"}} for n in "ab"]},
         "tools/call": {"content": [{"type": "text", "text": "done"}]},
     }
     return 200, {"jsonrpc": "2.0", "id": message["id"], "result": results[message["method"]]}
@@ -192,3 +192,65 @@ def test_denials_alone_need_no_key_and_open_no_session(run_module, service):
     result = run_module("mcp_health", **options)
     assert not result["failed"] and result["sessions"] == []
     assert result["denials"] == {"no_key": "refused", "wrong_key": "refused"}
+
+
+def listing(*tools, **result):
+    """A server whose list is exactly this."""
+
+    def answer(exchange):
+        status, body = modern_server(exchange)
+        if "tools" in body["result"]:
+            body["result"] = {"tools": list(tools), **result}
+        return status, body
+
+    return answer
+
+
+GOOD = {"name": "good", "inputSchema": {"type": "object"}}
+
+
+@pytest.mark.parametrize(
+    ("tool", "named"),
+    [
+        ({"name": "x"}, "x: its inputSchema is missing"),
+        ({"name": "x", "inputSchema": None}, "x: its inputSchema is not an object"),
+        ({"name": "x", "inputSchema": True}, "x: its inputSchema is not an object"),
+        ({"name": "x", "inputSchema": {"type": "array"}}, "x: the type of its inputSchema"),
+        ({"name": 7}, "#2: it has no name"),
+        ("x", "#2: it is not an object"),
+        ({**GOOD, "name": "x", "_meta": 3}, "x: its _meta is of a wrong type"),
+    ],
+)
+def test_tool_that_costs_the_whole_list_is_named(run, service, tool, named):
+    service.replies["POST", "/mcp"] = listing(GOOD, tool)
+    result = run()
+    assert result["failed"] and named in result["msg"]
+    assert "good" in result["sessions"][0]["tools"]
+
+
+def test_what_the_gateway_repaired_is_named_and_no_failure(run, service):
+    fault = {"server": "s", "kind": "tools", "name": "x", "problem": "p", "outcome": "repaired"}
+    meta = {"intranet.mcp/faults": [fault, "junk"]}
+    service.replies["POST", "/mcp"] = listing(GOOD, _meta=meta)
+    result = run()
+    assert not result["failed"]
+    assert result["sessions"][0]["faults"] == [fault]
+    assert any("s: tools x: p; repaired" in str(text) for text in result["warnings"])
+
+
+def test_tool_that_a_cli_does_not_show_is_named_with_the_cli(run, service):
+    properties = {"$filter": {"type": "string"}}
+    odd = {"name": "odd", "inputSchema": {"type": "object", "properties": properties}}
+    service.replies["POST", "/mcp"] = listing(GOOD, odd)
+    result = run()
+    assert not result["failed"]
+    (hidden,) = result["sessions"][0]["hidden"]
+    assert (hidden["tool"], hidden["client"]) == ("odd", "Claude Code")
+    assert any("odd by Claude Code" in str(text) for text in result["warnings"])
+
+
+def test_list_that_leads_to_itself_is_refused(run, service):
+    service.replies["POST", "/mcp"] = listing(GOOD, nextCursor="again")
+    result = run()
+    assert result["failed"] and "nextCursor" in result["msg"]
+    assert len([e for e in service.exchanges if e.json()["method"] == "tools/list"]) == 2

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 # A header's name, as RFC 9110 writes it.
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_ANCHOR = re.compile(r"[A-Za-z_][A-Za-z0-9._-]*")
 TYPES = {"array", "boolean", "integer", "null", "number", "object", "string"}
 
 
@@ -70,6 +71,14 @@ def _is_name_map(value: object) -> bool:
     return isinstance(value, dict) and all(_is_names(v) for v in value.values())
 
 
+def _is_flag_map(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(v, bool) for v in value.values())
+
+
+def _is_anchor(value: object) -> bool:
+    return isinstance(value, str) and bool(_ANCHOR.fullmatch(value))
+
+
 def _is_enum(value: object) -> bool:
     return isinstance(value, list) and bool(value)
 
@@ -89,6 +98,9 @@ KEYWORDS: dict[str, Callable[[object], bool]] = {
     "dependencies": _is_dependencies,
     "dependentRequired": _is_name_map,
     "multipleOf": _is_step,
+    "$vocabulary": _is_flag_map,
+    **dict.fromkeys(("$anchor", "$dynamicAnchor"), _is_anchor),
+    **dict.fromkeys(("$id", "$dynamicRef"), _is_text),
     **dict.fromkeys(("$ref", "$schema", "$comment", "title", "description", "format"), _is_text),
     **dict.fromkeys(("contentEncoding", "contentMediaType"), _is_text),
     **dict.fromkeys(("properties", "$defs", "definitions", "dependentSchemas"), _is_schema_map),

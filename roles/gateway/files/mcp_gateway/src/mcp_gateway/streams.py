@@ -140,8 +140,8 @@ async def serve_get(gateway: Gateway, call: Call, outlet: HttpOutlet) -> None:
     if call.route and servers:
         exchange = await (await links.choose(gateway.upstreams[call.route], call)).events(resume)
         if exchange is not None:
-            follow = _follow(gateway, call, call.route, exchange, subscriber)
-            tasks.append(asyncio.create_task(follow))
+            work = _follow(gateway, call, call.route, exchange, subscriber)
+            tasks.append(asyncio.create_task(work))
     else:
         for server in servers:
             follow(server, resume)
