@@ -5,7 +5,7 @@
 file, metrics) beside a direct connection and other proxies, in one run, on loopback.
 
     python tests/bench/gateway/bench.py [--seconds 5] [--connections 1,16,64] [--rows gateway]
-                                        [--skip many,idle] [--json FILE]
+                                        [--skip connect,many,idle] [--json FILE]
 
 Columns: calls a second; latency; CPU milliseconds a call (user + system) of the proxy's processes,
 of the tool server, and of the load generator; resident memory before and after the calls.
@@ -27,7 +27,7 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 from gateway_lab import Lab, LabError, Unreachable, free_port  # noqa: E402
 from loadgen import LoadError, measure, open_sessions  # noqa: E402
 from process import machine, tree  # noqa: E402
-from scale import idle_sessions, many_upstreams  # noqa: E402
+from scale import connecting, idle_sessions, many_upstreams  # noqa: E402
 from targets import ROWS, UPSTREAM, Row, Running, audit_file  # noqa: E402
 
 MIB = 1 << 20
@@ -161,6 +161,8 @@ async def run(options: argparse.Namespace, work: Path) -> dict:
             report["rows"].append({"name": row.name, "failed": repr(error)})
     rows = [row for row in report["rows"] if "failed" not in row]
     report["goal_met"] = judge(rows)
+    if "connect" not in options.skip:
+        report["connecting"] = await connecting(work)
     if "many" not in options.skip:
         report["many_upstreams"] = await many_upstreams(work)
     if "idle" not in options.skip:
@@ -180,7 +182,7 @@ def main() -> int:
         default=[1, 16, 64],
     )
     parser.add_argument("--rows", default="", help="only rows whose name contains this")
-    parser.add_argument("--skip", default="", help="many, idle or both, with a comma")
+    parser.add_argument("--skip", default="", help="any of connect, many, idle, with commas")
     parser.add_argument("--json", type=Path, help="write the figures to this file, too")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-") as work:

@@ -158,15 +158,22 @@ class Session:
 
     async def open(self) -> Session:
         """Connect, and do what the era wants before the first call."""
+        await self.connect()
+        if not self.is_modern:
+            await self.initialize()
+            await self.post("notifications/initialized", None)
+        return self
+
+    async def connect(self) -> None:
+        """Open the connection."""
         tls = ssl.create_default_context(cafile=self.target.ca) if self.target.ca else None
         self.connection = await connect(self.parts.hostname, self.parts.port, tls)
-        if self.is_modern:
-            return self
+
+    async def initialize(self) -> None:
+        """Begin a session of the legacy era."""
         hello = {"protocolVersion": self.target.era, "capabilities": {}, "clientInfo": CLIENT}
         answer = await self.post("initialize", hello)
         self.session_id = _header(answer.head, b"mcp-session-id")
-        await self.post("notifications/initialized", None)
-        return self
 
     def request(self, body: bytes, method: str = "", name: str = "", verb: str = "POST") -> bytes:
         """Return the bytes of an HTTP request."""

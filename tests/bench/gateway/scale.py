@@ -18,6 +18,7 @@ from upstream import KEY
 MIB = 1 << 20
 UPSTREAMS, TOOLS, LISTINGS = 100, 50, 20
 SESSIONS = 1000
+OPENINGS, OPENING_SECONDS, SLOW_SECONDS = 100, 30, 9
 IDLE_SECONDS = 5
 
 
@@ -62,6 +63,51 @@ async def many_upstreams(work: Path) -> dict:
     return report
 
 
+async def connecting(work: Path) -> list[dict]:
+    """Connect to `/mcp`: what every CLI waits for at each start, with and without a slow server."""
+    found = []
+    print("\ninitialize at /mcp", flush=True)
+    for slow in (0, SLOW_SECONDS):
+        with Lab(work) as lab:
+            quick, late, port = free_port(), free_port(), free_port()
+            lab.start("quick", [*UPSTREAM, "http", str(quick)], quick)
+            lab.start("late", [*UPSTREAM, "http", str(late), "--slow", str(slow)], late)
+            upstreams = {
+                name: {"type": "http", "url": f"http://127.0.0.1:{at}/mcp", "required": True}
+                for name, at in (("quick", quick), ("late", late))
+            }
+            audit = work / "connecting.jsonl"
+            lab.gateway(gateway_configuration(port, audit, quick, upstreams), "connecting")
+            target = Target(f"http://127.0.0.1:{port}/mcp", key=KEY, era=LEGACY)
+            times = await _openings(target)
+        found.append({"slow_seconds": slow, "p50_ms": _middle(times), "max_ms": max(times)})
+        what = f"one server takes {slow} s to initialize" if slow else "all servers are quick"
+        print(
+            f"  {what}: p50 {_middle(times):.1f} ms, slowest {max(times):.1f} ms "
+            f"({len(times)} times)",
+            flush=True,
+        )
+    return found
+
+
+async def _openings(target: Target) -> list[float]:
+    """Open one session after the other, for a bounded time; milliseconds of each `initialize`."""
+    times: list[float] = []
+    ends = time.monotonic() + OPENING_SECONDS
+    while len(times) < OPENINGS and time.monotonic() < ends:
+        session = Session(target)
+        await session.connect()
+        started = time.perf_counter()
+        await session.initialize()
+        times.append(1000 * (time.perf_counter() - started))
+        session.close()
+    return times
+
+
+def _middle(times: list[float]) -> float:
+    return sorted(times)[len(times) // 2]
+
+
 async def _listings(session: Session, pid: int) -> dict:
     """Read the whole list again and again; LoadError unless it is whole each time."""
     times = []
@@ -88,7 +134,7 @@ async def _listings(session: Session, pid: int) -> dict:
         "tools": len(names),
         "pages": pages,
         "bytes": size,
-        "p50_ms": sorted(times)[len(times) // 2],
+        "p50_ms": _middle(times),
         "max_ms": max(times),
         "cpu_ms": 1000 * cpu / LISTINGS,
     }

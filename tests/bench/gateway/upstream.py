@@ -3,9 +3,11 @@
 
 """The tool server behind every proxy of the bench: as little work a call as Python allows.
 
-    upstream.py http PORT [--tools N]    any path ending in /mcp; /events/... answers with event
-                                         streams; GET /key/info answers like LiteLLM, GET /lookups
-                                         says how often it did
+    upstream.py http PORT [--tools N] [--slow SECONDS]
+
+        any path ending in /mcp; /events/... answers with event streams; GET /key/info answers like
+        LiteLLM, GET /lookups says how often it did; with --slow, initialize takes so long
+
     upstream.py stdio
 
 It speaks both eras, so that no proxy has to translate.
@@ -50,7 +52,8 @@ def tool(number: int) -> dict:
 class Server:
     """Answers decoded messages; knows nothing of transports."""
 
-    def __init__(self, tools: int = 0) -> None:
+    def __init__(self, tools: int = 0, slow_seconds: float = 0) -> None:
+        self.slow_seconds = slow_seconds
         self.tools = [ECHO, DELETE] if not tools else [tool(n) for n in range(tools)]
 
     def answer(self, message: dict) -> dict | None:
@@ -135,8 +138,12 @@ class HttpConnection(asyncio.Protocol):
                 encoded = b"event: message\ndata: " + encoded + b"\n\n"
             else:
                 kind = b"application/json"
-            session = b"mcp-session-id: bench\r\n" if b'"initialize"' in body else b""
-            self.write(b"200 OK", encoded, kind, session)
+            if b'"initialize"' in body:
+                answer = (b"200 OK", encoded, kind, b"mcp-session-id: bench\r\n")
+                loop = asyncio.get_running_loop()
+                loop.call_later(self.server.slow_seconds, self.write, *answer)
+            else:
+                self.write(b"200 OK", encoded, kind)
         elif path.startswith(b"/key/info"):
             HttpConnection.lookups += 1
             if b"authorization: bearer " + KEY.encode() not in lowered:
@@ -161,9 +168,9 @@ class HttpConnection(asyncio.Protocol):
         )
 
 
-async def serve_http(port: int, tools: int) -> None:
+async def serve_http(port: int, tools: int, slow_seconds: float) -> None:
     """Serve until the process is ended."""
-    server = Server(tools)
+    server = Server(tools, slow_seconds)
     loop = asyncio.get_running_loop()
     listener = await loop.create_server(
         lambda: HttpConnection(server), "127.0.0.1", port, backlog=2048
@@ -187,11 +194,12 @@ def main() -> None:
     parser.add_argument("transport", choices=["http", "stdio"])
     parser.add_argument("port", type=int, nargs="?")
     parser.add_argument("--tools", type=int, default=0, help="this many, instead of echo")
+    parser.add_argument("--slow", type=float, default=0, help="seconds that initialize takes")
     options = parser.parse_args()
     if options.transport == "stdio":
         serve_stdio()
     else:
-        asyncio.run(serve_http(options.port, options.tools))
+        asyncio.run(serve_http(options.port, options.tools, options.slow))
 
 
 if __name__ == "__main__":
