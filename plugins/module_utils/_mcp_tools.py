@@ -3,9 +3,9 @@
 
 """Tools that clients do not show: what the official SDKs refuse, what single CLIs hide. Pure.
 
-The rules for CLIs are those of the versions in `client_manifest`; tests/clients runs Claude Code and
-Codex against a server with such tools, and fails when a new version behaves in another way. Gemini
-CLI, Qwen Code and opencode showed each of these tools when they were tried.
+The rules for CLIs are those of the versions in `client_manifest`; tests/clients runs Claude Code
+and Codex against a server with such tools, and fails when a new version behaves in another way.
+Gemini CLI, Qwen Code and opencode showed each of these tools when they were tried.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import json
 import re
 import tomllib
 
+import jinja2
 import pytest
 import support
 import yaml
@@ -154,7 +155,19 @@ def test_people_are_sent_to_the_addresses_that_the_topology_names():
     defaults = yaml.safe_load((ROLES / "clients/defaults/main.yml").read_text())
     for name, service in (("clients_litellm_url", "litellm"), ("clients_gateway_url", "gateway")):
         lookup = f"lookup('intranet.mcp.endpoint', '{service}', vantage='user', url=true)"
-        assert defaults[name].startswith("{{ " + lookup + " }}")
+        assert lookup in defaults[name]
+
+
+@pytest.mark.parametrize("public", ["https://host.example/tools", "https://host.example/tools/"])
+def test_people_are_sent_to_the_gateways_public_address_where_it_has_one(public):
+    """Its path included, for a company's proxy that shows the gateway under one."""
+    defaults = yaml.safe_load((ROLES / "clients/defaults/main.yml").read_text())
+    environment = jinja2.Environment()
+    environment.filters["regex_replace"] = lambda text, found, by: re.sub(found, by, text)
+    environment.globals["lookup"] = lambda *names, **options: "http://gw:8080"
+    url = environment.from_string(defaults["clients_gateway_url"])
+    assert url.render(gateway_public_url=public) == "https://host.example/tools/mcp"
+    assert url.render(gateway_public_url="") == url.render() == "http://gw:8080/mcp"
 
 
 # --- facts that stand elsewhere too ---------------------------------------------------------------
