@@ -40,16 +40,17 @@ _MODULES = (
     _modules("modules-clusters", 300, "postgres_member", "redis_member", waits=True),
     _modules(
         "modules-balancers",
-        240,
-        *("balancer_reload", "balancer_server", "keepalived", "traefik", "nginx"),
+        260,
+        *("balancer_reload", "balancer_server", "balancer_edge", "keepalived", "traefik", "nginx"),
         waits=True,
     ),
     _modules("modules-ssh", 150, "progress_over_ssh", waits=True),
+    # Those of models unpack the same weights into the same cache.
+    _modules("modules-models", 560, "model_sources", "model_limits", "ollama_model", "ollama_gpu"),
     _modules(
         "modules-litellm", 420, "litellm_key", "litellm_people", "teams_role", "image", "health"
     ),
-    _modules("modules-models", 400, "model_sources", "ollama_model"),
-    _modules("modules-roles", 400, "balancer_engines", "acme"),
+    _modules("modules-roles", 400, "balancer_engines", "acme", "own_authority"),
 )
 
 
