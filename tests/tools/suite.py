@@ -8,6 +8,7 @@ where jobs run one after the other, and otherwise when the job failed.
 
 TEST_LANES: how many jobs compute at a time (2); one that mostly waits runs beside them.
 TEST_DEADLINE_MINUTES: a job that cannot end within this time is not begun; its tests are skipped.
+One that is at work five minutes later all the same is ended, so that there is a report.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
 IMPORT_MODE = "--import-mode=importlib"
 PROGRESS_SECONDS = 60
 ENDS_WITHIN_SECONDS = 60
+OVERTIME_SECONDS = 300
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # How Molecule names the step of its sequence that begins.
 STEP = re.compile(r"➜ (?P<step>[^:]+): Executing$")
@@ -150,6 +152,10 @@ class Suite:
             if not self._reap() and time.monotonic() - said > PROGRESS_SECONDS:
                 said = time.monotonic()
                 self._progress()
+            if self.seconds is not None and self.elapsed() > self.seconds + OVERTIME_SECONDS:
+                say("the deadline passed long ago: ending what is at work")
+                self.stop("the deadline passed")
+                return
 
     def _next(self) -> suite_plan.Job | None:
         at_work = [running.job for running in self.running.values()]

@@ -102,3 +102,12 @@ def test_an_interrupted_run_ends_the_programs_of_its_tests(job, tmp_path):
     assert outcomes(found["waiting"]) == ["errors"]
     assert "errors" in outcomes(found["long"])
     assert not run.running
+
+
+def test_what_is_at_work_long_after_the_deadline_is_ended_and_fails(job, tmp_path, monkeypatch):
+    monkeypatch.setattr(suite, "OVERTIME_SECONDS", 1)
+    run = suite.Suite([job("long", LONG.format(place=str(tmp_path / "pid")))], 2, 3)
+    run.run()
+    (ended,) = run.ended
+    assert "errors" in outcomes(ended)
+    assert suite_report.exit_status(run.ended) == 1
