@@ -241,8 +241,8 @@ def main() -> int:
     if len(sys.argv) != 2 or sys.argv[1] not in stages:
         print(f"usage: suite.py STAGE, one of: {', '.join(stages)}", file=sys.stderr)
         return 2
-    wanted = stages[sys.argv[1]]
-    jobs = [job for job in suite_plan.jobs(ROOT) if job.name in wanted]
+    known = suite_plan.jobs(ROOT)
+    jobs = [known[name] for name in stages[sys.argv[1]]]
     lanes = max(1, whole_number("TEST_LANES", 2))
     minutes = whole_number("TEST_DEADLINE_MINUTES", None)
     shutil.rmtree(RUNS, ignore_errors=True)

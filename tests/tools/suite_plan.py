@@ -62,45 +62,44 @@ def _other_modules(root: Path) -> Job:
     return Job("modules-other", paths, 300, needs=("images",))
 
 
-def jobs(root: Path) -> list[Job]:
-    """Return every job, those first that a free lane takes first.
-
-    The long way (images, then Molecule) has a lane from the beginning. In the other one cheap
-    findings come first, and then the modules, long jobs before short ones: the lanes end together.
-    """
+def jobs(root: Path) -> dict[str, Job]:
+    """Return every job by its name."""
     light = tuple(f"molecule/light/{part}" for part in ("tests", "bad_input", "doctor"))
     suite = "tests/suite/test_{}.py".format
-    return [
+    listed = (
         # How long it takes depends on how many images are at hand.
         Job("images", (suite("images"),), 60, measures_speed=False),
         Job("molecule", (suite("molecule"),), 1700, ("images",), inner=light),
         Job("standard", (suite("standard"),), 4000, ("images",)),
         Job("lint", (suite("lint"),), 130),
-        Job("unit", ("tests/unit",), 65),
+        Job("unit", ("tests/unit",), 75),
         Job("artifact", (suite("artifact"),), 20),
-        Job("gateway", (suite("gateway"),), 170),
+        Job("gateway", (suite("gateway"),), 180),
         Job("sanity", (suite("sanity"),), 140),
         *_MODULES,
         _other_modules(root),
-        Job("cores", (suite("cores"),), 110),
-    ]
-
-
-def _all_modules() -> list[str]:
-    return [*(job.name for job in _MODULES), "modules-other"]
+        Job("cores", (suite("cores"),), 120),
+    )
+    return {job.name: job for job in listed}
 
 
 def stages() -> dict[str, list[str]]:
-    """Return the names of the jobs that each stage of the Makefile stands for."""
+    """Return the names of the jobs of each stage of the Makefile, in the order of their turn.
+
+    In a whole run the long way (images, then Molecule) has a lane from the beginning. In the other
+    one cheap findings come first, and then the modules. Long jobs come before short ones, so that
+    the lanes end together.
+    """
     alone = ["lint", "unit", "artifact", "sanity", "gateway", "images", "cores"]
-    quick = ["lint", "unit", "artifact", "gateway"]
+    cheap = ["lint", "unit", "artifact", "gateway", "sanity"]
+    modules = [*(job.name for job in _MODULES), "modules-other"]
     return {
         **{name: [name] for name in alone},
-        "modules": ["images", *_all_modules()],
+        "modules": ["images", *modules],
         "molecule": ["images", "molecule"],
         "standard": ["images", "standard"],
-        "quick": quick,
-        "all": [*quick, "sanity", "images", "molecule", *_all_modules(), "cores"],
+        "quick": ["gateway", "lint", "unit", "artifact"],
+        "all": ["images", "molecule", *cheap, *modules, "cores"],
     }
 
 
