@@ -21,7 +21,7 @@ if ! docker image inspect "$image" >/dev/null 2>&1; then
         --dpkgopt='path-exclude=/usr/share/locale/*' \
         --customize-hook='install -m 0755 '"$directory"'/host-init "$1/usr/local/sbin/host-init"' \
         --customize-hook='install -m 0644 '"$bundle"' "$1/etc/ssl/certs/ca-certificates.crt"' \
-        --customize-hook='chroot "$1" systemctl mask systemd-firstboot.service systemd-networkd.service systemd-networkd.socket systemd-networkd-wait-online.service systemd-resolved.service getty.target console-getty.service systemd-udevd.service systemd-udev-trigger.service systemd-modules-load.service sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount dev-mqueue.mount systemd-logind.service apt-daily.timer apt-daily-upgrade.timer' \
+        --customize-hook='chroot "$1" systemctl mask ssh.socket systemd-firstboot.service systemd-networkd.service systemd-networkd.socket systemd-networkd-wait-online.service systemd-resolved.service getty.target console-getty.service systemd-udevd.service systemd-udev-trigger.service systemd-modules-load.service sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount dev-mqueue.mount systemd-logind.service apt-daily.timer apt-daily-upgrade.timer' \
         --customize-hook='rm -f "$1/etc/ssh/"ssh_host_*_key "$1/etc/ssh/"ssh_host_*_key.pub "$1/etc/machine-id" "$1/etc/hostname" "$1/etc/resolv.conf" "$1/etc/apt/apt.conf.d/"99mmdebstrap*' \
         "$suite" "$work/host.tar" >&2
     docker import \
