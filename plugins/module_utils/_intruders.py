@@ -27,6 +27,8 @@ Rows = list[dict[str, Any]]
 INTRUDER = "verify-intruder"
 # What the gateway answers without a key.
 PAGES = ("/", "/ready", "/metrics")
+# The same on every platform, and whether this one is up.
+FOR_EVERYBODY = {"name", "version", "status", "protocol_versions", "endpoints"}
 # What LiteLLM's framework says of a path that is not there. A 404 of LiteLLM itself differs:
 # who gets it was let through.
 ABSENT = ({"detail": "Not Found"}, {"detail": "Method Not Allowed"})
@@ -198,13 +200,13 @@ def _discloses(name: str, client: HttpClient, path: str, servers: list[str]) -> 
     action = "update the gateway, or close the path at what stands before it"
     name = f"{name} {path} discloses nothing without a key"
     seen = f"HTTP {reply.status}" + (f" with {', '.join(found)}" if found else "")
-    return row(name, verdict(not found), seen, "name, version and status at most", action)
+    return row(name, verdict(not found), seen, "no server, tool, address or error", action)
 
 
 def disclosed(reply: Reply, servers: list[str]) -> list[str]:
     """Return what a reply tells that is not for everybody: members, servers, addresses. Pure."""
     body = reply.json() if reply.ok else None  # else it says what is wrong
-    members = set(body) - {"name", "version", "status"} if isinstance(body, dict) else set()
+    members = set(body) - FOR_EVERYBODY if isinstance(body, dict) else set()
     named = {server for server in servers if server in re.findall(r"[\w.-]+", reply.text)}
     addresses = re.findall(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b", reply.text)
     return sorted({*members, *named, *addresses})

@@ -84,7 +84,8 @@ def gateway(service):
 
     service.replies["POST", "/mcp"] = mcp
     service.replies["DELETE", "/mcp"] = (200, {})
-    service.replies["GET", "/"] = (200, {"name": "gateway", "version": "1", "status": "ready"})
+    about = {"name": "gateway", "status": "ready", "endpoints": {"mcp": "/mcp"}}
+    service.replies["GET", "/"] = (200, about)
     service.replies["GET", "/ready"] = (200, {"status": "ready"})
     service.replies["GET", "/metrics"] = (401, {"error": "for the monitoring"})
     return service
