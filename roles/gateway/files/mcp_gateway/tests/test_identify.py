@@ -13,6 +13,7 @@ from support import KEY, Legacy, Modern, Scripted, gateway, plain, raw, sha256, 
 
 GOOD = "sk-good-key-of-ada-1"
 MINTED = "sk-made-by-mallory-1"
+KNOWN = {"known_teams": ["blue"], "known_keys": ["ci", "ci-old-*"]}
 # LiteLLM's name for the bearer of the master key.
 MADE_BY_ADMIN = {"created_by": "default_user_id", "updated_by": "default_user_id"}
 
@@ -125,26 +126,46 @@ async def test_what_a_caller_may_choose_opens_nothing(makers):
 
 
 @pytest.mark.parametrize(
-    ("info", "expected"),
+    ("info", "expected", "caller"),
     [
-        ({"key_alias": "x"}, "the key 'x' without a team"),
-        ({"key_alias": "x", "team_id": "red"}, "in the unknown team 'red'"),
-        ({"key_alias": "ci", "created_by": "mallory"}, "a key that no administrator made"),
-        ({"key_alias": "ci"}, None),
-        ({"key_alias": "ci-old-1234"}, None),
-        ({"key_alias": "x", "team_id": "blue"}, None),
-        ({"key_alias": "x", "team_id": "blue", "created_by": "mallory"}, None),
+        ({"key_alias": "x"}, "the key 'x' without a team", "x"),
+        ({"key_alias": "x", "team_id": "red"}, "in the unknown team 'red'", "x"),
+        (
+            {"key_alias": "ci", "created_by": "mallory"},
+            "a key that no administrator made",
+            f"key-{sha256(GOOD)[:8]}",
+        ),
     ],
 )
-async def test_keys_that_policy_does_not_know_are_refused_and_told_why(info, expected):
-    known = {"known_teams": ["blue"], "known_keys": ["ci", "ci-old-*"]}
-    async with FakeLitellm() as fake, gateway(auth=litellm(fake, **known)) as gw:
+async def test_keys_that_policy_does_not_know_are_refused_and_told_why(
+    info, expected, caller, tmp_path
+):
+    audit = {"file": str(tmp_path / "audit.jsonl")}
+    async with FakeLitellm() as fake, gateway(auth=litellm(fake, **KNOWN), audit=audit) as gw:
         fake.keys[GOOD] = {**MADE_BY_ADMIN, **info}
         for _remembered in range(2):
             answer = await Modern(gw, key=GOOD).send("tools/list")
-            assert answer.status_code == (403 if expected else 200)
-            assert expected is None or expected in answer.json()["error"]["message"]
+            assert answer.status_code == 403
+            assert expected in answer.json()["error"]["message"]
         assert fake.asked == 1
+        assert [(line["caller"], line["error"]) for line in gw.audit()] == [
+            (caller, "forbidden")
+        ] * 2
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        {"key_alias": "ci"},
+        {"key_alias": "ci-old-1234"},
+        {"key_alias": "x", "team_id": "blue"},
+        {"key_alias": "x", "team_id": "blue", "created_by": "mallory"},
+    ],
+)
+async def test_keys_that_policy_knows_are_let_in(info):
+    async with FakeLitellm() as fake, gateway(auth=litellm(fake, **KNOWN)) as gw:
+        fake.keys[GOOD] = {**MADE_BY_ADMIN, **info}
+        assert await status(gw, GOOD) == 200
 
 
 @pytest.mark.parametrize(

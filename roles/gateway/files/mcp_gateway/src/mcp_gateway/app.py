@@ -15,6 +15,7 @@ from mcp_gateway.admit import BODY_SECONDS, read_body
 from mcp_gateway.call import Call
 from mcp_gateway.conclude import conclude
 from mcp_gateway.gateway import Gateway
+from mcp_gateway.identify import Forbidden
 from mcp_gateway.outlet import HttpOutlet
 from mcp_gateway.peers import HOP_HEADER, Elsewhere
 from mcp_gateway.refusal import Refusal
@@ -95,10 +96,7 @@ class App:
         gateway.admission.check(call.headers, scope["headers"])
         call.request_id = f"{_request_prefix}-{next(_request_numbers)}"
         outlet.headers.append((b"x-request-id", call.request_id.encode()))
-        call.who = await gateway.identification.identify(
-            call.headers, call.path, gateway.charged(scope, call.address)
-        )
-        call.is_identified = True
+        await self._identify(call, gateway.charged(scope, call.address))
         if call.route and call.route not in gateway.upstreams:
             raise Refusal("unknown", 404, envelope.REFUSED, f"there is no server {call.route}")
         call.server = call.route
@@ -111,6 +109,15 @@ class App:
             return
         with gateway.bounds.call(call.who) as call.place:
             await self._stage(call, scope, receive, outlet)
+
+    async def _identify(self, call: Call, charged: str) -> None:
+        """Note who calls, also for the audit of somebody who may use nothing here."""
+        try:
+            call.who = await self.gateway.identification.identify(call.headers, call.path, charged)
+        except Forbidden as refusal:
+            call.who, call.is_identified = refusal.who, True
+            raise
+        call.is_identified = True
 
     async def _stage(self, call: Call, scope: Scope, receive: Receive, outlet: HttpOutlet) -> None:
         """What to do depends on the endpoint and the HTTP method."""

@@ -39,6 +39,14 @@ class Unavailable(Exception):
     """The authority could not be asked; this says nothing about the credential."""
 
 
+class Forbidden(Refusal):
+    """A valid credential with which nothing may be used here; `who` is for the audit."""
+
+    def __init__(self, who: Principal) -> None:
+        super().__init__("forbidden", 403, envelope.REFUSED, who.refusal)
+        self.who = who
+
+
 class Authority(Protocol):
     """Somebody who knows credentials."""
 
@@ -146,7 +154,7 @@ class Identification:
                 continue
             if principal is not None:
                 if principal.refusal:
-                    raise Refusal("forbidden", 403, envelope.REFUSED, principal.refusal)
+                    raise Forbidden(principal)
                 return self._on_behalf(principal, headers)
         if unavailable is not None:
             raise Refusal(
