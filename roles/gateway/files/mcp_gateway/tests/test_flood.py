@@ -197,6 +197,11 @@ async def test_wrong_keys_of_one_address_are_bounded_and_right_ones_work_on():
         assert await status_from("192.0.2.8", "sk-wrong-00000000") == 401
         # What a client says before the balancer's own word does not count.
         assert await status_from("192.0.2.9, 192.0.2.7", "sk-wrong-99999999") == 429
+        # One wrong key again and again costs LiteLLM nothing, and its neighbours neither.
+        got = [await status_from("192.0.2.10", "sk-old-00000000") for _ in range(20)]
+        assert got == [401] * 20
+        fake.keys["sk-new-000000001"] = {"key_alias": "bob"}
+        assert await status_from("192.0.2.10", "sk-new-000000001") == 200
         # The balancer itself is nobody's address.
         assert [await status(gw, f"sk-none-{i:08}") for i in range(8)] == [401] * 8
 
@@ -217,6 +222,22 @@ async def test_nobody_without_a_key_fills_the_audit(tmp_path):
             ("host", "127.0.0.1", 20),
         ]
         assert all(li["status"] == "refused" and li["seconds"] >= 0 for li in lines)
+
+
+async def test_what_is_not_http_is_counted_and_leaves_no_line_each(tmp_path, caplog):
+    caplog.set_level("INFO")
+    async with gateway(audit={"file": str(tmp_path / "audit")}) as gw:
+        for sent in (b"\x16\x03\x01 hello\r\n\r\n", b"GET / HTTP/9\r\n\r\n"):
+            assert b" 400 " in await answer_of(gw, sent)
+        upgrade = ASK[:-2] + b"connection: upgrade\r\nupgrade: websocket\r\n\r\n"
+        reader, writer = await asyncio.open_connection("127.0.0.1", gw.port)
+        writer.write(upgrade)
+        assert b" 200 " in await reader.readline()
+        writer.close()
+        gw.gateway.recorder.refusals.summarize()
+        assert [(li["error"], li["count"]) for li in gw.audit()] == [("http", 2)]
+    said = [r.getMessage() for r in caplog.records if r.name.startswith("uvicorn")]
+    assert not [line for line in said if "HTTP request" in line or "upgrade" in line]
 
 
 async def test_refusals_from_many_addresses_are_few_lines(tmp_path):

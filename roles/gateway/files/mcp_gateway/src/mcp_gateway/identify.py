@@ -56,7 +56,7 @@ class Authority(Protocol):
         """Whether the token looks like one of this authority's."""
 
     def remembers(self, token: str) -> bool:
-        """Whether the token is known to be valid, without asking anybody."""
+        """Whether there is an answer that costs nothing, of a token that was seen before."""
 
     async def identify(self, token: str) -> Principal | None:
         """The caller, None when the token is not valid; Unavailable when nobody can tell."""
@@ -143,7 +143,8 @@ class Identification:
         if len(token) > MAX_CREDENTIAL:
             raise self._unauthorized(headers, path, "the credential is too long", "invalid_token")
         authorities = [a for a in self.authorities if a.accepts(token)]
-        if not any(a.remembers(token) for a in authorities):
+        is_new = not any(a.remembers(token) for a in authorities)
+        if is_new:
             self._failures.check(address)
         unavailable: str | None = None
         for authority in authorities:
@@ -164,7 +165,8 @@ class Identification:
                 f"the credential cannot be checked right now: {unavailable}",
                 headers={"retry-after": "5"},
             )
-        self._failures.add(address)
+        if is_new:  # a program that goes on with one wrong key locks nobody out beside it
+            self._failures.add(address)
         raise self._unauthorized(
             headers, path, "the credential is not valid or has expired", "invalid_token"
         )

@@ -16,7 +16,6 @@ from mcp_gateway.app import App
 if TYPE_CHECKING:
     from mcp_gateway.gateway import Gateway
 
-log = logging.getLogger("mcp_gateway.listener")
 MAX_HEADERS = 200
 REASON = {408: b"Request Timeout", 431: b"Request Header Fields Too Large", 503: b"Busy"}
 
@@ -100,6 +99,10 @@ class Protocol(HttpToolsProtocol):
         if self._in_request and not self.transport.is_closing():
             self._start_timer()  # it was answered early; its rest must not take forever
 
+    def send_400_response(self, msg: str) -> None:
+        self._gateway.recorder.refused("http", self._peer)
+        super().send_400_response(msg)
+
     # time
     def _start_timer(self) -> None:
         if self._timer is None:
@@ -130,8 +133,14 @@ class Protocol(HttpToolsProtocol):
         self.transport.close()
 
 
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Not what anybody can make uvicorn say as often as they like; it is counted."""
+    return not str(record.msg).startswith(("Invalid HTTP request", "Unsupported upgrade"))
+
+
 def configuration(gateway: Gateway) -> uvicorn.Config:
     """How uvicorn serves this gateway."""
+    logging.getLogger("uvicorn.error").addFilter(_is_worth_a_line)
     listen = gateway.config.listen
     return uvicorn.Config(
         App(gateway),

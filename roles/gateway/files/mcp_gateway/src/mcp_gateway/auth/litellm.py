@@ -64,8 +64,8 @@ class LitellmKeys:
         return token.count(".") != 2
 
     def remembers(self, token: str) -> bool:
-        """Whether the key was valid when it was last asked for."""
-        return digest(token) in self._known
+        key = digest(token)
+        return key in self._known or time.monotonic() < self._refused.get(key, 0)
 
     async def identify(self, token: str) -> Principal | None:
         key = digest(token)
