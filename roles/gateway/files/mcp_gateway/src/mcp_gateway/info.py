@@ -17,6 +17,7 @@ from mcp_gateway.refusal import Refusal
 if TYPE_CHECKING:
     from mcp_gateway.gateway import Gateway
 
+NAME = "intranet-mcp-gateway"
 JSON = b"application/json"
 STATUS = {True: 200, False: 503}
 
@@ -112,8 +113,7 @@ def readiness(gateway: Gateway) -> str:
 
 def public(gateway: Gateway) -> dict[str, Any]:
     """What `/` tells anybody."""
-    about = describe(gateway)
-    return {k: about[k] for k in ("name", "status", "protocol_versions", "endpoints")}
+    return {"name": NAME, "status": readiness(gateway)}
 
 
 def as_seen_by(gateway: Gateway, who: Principal) -> dict[str, Any]:
@@ -154,7 +154,7 @@ def describe(gateway: Gateway) -> dict[str, Any]:
             "endpoint": f"{prefix}/servers/{name}/mcp",
         }
     return {
-        "name": "intranet-mcp-gateway",
+        "name": NAME,
         "version": __version__,
         "status": readiness(gateway),
         "uptime_seconds": round(time.time() - gateway.started_at),
