@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tarfile
 import types
 from pathlib import Path
@@ -63,8 +64,26 @@ def test_lock_files_carry_no_addresses(action):
             if path.endswith("package-lock.json"):
                 packages = json.loads(content)["packages"]
                 assert not [key for key, value in packages.items() if "resolved" in value], name
-            if path.endswith(("constraints.txt", "requirements.txt", "requirements.lock")):
+            if path.endswith(("requirements.txt", ".lock")):
                 assert b"://" not in content, name
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_pip_installs_nothing_but_what_a_lock_names_by_hash(action, name):
+    action.module_arguments({"names": [name], "manifest": MANIFEST}, {})
+    files = action._contexts[name]
+    dockerfile = files.get("Dockerfile", (False, b""))[1].decode()
+    assert "pip install" not in dockerfile
+    if "pip-add " in dockerfile and "PACKAGE" not in MANIFEST[name]["recipe"].get("args", {}):
+        assert "requirements.lock" in files
+        assert "constraints.txt" not in files
+        if "pyproject.toml" in files:
+            assert "build.lock" in files
+    for path in (path for path in files if path.endswith(".lock")):
+        text = files[path][1].decode()
+        wanted = [line for line in text.splitlines() if re.match(r"[A-Za-z0-9]", line)]
+        hashed = re.findall(r"^[A-Za-z0-9._-]+==\S+(?: ; .*)? \\\n    --hash=sha256:", text, re.M)
+        assert len(hashed) == len(wanted) > 0, path
 
 
 def test_change_of_a_base_changes_all_that_is_made_from_it(action, tmp_path):
