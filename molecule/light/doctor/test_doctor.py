@@ -42,7 +42,8 @@ def test_a_running_platform_is_well(doctor):
 def test_stopped_containers_networks_and_firewall_are_mended(doctor, verify, host):
     host.check_output("docker stop --time 1 intranet-redis intranet-ollama")
     host.check_output("docker pause intranet-tool-example")
-    host.check_output("docker network disconnect intranet-mcp intranet-tool-filesystem")
+    zone = "intranet-mcp-tool-filesystem"
+    host.check_output(f"docker network disconnect {zone} intranet-tool-filesystem")
     host.check_output("nft delete table inet intranet_mcp")
 
     look = doctor()
