@@ -136,9 +136,16 @@ def dropped_parameters(model: dict) -> list[str]:
     return dropped if can(model, TOOLS) else [*dropped, "tools", "tool_choice", "functions"]
 
 
-def litellm_model_info(model: dict) -> dict[str, Any]:
-    """Return what LiteLLM is told about a deployment."""
-    info: dict[str, Any] = {"mode": model["mode"], "allowed_fails": 0}
+def litellm_model_info(model: dict, provider: str) -> dict[str, Any]:
+    """Return what LiteLLM is told about a deployment.
+
+    Without the provider it finds a lone deployment of a model nowhere, and checks no length.
+    """
+    info: dict[str, Any] = {
+        "mode": model["mode"],
+        "litellm_provider": provider,
+        "allowed_fails": 0,
+    }
     for key, size in (("max_input_tokens", "context"), ("max_output_tokens", "max_output")):
         if model[size]:
             info[key] = model[size]

@@ -63,8 +63,10 @@ def test_deployments_of_one_name_are_narrowed_to_what_all_take():
 
 
 def test_litellm_is_told_sizes_and_capabilities_that_are_known():
-    assert _models.litellm_model_info(one([{"name": "m"}], known={"m": CHAT})) == {
+    model = one([{"name": "m"}], known={"m": CHAT})
+    assert _models.litellm_model_info(model, "ollama_chat") == {
         "mode": "chat",
+        "litellm_provider": "ollama_chat",
         "allowed_fails": 0,
         "max_input_tokens": 8192,
         "max_output_tokens": 4096,
@@ -73,4 +75,4 @@ def test_litellm_is_told_sizes_and_capabilities_that_are_known():
         "supports_reasoning": False,
     }
     unknown = one(apis=[{"model_name": "large"}])
-    assert _models.litellm_model_info(unknown) == {"mode": "chat", "allowed_fails": 0}
+    assert "max_input_tokens" not in _models.litellm_model_info(unknown, "openai")
