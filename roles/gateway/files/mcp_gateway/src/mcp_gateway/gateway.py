@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 import msgspec
 
 from mcp_gateway import envelope, translate
-from mcp_gateway import lists as lists_module
 from mcp_gateway.address import path_prefix
 from mcp_gateway.addresses import Proxies
 from mcp_gateway.admit import Admission
