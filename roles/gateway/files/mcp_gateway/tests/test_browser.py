@@ -92,10 +92,11 @@ async def test_behind_a_proxy_under_a_path(prefix):
             client = Modern(gw, prefix + path, KEY)
             tool = "one__echo" if path == "/mcp" else "echo"
             assert text_of(await client.call(tool, text="hi")) == "hi"
-        about = (await gw.http.get(prefix + "/")).json()
+        known = {"authorization": f"Bearer {KEY}"}
+        about = (await gw.http.get(prefix + "/", headers=known)).json()
         assert about["endpoints"]["mcp"] == "/tools/mcp"
         assert about["servers"]["one"]["endpoint"] == "/tools/servers/one/mcp"
-        page = (await gw.http.get(prefix + "/", headers={"accept": "text/html"})).text
+        page = (await gw.http.get(prefix + "/", headers={**known, "accept": "text/html"})).text
         assert f"{PUBLIC}/mcp" in page and "/tools/servers/one/mcp" in page
         assert (await gw.http.get(prefix + "/health")).status_code == 200
 

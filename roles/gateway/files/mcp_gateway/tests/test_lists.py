@@ -7,7 +7,20 @@ import json
 import logging
 
 import pytest
-from support import Legacy, Modern, Scripted, gateway, http, plain, raw, reply, text_of, until
+from support import (
+    KEY,
+    Legacy,
+    Modern,
+    Scripted,
+    gateway,
+    http,
+    plain,
+    raw,
+    reply,
+    sha256,
+    text_of,
+    until,
+)
 
 GOOD = {"name": "good", "inputSchema": {"type": "object"}}
 FAULTS = "intranet.mcp/faults"
@@ -17,8 +30,11 @@ def tool(name, **members):
     return {"name": name, "inputSchema": {"type": "object"}, **members}
 
 
-async def listed(gw, path="/mcp", method="tools/list", **params):
-    return (await Modern(gw, path).ask(method, params))["result"]
+AUTH = {"static_keys": [{"alias": "ada", "sha256": sha256(KEY)}]}
+
+
+async def listed(gw, path="/mcp", key=None, **params):
+    return (await Modern(gw, path, key).ask("tools/list", params))["result"]
 
 
 def by_name(result, kind="tools"):
@@ -238,12 +254,14 @@ async def test_names_of_faulty_tools_are_told_to_nobody_who_may_not_use_them():
     rules = [{"name": "hidden", "effect": "deny", "tools": ["secret*"]}]
     async with (
         Scripted(tools=[{"name": "secret_x"}, {"name": "open_x"}]) as server,
-        gateway({"s": http(server.url)}, policy={"rules": rules}) as gw,
+        gateway({"s": http(server.url)}, policy={"rules": rules}, auth=AUTH) as gw,
     ):
         await gw.up()
         for path in ("/mcp", "/servers/s/mcp"):
-            result = await listed(gw, path)
+            result = await listed(gw, path, KEY)
             assert [f["name"] for f in result["_meta"][FAULTS]] == ["open_x"]
+        about = (await gw.http.get("/", headers={"authorization": f"Bearer {KEY}"})).json()
+        assert [f["name"] for f in about["servers"]["s"]["faults"]] == ["open_x"]
 
 
 async def test_a_servers_faulty_capabilities_and_long_instructions_concern_nobody_else():

@@ -11,6 +11,7 @@ from mcp_gateway import __version__, envelope, faults, page
 from mcp_gateway.address import METADATA
 from mcp_gateway.eras import LEGACY_VERSIONS, MODERN_VERSIONS
 from mcp_gateway.identify import Principal, base_url, bearer
+from mcp_gateway.lists import policy_kind
 from mcp_gateway.outlet import Send
 from mcp_gateway.refusal import Refusal
 
@@ -120,7 +121,7 @@ def as_seen_by(gateway: Gateway, who: Principal) -> dict[str, Any]:
     """What `/` tells somebody with a key: servers they may use, without addresses and errors."""
     about = describe(gateway)
     servers = {
-        name: {**server, "last_error": ""}
+        name: {**server, "last_error": "", "faults": _faults_for(gateway, who, name)}
         for name, server in about["servers"].items()
         if gateway.authorization.sees_any(who, name)
     }
@@ -129,6 +130,16 @@ def as_seen_by(gateway: Gateway, who: Principal) -> dict[str, Any]:
     about |= {"servers": servers, "tools": tools, "drifted_tools": drifted}
     del about["last_reload_error"]
     return about
+
+
+def _faults_for(gateway: Gateway, who: Principal, server: str) -> list[dict[str, str]]:
+    """What is wrong with items that they may use, and with whole lists."""
+    found = gateway.upstreams[server].listing.faults
+
+    def may_know(kind: str, name: str) -> bool:
+        return not name or gateway.allows(who, server, policy_kind(kind), name).allowed
+
+    return faults.described([f for f in found if may_know(f.kind, f.name)])
 
 
 def describe(gateway: Gateway) -> dict[str, Any]:

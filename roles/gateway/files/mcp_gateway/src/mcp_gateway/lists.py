@@ -38,7 +38,7 @@ class Lists:
         known = self._views.get((member, who))
         if known is not None and known[0] == generation:
             return known[1]
-        kind = _policy_kind(member)
+        kind = policy_kind(member)
         items = [
             item
             for item in self._gateway.catalog.by_name[member].values()
@@ -84,7 +84,7 @@ class Lists:
         return envelope.result(call.id, _complete(call, result))
 
     def _allowed(self, call: Call, member: str, items: list[Item]) -> list[Item]:
-        kind = _policy_kind(member)
+        kind = policy_kind(member)
         allows = self._gateway.allows
         return [i for i in items if allows(call.who, call.server, kind, i.name).allowed]
 
@@ -94,8 +94,12 @@ class Lists:
         """What is wrong in the lists goes with the first page, for whoever reads it."""
         if "cursor" in call.msg.params or not any(by_server.values()):
             return {}
-        kind, allows = _policy_kind(member), self._gateway.allows
-        return faults.meta(by_server, member, lambda s, n: allows(call.who, s, kind, n).allowed)
+        kind, allows = policy_kind(member), self._gateway.allows
+
+        def may_know(server: str, name: str) -> bool:
+            return not name or allows(call.who, server, kind, name).allowed
+
+        return faults.meta(by_server, member, may_know)
 
     def _page(self, call: Call, member: str, items: list[Item]) -> dict[str, object]:
         """One page of the items, and the cursor of the next one."""
@@ -124,7 +128,8 @@ class Lists:
         return max(0, min(end - 1, len(items)))
 
 
-def _policy_kind(member: str) -> str:
+def policy_kind(member: str) -> str:
+    """The kind of item that policy knows a list's items as."""
     return "resources" if member == "resourceTemplates" else member
 
 
