@@ -71,8 +71,8 @@ def test_without_a_matching_rule_the_default_decides():
     assert (verdict.allowed, verdict.reason) == (False, "policy default: deny")
 
 
-def test_what_sees_any_promises():
-    """It may say yes when it is no, never the other way round."""
+def test_what_sees_all_and_sees_any_promise():
+    """They may say no when it is yes, never the other way round."""
     rule_sets = [
         [],
         [Rule(name="a", effect="deny", tools=["x"])],
@@ -90,6 +90,7 @@ def test_what_sees_any_promises():
                     for k in ("tools", "prompts", "resources")
                     for n in ("x", "y")
                 ]
+                assert not policy.sees_all(who, "s") or all(verdicts)
                 assert policy.sees_any(who, "s") or not any(verdicts)
 
 

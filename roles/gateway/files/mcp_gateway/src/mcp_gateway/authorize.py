@@ -80,6 +80,17 @@ class Authorization:
         allowed = self._policy.default == "allow"
         return Verdict(allowed, f"policy default: {self._policy.default}")
 
+    def sees_all(self, who: Principal, server: str) -> bool:
+        """Whether nothing of `server` can be refused to `who` (so lists need no filter)."""
+        for rule in self._policy.rules:
+            if not _concerns(rule, who) or not matches(server, rule.servers):
+                continue
+            if rule.effect == "deny":
+                return False
+            if rule.tools == rule.prompts == rule.resources == ["*"]:
+                return True
+        return self._policy.default == "allow"
+
     def sees_any(self, who: Principal, server: str) -> bool:
         """Whether something of `server` may be open to `who`."""
         for rule in self._policy.rules:
