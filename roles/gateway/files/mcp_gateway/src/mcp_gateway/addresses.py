@@ -56,6 +56,8 @@ class Proxies:
 
     def trusts(self, peer: str) -> bool:
         """Whether the peer is one of these load balancers."""
+        if not (self._networks or self._resolved):
+            return False
         address = parsed(peer)
         if address is None:
             return False
