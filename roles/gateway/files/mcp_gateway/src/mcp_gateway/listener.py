@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mcp_gateway.gateway import Gateway
 
 MAX_HEADERS = 200
+LAST_LOOK_SECONDS = 0.1
 REASON = {408: b"Request Timeout", 431: b"Request Header Fields Too Large", 503: b"Busy"}
 
 
@@ -115,16 +116,19 @@ class Protocol(HttpToolsProtocol):
             self._timer = None
 
     def _too_slow(self, seconds: float) -> None:
-        self._timer = None
-        self._refuse(408, "header_time", f"the request did not arrive within {seconds:g} s")
+        """Its time is over. What came while the loop was busy is read first."""
+        message = f"the request did not arrive within {seconds:g} s"
+        self._timer = self.loop.call_later(
+            LAST_LOOK_SECONDS, self._refuse, 408, "header_time", message
+        )
 
     def _refuse(self, status: int, kind: str, message: str) -> None:
-        """Say why, unless an answer is under way, and close."""
+        """Say why, unless this request has had an answer or waits for one, and close."""
         if self.transport.is_closing():
             return
         self._stop_timer()
         self._gateway.recorder.refused(kind, self._peer)
-        if self.cycle is None or self.cycle.response_complete:
+        if self._in_head and (self.cycle is None or self.cycle.response_complete):
             body = envelope.error(None, envelope.REFUSED, message)
             self.transport.write(
                 b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
