@@ -3,10 +3,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import yaml
 from ansible_collections.intranet.mcp.plugins.module_utils import _verify
 from ansible_collections.intranet.mcp.plugins.module_utils._checks import row
 
+ROOT = Path(__file__).resolve().parents[4]
+BUILTIN = ROOT / "roles/platform/defaults/main/mcp_servers.yml"
 ABOUT = {"platform": "local", "at": "2026-01-01T00:00:00+00:00", "seconds": 12.4}
 
 
@@ -190,3 +195,14 @@ def test_people_and_keys_that_may_do_more_are_named():
 def test_people_that_nobody_could_ask_about_are_unknown():
     rows = _verify.people_rows({"failed": True, "msg": "LiteLLM is away"}, [])
     assert {(row["status"], row["found"]) for row in rows} == {("unknown", "LiteLLM is away")}
+
+
+def test_tools_that_are_off_are_not_expected():
+    servers = yaml.safe_load(BUILTIN.read_text())["platform_builtin_mcp_servers"]
+    (browser,) = [
+        p for p in _verify.server_probes(servers, "http://g", 9) if "browser" in p["name"]
+    ]
+    assert not {"browser_run_code_unsafe", "browser_file_upload"} & {*browser["options"]["tools"]}
+    assert "browser_navigate" in browser["options"]["tools"]
+    everything = {"browser": {**servers["browser"], "tools": ["*"]}}
+    assert "browser__browser_file_upload" in _verify.aggregated_tools(everything)["tools"]
