@@ -196,3 +196,19 @@ def test_tool_that_must_be_closed_and_answers_is_found(run):
     result = run(denied_calls=["fail"], tools_exclude=["f*"])
     failed = [c["name"] for c in result["checks"] if c["status"] == "failed"]
     assert failed == ["tools_exclude", "denies_call_fail"]
+
+
+def test_verify_counts_what_the_tools_take_of_a_models_context(run_module, server):
+    options = {
+        "url": f"{server}/mcp",
+        "key": "verify",
+        "models": [{"name": "wide", "context": 65536}, {"name": "narrow", "context": 8192}],
+        "openings": {"claude": 78638},
+    }
+    probe = {"name": "room", "kind": "room", "group": "Models", "options": options}
+    result = run_module("health", probes=[probe], keys={"verify": KEY}, required=False)
+    wide, narrow = result["checks"]
+    assert (wide["name"], wide["status"]) == ("room wide claude", "passed")
+    assert f"of {len(TOOLS)} tools" in wide["found"]
+    assert (narrow["name"], narrow["status"]) == ("room narrow claude", "failed")
+    assert "globs" in narrow["action"]
