@@ -150,28 +150,32 @@ def _environment(names: list, ca: str | None) -> dict:
     return {**trusted, f"{HOME_DIR}/env.sh": _text(lines), ".profile": entry, **others}
 
 
-def _claude(facts: dict) -> Parts:
+def _claude_environment(facts: dict) -> dict:
     context, max_output = _sizes(facts, facts["model"])
+    return {
+        "ANTHROPIC_BASE_URL": facts["litellm"],
+        "ANTHROPIC_MODEL": facts["model"],
+        "ANTHROPIC_SMALL_FAST_MODEL": facts["model"],
+        "ENABLE_TOOL_SEARCH": "false",
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "DISABLE_AUTOUPDATER": "1",
+        "DISABLE_TELEMETRY": "1",
+        "DISABLE_ERROR_REPORTING": "1",
+        # Its prompt would begin with a line that differs in each conversation, and a model server
+        # reads anew whatever follows the first difference.
+        "CLAUDE_CODE_ATTRIBUTION_HEADER": "0",
+        # A model it does not know is taken for one of a million tokens.
+        **_given(
+            CLAUDE_CODE_MAX_CONTEXT_TOKENS=context and str(context),
+            CLAUDE_CODE_MAX_OUTPUT_TOKENS=max_output and str(max_output),
+        ),
+    }
+
+
+def _claude(facts: dict) -> Parts:
     settings = {
         "apiKeyHelper": f"cat ~/{KEY_FILE}",
-        "env": {
-            "ANTHROPIC_BASE_URL": facts["litellm"],
-            "ANTHROPIC_MODEL": facts["model"],
-            "ANTHROPIC_SMALL_FAST_MODEL": facts["model"],
-            "ENABLE_TOOL_SEARCH": "false",
-            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-            "DISABLE_AUTOUPDATER": "1",
-            "DISABLE_TELEMETRY": "1",
-            "DISABLE_ERROR_REPORTING": "1",
-            # Its prompt would begin with a line that differs in each conversation, and a model
-            # server reads anew whatever follows the first difference.
-            "CLAUDE_CODE_ATTRIBUTION_HEADER": "0",
-            # A model it does not know is taken for one of a million tokens.
-            **_given(
-                CLAUDE_CODE_MAX_CONTEXT_TOKENS=context and str(context),
-                CLAUDE_CODE_MAX_OUTPUT_TOKENS=max_output and str(max_output),
-            ),
-        },
+        "env": _claude_environment(facts),
         "permissions": {"allow": [f"mcp__{SERVER}__*"]},
     }
     # The first start would look for the vendor's servers and ask for a login there.
@@ -307,20 +311,19 @@ def _qwen(facts: dict) -> Parts:
     )
 
 
-def _opencode(facts: dict) -> Parts:
-    def model(name: str) -> dict:
-        context, output = _sizes(facts, name)
-        return {
-            "name": name,
-            **({"limit": {"context": context, "output": output}} if context else {}),
-        }
+def _opencode_model(facts: dict, name: str) -> dict:
+    context, output = _sizes(facts, name)
+    limit = {"context": context, "output": output} if context else None
+    return {"name": name, **_given(limit=limit)}
 
+
+def _opencode(facts: dict) -> Parts:
     key = f"{{file:~/{KEY_FILE}}}"
     provider = {
         "npm": "@ai-sdk/openai-compatible",
         "name": "LiteLLM",
         "options": {"baseURL": facts["litellm"] + "/v1", "apiKey": key},
-        "models": {name: model(name) for name in facts["models"]},
+        "models": {name: _opencode_model(facts, name) for name in facts["models"]},
     }
     server = {
         "type": "remote",
