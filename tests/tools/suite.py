@@ -38,6 +38,7 @@ OVERTIME_SECONDS = 300
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # How Molecule names the step of its sequence that begins.
 STEP = re.compile(r"➜ (?P<step>[^:]+): Executing$")
+COLOR = re.compile(r"\x1b\[[0-9;]*m")
 COLLECTED = re.compile(r"^(?P<path>\S+\.py)::(?P<test>.+)$", re.MULTILINE)
 
 
@@ -79,7 +80,7 @@ class Running:
                 if self.is_live:
                     sys.stdout.buffer.write(line)
                     sys.stdout.buffer.flush()
-                self._note(line.decode(errors="replace").strip())
+                self._note(COLOR.sub("", line.decode(errors="replace")).strip(" │\r\n"))
 
     def _note(self, line: str) -> None:
         self.last_line = line or self.last_line

@@ -74,10 +74,13 @@ def test_a_job_alone_is_shown_live(job, capfd):
     assert suite_report.exit_status(run.ended) == 0
 
 
-SHOWN = """
+# As Molecule says it, colours and all.
+BLUE, OFF = "\x1b[36m", "\x1b[0m"
+STEP = f"{BLUE}INFO{OFF} {BLUE}light{OFF} ➜ {BLUE}converge{OFF}: {BLUE}Executing{OFF}"
+SHOWN = f"""
 def test_shown(capfd):
     with capfd.disabled():
-        print("INFO     light ➜ converge: Executing", flush=True)
+        print({STEP!r}, flush=True)
 """
 
 
