@@ -138,7 +138,7 @@ def report_of_all(host):
 def test_one_report_refuses_wrong_variables(report_of_all, case):
     _variables, expected = REPORTED_TOGETHER[case]
     check_refused(report_of_all, expected)
-    assert f"7 problems found on {NAME}, nothing was changed" in report_of_all.output
+    assert f"problems found on {NAME}, nothing was changed" in report_of_all.output
 
 
 @pytest.mark.parametrize("case", REPORTED_ALONE)
