@@ -25,6 +25,9 @@ from ansible_collections.intranet.mcp.plugins.module_utils import _preflight as 
 from ansible_collections.intranet.mcp.plugins.module_utils._catalog import TopologyError
 from ansible_collections.intranet.mcp.plugins.module_utils._inventory import topology_from
 from ansible_collections.intranet.mcp.plugins.module_utils._preflight import Problem
+from ansible_collections.intranet.mcp.plugins.module_utils._preflight_models import (
+    ARGUMENTS as OLLAMA_ARGUMENTS,
+)
 from ansible_collections.intranet.mcp.plugins.module_utils._service import DefinitionError
 from ansible_collections.intranet.mcp.plugins.module_utils._service import check as check_definition
 from ansible_collections.intranet.mcp.plugins.module_utils._shared_address import sharing
@@ -60,6 +63,7 @@ class ActionModule(ActionBase):
             problems, warned = self._here(arguments, task_vars)
             arguments["ports"], unusable = self._ports(task_vars)
             problems += unusable
+            problems += leave_out_unreadable(arguments, problems)
         result = self._on_host(arguments, task_vars, without_lock=bool(problems))
         if "problems" not in result:  # the module itself failed
             return result
@@ -156,6 +160,24 @@ class ActionModule(ActionBase):
                 "correct the inventory",
             )
             return {}, [problem]
+
+
+def leave_out_unreadable(arguments, problems):
+    """Take out what the module would refuse as a whole, so that it finds all the rest.
+
+    Returns why, unless a variable of the wrong type is reported by its name already.
+    """
+    if arguments.get("ollama") is None:
+        return []
+    spec = {"ollama": {"type": "dict", "options": OLLAMA_ARGUMENTS}}
+    checked = ArgumentSpecValidator(spec).validate({"ollama": arguments["ollama"]})
+    if not checked.error_messages:
+        return []
+    del arguments["ollama"]
+    if any(problem.found.startswith("variable ollama_") for problem in problems):
+        return []
+    text = "; ".join(checked.error_messages)
+    return [Problem("inventory", text, "the types of ollama_*", "correct it in the inventory")]
 
 
 def check_balancers(topology, host):
