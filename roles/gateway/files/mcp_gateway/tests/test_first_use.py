@@ -35,7 +35,7 @@ class LegacyServer(Scripted):
     async def answer(self, message, headers, writer):
         method = message.get("method")
         if method == "initialize":
-            await asyncio.sleep(self.delay)
+            await asyncio.sleep(self.delay)  # a server that starts slowly
             result = {
                 "protocolVersion": message["params"]["protocolVersion"],
                 "capabilities": self.capabilities,

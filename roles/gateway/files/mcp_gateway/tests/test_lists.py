@@ -330,7 +330,7 @@ async def test_junk_on_the_stream_of_notices_does_not_make_the_gateway_ask_in_a_
             await gw.up()
             listens = [m for m, _ in server.seen if m.get("method") == "subscriptions/listen"]
             await until(lambda: gw.gateway.upstreams["s"].refreshed.is_set(), "it was read")
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(1.5)  # time for more than it may ask
             listens = [m for m, _ in server.seen if m.get("method") == "subscriptions/listen"]
             assert len(listens) <= 4 and len(asked(server)) <= 4
             assert gw.gateway.upstreams["s"].is_up
@@ -350,10 +350,10 @@ async def test_a_server_that_says_all_the_time_that_its_list_changed_is_asked_no
             for _ in range(300):
                 writer.write(f"data: {notice}\n\n".encode())
                 await writer.drain()
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(0.005)  # notices come one after the other
 
         server.on_all = chatter
         async with gateway({"s": http(server.url)}) as gw:
             await gw.up()
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(1.5)  # as long as the server talks
             assert len(asked(server)) <= 8
