@@ -14,6 +14,7 @@ import ssl
 import sys
 import threading
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import yaml
@@ -41,6 +42,7 @@ def run_module(module_name: str, /, check: bool = False, diff: bool = True, **op
 
     The result holds `failed` whatever way the module ended, as it does for a play.
     """
+    from ansible.module_utils import basic
     from ansible.module_utils.testing import patch_module_args
 
     module = importlib.import_module(
@@ -48,8 +50,13 @@ def run_module(module_name: str, /, check: bool = False, diff: bool = True, **op
     )
     arguments = {**options, "_ansible_check_mode": check, "_ansible_diff": diff}
     stdout = io.StringIO()
+    warnings: list[str] = []
     with (
         patch_module_args(arguments),
+        # Beside tests of plugins this process counts as a control node, which displays warnings.
+        mock.patch.object(
+            basic.AnsibleModule, "warn", lambda _module, text, **_more: warnings.append(text)
+        ),
         contextlib.redirect_stdout(stdout),
         pytest.raises(SystemExit) as ended,
     ):
@@ -58,7 +65,7 @@ def run_module(module_name: str, /, check: bool = False, diff: bool = True, **op
     own = {name: value for name, value in result.items() if name not in COMMON_RESULT_KEYS}
     unknown = untold(own, yaml.safe_load(module.RETURN) or {})
     assert not unknown, f"{module_name} returns {unknown}, which RETURN does not document"
-    return {"failed": ended.value.code != 0, **result}
+    return {"failed": ended.value.code != 0, **result, "warnings": warnings}
 
 
 def untold(found: dict, documented: dict, place: str = "") -> set[str]:
