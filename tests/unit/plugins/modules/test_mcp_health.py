@@ -235,7 +235,8 @@ def test_what_the_gateway_repaired_is_named_and_no_failure(run, service):
     result = run()
     assert not result["failed"]
     assert result["sessions"][0]["faults"] == [fault]
-    assert any("s: tools x: p; repaired" in str(text) for text in result["warnings"])
+    (check,) = [c for c in result["checks"] if c["name"] == "lists_repaired"]
+    assert check["status"] == "passed" and "s: tools x: p; repaired" in check["found"]
 
 
 def test_tool_that_a_cli_does_not_show_is_named_with_the_cli(run, service):
@@ -246,7 +247,8 @@ def test_tool_that_a_cli_does_not_show_is_named_with_the_cli(run, service):
     assert not result["failed"]
     (hidden,) = result["sessions"][0]["hidden"]
     assert (hidden["tool"], hidden["client"]) == ("odd", "Claude Code")
-    assert any("odd by Claude Code" in str(text) for text in result["warnings"])
+    (check,) = [c for c in result["checks"] if c["name"] == "tools_hidden"]
+    assert check["status"] == "passed" and "odd by Claude Code" in check["found"]
 
 
 def test_list_that_leads_to_itself_is_refused(run, service):

@@ -107,14 +107,14 @@ async def test_initialize_waits_for_no_server_that_was_never_reached():
 
 
 async def test_nobody_waits_for_a_late_server_for_longer_than_once():
-    sessions = {"initialize_seconds": 0.5}
+    sessions = {"initialize_seconds": 2}
     async with (
         LegacyServer(delay=9) as server,
         gateway({"s": http(server.url)}, sessions=sessions) as gw,
     ):
         _, first = await timed(Modern(gw).ask("tools/list"))
         _, second = await timed(Modern(gw).ask("tools/list"))
-        assert 0.3 < first < 2 and second < 0.3
+        assert first < 4 and second < 1
 
 
 async def test_an_open_stream_shows_what_a_session_that_begins_later_has_to_say():
