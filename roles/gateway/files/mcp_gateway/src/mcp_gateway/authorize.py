@@ -61,7 +61,7 @@ class Authorization:
         return verdict
 
     def _decide(self, who: Principal, server: str, kind: str, name: str) -> Verdict:
-        if kind != "resources" or self.sees_all(who, server):
+        if kind != "resources" or not self._may_refuse_resources(who, server):
             return self._first_rule(who, server, kind, name)
         ways = readings(name)
         if ways is None:
@@ -90,6 +90,17 @@ class Authorization:
             if rule.tools == rule.prompts == rule.resources == ["*"]:
                 return True
         return self._policy.default == "allow"
+
+    def _may_refuse_resources(self, who: Principal, server: str) -> bool:
+        """Whether it matters how a resource of `server` is named."""
+        for rule in self._policy.rules:
+            if not _concerns(rule, who) or not matches(server, rule.servers):
+                continue
+            if rule.effect == "deny" and rule.resources:
+                return True
+            if rule.effect == "allow" and rule.resources == ["*"]:
+                return False
+        return self._policy.default == "deny"
 
     def sees_any(self, who: Principal, server: str) -> bool:
         """Whether something of `server` may be open to `who`."""
