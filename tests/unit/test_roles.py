@@ -19,7 +19,8 @@ ROLES = sorted(path for path in (ROOT / "roles").iterdir() if (path / "meta").is
 WITHOUT_TASKS = {"platform"}
 # Names that people know, given to the catalog without its prefix.
 KNOWN_NAMES = {"mcp_servers", "ollama_models", "image_extra", "teams", "litellm_keys"} | {
-    "ansible_pipelining"  # of Ansible itself
+    "ansible_pipelining",  # of Ansible itself
+    "ansible_ssh_extra_args",
 }
 
 TYPES = {
