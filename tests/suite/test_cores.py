@@ -26,7 +26,8 @@ def newest(run, root):
 
 
 def test_unit_tests_pass(newest, root):
-    newest("pytest", "-p", "no:cacheprovider", "--import-mode=importlib", "-q", root / "tests/unit")
+    pytest = ["pytest", "-p", "no:cacheprovider", "--import-mode=importlib", "-q"]
+    newest(*pytest, root / "tests/unit", timeout=900)
 
 
 @pytest.mark.parametrize("playbook", ["site", "verify", "absent"])

@@ -8,4 +8,4 @@ from __future__ import annotations
 
 def test_images_are_built_and_exported(run, root):
     inventory = root / "inventories/local"
-    run("ansible-playbook", "-i", inventory, root / "tests/tools/images.yml", timeout=2400)
+    run("ansible-playbook", "-i", inventory, root / "tests/tools/images.yml", timeout=3600)

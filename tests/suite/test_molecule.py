@@ -10,4 +10,4 @@ import pytest
 
 @pytest.mark.parametrize("scenario", ["light"])
 def test_scenario(run, scenario):
-    run("molecule", "test", "-s", scenario, timeout=3000)
+    run("molecule", "test", "-s", scenario, timeout=3600)
