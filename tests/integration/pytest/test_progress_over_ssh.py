@@ -7,6 +7,7 @@ the connection adds to the output and whatever becomes of the host."""
 from __future__ import annotations
 
 import re
+import threading
 import time
 
 import pytest
@@ -91,7 +92,11 @@ def start(host):
 def ended(play):
     """Return what the play printed, and the seconds until its end."""
     began = time.monotonic()
-    rest, _ = play.communicate(timeout=WITHIN_SECONDS + 30)
+    alarm = threading.Timer(WITHIN_SECONDS + 30, play.kill)
+    alarm.start()
+    rest = play.stdout.read()  # not communicate(), which forgets what was read ahead
+    play.wait()
+    alarm.cancel()
     return "".join(play.seen) + rest, time.monotonic() - began
 
 
