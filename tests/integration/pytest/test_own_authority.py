@@ -144,6 +144,15 @@ def test_a_foreign_name_is_refused_beside_one_of_its_own(site):
         connect(site, *forged, FOREIGN)
 
 
+def test_another_run_signs_nothing(site):
+    """Several, because an order of names that changes shows itself by chance."""
+    before = (site.tls / "balancer.crt").read_text()
+    for _ in range(3):
+        status, said = site.run()
+        assert (status, "changed=0" in said) == (0, True), said[-3000:]
+    assert (site.tls / "balancer.crt").read_text() == before
+
+
 def test_a_second_balancer_needs_no_other_authority(site):
     before = (site.tls / "ca.crt").read_text()
     status, said = site.run(hosts=2)
