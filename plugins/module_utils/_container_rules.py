@@ -30,6 +30,8 @@ NOT_PUBLIC = (
 PUBLIC_6 = "2000::/3"
 # Metadata services of clouds hand out credentials here.
 LINK_LOCAL = ("169.254.0.0/16", "fe80::/10")
+# Said at once: a program in a container would wait for a minute on packets that are only dropped.
+REFUSED = "counter reject with icmpx admin-prohibited"
 
 
 def chains(
@@ -78,15 +80,15 @@ def _rules(network, bridges, here, resolvers, known) -> list[str]:
             for rule in _to(flow["addresses"], f"tcp dport {flow['port']}", flow["service"])
         ],
         *(_to(resolvers, "meta l4proto { tcp, udp } th dport 53", "DNS") if places else []),
-        f"fib daddr oifname {bridges} counter drop",
-        f"fib daddr type local tcp dport {_set(sorted(here))} counter drop",
-        *_to(closed["addresses"], f"tcp dport {ports}", "", "counter drop"),
+        f"fib daddr oifname {bridges} {REFUSED}",
+        f"fib daddr type local tcp dport {_set(sorted(here))} {REFUSED}",
+        *_to(closed["addresses"], f"tcp dport {ports}", "", REFUSED),
         *_link_local(places),
         *[rule for place in places for rule in _declared(place, known)],
     ]
     if not is_open:
-        rules.append("fib daddr type local counter drop")
-    return [*rules, *_outside(places), f'counter drop comment "{network["name"]}"']
+        rules.append(f"fib daddr type local {REFUSED}")
+    return [*rules, *_outside(places), f'{REFUSED} comment "{network["name"]}"']
 
 
 def _local(ports: list[int]) -> list[str]:
@@ -97,7 +99,7 @@ def _link_local(places: list[_egress.Destination]) -> list[str]:
     """Closed, but for what names an address in there itself: a wider network does not mean it."""
     inside = [p for p in places if p.network and _is_within(p.network, LINK_LOCAL)]
     opened = [rule for place in inside for rule in _to([place.network], _port(place), "declared")]
-    return [*opened, *_to(LINK_LOCAL, "", "", "counter drop")]
+    return [*opened, *_to(LINK_LOCAL, "", "", REFUSED)]
 
 
 def _declared(place: _egress.Destination, known: dict[str, list[str]]) -> list[str]:

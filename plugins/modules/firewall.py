@@ -74,7 +74,7 @@ options:
     description:
       - The containers' networks, as returned by P(intranet.mcp.flows#lookup) for V(networks). What
         their containers send goes where a network says, and nowhere else; neither to this host's
-        ports nor to other networks.
+        ports nor to other networks. A container is told so at once (ICMP).
     type: list
     elements: dict
     default: []
@@ -424,7 +424,7 @@ class Firewall:
         if rc:
             raise FirewallError(
                 f"nft refuses the rules: {err.strip()}. Expected nft 0.9 or newer and a kernel "
-                "with nf_tables, nft_ct and nft_fib; nothing was changed"
+                "(5.9 or newer) with nf_tables, nft_ct, nft_fib and nft_reject; nothing was changed"
             )
 
     def systemctl(self, *arguments: str) -> None:

@@ -16,6 +16,7 @@ stranger listen as well: to containers they are other machines, the stranger wit
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -421,3 +422,12 @@ def test_a_bad_source_is_one_clear_message(lab):
     result = lab.module(flows=flows)
     assert "source '10.0.0.0/33' of web is no address or network" in result["msg"]
     assert "intranet_mcp" not in lab.rules()
+
+
+def test_a_container_is_told_at_once_that_it_may_not(lab):
+    """Dropped packets would let a program in it wait for its own timeout."""
+    lab.apply()
+    script = "import socket; print(socket.socket().connect_ex(('{}', {})))"
+    for target in (("10.77.1.2", 5000), ("172.30.7.1", 9999), (METADATA, 4000)):
+        said = lab.run(sys.executable, "-c", script.format(*target), inside="box")
+        assert int(said) == errno.EHOSTUNREACH, target
