@@ -116,8 +116,11 @@ async def is_refused(gw, client, body, path="/mcp"):
     answer = await gw.http.post(path, content=body, headers=client.headers)
     assert answer.status_code == 400, (answer.status_code, answer.text)
     assert answer.json()["id"] is None
-    (line,) = await until(lambda: gw.audit()[before:], "a line in the audit")
-    assert (line["status"], line["method"]) == ("refused", "response"), line
+
+    def lines():
+        return [line for line in gw.audit()[before:] if line["method"] == "response"]
+
+    assert (await until(lines, "a line in the audit"))[-1]["status"] == "refused"
     return answer.json()["error"]["message"]
 
 
