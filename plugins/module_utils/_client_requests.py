@@ -18,6 +18,12 @@ _WORDS = {
     *("thinkingLevel", "reasoning_effort", "format", "syntax", "scope"),
 }
 _LONGEST_WORD = 48
+# Where each API bounds its answer. Some CLIs leave that to the model, which may talk for minutes.
+_BOUNDS = {
+    "/responses": ("max_output_tokens",),
+    ":streamGenerateContent": ("generationConfig", "maxOutputTokens"),
+}
+_BOUND_NAMES = ("max_tokens", "max_completion_tokens", *(bound[-1] for bound in _BOUNDS.values()))
 # Where the tools stand in a request, and what each API calls the schema of a tool's arguments.
 _TOOL_LISTS = ("tools", "functionDeclarations")
 _SCHEMAS = ("input_schema", "parameters", "parametersJsonSchema", "schema")
@@ -49,13 +55,14 @@ def request_from(shape: dict, model: str, max_tokens: int, longest: int, tools: 
     """Return `path` and `body` of a request of that shape.
 
     longest: bytes of a text; the last one of the user is a short question. tools: how many to offer
-    at most. max_tokens: of the answer, wherever the shape has a bound.
+    at most. max_tokens: of the answer.
     """
     filled = _Filler(longest, tools, max_tokens)
     body = filled.fill(shape["body"], "")
     if "model" in body:
         body["model"] = model
     _ask(body)
+    _bound(shape["path"], body, max_tokens)
     path = shape["path"].replace("MODEL", model.replace(":", "-"))
     return {"path": path, "headers": dict(shape["headers"]), "body": body}
 
@@ -75,7 +82,7 @@ class _Filler:
         if isinstance(value, list):
             some = value[: self.tools] if key in _TOOL_LISTS else value
             return [self.fill(inner, key) for inner in some]
-        if key in ("max_tokens", "max_output_tokens", "max_completion_tokens", "maxOutputTokens"):
+        if key in _BOUND_NAMES:
             return self.max_tokens
         return value
 
@@ -97,6 +104,15 @@ def _ask(body: dict) -> None:
                 else:
                     turn["content"] = QUESTION
                 return
+
+
+def _bound(path: str, body: dict, max_tokens: int) -> None:
+    """Bound the answer where the CLI does not."""
+    for ending, (*parents, name) in _BOUNDS.items():
+        if path.partition("?")[0].endswith(ending):
+            for parent in parents:
+                body = body.setdefault(parent, {})
+            body.setdefault(name, max_tokens)
 
 
 def opening_tokens(shape: dict) -> int:

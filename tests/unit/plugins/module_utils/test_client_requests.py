@@ -67,6 +67,14 @@ def test_a_shape_keeps_parameters_and_sizes_and_no_text():
     assert "somebody" not in json.dumps(shape) and "Tool0" not in json.dumps(shape)
 
 
+@pytest.mark.parametrize("cli", KEPT)
+def test_every_answer_is_bounded_also_where_the_cli_leaves_it_to_the_model(cli):
+    body = _client_requests.request_from(KEPT[cli], "qwen3:8b", 16, 64, 2)["body"]
+    settings = {**body, **body.get("generationConfig", {})}
+    names = ("max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens")
+    assert [settings[name] for name in names if name in settings] == [16]
+
+
 def test_a_request_has_all_parameters_a_short_text_and_the_question():
     shape = _client_requests.shape_of(RECORDED)
     request = _client_requests.request_from(shape, "qwen3:8b", 16, 64, 2)
