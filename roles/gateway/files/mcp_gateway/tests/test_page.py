@@ -157,6 +157,17 @@ async def test_with_a_key_the_index_tells_of_the_servers_that_the_key_may_use(gu
         assert "stock" in page.text and "secret" not in page.text
 
 
+async def test_a_required_server_that_is_down_is_named_to_those_who_may_use_it(guarded):
+    required = {**SERVERS, "secret": {**SERVERS["secret"], "required": True}}
+    async with gateway(required, **guarded) as gw:
+        await gw.up("stock")
+        ada, bob = [
+            (await gw.http.get("/", headers=bearer(KEY + who))).json() for who in ("ada", "bob")
+        ]
+        assert ada["required_servers_down"] == ["secret"] and ada["status"] == "waiting"
+        assert "secret" not in json.dumps(bob)
+
+
 async def test_metrics_and_errors_are_for_the_monitoring(guarded):
     async with gateway(SERVERS, **guarded) as gw:
         await gw.up("stock")

@@ -127,7 +127,9 @@ def as_seen_by(gateway: Gateway, who: Principal) -> dict[str, Any]:
     }
     drifted = [d for d in about["drifted_tools"] if d.partition("/")[0] in servers]
     tools = sum(server["tools"] for server in servers.values())
+    down = [name for name in about["required_servers_down"] if name in servers]
     about |= {"servers": servers, "tools": tools, "drifted_tools": drifted}
+    about["required_servers_down"] = down
     del about["last_reload_error"]
     return about
 
