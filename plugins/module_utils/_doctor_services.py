@@ -230,7 +230,7 @@ def context(facts, wanted):
                 "context",
                 f"model {model} brings num_ctx {own}, which wins over Ollama's setting",
                 f"{min(expected, longest)}",
-                "give the model parameters: {num_ctx: ...} in ollama_models, or another model",
+                "set its context in ollama_models, or choose another model",
                 service="ollama",
             )
 

@@ -194,7 +194,7 @@ EXAMPLES = r"""
       - type: modelfile
         content: |
           FROM qwen3:8b
-          PARAMETER num_ctx 65536
+          PARAMETER num_ctx 32768
 
 - name: Remove a model
   intranet.mcp.ollama_model:
