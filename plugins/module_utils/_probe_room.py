@@ -63,7 +63,8 @@ def judge(name: str, context: int, opening_bytes: int, tools: list[dict]) -> dic
     status = FAILED if left <= 0 else WARNING if left * 2 < context else PASSED
     action = (
         "give the model more context (context in ollama_models or litellm_custom_apis), choose "
-        "another, or give teams fewer tools (mcp of a team: globs of servers' tools)"
+        "another, or give teams fewer tools (mcp of a team: globs of servers' tools); where nobody "
+        "uses it with this CLI, put the check's name into verify_advisory"
     )
     return row(name, status, found, f"half of it left ({context // 2})", action)
 
