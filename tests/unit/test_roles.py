@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path for path in (ROOT / "roles").iterdir() if (path / "meta").is_dir())
@@ -174,6 +176,14 @@ def test_roles_read_no_variables_of_no_role(role):
     registered = set(re.findall(r"(?:register:|loop_var:)\s*(\w+)", text))
     assigned = set(re.findall(r"^\s+(\w+):", text, re.MULTILINE))
     assert not sorted(used - known - registered - assigned)
+
+
+@pytest.mark.parametrize(("said", "has_gpu"), [("false", False), ("true", True), (True, True)])
+def test_ollama_gets_a_gpu_as_inventories_of_text_say_it(said, has_gpu):
+    """In an INI inventory `nvidia_gpu=false` is a text, which would count as true."""
+    default = defaults_of(ROOT / "roles/ollama")["ollama_gpus"]
+    templar = Templar(loader=DataLoader(), variables={"nvidia_gpu": said})
+    assert templar.template(trust_as_template(default)) is has_gpu
 
 
 def test_what_verify_removes_at_its_end_never_costs_the_report():
