@@ -1,7 +1,7 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""What each declared model can, and how much it reads and writes: one answer for all. Pure.
+"""What each declared model can do, and how much it reads and writes: one answer for all. Pure.
 
 An Ollama says it of its models when they are deployed (`facts`: name to `capabilities` and
 `context`); of a custom API the inventory says it, or nobody.
@@ -28,7 +28,7 @@ THINKING_PARAMETERS = ["reasoning_effort", "thinking"]
 
 
 def facts(declared: list[dict], results: list[dict]) -> dict[str, dict]:
-    """Return what one Ollama's models can, out of the results of `ollama_model`."""
+    """Return what one Ollama's models can do, out of the results of `ollama_model`."""
     return {
         model["name"]: {"capabilities": sorted(done["capabilities"]), "context": done["context"]}
         for model, done in zip(declared, results, strict=True)

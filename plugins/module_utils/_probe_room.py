@@ -1,7 +1,7 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""How much of a model's context is left for work once a CLI has said who it is and what it can."""
+"""How much of a model's context a CLI's opening prompt and the tools leave for work."""
 
 from __future__ import annotations
 

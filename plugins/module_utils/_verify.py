@@ -77,7 +77,7 @@ def model_checks(
 ) -> dict:
     """A declared model as llm_health takes it.
 
-    shapes: of each CLI's opening request, as recorded. facts: what models can, as from
+    shapes: of each CLI's opening request, as recorded. facts: what models can do, as from
     `_models.declared_models`; tool calls are not asked of one that has none.
     """
     is_embedding = model.get("embedding") or model.get("mode") == "embedding"

@@ -326,7 +326,7 @@ class OllamaModel:
         return self.client.find(self.name) or {}
 
     def _facts(self, entry):
-        """Return what the model can, how much it may read at once, and what that costs."""
+        """Return what the model can do, how much it may read at once, and what that costs."""
         if not entry:
             return _ollama.NO_FACTS
         shown, limits = self.client.show(self.name), self.params
