@@ -94,7 +94,7 @@ def _check(reference: str, entry: dict) -> None:
     if entry.get("archive") != expected:
         found = entry.get("archive")
         raise ValueError(f"{reference}: found the archive {found!r}, expected {expected}")
-    if type(entry["bytes"]) is not int:
+    if not isinstance(entry["bytes"], int) or isinstance(entry["bytes"], bool):
         raise ValueError(f"{reference}: found {entry['bytes']!r} bytes, expected a number")
     # Bundles of older versions have none.
     if "sha256" in entry and not _DIGEST.fullmatch(entry["sha256"]):

@@ -43,7 +43,7 @@ def reached(pid: int, targets: list[Target]) -> set[Target]:
         os.close(told)
         os.waitpid(child, 0)
     try:
-        return {(address, port) for address, port in json.loads(text)}
+        return set(map(tuple, json.loads(text)))
     except ValueError:
         found = text.decode(errors="replace").strip() or "the child process ended"
         raise Refused(
