@@ -70,6 +70,7 @@ class LookupModule(LookupBase):
             return [_state.path(state, left, kind) for kind in kinds]
         for line in _state.move(state, left, ours(variables)):
             display.display(line)
+        _state.keep_out_of_git(state)
         return [os.path.join(state, kind) for kind in kinds]
 
 

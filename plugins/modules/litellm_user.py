@@ -343,6 +343,7 @@ class LiteLLMUsers(KeyOwner):
             for team_id in sorted(joined) if self.params["validate_teams"] else ():
                 _litellm.check_team(team_id, self._known_teams())
         self._check_addresses(steps)
+        self._check_administrators(steps)
 
     def _check_addresses(self, steps):
         changing = {s.name: s.wanted["user_email"] for s in steps if s.wanted.get("user_email")}
@@ -358,6 +359,17 @@ class LiteLLMUsers(KeyOwner):
                     f"{name} and {other} have the same user_email {address}",
                     "an address of its own for every user",
                     "leave it out for one of the two: LiteLLM takes an address once",
+                )
+
+    def _check_administrators(self, steps):
+        """Refuse to make a member of one whose keys may be everybody's."""
+        for step in steps if self.params["revoke_keys"] else ():
+            role = step.current.get("user_role")
+            if role == "proxy_admin" and step.wanted.get("user_role", role) != role:
+                raise Refused(
+                    f"{step.name} administers LiteLLM (user_role {role})",
+                    f"{step.wanted['user_role']}, whose own keys are revoked",
+                    "give the administrator another user_id, or first take that role away at LiteLLM",
                 )
 
     def create(self, step):

@@ -71,6 +71,14 @@ def move(state: str, folder: str, kinds: list[str]) -> list[str]:
         return [_moved(*pair) for pair in left if not _is_same(*pair[1:])]
 
 
+def keep_out_of_git(state: str) -> None:
+    """Have git leave the place alone, whatever the repository around it ignores."""
+    path = os.path.join(state, ".gitignore")
+    # It is there already, or nothing is kept yet.
+    with contextlib.suppress(OSError), open(path, "x", encoding="utf-8") as file:
+        file.write("*\n")
+
+
 @contextlib.contextmanager
 def _locked(folder: str):
     """Keep other processes of the run, which handle other hosts, from moving the same."""

@@ -93,10 +93,12 @@ def test_after_a_run_only_hosts_are_hosts_and_a_task_needed_one_connection(folde
     kept = {str(path.relative_to(inventory)) for path in inventory.rglob("*") if path.is_file()}
     assert kept == {
         "llm1.yml",
+        ".intranet-mcp/.gitignore",
         ".intranet-mcp/secrets/litellm_master_key",
         *(f".intranet-mcp/{kind}/x" for kind in ("reports", "cache", "clients")),
     }
     assert folder.hosts("my inventory") == ["llm1"]
+    assert (inventory / ".intranet-mcp/.gitignore").read_text() == "*\n"
 
 
 def test_what_an_earlier_version_left_is_moved_and_said_once(folder):

@@ -43,6 +43,13 @@ def test_user_is_made_once_without_a_key(run, litellm):
     assert not run(**options)["changed"]
 
 
+def test_no_administrator_becomes_a_member_unasked(run, litellm):
+    litellm.users = [litellm.user("alice", user_role="proxy_admin")]
+    result = run(user_role="internal_user_viewer", revoke_keys=True)
+    assert result["failed"] and "alice administers LiteLLM" in result["msg"]
+    assert litellm.writes() == []
+
+
 def test_a_user_of_a_similar_name_is_another_one(run, litellm):
     litellm.users = [litellm.user("Alice"), litellm.user("alice-2")]
     assert run(check=True)["changed"]
