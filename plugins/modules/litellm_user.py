@@ -369,7 +369,7 @@ class LiteLLMUsers(KeyOwner):
                 raise Refused(
                     f"{step.name} administers LiteLLM (user_role {role})",
                     f"{step.wanted['user_role']}, whose own keys are revoked",
-                    "give the administrator another user_id, or first take that role away at LiteLLM",
+                    "give the administrator another user_id, or take the role away at LiteLLM",
                 )
 
     def create(self, step):
