@@ -65,7 +65,7 @@ class Site:
 
     def __init__(self, docker, pebble_program, folder):
         self.docker, self.folder = docker, folder
-        self.tls = folder / "secrets" / "tls"
+        self.tls = folder / ".intranet-mcp" / "secrets" / "tls"
         self.authority = folder / "authority.pem"
         self._certify(folder)
         configuration = {

@@ -99,7 +99,7 @@ def test_both_eras_are_measured_apart(run):
     result = run(eras=["legacy", "modern"], legacy_version="2025-06-18", tools_min=1)
     versions = [session["protocol_version"] for session in result["sessions"]]
     assert versions == ["2025-06-18", "2026-07-28"]
-    assert [check["era"] for check in result["checks"]] == ["legacy", "modern"]
+    assert [*dict.fromkeys(check["era"] for check in result["checks"])] == ["legacy", "modern"]
 
 
 def test_auto_takes_the_newest_era(run):

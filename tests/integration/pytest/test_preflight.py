@@ -152,8 +152,8 @@ def test_a_finished_run_leaves_no_lock_and_check_mode_takes_none(runs):
 
 
 def test_all_problems_come_in_one_report_and_no_lock_is_taken(runs, tmp_path):
-    secrets = tmp_path / "secrets"
-    secrets.mkdir(mode=0o700)
+    secrets = tmp_path / ".intranet-mcp" / "secrets"
+    secrets.mkdir(mode=0o700, parents=True)
     (secrets / "key").write_text("x")
     (secrets / "key").chmod(0o644)
     with socket.create_server(("0.0.0.0", 0)) as server:
