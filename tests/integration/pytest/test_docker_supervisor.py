@@ -98,7 +98,9 @@ def test_a_killed_dockerd_comes_back_and_a_second_start_starts_nothing(superviso
     first = supervisor.pid("dockerd")
     assert supervisor.run("start").stdout.startswith(f"running: dockerd {first}")
     os.kill(first, signal.SIGKILL)
-    supervisor.until(lambda: supervisor.pid("dockerd") not in (0, first), "another dockerd was started")
+    supervisor.until(
+        lambda: supervisor.pid("dockerd") not in (0, first), "another dockerd was started"
+    )
     supervisor.until(lambda: supervisor.run("status").returncode == 0, "it answers")
     assert "exit 137" in supervisor.log.read_text()
 
