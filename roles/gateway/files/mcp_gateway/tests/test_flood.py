@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 
@@ -107,6 +108,61 @@ async def test_a_whole_request_and_an_idle_connection_keep_their_time():
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(reader.read(1), 1.0)
         writer.close()
+
+
+@pytest.mark.parametrize("then", [b"\r\n", b"\r\n\r\n\r\n"], ids=["one", "three"])
+async def test_a_line_break_between_requests_does_not_hold_the_connection(then):
+    async with gateway(limits={"header_seconds": 0.5}) as gw:
+        assert await answer_of(gw, ASK, then) == b""  # it is closed
+
+
+async def test_requests_that_wait_for_others_have_a_bound():
+    """A head of 40 bytes costs kilobytes here, and thousands of them fit into one packet."""
+    async with gateway(auth=KEYS) as gw:
+        few = ASK * 10 + ASK[:-2] + b"connection: close\r\n\r\n"
+        assert (await answer_of(gw, few)).count(b" 200 ") == 11
+        with contextlib.suppress(ConnectionResetError):
+            assert (await answer_of(gw, ASK * 4000)).count(b" 200 ") < 4000
+        await until(lambda: gw.gateway.connections.total == 0, "the connection is closed")
+
+
+@pytest.mark.parametrize("count", [1, 16])
+async def test_who_reads_no_answer_loses_the_connection(count, monkeypatch):
+    page = b"x" * (4 << 20)
+    monkeypatch.setattr("mcp_gateway.page.render_public", lambda base: page.decode())
+    async with gateway(auth=KEYS, limits={"slow_reader_seconds": 0.3}) as gw:
+        ask = b"GET / HTTP/1.1\r\nhost: localhost\r\naccept: text/html\r\n\r\n"
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.connect(("127.0.0.1", gw.port))
+            deaf.sendall(ask * count)
+            await until(lambda: gw.gateway.connections.total == 1, "it is open")
+            await until(lambda: gw.gateway.connections.total == 0, "it is closed", 5)
+        # Who reads, however slowly, gets everything.
+        reader, writer = await asyncio.open_connection("127.0.0.1", gw.port, limit=1024)
+        writer.write(ask)
+        await reader.readuntil(b"\r\n\r\n")
+        got = 0
+        while got < len(page):
+            got += len(await reader.read(256 << 10))
+            await asyncio.sleep(0.01)
+        writer.close()
+
+
+async def test_a_call_ends_with_its_client_though_another_request_waits(tmp_path):
+    async with gateway({"one": plain()}) as gw:
+        await gw.up()
+        marker = tmp_path / "marker"
+        arguments = {"marker": str(marker)}
+        built = Modern(gw).build("tools/call", {"name": "one__hang", "arguments": arguments})
+        body = json.dumps(built["json"]).encode()
+        heads = {**built["headers"], "host": "localhost", "content-length": str(len(body))}
+        head = "".join(f"{name}: {value}\r\n" for name, value in heads.items())
+        _, writer = await asyncio.open_connection("127.0.0.1", gw.port)
+        writer.write(f"POST /mcp HTTP/1.1\r\n{head}\r\n".encode() + body + ASK)
+        await until(marker.exists, "the tool hangs")
+        writer.close()
+        await until(lambda: gw.gateway.bounds._total == 0, "the call has ended", 5)
 
 
 async def opened(gw, count: int) -> list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
@@ -238,7 +294,8 @@ async def test_what_is_not_http_is_counted_and_leaves_no_line_each(tmp_path, cap
         gw.gateway.recorder.refusals.summarize()
         assert [(li["error"], li["count"]) for li in gw.audit()] == [("http", 2)]
     said = [r.getMessage() for r in caplog.records if r.name.startswith("uvicorn")]
-    assert not [line for line in said if "HTTP request" in line or "upgrade" in line]
+    words = ("HTTP request", "upgrade", "WebSocket")
+    assert not [line for line in said if any(word in line for word in words)]
 
 
 async def test_refusals_from_many_addresses_are_few_lines(tmp_path):

@@ -8,7 +8,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from mcp_gateway import envelope
 from mcp_gateway.app import App
@@ -17,8 +17,18 @@ if TYPE_CHECKING:
     from mcp_gateway.gateway import Gateway
 
 MAX_HEADERS = 200
+# Requests that wait for the answer to one before them; clients that do this at all send a few.
+MAX_PIPELINED = 16
 LAST_LOOK_SECONDS = 0.1
-REASON = {408: b"Request Timeout", 431: b"Request Header Fields Too Large", 503: b"Busy"}
+CLIENTS_DOING = ("Invalid HTTP request", "Unsupported upgrade", "No supported WebSocket library")
+# What a reader takes within `limits.slow_reader_seconds`, unless nothing is left.
+SLOW_BYTES = 64 * 1024
+REASON = {
+    408: b"Request Timeout",
+    429: b"Too Many Requests",
+    431: b"Request Header Fields Too Large",
+    503: b"Busy",
+}
 
 
 class Protocol(HttpToolsProtocol):
@@ -34,6 +44,9 @@ class Protocol(HttpToolsProtocol):
         self._moved_on = False
         self._pending_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._running: RequestResponseCycle | None = None
+        self._unread = 0
+        self._reader_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -48,22 +61,32 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._stop_reader_timer()
         if self._is_counted:
             self._gateway.connections.closed(self._peer)
+        self.pipeline.clear()
         super().connection_lost(exc)
+        if self._running is not None:  # uvicorn tells the newest request alone
+            self._running.disconnected = True
+            self._running.message_event.set()
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
         self._moved_on = False
+        is_idle = self.cycle is None or self.cycle.response_complete
         super().data_received(data)
         # Nothing is kept of a body here; a head, a trailer and a chunk's extension are.
         self._pending_bytes = 0 if self._moved_on else self._pending_bytes + len(data)
         limit = self._gateway.config.limits.header_bytes
         if self._pending_bytes > limit:
             self._refuse(431, "header_size", f"the request headers exceed {limit} bytes")
-        elif self._in_head and self._in_request:
-            self._start_timer()
+        elif (self._in_head and self._in_request) or (is_idle and not self._moved_on):
+            self._start_timer()  # line breaks before a request begin none, and end the idle time
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     # what the parser finds
     def on_message_begin(self) -> None:
@@ -81,7 +104,9 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head, self._moved_on = False, True
         self._stop_timer()
-        if not self.transport.is_closing():
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self._refuse(429, "limit_pipeline", f"more than {MAX_PIPELINED} requests at once")
+        elif not self.transport.is_closing():
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -99,10 +124,42 @@ class Protocol(HttpToolsProtocol):
         super().on_response_complete()
         if self._in_request and not self.transport.is_closing():
             self._start_timer()  # it was answered early; its rest must not take forever
+        self._watch_reader()
 
     def send_400_response(self, msg: str) -> None:
         self._gateway.recorder.refused("http", self._peer)
         super().send_400_response(msg)
+        self._watch_reader()
+
+    # what the client does not read
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_reader()
+
+    def _watch_reader(self) -> None:
+        """Look after a while how much of what is to be sent was taken.
+
+        A connection that is closed politely lives on until the last byte was: for somebody who
+        reads nothing, forever.
+        """
+        if self._reader_timer is None:
+            self._unread = self.transport.get_write_buffer_size()
+            if self._unread:
+                seconds = self._gateway.config.limits.slow_reader_seconds
+                self._reader_timer = self.loop.call_later(seconds, self._look_at_reader)
+
+    def _look_at_reader(self) -> None:
+        self._reader_timer = None
+        before, now = self._unread, self.transport.get_write_buffer_size()
+        if now and now > before - SLOW_BYTES:
+            self.transport.abort()
+        else:
+            self._watch_reader()
+
+    def _stop_reader_timer(self) -> None:
+        if self._reader_timer is not None:
+            self._reader_timer.cancel()
+            self._reader_timer = None
 
     # time
     def _start_timer(self) -> None:
@@ -135,11 +192,12 @@ class Protocol(HttpToolsProtocol):
                 b"connection: close\r\n\r\n%b" % (status, REASON[status], len(body), body)
             )
         self.transport.close()
+        self._watch_reader()
 
 
 def _is_worth_a_line(record: logging.LogRecord) -> bool:
     """Not what anybody can make uvicorn say as often as they like; it is counted."""
-    return not str(record.msg).startswith(("Invalid HTTP request", "Unsupported upgrade"))
+    return not str(record.msg).startswith(CLIENTS_DOING)
 
 
 def configuration(gateway: Gateway) -> uvicorn.Config:
