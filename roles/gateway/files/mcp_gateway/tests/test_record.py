@@ -73,6 +73,22 @@ async def test_every_way_to_fail_is_recorded(tmp_path):
         assert f"mcp_gateway_requests_total{{{labels}}} 1.0" in metrics
 
 
+async def test_a_message_cannot_hide_from_the_audit_or_fill_it(tmp_path):
+    async with gateway({"one": plain()}, **setup(tmp_path, policy={"default": "deny"})) as gw:
+        await gw.up()
+        client = Legacy(gw, key=KEY)
+        await client.initialize()
+        before = len(gw.audit())
+        for params in ([1], 7, "x"):
+            odd = {"jsonrpc": "2.0", "id": "gp.x", "result": {}, "params": params}
+            assert (await client.post(odd)).status_code == 400
+        assert [line["method"] for line in gw.audit()[before:]] == ["response"] * 3
+        denied = Legacy(gw, "/servers/one/mcp", key=KEY, version="v" * 100_000)
+        assert "error" in await denied.initialize()
+        assert gw.audit()[-1]["status"] == "refused"
+        assert all(len(line) < 2000 for line in (tmp_path / "audit").read_text().splitlines())
+
+
 async def test_a_client_cannot_make_the_metrics_grow():
     async with gateway({"one": plain()}) as gw:
         client = Modern(gw)

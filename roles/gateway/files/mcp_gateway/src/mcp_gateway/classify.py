@@ -29,7 +29,7 @@ def classify(
     """(era, protocol version) of a message; Refusal when a modern one contradicts itself."""
     version = headers.get(b"mcp-protocol-version", b"").decode("latin-1")
     if message.method == "initialize" and version not in MODERN_VERSIONS:
-        return "legacy", envelope.text(message.params.get("protocolVersion")) or LATEST_LEGACY
+        return "legacy", negotiate(envelope.text(message.params.get("protocolVersion")) or "")
     meta = envelope.fields_of(message.params.get("_meta")) if message.method else {}
     if META_VERSION not in meta and (not version or version in LEGACY_VERSIONS):
         return "legacy", version or IMPLIED_LEGACY

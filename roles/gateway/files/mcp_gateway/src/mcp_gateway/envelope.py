@@ -61,9 +61,9 @@ class Message:
 
     @property
     def params(self) -> Fields:
-        """The members of `params`; empty when there are none."""
+        """The members of `params`; empty when there are none, as in every response."""
         if self._params is None:
-            raw = self.fields.get("params")
+            raw = self.fields.get("params") if self.method is not None else None
             self._params = decode_fields(raw) if raw is not None and raw != RAW_NULL else {}
         return self._params
 
