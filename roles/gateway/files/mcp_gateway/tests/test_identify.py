@@ -47,6 +47,7 @@ class FakeLitellm:
                 if self.hold is not None:
                     await self.hold.wait()
                 token = head.split("uthorization: Bearer ", 1)[1].split("\r\n")[0]
+                token = token.replace("Bearer ", "")
                 if self.status:
                     await raw(writer, b"{}", self.status)
                 elif token in self.keys:
@@ -84,6 +85,16 @@ async def test_unknown_keys_get_401_and_are_remembered_too():
     async with FakeLitellm() as fake, gateway(auth=litellm(fake)) as gw:
         assert [await status(gw, "sk-unknown-key-00000") for _ in range(3)] == [401] * 3
         assert fake.asked == 1
+
+
+@pytest.mark.parametrize("spelling", ["Bearer {}", "Bearer Bearer {}", "sk-Bearer {}", "{} x"])
+async def test_a_key_is_one_caller_however_it_is_written(spelling):
+    """LiteLLM takes these for the same key; limits are a caller's."""
+    key = spelling.format(GOOD.removeprefix("sk-") if spelling.startswith("sk-") else GOOD)
+    async with FakeLitellm() as fake, gateway(auth=litellm(fake)) as gw:
+        assert await status(gw, key) == 401
+        answer = await gw.http.post("/mcp", json={}, headers={"x-litellm-api-key": f"Bearer {GOOD}"})
+        assert answer.status_code == 400  # known, and nothing asked
 
 
 async def test_a_revoked_key_is_refused_when_the_cache_ends():

@@ -60,8 +60,9 @@ class LitellmKeys:
         self._miss = metrics.auth_cache.labels("miss")
 
     def accepts(self, token: str) -> bool:
-        # JWTs are for the OIDC authority; LiteLLM's keys hold no dots.
-        return token.count(".") != 2
+        # JWTs are for the OIDC authority; LiteLLM's keys hold no dots. It drops every "Bearer " in
+        # a credential, so one key with more of them would be as many callers with limits of theirs.
+        return token.count(".") != 2 and not any(c.isspace() for c in token)
 
     def remembers(self, token: str) -> bool:
         key = digest(token)
