@@ -23,6 +23,7 @@ from support import (
     next_message,
     plain,
     raw,
+    reply,
     sha256,
     text_of,
     until,
@@ -339,3 +340,36 @@ async def test_a_quiet_stream_keeps_its_session_and_process_alive():
 
             await until(only_one_left, "the abandoned session's process ended")
             assert text_of(await quiet.call("one__count")) == "2"
+
+
+async def test_subscriptions_that_fail_leave_nothing_behind_and_names_have_a_bound():
+    class Refusing(Scripted):
+        async def _answer(self, message, headers, writer):
+            if message.get("method") == "initialize":
+                capabilities = {"tools": {}, "resources": {"subscribe": True}}
+                result = {"protocolVersion": "2025-11-25", "capabilities": capabilities}
+                info = {"serverInfo": {"name": "s", "version": "1"}}
+                await reply(writer, message, result | info)
+            elif message.get("method", "").endswith("/list"):
+                member = {"tools/list": "tools", "resources/list": "resources"}
+                name = member.get(message["method"], "resourceTemplates")
+                await reply(writer, message, {name: []})
+            else:
+                await super()._answer(message, headers, writer)
+
+    shared = {"era": "legacy", "mode": "shared"}
+    async with Refusing() as up, gateway({"one": http(up.url, **shared)}) as gw:
+        await gw.up()
+        wanted = gw.gateway.upstreams["one"].watcher._wanted
+        client = Legacy(gw, "/servers/one/mcp")
+        await client.initialize()
+        modern = Modern(gw, "/servers/one/mcp")
+        for i in range(3):
+            uri = f"memo://{i}"
+            assert "error" in await client.ask("resources/subscribe", {"uri": uri})
+            listen = {"notifications": {"resourceSubscriptions": [uri, f"{uri}/x"]}}
+            assert "error" in await modern.ask("subscriptions/listen", listen)
+        assert not wanted and not any(gw.gateway.subscriptions.values())
+        for method in ("resources/subscribe", "resources/read"):
+            answer = await client.ask(method, {"uri": "memo://" + "x" * 9000})
+            assert answer["error"]["code"] == -32602

@@ -93,7 +93,8 @@ async def test_a_key_is_one_caller_however_it_is_written(spelling):
     key = spelling.format(GOOD.removeprefix("sk-") if spelling.startswith("sk-") else GOOD)
     async with FakeLitellm() as fake, gateway(auth=litellm(fake)) as gw:
         assert await status(gw, key) == 401
-        answer = await gw.http.post("/mcp", json={}, headers={"x-litellm-api-key": f"Bearer {GOOD}"})
+        header = {"x-litellm-api-key": f"Bearer {GOOD}"}
+        answer = await gw.http.post("/mcp", json={}, headers=header)
         assert answer.status_code == 400  # known, and nothing asked
 
 

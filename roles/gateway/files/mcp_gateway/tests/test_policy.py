@@ -160,6 +160,25 @@ async def test_subscribing_and_completing_are_governed_too(sdk):
         assert "rule 'no'" in str(await client.ask("completion/complete", params))
 
 
+@pytest.mark.parametrize("method", ["Tools/call", "files/delete", "tools"])
+async def test_who_may_use_some_tools_sends_no_method_that_policy_does_not_know(method):
+    rule = {"name": "some", "keys": ["ada"], "tools": ["act"], "prompts": [], "resources": []}
+    policy = {"default": "deny", "rules": [rule, {"name": "all", "keys": ["bob"]}]}
+    async with (
+        Scripted() as up,
+        gateway({"one": http(up.url)}, auth={"static_keys": KEYS}, policy=policy) as gw,
+    ):
+        await gw.up()
+        path = "/servers/one/mcp"
+        ada, bob = (Modern(gw, path, key=f"key-of-{n}-000000") for n in ("ada", "bob"))
+        assert "result" in await ada.call("act")
+        answer = await ada.ask(method, {"name": "delete"})
+        assert answer["error"]["code"] == -31001, answer
+        assert method not in [message.get("method") for message, _ in up.seen]
+        await bob.ask(method, {"name": "delete"})
+        assert method in [message.get("method") for message, _ in up.seen]
+
+
 async def test_a_second_spelling_of_the_name_does_not_reach_the_server():
     """Go servers would take the last of both, whatever its case: not what policy looked at."""
     rules = [{"name": "no", "effect": "deny", "tools": ["delete"]}]
@@ -174,7 +193,16 @@ async def test_a_second_spelling_of_the_name_does_not_reach_the_server():
 
 
 FILES = [
-    {"name": "no-secrets", "effect": "deny", "resources": ["file:///secret/*", "memo://today"]},
+    {
+        "name": "no-secrets",
+        "effect": "deny",
+        "resources": [
+            "file:///secret/*",
+            "file:///keys/*.pem",
+            "memo://today",
+            "https://wiki.example/secret",
+        ],
+    },
 ]
 
 
@@ -203,6 +231,22 @@ FILES = [
         ("memo://toda%79", False),
         ("memo://today%00", False),
         ("memo://x/%25252525252e", False),
+        (" memo://today", False),
+        ("memo://today ", False),
+        ("file:/secret/x", False),
+        ("file:secret/x", False),
+        ("file://localhost/secret/x", False),
+        ("file://elsewhere/secret/x", False),
+        ("file:///secret/x?", False),
+        ("file:///keys/a.pem?", False),
+        ("file://localhost/public/x?y", True),
+        ("https://wiki.example/public", True),
+        ("https://wiki.example/secret", False),
+        ("https:wiki.example/secret", False),
+        ("https:///wiki.example/secret", False),
+        ("https://me@wiki.example/secret", False),
+        ("https://wiki.example:443/secret", False),
+        ("https://wiki.example.:443/%73ecret", False),
     ],
 )
 def test_policy_judges_every_way_to_read_a_uri(uri, allowed):
@@ -237,6 +281,9 @@ async def test_nobody_listens_to_resources_that_policy_refuses(sdk):
             wanted = {"notifications": {"resourceSubscriptions": ["memo://day/x", uri]}}
             answer = (await client.send("subscriptions/listen", wanted)).json()
             assert answer["error"]["code"] in (-31001, -32602), answer
+        for odd in ("resourcesubscriptions", "ResourceSubscriptions"):
+            wanted = {"notifications": {"resourceSubscriptions": [], odd: ["memo://today"]}}
+            assert (await client.send("subscriptions/listen", wanted)).status_code == 400
         wanted = {"notifications": {"resourceSubscriptions": ["memo://day/x"]}}
         listen = client.build("subscriptions/listen", wanted)
         async with gw.http.stream("POST", client.path, **listen) as stream:

@@ -25,12 +25,23 @@ PARAMS_MEMBERS = (
     "uri",
 )
 REF_MEMBERS = ("name", "type", "uri")
+LISTEN_MEMBERS = (
+    "promptsListChanged",
+    "resourceSubscriptions",
+    "resourcesListChanged",
+    "taskIds",
+    "toolsListChanged",
+)
 _EXACT = {
     names: {name.casefold(): name for name in names}
-    for names in (ENVELOPE_MEMBERS, PARAMS_MEMBERS, REF_MEMBERS)
+    for names in (ENVELOPE_MEMBERS, PARAMS_MEMBERS, REF_MEMBERS, LISTEN_MEMBERS)
 }
 # Members of params that the gateway looks into, and may pass on as they are.
-_READ_MEMBERS: dict[str, tuple[str, ...]] = {"_meta": (), "notifications": (), "ref": REF_MEMBERS}
+_READ_MEMBERS: dict[str, tuple[str, ...]] = {
+    "_meta": (),
+    "notifications": LISTEN_MEMBERS,
+    "ref": REF_MEMBERS,
+}
 
 
 class _Name:

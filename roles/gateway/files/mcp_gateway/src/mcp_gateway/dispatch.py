@@ -13,7 +13,7 @@ from mcp_gateway.eras import LIST_MEMBER, LOG_LEVELS
 from mcp_gateway.outlet import HttpOutlet, Outlet
 from mcp_gateway.refusal import Refusal
 from mcp_gateway.relay import Relay
-from mcp_gateway.route import Target, resolve
+from mcp_gateway.route import MAX_NAME, Target, resolve
 from mcp_gateway.streams import MAX_SUBSCRIPTIONS, serve_listen
 from mcp_gateway.upstream import Upstream
 from mcp_gateway.upstreams.base import Outbound, UpstreamError, final, next_id
@@ -22,6 +22,20 @@ if TYPE_CHECKING:
     from mcp_gateway.gateway import Gateway
 
 LEGACY_ONLY = {"ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"}
+# Requests about no single tool, prompt or resource that do no more than policy can answer for:
+# lists are filtered, what is listened to is checked, and a task began with a call that was allowed.
+ABOUT_NOTHING = {
+    *LIST_MEMBER,
+    "ping",
+    "server/discover",
+    "logging/setLevel",
+    "subscriptions/listen",
+    "tasks/get",
+    "tasks/list",
+    "tasks/result",
+    "tasks/cancel",
+    "tasks/update",
+}
 
 
 async def answer_request(gateway: Gateway, call: Call, outlet: Outlet) -> None:
@@ -69,12 +83,16 @@ def _check_subscriptions(gateway: Gateway, call: Call) -> None:
     """Refusal unless the caller may read every resource that it wants to hear of."""
     wanted = envelope.fields_of(call.msg.params.get("notifications"))
     uris = envelope.decode_any(wanted.get("resourceSubscriptions", b"[]"))
-    if not isinstance(uris, list) or not all(isinstance(uri, str) for uri in uris):
+    are_uris = isinstance(uris, list) and all(
+        isinstance(uri, str) and len(uri) <= MAX_NAME for uri in uris[: MAX_SUBSCRIPTIONS + 1]
+    )
+    if not are_uris or len(uris) > MAX_SUBSCRIPTIONS:
         raise Refusal(
             "envelope",
             400,
             envelope.INVALID_PARAMS,
-            "params.notifications.resourceSubscriptions must be a list of URIs",
+            "params.notifications.resourceSubscriptions must be a list of at most "
+            f"{MAX_SUBSCRIPTIONS} URIs of at most {MAX_NAME} characters",
         )
     for uri in uris:
         gateway.require(call, call.route, "resources", uri)
@@ -106,6 +124,8 @@ async def _relay(gateway: Gateway, call: Call, outlet: Outlet) -> None:
             "unknown", 400, envelope.INVALID_PARAMS, f"unknown server {target.server[:80]}"
         )
     gateway.require(call, target.server, target.kind, target.name)
+    if not target.kind and call.method not in ABOUT_NOTHING:
+        gateway.require_all(call, target.server)
     if not upstream.eras:
         await gateway.settle(upstream.name)
     if call.method.endswith("subscribe") and not links.passes_through(upstream, call):
@@ -141,8 +161,12 @@ async def _subscribe(gateway: Gateway, call: Call, target: Target, upstream: Ups
                 envelope.BUSY,
                 f"this session already subscribes to {MAX_SUBSCRIPTIONS} resources",
             )
-        await upstream.watcher.add(target.name)
-        wanted.add(pair)
+        wanted.add(pair)  # at once: nobody else is to add it meanwhile
+        try:
+            await upstream.watcher.add(target.name)
+        except BaseException:
+            wanted.discard(pair)
+            raise
 
 
 async def _set_level(gateway: Gateway, call: Call, outlet: Outlet) -> None:

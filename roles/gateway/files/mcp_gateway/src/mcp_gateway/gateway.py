@@ -324,14 +324,23 @@ class Gateway:
         else:
             allowed = self.authorization.sees_any(call.who, server)
             verdict = Verdict(allowed, f"policy for server {server}")
+        noun = kind.removesuffix("s") or "server"
+        self._insist(call, server, f"{noun} {name or server}", verdict)
+
+    def require_all(self, call: Call, server: str) -> None:
+        """Refusal for a method that policy does not know, unless nothing is refused there."""
+        allowed = self.authorization.sees_all(call.who, server)
+        verdict = Verdict(allowed, f"policy, which allows parts of server {server}")
+        self._insist(call, server, f"method {call.method[:80]}", verdict)
+
+    def _insist(self, call: Call, server: str, what: str, verdict: Verdict) -> None:
         call.rule = verdict.reason
         if not verdict.allowed:
-            noun = kind.removesuffix("s") or "server"
             raise Refusal(
                 "policy",
                 200 if call.message is not None and call.message.is_request else 403,
                 envelope.REFUSED,
-                f"{noun} {name or server} is refused by {verdict.reason}",
+                f"{what} is refused by {verdict.reason}",
                 data={"server": server, "rule": verdict.reason},
             )
 

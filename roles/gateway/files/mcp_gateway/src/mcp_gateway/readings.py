@@ -6,26 +6,32 @@ import re
 from urllib.parse import unquote
 
 _PARTS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:)?(//[^/?#]*)?([^?#]*)(\?[^#]*)?(#.*)?", re.DOTALL)
+_AUTHORITY = re.compile(r"/*([^/?]*)(.*)", re.DOTALL)
 _ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
 _SLASHES = re.compile(r"/{2,}")
 # What decodes to something else this often was written to be read in two ways.
 MAX_ROUNDS = 3
+_DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443", "ftp": "21"}
 
 
 def readings(uri: str) -> list[str] | None:
     """The URI as it stands and as it may be understood; None when it can lead anywhere.
 
     A server may take away percent-encoding, doubled slashes and the fragment, and ignores the case
-    of scheme and host. Dot segments, backslashes and control characters have no place in a URI that
-    policy is to judge, encoded or not.
+    of scheme and host; it may read what browsers know as they do. Dot segments, backslashes and
+    control characters have no place in a URI that policy is to judge, encoded or not, and blanks
+    have none around it.
     """
+    if uri != uri.strip():
+        return None
     found = [uri]
     current = uri
     for _ in range(MAX_ROUNDS + 1):
         if _leads_anywhere(current):
             return None
         plain = _plain(current)
-        found += [reading for reading in (current, plain) if reading not in found]
+        ways = (current, plain, _as_browsers_do(plain))
+        found += [reading for reading in ways if reading not in found]
         if not _ENCODED.search(current):
             return found
         current = unquote(current, errors="replace")
@@ -37,6 +43,19 @@ def _plain(uri: str) -> str:
     assert match is not None  # every part may be empty
     scheme, host, path, query, _ = match.groups(default="")
     return scheme.lower() + host.lower() + _SLASHES.sub("/", path) + query
+
+
+def _as_browsers_do(uri: str) -> str:
+    """A URI of a scheme that browsers know, as they read it; of a file its path alone counts."""
+    scheme, _, rest = uri.partition(":")
+    if scheme == "file":
+        path = rest if not rest.startswith("//") else rest[2:].partition("/")[2]
+        return "file:///" + path.partition("?")[0].lstrip("/")
+    if scheme not in _DEFAULT_PORTS:
+        return uri
+    authority, path = _AUTHORITY.fullmatch(rest).groups()  # type: ignore[union-attr]
+    host = authority.rpartition("@")[2].removesuffix(f":{_DEFAULT_PORTS[scheme]}").rstrip(".")
+    return f"{scheme}://{host}{'' if path.startswith('/') else '/'}{path}"
 
 
 def _leads_anywhere(uri: str) -> bool:

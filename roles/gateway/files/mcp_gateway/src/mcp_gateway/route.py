@@ -17,6 +17,8 @@ SUBJECT = {
     "resources/unsubscribe": ("uri", "resources"),
 }
 TASK_SEPARATOR = ":"
+# Names are compared with patterns, and URIs remembered for whoever subscribes.
+MAX_NAME = 8192
 
 
 class Target(msgspec.Struct):
@@ -47,8 +49,8 @@ def resolve(
         )
     member, kind = SUBJECT[method]
     value = envelope.text(params.get(member))
-    if value is None:
-        raise Refusal("envelope", 400, envelope.INVALID_PARAMS, f"params.{member} must be a string")
+    if value is None or len(value) > MAX_NAME:
+        raise _no_name(f"params.{member}")
     if route:
         return Target(route, kind, value, params)
     found = _find(kind, value, catalog, servers)
@@ -84,10 +86,8 @@ def _completion(params: envelope.Fields, route: str, catalog: Catalog, servers: 
     is_prompt = envelope.text(ref.get("type")) == "ref/prompt"
     member, kind = ("name", "prompts") if is_prompt else ("uri", "resources")
     value = envelope.text(ref.get(member))
-    if value is None:
-        raise Refusal(
-            "envelope", 400, envelope.INVALID_PARAMS, f"params.ref.{member} must be a string"
-        )
+    if value is None or len(value) > MAX_NAME:
+        raise _no_name(f"params.ref.{member}")
     if route:
         return Target(route, kind, value, params)
     found = _find(kind, value, catalog, servers)
@@ -107,6 +107,11 @@ def _task(method: str, params: envelope.Fields, route: str, servers: set[str]) -
     if not separator or server not in servers:
         raise Refusal("unknown", 400, envelope.INVALID_PARAMS, f"unknown task {task[:80]!r}")
     return Target(server, "", "", {**params, "taskId": envelope.raw(original)})
+
+
+def _no_name(member: str) -> Refusal:
+    text = f"{member} must be a string of at most {MAX_NAME} characters"
+    return Refusal("envelope", 400, envelope.INVALID_PARAMS, text)
 
 
 def _unknown(kind: str, value: str) -> Refusal:

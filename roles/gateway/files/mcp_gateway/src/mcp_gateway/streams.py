@@ -13,6 +13,7 @@ from mcp_gateway import asking, envelope, links
 from mcp_gateway.call import Call
 from mcp_gateway.eras import META_SUBSCRIPTION
 from mcp_gateway.outlet import HttpOutlet
+from mcp_gateway.route import MAX_NAME
 from mcp_gateway.sse import Frame
 from mcp_gateway.upstream import Upstream
 from mcp_gateway.upstreams.base import Link, UpstreamError, parsed
@@ -244,7 +245,8 @@ async def serve_listen(gateway: Gateway, call: Call, outlet: HttpOutlet) -> None
     uris = envelope.decode_any(wanted.get("resourceSubscriptions", b"[]"))
     watched: list[tuple[Upstream, str, str]] = []
     for uri in uris[:MAX_SUBSCRIPTIONS] if isinstance(uris, list) else []:
-        found = gateway.locate_resource(call, uri) if isinstance(uri, str) else None
+        is_uri = isinstance(uri, str) and len(uri) <= MAX_NAME
+        found = gateway.locate_resource(call, uri) if is_uri else None
         if found is not None:
             watched.append((gateway.upstreams[found[0]], found[1], uri))
     pairs = {(u.name, original): uri for u, original, uri in watched}
@@ -265,12 +267,14 @@ async def serve_listen(gateway: Gateway, call: Call, outlet: HttpOutlet) -> None
     )
     subscriber = Subscriber(gateway.config.limits.stream_buffer_messages, wants)
     subscriber.put(Frame(ack))
-    for upstream, original, _ in watched:
-        await upstream.watcher.add(original)
+    added: list[tuple[Upstream, str]] = []
     try:
+        for upstream, original, _ in watched:
+            await upstream.watcher.add(original)
+            added.append((upstream, original))
         await _serve_until_end(gateway, call, subscriber, outlet)
     finally:
-        for upstream, original, _ in watched:
+        for upstream, original in added:
             upstream.watcher.discard(original)
 
 

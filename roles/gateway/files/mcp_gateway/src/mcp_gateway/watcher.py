@@ -29,14 +29,24 @@ class ResourceWatcher:
         """Somebody wants notices about `uri`; UpstreamError when the upstream refuses."""
         self._wanted[uri] += 1
         if self._wanted[uri] == 1:
-            await self._tell("resources/subscribe", uri)
+            try:
+                await self._tell("resources/subscribe", uri)
+            except BaseException:
+                self._less(uri)
+                raise
 
     def discard(self, uri: str) -> None:
         """Somebody does not want them any more."""
-        self._wanted[uri] -= 1
-        if self._wanted[uri] <= 0:
-            del self._wanted[uri]
+        if self._less(uri) == 0:
             self._run(self._quietly_unsubscribe(uri))
+
+    def _less(self, uri: str) -> int:
+        """How many still want it when one does no more."""
+        left = max(0, self._wanted[uri] - 1)
+        self._wanted[uri] = left
+        if not left:
+            del self._wanted[uri]
+        return left
 
     async def _quietly_unsubscribe(self, uri: str) -> None:
         with contextlib.suppress(UpstreamError):
