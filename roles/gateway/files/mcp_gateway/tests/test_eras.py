@@ -6,7 +6,18 @@ import asyncio
 import json
 
 import pytest
-from support import Legacy, Modern, gateway, http, messages, next_message, stdio, text_of
+from support import (
+    KEY,
+    Legacy,
+    Modern,
+    gateway,
+    http,
+    messages,
+    next_message,
+    sha256,
+    stdio,
+    text_of,
+)
 
 VERSIONS = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"]
 
@@ -79,6 +90,18 @@ async def test_a_parked_call_is_not_resumed_by_somebody_else_or_twice(sdk):
         assert text_of(await client.ask("tools/call", retry)) == "decline:"
         assert "error" in await client.ask("tools/call", retry)
         assert "error" in await client.ask("tools/call", other)
+
+
+async def test_calls_of_one_caller_that_wait_for_input_leave_room_for_others(sdk, monkeypatch):
+    monkeypatch.setattr("mcp_gateway.pending.MAX_PARKED_BY_CALLER", 2)
+    auth = {"static_keys": [{"alias": n, "sha256": sha256(KEY + n)} for n in ("ada", "bob")]}
+    async with gateway({"one": http(sdk.url, era="legacy")}, auth=auth) as gw:
+        await gw.up()
+        ada, bob = (Modern(gw, key=KEY + name) for name in ("ada", "bob"))
+        for _ in range(2):
+            assert "inputRequests" in (await ada.call("one__elicit"))["result"]
+        assert (await ada.call("one__elicit"))["error"]["data"]["reason"] == "busy"
+        assert "inputRequests" in (await bob.call("one__elicit"))["result"]
 
 
 async def test_a_question_of_a_modern_server_reaches_a_legacy_client(sdk):

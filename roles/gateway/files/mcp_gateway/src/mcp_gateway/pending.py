@@ -19,6 +19,7 @@ from mcp_gateway.sessions import Sealer
 from mcp_gateway.upstreams.base import Exchange, Link, UpstreamError
 
 MAX_PARKED = 1000
+MAX_PARKED_BY_CALLER = 50
 Deliver = Callable[[envelope.Message], None]
 
 
@@ -107,6 +108,10 @@ class Parking:
         """Keep the call; the `input_required` result to give to the client."""
         if len(self._parked) >= MAX_PARKED:
             raise UpstreamError("busy", "too many calls already wait for input from their clients")
+        if sum(parked.owner == owner for parked in self._parked.values()) >= MAX_PARKED_BY_CALLER:
+            raise UpstreamError(
+                "busy", f"{MAX_PARKED_BY_CALLER} of your calls already wait for input"
+            )
         key = secrets.token_hex(16)
         timer = asyncio.get_running_loop().call_later(self._wait, self._expire, key)
         assert ask.id is not None
