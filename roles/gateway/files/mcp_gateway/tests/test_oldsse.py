@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 from mcp.client.session import ClientSession
 from mcp.client.sse import sse_client
-from support import Legacy, Modern, gateway, http, plain, sha256, text_of, until
+from support import (
+    Legacy,
+    Modern,
+    Scripted,
+    gateway,
+    http,
+    next_message,
+    plain,
+    raw,
+    sha256,
+    text_of,
+    until,
+)
 
 KEYS = [{"alias": "ada", "sha256": sha256("key-of-ada-000000")}]
 BEARER = {"Authorization": "Bearer key-of-ada-000000"}
@@ -55,6 +68,63 @@ async def test_a_question_reaches_the_old_client_in_mid_call(sdk):
         await session.initialize()
         result = await session.call_tool("one__sample", {})
         assert result.content[0].text == "model said ho"
+
+
+async def posting(gw, lines):
+    """Where to post, and a function that posts one more message."""
+    async for line in lines:
+        if line.startswith("data: "):
+            location = line[6:]
+            break
+
+    async def post(method, **params):
+        message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        assert (await gw.http.post(location, json=message)).status_code == 202
+        return await next_message(lines)
+
+    return post
+
+
+async def test_a_stream_has_one_session_however_often_it_is_initialized(sdk):
+    async with gateway({"one": http(sdk.url)}) as gw:
+        async with gw.http.stream("GET", "/servers/one/sse") as stream:
+            post = await posting(gw, stream.aiter_lines())
+            hello = {"clientInfo": {"name": "test", "version": "1"}, "capabilities": {}}
+            for _ in range(5):
+                await post("initialize", protocolVersion="2024-11-05", **hello)
+            links = gw.gateway.upstreams["one"]._links
+
+            def own():
+                return [key for key in links if not key.startswith("@")]
+
+            await until(lambda: len(own()) == 1, "the sessions before have ended")
+            assert len(gw.gateway.bounds._sessions["anyone"]) == 1
+        await until(lambda: not own(), "the last one has ended, too")
+
+
+async def test_a_server_cannot_name_another_endpoint_to_a_client():
+    async def act(message, headers, writer):
+        said = {"method": "notifications/message", "params": {"level": "info", "data": "x"}}
+        done = {"id": message["id"], "result": {"content": []}}
+        frames = [json.dumps({"jsonrpc": "2.0", **frame}) for frame in (said, done)]
+        body = f"event: endpoint\ndata: {frames[0]}\n\ndata: {frames[1]}\n\n"
+        await raw(writer, body.encode(), content_type="text/event-stream")
+
+    async with Scripted(act) as up, gateway({"one": http(up.url)}) as gw:
+        await gw.up()
+        async with gw.http.stream("GET", "/sse") as stream:
+            names = []
+
+            async def lines():
+                async for line in stream.aiter_lines():
+                    if line.startswith("event: "):
+                        names.append(line[7:])
+                    yield line
+
+            post = await posting(gw, lines := lines())
+            assert "params" in await post("tools/call", name="one__act", arguments={})
+            assert "result" in await next_message(lines)
+            assert names == ["endpoint", "message", "message"]
 
 
 async def test_messages_need_a_live_stream_and_its_owner(sdk):

@@ -224,10 +224,14 @@ class Gateway:
         oldest = self.bounds.session_opens(who, uid)
         if oldest is not None:
             self.sessions.end("", oldest)
-            self.forget_session(oldest)
-            for upstream in self.upstreams.values():
-                if upstream.has_link(oldest):
-                    self.background(upstream.forget(oldest))
+            self.leave_servers(oldest)
+
+    def leave_servers(self, uid: str) -> None:
+        """End what a session has at servers, and forget it here."""
+        self.forget_session(uid)
+        for upstream in self.upstreams.values():
+            if upstream.has_link(uid):
+                self.background(upstream.forget(uid))
 
     # what upstreams tell
     def _upstream_changed(self, upstream: Upstream) -> None:

@@ -98,9 +98,11 @@ async def _answer(gateway: Gateway, call: Call, connection: Connection) -> None:
                 await dispatch.answer_request(gateway, call, outlet)
         except (Exception, asyncio.CancelledError) as error:
             await conclude(gateway, call, outlet, error)
-        if call.method == "initialize" and call.session is not None:
-            # The session that the stream began with is no other one: it must not count twice.
-            gateway.bounds.session_ends(connection.session.owner, connection.session.uid)
+        before = connection.session
+        if call.method == "initialize" and call.session is not None and call.session is not before:
+            # A stream has one session: the one before must not count, nor stay at any server.
+            gateway.bounds.session_ends(before.owner, before.uid)
+            gateway.leave_servers(before.uid)
             connection.session = connection.call.session = call.session
             connection.subscriber.wants = legacy_wants(gateway, call)
     finally:

@@ -73,7 +73,9 @@ class HttpExchange:
                 if chunk is None:
                     return None
                 self._frames = self._parser.feed(chunk)[::-1]
-            return self._frames.pop()
+            frame = self._frames.pop()
+            frame.event = None  # to the old transport's clients another one is no message
+            return frame
         except (HttpError, FrameTooLarge) as error:
             self.close()
             raise self._link.failure(error) from None
