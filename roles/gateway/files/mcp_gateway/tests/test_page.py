@@ -144,7 +144,8 @@ async def test_without_a_key_nothing_is_told_of_servers(guarded):
 
 
 async def test_with_a_key_the_index_tells_of_the_servers_that_the_key_may_use(guarded):
-    async with gateway(SERVERS, **guarded) as gw:
+    servers = {**SERVERS, "secret": {**SERVERS["secret"], "required": True}}
+    async with gateway(servers, **guarded) as gw:
         await gw.up("stock")
         dead = gw.gateway.upstreams["secret"]
         await until(lambda: dead.breaker.last_error, "it was tried")
@@ -152,6 +153,7 @@ async def test_with_a_key_the_index_tells_of_the_servers_that_the_key_may_use(gu
             (await gw.http.get("/", headers=bearer(KEY + name))).json() for name in ("ada", "bob")
         ]
         assert sorted(ada["servers"]) == ["secret", "stock"] and list(bob["servers"]) == ["stock"]
+        assert ada["required_servers_down"] == ["secret"] and "secret" not in json.dumps(bob)
         assert bob["tools"] == 11 and "192.0.2" not in json.dumps(ada)
         page = await gw.http.get("/", headers=HTML | bearer(KEY + "bob"))
         assert "stock" in page.text and "secret" not in page.text
