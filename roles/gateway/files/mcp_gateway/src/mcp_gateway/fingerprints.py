@@ -74,6 +74,13 @@ class Fingerprints:
         """Whether calls of this tool are refused for its drift."""
         return self.blocks and (server, tool) in self.drifted
 
+    def vouches_for(self, item: Item) -> bool:
+        """Whether a tool may be shown as its server shows it now, perhaps to one caller alone."""
+        accepted = self.accepted.get(item.server)
+        if not self.blocks or accepted is None:
+            return True
+        return accepted.get(item.name) == item.fingerprint
+
     def save_first(self) -> None:
         """Write down first sights, so that a restart compares with them too."""
         path = self.settings.accepted_file

@@ -86,6 +86,8 @@ class Lists:
     def _allowed(self, call: Call, member: str, items: list[Item]) -> list[Item]:
         kind = policy_kind(member)
         allows = self._gateway.allows
+        if kind == "tools":
+            items = [i for i in items if self._gateway.fingerprints.vouches_for(i)]
         return [i for i in items if allows(call.who, call.server, kind, i.name).allowed]
 
     def _named(
