@@ -12,6 +12,8 @@ import sys
 
 import httpx
 import pytest
+from mcp_gateway.sse import Frame
+from mcp_gateway.streams import Subscriber
 from support import (
     KEY,
     Legacy,
@@ -373,3 +375,36 @@ async def test_subscriptions_that_fail_leave_nothing_behind_and_names_have_a_bou
         for method in ("resources/subscribe", "resources/read"):
             answer = await client.ask(method, {"uri": "memo://" + "x" * 9000})
             assert answer["error"]["code"] == -32602
+
+
+async def test_a_large_answer_counts_as_a_call_until_it_was_taken():
+    async def big(message, headers, writer):
+        content = [{"type": "text", "text": "x" * (16 << 20)}]
+        data = json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": {"content": content}})
+        await raw(writer, f"data: {data}\n\n".encode(), content_type="text/event-stream")
+
+    limits = {"slow_reader_seconds": 0.5, "calls_per_caller": 1}
+    async with Scripted(big) as up, gateway({"one": http(up.url)}, limits=limits) as gw:
+        await gw.up()
+        client = Modern(gw)
+        built = client.build("tools/call", {"name": "one__act", "arguments": {}})
+        async with gw.http.stream("POST", "/mcp", **built) as deaf:
+            assert deaf.status_code == 200
+            assert gw.gateway.bounds._total == 1
+            await until(lambda: gw.gateway.bounds._total == 0, "it is given up", 5)
+            await until(lambda: gw.gateway.connections.total == 0, "its connection is closed", 5)
+        assert len((await client.send("tools/call", {"name": "one__act"})).content) > 16 << 20
+
+
+async def test_what_waits_for_an_event_stream_has_a_bound_in_bytes(monkeypatch):
+    monkeypatch.setattr("mcp_gateway.streams.MAX_WAITING_BYTES", 3000)
+    subscriber = Subscriber(10, lambda server, message: True)
+    subscriber.put(Frame(b"x" * 5000))  # a single one may be as large as it is
+    assert len((await subscriber.get()).data) == 5000
+    for _ in range(3):
+        subscriber.put(Frame(b"x" * 1000))
+    assert not subscriber.overflowed
+    subscriber.put(Frame(b"x"))
+    assert subscriber.overflowed and await subscriber.get() is None
+    subscriber.put(Frame(b"x"))
+    assert subscriber.queue.empty()

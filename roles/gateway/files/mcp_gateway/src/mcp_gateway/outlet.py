@@ -11,6 +11,8 @@ from mcp_gateway.sse import Frame
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 PING = b": ping\n\n"
+# More than this is sent in pieces, so that a call lasts until its answer was taken.
+PIECE_BYTES = 256 * 1024
 STREAM_HEADERS = [
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-cache, no-transform"),
@@ -81,7 +83,7 @@ class HttpOutlet:
         self.call.bytes_out += len(data)
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         if len(data) > 65536:
-            await self._patiently({"type": "http.response.body", "body": data})
+            await self._patiently(data, more=False)
         else:
             await self._send({"type": "http.response.body", "body": data})
 
@@ -98,7 +100,7 @@ class HttpOutlet:
                 return
             await self.start_stream()
             self.call.bytes_out += len(data)
-            await self._patiently({"type": "http.response.body", "body": data, "more_body": True})
+            await self._patiently(data, more=True)
 
     async def ping(self) -> None:
         """Keep the connection open through proxies that hate silence."""
@@ -114,10 +116,15 @@ class HttpOutlet:
             self.ended = True
             await self._send({"type": "http.response.body", "body": b""})
 
-    async def _patiently(self, message: dict[str, Any]) -> None:
+    async def _patiently(self, data: bytes, *, more: bool) -> None:
+        """Send piece by piece, as fast as the client takes them."""
         try:
-            async with asyncio.timeout(self._slow):
-                await self._send(message)
+            for start in range(0, len(data), PIECE_BYTES):
+                piece = data[start : start + PIECE_BYTES]
+                goes_on = more or start + PIECE_BYTES < len(data)
+                message = {"type": "http.response.body", "body": piece, "more_body": goes_on}
+                async with asyncio.timeout(self._slow):
+                    await self._send(message)
         except TimeoutError:
             self.ended = True
             raise SlowReader(f"the client did not read for {self._slow:g} s") from None

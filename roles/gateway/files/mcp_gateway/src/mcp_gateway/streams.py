@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 Wants = Callable[[str, envelope.Message], bool]
 MAX_SUBSCRIPTIONS = 200
+# What waits for a stream's client, one message of any size aside.
+MAX_WAITING_BYTES = 32 * 1024 * 1024
 LISTEN_MEMBER = {
     "notifications/tools/list_changed": "toolsListChanged",
     "notifications/prompts/list_changed": "promptsListChanged",
@@ -37,15 +39,29 @@ class Subscriber:
         self.queue: asyncio.Queue[Frame | None] = asyncio.Queue(size)
         self.wants = wants
         self.overflowed = False
+        self._waiting_bytes = 0
 
     def put(self, frame: Frame | None) -> None:
+        if self.overflowed:
+            return
+        size = len(frame.data) if frame is not None else 0
+        has_room = not self._waiting_bytes or self._waiting_bytes + size <= MAX_WAITING_BYTES
         try:
+            if not has_room:
+                raise asyncio.QueueFull
             self.queue.put_nowait(frame)
+            self._waiting_bytes += size
         except asyncio.QueueFull:
             self.overflowed = True
-            with contextlib.suppress(asyncio.QueueEmpty):
+            while not self.queue.empty():
                 self.queue.get_nowait()
             self.queue.put_nowait(None)
+
+    async def get(self) -> Frame | None:
+        """The next frame; None at the end."""
+        frame = await self.queue.get()
+        self._waiting_bytes -= len(frame.data) if frame is not None else 0
+        return frame
 
 
 class Hub:
@@ -81,7 +97,7 @@ async def pour(
     while True:
         try:
             async with asyncio.timeout(keepalive):
-                frame = await subscriber.queue.get()
+                frame = await subscriber.get()
         except TimeoutError:
             await outlet.ping()
             if outlet.call.session is not None:
