@@ -408,3 +408,36 @@ async def test_what_waits_for_an_event_stream_has_a_bound_in_bytes(monkeypatch):
     assert subscriber.overflowed and await subscriber.get() is None
     subscriber.put(Frame(b"x"))
     assert subscriber.queue.empty()
+
+
+@pytest.mark.parametrize(
+    ("limits", "status"),
+    [({"in_flight_bytes_per_caller": 250_000}, 429), ({"in_flight_bytes": 250_000}, 503)],
+)
+async def test_bodies_of_requests_at_work_have_a_bound_in_all(limits, status):
+    """Sixty-four calls of four megabytes each take more memory than the container has."""
+    release = asyncio.Event()
+
+    async def wait(message, headers, writer):
+        await release.wait()
+        await raw(writer, b'{"jsonrpc":"2.0","id":%d,"result":{}}' % message["id"])
+
+    async with Scripted(wait) as up, gateway({"one": http(up.url)}, limits=limits) as gw:
+        await gw.up()
+        client, bounds = Modern(gw), gw.gateway.bounds
+        call = {"name": "one__act", "arguments": {"text": "x" * 100_000}}
+        tasks = [asyncio.create_task(client.send("tools/call", call)) for _ in range(2)]
+        await until(lambda: bounds._total_bytes > 200_000, "two bodies are held")
+        assert (await client.send("tools/call", call)).status_code == status
+        async with gw.http.stream("GET", "/sse") as stream:
+            lines = stream.aiter_lines()
+            async for line in lines:
+                if line.startswith("data: "):
+                    break
+            message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
+            assert (await gw.http.post(line[6:], json=message)).status_code == status
+            release.set()
+            assert [(await t).status_code for t in tasks] == [200] * 2
+            assert (await gw.http.post(line[6:], json=message)).status_code == 202
+            assert "result" in await next_message(lines)
+        assert bounds._total_bytes == 0 and not bounds._bytes

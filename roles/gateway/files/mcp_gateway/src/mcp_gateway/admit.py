@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mcp_gateway import envelope
+from mcp_gateway.call import Call
 from mcp_gateway.refusal import Refusal
 from mcp_gateway.settings import Limits, Listen
 
@@ -85,20 +86,19 @@ def _without_port(host: str) -> str:
     return name if separator and port.isdigit() else host
 
 
-async def read_body(
-    receive: Receive, headers: dict[bytes, bytes], limit: int, seconds: float
-) -> bytes:
+async def read_body(receive: Receive, call: Call, limit: int, seconds: float) -> bytes:
     """The request body; Refusal beyond `limit` bytes, or when it takes longer than `seconds`."""
     try:
         async with asyncio.timeout(seconds):
-            return await _read(receive, headers, limit)
+            return await _read(receive, call, limit)
     except TimeoutError:
         raise Refusal(
             "body_time", 408, envelope.REFUSED, f"the body did not arrive within {seconds:g} s"
         ) from None
 
 
-async def _read(receive: Receive, headers: dict[bytes, bytes], limit: int) -> bytes:
+async def _read(receive: Receive, call: Call, limit: int) -> bytes:
+    headers = call.headers
     too_large = Refusal(
         "body_size", 413, envelope.REFUSED, f"the request body exceeds {limit} bytes"
     )
@@ -120,6 +120,7 @@ async def _read(receive: Receive, headers: dict[bytes, bytes], limit: int) -> by
             if message.get("more_body"):
                 await _discard(receive, limit)
             raise too_large
+        call.hold(len(body))
         parts.append(body)
         if not message.get("more_body"):
             return parts[0] if len(parts) == 1 else b"".join(parts)

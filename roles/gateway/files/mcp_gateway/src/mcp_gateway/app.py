@@ -85,11 +85,14 @@ class App:
         target = scope["path"] + (
             f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
         )
-        work = self.gateway.peers.forward(call, outlet, home, scope["method"], target, call.body)
-        if await self._watched(call, receive, outlet, work):
-            return
-        call.headers[HOP_HEADER] = b"0"  # nowhere else to go: stay
-        await self._stage(call, scope, _replay(call.body, receive), outlet)
+        with self.gateway.bounds.held(call.who) as call.held:
+            call.hold(len(call.body))
+            method = scope["method"]
+            work = self.gateway.peers.forward(call, outlet, home, method, target, call.body)
+            if await self._watched(call, receive, outlet, work):
+                return
+            call.headers[HOP_HEADER] = b"0"  # nowhere else to go: stay
+            await self._stage(call, scope, _replay(call.body, receive), outlet)
 
     async def _serve(self, call: Call, scope: Scope, receive: Receive, outlet: HttpOutlet) -> None:
         gateway = self.gateway
@@ -103,12 +106,13 @@ class App:
         if gateway.rate_limiter.is_on:
             await gateway.rate_limiter.take(call.who)
         is_stream = call.endpoint == "sse" or scope["method"] == "GET"
-        if is_stream:
-            with gateway.bounds.stream(call.who):
+        with gateway.bounds.held(call.who) as call.held:
+            if is_stream:
+                with gateway.bounds.stream(call.who):
+                    await self._stage(call, scope, receive, outlet)
+                return
+            with gateway.bounds.call(call.who) as call.place:
                 await self._stage(call, scope, receive, outlet)
-            return
-        with gateway.bounds.call(call.who) as call.place:
-            await self._stage(call, scope, receive, outlet)
 
     async def _identify(self, call: Call, charged: str) -> None:
         """Note who calls, also for the audit of somebody who may use nothing here."""
@@ -146,9 +150,7 @@ class App:
             raise Refusal(
                 "draining", 503, envelope.BUSY, "the gateway is shutting down", headers=_RETRY
             )
-        body = await read_body(
-            receive, call.headers, gateway.config.limits.body_bytes, BODY_SECONDS
-        )
+        body = await read_body(receive, call, gateway.config.limits.body_bytes, BODY_SECONDS)
         call.body = body
         call.bytes_in = len(body)
         try:

@@ -10,7 +10,7 @@ from mcp_gateway.identify import ANYONE, Principal
 from mcp_gateway.sessions import Session
 
 if TYPE_CHECKING:
-    from mcp_gateway.limits import Place
+    from mcp_gateway.limits import Held, Place
 
 
 class Call:
@@ -28,6 +28,7 @@ class Call:
         "era",
         "error",
         "headers",
+        "held",
         "is_identified",
         "is_recorded_later",
         "message",
@@ -74,6 +75,7 @@ class Call:
         self.body = b""
         self.is_recorded_later = False
         self.place: Place | None = None
+        self.held: Held | None = None
 
     @property
     def msg(self) -> envelope.Message:
@@ -92,6 +94,11 @@ class Call:
     def header(self, name: bytes) -> str | None:
         value = self.headers.get(name)
         return value.decode("latin-1") if value is not None else None
+
+    def hold(self, size: int) -> None:
+        """Bytes of this request stay in memory until it ends; Refusal when there is no room."""
+        assert self.held is not None
+        self.held.add(size)
 
     def failed(self, kind: str, status: str = "error") -> None:
         """Remember why this call has no good end."""

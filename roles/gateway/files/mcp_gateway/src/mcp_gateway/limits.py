@@ -41,6 +41,29 @@ class Bounds:
         self._streams: Counter[str] = Counter()
         self._sessions: dict[str, OrderedDict[str, None]] = {}
         self._total = 0
+        self._bytes: Counter[str] = Counter()
+        self._total_bytes = 0
+
+    def held(self, who: Principal) -> Held:
+        """An account of the bytes that a request of this caller holds until its end."""
+        return Held(self, who.id)
+
+    def hold(self, caller: str, size: int) -> None:
+        """Room for so many bytes more; Refusal with 429 or 503 when there is none."""
+        limits, mine = self.limits, self._bytes[caller]
+        if self._total_bytes + size > limits.in_flight_bytes:
+            found = f"the gateway already holds {self._total_bytes} bytes of requests"
+            raise _too_many("bytes", 503, found)
+        if mine + size > limits.in_flight_bytes_per_caller:
+            raise _too_many("bytes", 429, f"your requests at work hold {mine} bytes")
+        self._total_bytes += size
+        self._bytes[caller] += size
+
+    def let_go(self, caller: str, size: int) -> None:
+        self._total_bytes -= size
+        self._bytes[caller] -= size
+        if self._bytes[caller] <= 0:
+            del self._bytes[caller]
 
     def call(self, who: Principal) -> Place:
         """A place for one call; Refusal with 429 or 503 when there is none."""
@@ -83,6 +106,27 @@ class Bounds:
             mine.pop(uid, None)
             if not mine:
                 del self._sessions[owner]
+
+
+class Held:
+    """The bytes of one request, from when they arrive until it has been answered."""
+
+    def __init__(self, bounds: Bounds, caller: str) -> None:
+        self._bounds = bounds
+        self._caller = caller
+        self._size = 0
+
+    def add(self, size: int) -> None:
+        """So many more; Refusal when there is no room for them."""
+        self._bounds.hold(self._caller, size)
+        self._size += size
+
+    def __enter__(self) -> Held:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bounds.let_go(self._caller, self._size)
+        self._size = 0
 
 
 class Connections:

@@ -60,7 +60,7 @@ async def accept_message(
     """POST /messages: take the message now, answer on the stream."""
     token = parse_qs(query.decode("latin-1")).get("session", [""])[0]
     session = gateway.sessions.open(token, call.who.id, call.route)
-    body = await read_body(receive, call.headers, gateway.config.limits.body_bytes, BODY_SECONDS)
+    body = await read_body(receive, call, gateway.config.limits.body_bytes, BODY_SECONDS)
     call.bytes_in = len(body)
     connection = gateway.sse_connections.get(session.uid) if session is not None else None
     if connection is None:
@@ -94,7 +94,9 @@ async def _answer(gateway: Gateway, call: Call, connection: Connection) -> None:
     outlet = QueueOutlet(connection.subscriber.put)
     try:
         try:
-            with gateway.bounds.call(call.who) as call.place:
+            bounds, who = gateway.bounds, call.who
+            with bounds.held(who) as call.held, bounds.call(who) as call.place:
+                call.hold(call.bytes_in)
                 await dispatch.answer_request(gateway, call, outlet)
         except (Exception, asyncio.CancelledError) as error:
             await conclude(gateway, call, outlet, error)
