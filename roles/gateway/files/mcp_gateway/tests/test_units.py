@@ -202,6 +202,23 @@ async def test_the_gate_hands_places_on_and_loses_none():
     assert not await gate.enter(0.01)
 
 
+async def test_one_caller_leaves_places_at_a_gate_to_others():
+    import asyncio
+
+    gate = Gate(4)
+    assert [await gate.enter(0.01, "ada") for _ in range(4)] == [True] * 3 + [False]
+    waiting = [asyncio.create_task(gate.enter(5, name)) for name in ("ada", "bob", "bob")]
+    await asyncio.sleep(0)
+    assert gate.busy == 4  # bob has the fourth one; ada and bob wait
+    gate.leave("bob")
+    assert await waiting[1] and await waiting[2]
+    gate.leave("ada")
+    assert await waiting[0]
+    for name in ("ada", "ada", "ada", "bob"):
+        gate.leave(name)
+    assert gate.busy == 0 and not +gate._by_caller
+
+
 def test_header_values_are_wrapped_when_they_must_be():
     assert header_value("plain name") == "plain name"
     for value in (" edge", "grün", "line\nbreak", "=?base64?eA==?="):

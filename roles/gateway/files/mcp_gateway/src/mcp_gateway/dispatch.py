@@ -9,7 +9,7 @@ import msgspec
 
 from mcp_gateway import envelope, handshake, links
 from mcp_gateway.call import Call
-from mcp_gateway.eras import LIST_MEMBER, LOG_LEVELS
+from mcp_gateway.eras import ABOUT_NOTHING, LIST_MEMBER, LOG_LEVELS
 from mcp_gateway.outlet import HttpOutlet, Outlet
 from mcp_gateway.refusal import Refusal
 from mcp_gateway.relay import Relay
@@ -22,20 +22,6 @@ if TYPE_CHECKING:
     from mcp_gateway.gateway import Gateway
 
 LEGACY_ONLY = {"ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"}
-# Requests about no single tool, prompt or resource that do no more than policy can answer for:
-# lists are filtered, what is listened to is checked, and a task began with a call that was allowed.
-ABOUT_NOTHING = {
-    *LIST_MEMBER,
-    "ping",
-    "server/discover",
-    "logging/setLevel",
-    "subscriptions/listen",
-    "tasks/get",
-    "tasks/list",
-    "tasks/result",
-    "tasks/cancel",
-    "tasks/update",
-}
 
 
 async def answer_request(gateway: Gateway, call: Call, outlet: Outlet) -> None:

@@ -33,6 +33,20 @@ LIST_MEMBER = {
     "resources/list": "resources",
     "resources/templates/list": "resourceTemplates",
 }
+# Requests about no single tool, prompt or resource that do no more than policy can answer for:
+# lists are filtered, what is listened to is checked, and a task began with a call that was allowed.
+ABOUT_NOTHING = {
+    *LIST_MEMBER,
+    "ping",
+    "server/discover",
+    "logging/setLevel",
+    "subscriptions/listen",
+    "tasks/get",
+    "tasks/list",
+    "tasks/result",
+    "tasks/cancel",
+    "tasks/update",
+}
 LOG_LEVELS = (
     "debug",
     "info",

@@ -79,11 +79,13 @@ class Relay:
                 f"it is tried again within {breaker.settings.open_seconds:g} s",
             )
         is_long = self.call.method == "subscriptions/listen"  # takes no one's place
-        if not is_long and not await self.upstream.gate.enter(self.upstream.timeout):
+        gate, caller = self.upstream.gate, self.call.who.id
+        if not is_long and not await gate.enter(self.upstream.timeout, caller):
             breaker.abandoned()
             raise UpstreamError(
                 "busy",
-                f"server {self.upstream.name} already has {self.upstream.gate.size} calls at work",
+                f"server {self.upstream.name} already has {gate.busy} calls at work, as many as "
+                "it (concurrency) or one caller (three quarters of that) may have",
             )
         try:
             seconds = None if is_long else self.gateway.config.limits.call_max_seconds
@@ -107,7 +109,7 @@ class Relay:
             raise
         finally:
             if not is_long:
-                self.upstream.gate.leave()
+                gate.leave(caller)
             if self.call.session is not None and self.asked_ids:
                 self.gateway.questions.withdraw(self.call.session.uid, self.asked_ids)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
@@ -155,43 +156,57 @@ class Breaker:
 
 
 class Gate:
-    """Bounds how many calls an upstream gets at once."""
+    """Bounds how many calls an upstream gets at once; one caller leaves a quarter to others."""
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.busy = 0
-        self._waiters: list[asyncio.Future[None]] = []
+        self._share = size - size // 4
+        self._by_caller: Counter[str] = Counter()
+        self._waiters: list[tuple[str, asyncio.Future[None]]] = []
 
-    async def enter(self, timeout: float) -> bool:
+    async def enter(self, timeout: float, caller: str = "") -> bool:
         """Take a place; False when none came free in time."""
-        if self.busy < self.size:
-            self.busy += 1
+        if self._has_place(caller):
+            self._take(caller)
             return True
         if len(self._waiters) >= self.size * 4:
             return False
         waiter = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
+        self._waiters.append((caller, waiter))
         try:
             async with asyncio.timeout(timeout):
                 await waiter
         except TimeoutError:
-            return False
+            return waiter.done() and not waiter.cancelled()  # it came in the same moment
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
-                self.leave()
+                self.leave(caller)
             raise
         finally:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
+            if (caller, waiter) in self._waiters:
+                self._waiters.remove((caller, waiter))
         return True
 
-    def leave(self) -> None:
-        while self._waiters:
-            waiter = self._waiters.pop(0)
-            if not waiter.done():
+    def leave(self, caller: str = "") -> None:
+        """Give a place back, to the first one who waits and may have it."""
+        self.busy -= 1
+        self._by_caller[caller] -= 1
+        if not self._by_caller[caller]:
+            del self._by_caller[caller]
+        for index, (next_one, waiter) in enumerate(self._waiters):
+            if not waiter.done() and self._has_place(next_one):
+                del self._waiters[index]
+                self._take(next_one)
                 waiter.set_result(None)
                 return
-        self.busy -= 1
+
+    def _has_place(self, caller: str) -> bool:
+        return self.busy < self.size and self._by_caller[caller] < self._share
+
+    def _take(self, caller: str) -> None:
+        self.busy += 1
+        self._by_caller[caller] += 1
 
 
 def parsed(frame: Frame) -> envelope.Message | None:
