@@ -12,6 +12,10 @@ import sys
 
 import httpx
 import pytest
+from mcp_gateway.config import parse
+from mcp_gateway.identify import Principal
+from mcp_gateway.limits import Bounds
+from mcp_gateway.refusal import Refusal
 from mcp_gateway.sse import Frame
 from mcp_gateway.streams import Subscriber
 from support import (
@@ -396,6 +400,24 @@ async def test_a_large_answer_counts_as_a_call_until_it_was_taken():
         assert len((await client.send("tools/call", {"name": "one__act"})).content) > 16 << 20
 
 
+def test_what_is_told_of_a_request_after_its_end_holds_nothing():
+    limits = {"in_flight_bytes": 100, "in_flight_bytes_per_caller": 60}
+    bounds = Bounds(parse({"auth": {"none": True}, "limits": limits}))
+    who = Principal(id="ada", alias="ada")
+    with bounds.held(who) as held:
+        held.add(10)
+        held.answer(50)
+        with pytest.raises(Refusal):
+            held.answer(51)
+        held.answer(20)
+        with bounds.held(who) as other:
+            other.add(30)
+        assert bounds._total_bytes == 30
+    held.answer(40)
+    held.add(5)
+    assert bounds._total_bytes == 0 and not bounds._bytes
+
+
 async def test_what_waits_for_an_event_stream_has_a_bound_in_bytes(monkeypatch):
     monkeypatch.setattr("mcp_gateway.streams.MAX_WAITING_BYTES", 3000)
     subscriber = Subscriber(10, lambda server, message: True)
@@ -440,4 +462,32 @@ async def test_bodies_of_requests_at_work_have_a_bound_in_all(limits, status):
             assert [(await t).status_code for t in tasks] == [200] * 2
             assert (await gw.http.post(line[6:], json=message)).status_code == 202
             assert "result" in await next_message(lines)
+        assert bounds._total_bytes == 0 and not bounds._bytes
+
+
+@pytest.mark.parametrize("content_type", ["text/event-stream", "application/json"])
+async def test_large_answers_at_work_have_a_bound_in_all(content_type):
+    async def big(message, headers, writer):
+        content = [{"type": "text", "text": "x" * (16 << 20)}]
+        data = json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": {"content": content}})
+        data = f"data: {data}\n\n" if "event" in content_type else data
+        await raw(writer, data.encode(), content_type=content_type)
+
+    limits = {"in_flight_bytes_per_caller": 24 << 20}
+    async with (
+        Scripted(big) as up,
+        gateway({"one": http(up.url, era="modern")}, limits=limits) as gw,
+    ):
+        await gw.up()
+        client, bounds = Legacy(gw), gw.gateway.bounds
+        await client.initialize()
+        message = client.message("tools/call", {"name": "one__act", "arguments": {}})
+        async with gw.http.stream("POST", "/mcp", json=message, headers=client.headers) as deaf:
+            assert deaf.status_code == 200
+            assert bounds._total_bytes > 16 << 20
+            answer = await client.send("tools/call", {"name": "one__act", "arguments": {}})
+            assert answer.status_code == 429, answer.text[:200]
+        await until(lambda: bounds._total_bytes == 0, "nothing is held any more")
+        answer = await client.send("tools/call", {"name": "one__act", "arguments": {}})
+        assert answer.status_code == 200 and len(answer.content) > 16 << 20
         assert bounds._total_bytes == 0 and not bounds._bytes

@@ -12,6 +12,9 @@ from mcp_gateway.sessions import Session
 if TYPE_CHECKING:
     from mcp_gateway.limits import Held, Place
 
+# Answers below are not worth an account.
+LARGE_BYTES = 64 * 1024
+
 
 class Call:
     """What is known of a request so far; `record` writes it down at the end."""
@@ -99,6 +102,11 @@ class Call:
         """Bytes of this request stay in memory until it ends; Refusal when there is no room."""
         assert self.held is not None
         self.held.add(size)
+
+    def hold_answer(self, size: int) -> None:
+        """So much of a large answer is in memory now; Refusal when there is no room."""
+        if self.held is not None:
+            self.held.answer(size if size > LARGE_BYTES else 0)
 
     def failed(self, kind: str, status: str = "error") -> None:
         """Remember why this call has no good end."""

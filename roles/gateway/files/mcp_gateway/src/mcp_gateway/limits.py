@@ -52,7 +52,7 @@ class Bounds:
         """Room for so many bytes more; Refusal with 429 or 503 when there is none."""
         limits, mine = self.limits, self._bytes[caller]
         if self._total_bytes + size > limits.in_flight_bytes:
-            found = f"the gateway already holds {self._total_bytes} bytes of requests"
+            found = f"the gateway already holds {self._total_bytes} bytes"
             raise _too_many("bytes", 503, found)
         if mine + size > limits.in_flight_bytes_per_caller:
             raise _too_many("bytes", 429, f"your requests at work hold {mine} bytes")
@@ -112,21 +112,33 @@ class Held:
     """The bytes of one request, from when they arrive until it has been answered."""
 
     def __init__(self, bounds: Bounds, caller: str) -> None:
-        self._bounds = bounds
+        self._bounds: Bounds | None = bounds
         self._caller = caller
         self._size = 0
+        self._answer = 0
 
     def add(self, size: int) -> None:
-        """So many more; Refusal when there is no room for them."""
-        self._bounds.hold(self._caller, size)
+        """So many more, or fewer; Refusal when there is no room for them."""
+        if self._bounds is None:
+            return  # a late word about what is gone
+        if size > 0:
+            self._bounds.hold(self._caller, size)
+        elif size < 0:
+            self._bounds.let_go(self._caller, -size)
         self._size += size
+
+    def answer(self, size: int) -> None:
+        """So much of the answer is in memory now; Refusal when there is no room for it."""
+        self.add(size - self._answer)
+        self._answer = size
 
     def __enter__(self) -> Held:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bounds.let_go(self._caller, self._size)
-        self._size = 0
+        bounds, self._bounds = self._bounds, None
+        if bounds is not None:
+            bounds.let_go(self._caller, self._size)
 
 
 class Connections:

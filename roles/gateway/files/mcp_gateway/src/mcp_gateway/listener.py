@@ -21,7 +21,7 @@ MAX_HEADERS = 200
 MAX_PIPELINED = 16
 LAST_LOOK_SECONDS = 0.1
 CLIENTS_DOING = ("Invalid HTTP request", "Unsupported upgrade", "No supported WebSocket library")
-# What a reader takes within `limits.slow_reader_seconds`, unless nothing is left.
+# What a reader takes within twice `limits.slow_reader_seconds`, unless nothing is left.
 SLOW_BYTES = 64 * 1024
 REASON = {
     408: b"Request Timeout",
@@ -140,12 +140,12 @@ class Protocol(HttpToolsProtocol):
         """Look after a while how much of what is to be sent was taken.
 
         A connection that is closed politely lives on until the last byte was: for somebody who
-        reads nothing, forever.
+        reads nothing, forever. The call itself is given up first, and says so.
         """
         if self._reader_timer is None:
             self._unread = self.transport.get_write_buffer_size()
             if self._unread:
-                seconds = self._gateway.config.limits.slow_reader_seconds
+                seconds = 2 * self._gateway.config.limits.slow_reader_seconds
                 self._reader_timer = self.loop.call_later(seconds, self._look_at_reader)
 
     def _look_at_reader(self) -> None:

@@ -202,8 +202,11 @@ class Relay:
             exchange = self.exchange
             if isinstance(exchange, HttpExchange):
                 exchange.may_stream = self._changes_nothing
+                exchange.holds = self.call.hold_answer
             try:
                 while (frame := await exchange.next()) is not None:
+                    if not isinstance(exchange, HttpExchange):
+                        self.call.hold_answer(len(frame.data))
                     done, message = await self._take(frame)
                     if done:
                         return message

@@ -122,8 +122,8 @@ class Limits(Section):
     response_bytes: int = 64 * 1024 * 1024
     calls: int = 512
     calls_per_caller: int = 64
-    in_flight_bytes: int = 96 * 1024 * 1024
-    in_flight_bytes_per_caller: int = 48 * 1024 * 1024
+    in_flight_bytes: int = 128 * 1024 * 1024
+    in_flight_bytes_per_caller: int = 72 * 1024 * 1024
     sessions_per_caller: int = 100
     streams_per_caller: int = 50
     stream_buffer_messages: int = 1000

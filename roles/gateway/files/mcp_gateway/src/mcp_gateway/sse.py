@@ -56,6 +56,11 @@ class Parser:
         self._retry: bytes | None = None
         self._event: bytes | None = None
 
+    @property
+    def waiting(self) -> int:
+        """How many bytes of an event that is not complete are kept."""
+        return len(self._buffer) + self._size
+
     def feed(self, chunk: bytes) -> list[Frame]:
         """The frames that `chunk` completes."""
         self._buffer += chunk

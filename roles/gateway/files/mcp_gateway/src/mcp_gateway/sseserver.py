@@ -37,8 +37,8 @@ async def serve_stream(gateway: Gateway, call: Call, outlet: HttpOutlet) -> None
     token, session = gateway.sessions.issue(call.who.id, call.route, LEGACY_VERSIONS[0])
     gateway.count_session(call.who, session.uid)
     call.session = session
-    subscriber = Subscriber(gateway.config.limits.stream_buffer_messages, lambda s, m: False)
-    subscriber.wants = legacy_wants(gateway, call)
+    size, wants = gateway.config.limits.stream_buffer_messages, legacy_wants(gateway, call)
+    subscriber = Subscriber(size, wants, call.hold_answer)
     connection = Connection(call, session, subscriber)
     gateway.sse_connections[session.uid] = connection
     base = gateway.path_prefix + (f"/servers/{call.route}" if call.route else "")

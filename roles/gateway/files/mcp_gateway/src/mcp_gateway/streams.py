@@ -13,6 +13,7 @@ from mcp_gateway import asking, envelope, links
 from mcp_gateway.call import Call
 from mcp_gateway.eras import META_SUBSCRIPTION
 from mcp_gateway.outlet import HttpOutlet
+from mcp_gateway.refusal import Refusal
 from mcp_gateway.route import MAX_NAME
 from mcp_gateway.sse import Frame
 from mcp_gateway.upstream import Upstream
@@ -35,7 +36,8 @@ LISTEN_MEMBER = {
 class Subscriber:
     """One open stream's inbox; a full inbox means that nobody reads, and ends it."""
 
-    def __init__(self, size: int, wants: Wants) -> None:
+    def __init__(self, size: int, wants: Wants, holds: Callable[[int], None] | None = None) -> None:
+        self._holds = holds
         self.queue: asyncio.Queue[Frame | None] = asyncio.Queue(size)
         self.wants = wants
         self.overflowed = False
@@ -50,18 +52,24 @@ class Subscriber:
             if not has_room:
                 raise asyncio.QueueFull
             self.queue.put_nowait(frame)
-            self._waiting_bytes += size
-        except asyncio.QueueFull:
+            self._count(size)
+        except (asyncio.QueueFull, Refusal):
             self.overflowed = True
             while not self.queue.empty():
                 self.queue.get_nowait()
             self.queue.put_nowait(None)
+            self._count(-self._waiting_bytes)
 
     async def get(self) -> Frame | None:
         """The next frame; None at the end."""
         frame = await self.queue.get()
-        self._waiting_bytes -= len(frame.data) if frame is not None else 0
+        self._count(-len(frame.data) if frame is not None else 0)
         return frame
+
+    def _count(self, size: int) -> None:
+        if self._holds is not None:
+            self._holds(self._waiting_bytes + size)
+        self._waiting_bytes += size
 
 
 class Hub:
@@ -142,7 +150,8 @@ async def serve_get(gateway: Gateway, call: Call, outlet: HttpOutlet) -> None:
     limits = gateway.config.limits
     if call.session is not None:
         gateway.peers.send_home(call, call.session.home)
-    subscriber = Subscriber(limits.stream_buffer_messages, legacy_wants(gateway, call))
+    wants = legacy_wants(gateway, call)
+    subscriber = Subscriber(limits.stream_buffer_messages, wants, call.hold_answer)
     resume = call.header(b"last-event-id")
     servers = own_session_servers(gateway, call)
     if resume is not None and not call.route:

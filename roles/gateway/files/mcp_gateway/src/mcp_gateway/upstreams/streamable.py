@@ -43,6 +43,10 @@ def header_value(value: str) -> str:
     return f"=?base64?{base64.b64encode(value.encode()).decode()}?="
 
 
+def _nobody(_: int) -> None:
+    """The gateway's own questions have bounds of their own."""
+
+
 class HttpExchange:
     """A POST (or GET stream) whose answer is being read."""
 
@@ -63,6 +67,8 @@ class HttpExchange:
         self._size = 0
         # Set by the relay when it has nothing to change in the answer.
         self.may_stream = False
+        # Told how much of the answer is in memory.
+        self.holds: Callable[[int], None] = _nobody
 
     async def next(self) -> Frame | None:
         try:
@@ -73,6 +79,7 @@ class HttpExchange:
                 if chunk is None:
                     return None
                 self._frames = self._parser.feed(chunk)[::-1]
+                self.holds(self._parser.waiting + sum(len(f.data) for f in self._frames))
             frame = self._frames.pop()
             frame.event = None  # to the old transport's clients another one is no message
             return frame
@@ -88,14 +95,15 @@ class HttpExchange:
         announced = self._response.header(b"content-length") or "0"
         if announced.isdigit() and int(announced) > self._limit:
             raise HttpError(f"the answer exceeds {self._limit} bytes")
-        if not self.may_stream:
-            return Frame(await self._response.read(self._limit, self._timeout))
         parts: list[bytes] = []
         self._size = 0
         while (chunk := await self._response.chunk(self._timeout)) is not None:
             parts.append(chunk)
             self._size += len(chunk)
-            if self._size >= STREAM_BYTES:
+            if self._size > self._limit:
+                raise HttpError(f"the answer exceeds {self._limit} bytes")
+            self.holds(self._size)
+            if self.may_stream and self._size >= STREAM_BYTES:
                 frame = Frame(b"".join(parts))
                 frame.rest = self._more
                 return frame
