@@ -145,7 +145,7 @@ async def test_who_reads_no_answer_loses_the_connection(count, monkeypatch):
         got = 0
         while got < len(page):
             got += len(await reader.read(256 << 10))
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # slowly, and yet it goes on
         writer.close()
 
 
