@@ -312,5 +312,5 @@ def chat_over_generate(config: str) -> list[str]:
         entry.splitlines()[0].strip().strip("\"'")
         for entry in entries
         if re.search(r"^\s*model: [\"']?ollama/", entry, re.MULTILINE)
-        and not re.search(r"^\s*mode: embedding", entry, re.MULTILINE)
+        and not re.search(r"\bmode\b[\"']?: *[\"']?embedding", entry)
     ]

@@ -41,6 +41,7 @@ where finished_at is null and rolled_back_at is null and not exists (
 """
 MIGRATE = "DATABASE_URL=$(cat /secrets/env/DATABASE_URL) exec litellm-migrate --check --wait 1"
 MASTER_KEY = "services/litellm/secrets/env/LITELLM_MASTER_KEY"
+MONITORING_KEY = "services/gateway/secrets/monitoring_key"
 REDIS = r"""
 export REDISCLI_AUTH=$(sed -n 's/^requirepass //p' /secrets/redis.conf)
 timeout 5 redis-cli -p "$1" info 2>&1
@@ -74,7 +75,7 @@ def jobs(engine: Engine, containers: dict, wanted: dict) -> dict:
         "ollama": lambda: ollama(containers["ollama"], wanted),
         "litellm": lambda: litellm(wanted["services"]["litellm"]["port"]),
         "aliases": lambda: aliases(wanted),
-        "gateway": lambda: gateway(wanted["services"]["gateway"]["port"]),
+        "gateway": lambda: gateway(wanted),
     }
 
 
@@ -198,17 +199,22 @@ def aliases(wanted: dict) -> dict[str, list[str]]:
     }
 
 
-def gateway(port: int) -> dict:
-    body = fetch("GET", port, "/")[1]
+def gateway(wanted: dict) -> dict:
+    """What the gateway tells its monitoring of servers and of its configuration."""
+    with open(os.path.join(wanted["config_dir"], MONITORING_KEY), encoding="utf-8") as file:
+        key = {"Authorization": f"Bearer {file.read().strip()}"}
+    body = fetch("GET", wanted["services"]["gateway"]["port"], "/", headers=key)[1]
     return {"servers": body["servers"], "last_reload_error": body["last_reload_error"]}
 
 
-def fetch(method: str, port: int, path: str, body: dict | None = None) -> tuple[int, dict]:
+def fetch(
+    method: str, port: int, path: str, body: dict | None = None, headers: dict | None = None
+) -> tuple[int, dict]:
     """Status and JSON of a service on this host."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=8)
     try:
         sent = None if body is None else json.dumps(body)
-        connection.request(method, path, sent, {"Accept": "application/json"})
+        connection.request(method, path, sent, {"Accept": "application/json", **(headers or {})})
         response = connection.getresponse()
         return response.status, json.loads(response.read(4 << 20))
     except http.client.HTTPException as error:

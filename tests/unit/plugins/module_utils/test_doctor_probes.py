@@ -84,6 +84,35 @@ model_list:
 """
 
 
+WRITTEN_AS_JSON = """
+  - model_name: "embed"
+    litellm_params:
+      model: "ollama/embed"
+    model_info: {"mode": "embedding", "litellm_provider": "ollama"}
+  - model_name: "chat"
+    litellm_params:
+      model: "ollama/chat"
+    model_info: {"mode": "chat", "litellm_provider": "ollama"}
+"""
+
+
+def test_the_gateway_is_asked_with_the_key_of_the_monitoring(service, tmp_path):
+    told = {"servers": {"example": {"state": "up"}}, "last_reload_error": ""}
+    service.replies["GET", "/"] = lambda exchange: (
+        (200, told) if exchange.headers.get("authorization") == "Bearer s3cret" else (200, {})
+    )
+    place = tmp_path / "services/gateway/secrets/monitoring_key"
+    place.parent.mkdir(parents=True)
+    place.write_text("s3cret\n")
+    port = int(service.url.rpartition(":")[2])
+    wanted = {"config_dir": str(tmp_path), "services": {"gateway": {"port": port}}}
+    assert probes.gateway(wanted) == told
+
+
+def test_embeddings_in_json_are_no_chat_models():
+    assert facts.chat_over_generate(WRITTEN_AS_JSON) == ["chat"]
+
+
 def test_chat_models_over_the_wrong_prefix_are_named():
     assert facts.chat_over_generate(CONFIG) == ["chat"]
     assert facts.chat_over_generate("") == []
