@@ -221,8 +221,19 @@ class Images:
     def _is_settled(self, name: str, found: dict | None) -> bool:
         if _images.is_current(found, self.params["recipes"].get(name)):
             return True
-        # An older recipe is all that a site which does not build can have.
-        return found is not None and "build" not in self.params["sources"]
+        # An older recipe is all that a site without builds can have, until its bundle is renewed.
+        return (
+            found is not None
+            and "build" not in self.params["sources"]
+            and not self._bundle_is_current(name)
+        )
+
+    def _bundle_is_current(self, name: str) -> bool:
+        """Tell whether the bundle holds the image of this collection's recipe."""
+        wanted = self.params["recipes"].get(name)
+        entry = self.bundle.entry(self.references[name]) or {}
+        is_asked = "bundle" in self.params["sources"]
+        return is_asked and wanted is not None and entry.get("recipe") == wanted
 
     def plan(self, present: dict) -> dict:
         """Return what would be done, and what the control node must provide for it."""

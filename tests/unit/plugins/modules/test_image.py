@@ -237,6 +237,17 @@ def test_older_recipe_in_the_bundle_is_built_where_builds_are_possible(docker, i
     assert not image("redis", bundle_path=str(bundle), sources=["bundle"])["changed"]
 
 
+def test_a_renewed_bundle_renews_images_where_nothing_is_built(docker, image, tmp_path):
+    bundle = tmp_path / "bundle"
+    image("redis", sources=["build"])
+    image("redis", state="exported", bundle_path=str(bundle))
+    docker.write("images.json", {})
+    docker.has("intranet-mcp/redis:8.0", "older")  # of the same version
+    renewed = image("redis", bundle_path=str(bundle), sources=["bundle"])
+    assert actions(renewed) == {"redis": "loaded"}
+    assert not image("redis", bundle_path=str(bundle), sources=["bundle"])["changed"]
+
+
 def test_export_of_an_image_that_is_not_there_is_refused(docker, image, tmp_path):
     result = image("redis", state="exported", bundle_path=str(tmp_path / "bundle"))
     assert result["failed"]
