@@ -20,7 +20,6 @@ THINKING, TOOLS, VISION, COMPLETION, EMBEDDING = (
     "completion",
     "embedding",
 )
-CAPABILITIES = (COMPLETION, TOOLS, VISION, THINKING, EMBEDDING)
 
 # Whatever a client calls it (`thinking`, `reasoning`, an effort), LiteLLM makes it one of these.
 # Ollama refuses a request with it for a model that cannot think, and any client can do without.
