@@ -10,7 +10,7 @@ SUITE := python tests/tools/suite.py
 .DEFAULT_GOAL := help
 .PHONY: help venv venv-test up verify doctor down purge test test-quick lint sanity test-unit test-gateway \
 	test-artifact images test-modules test-molecule test-standard test-cores docs conformance bench-gateway \
-	test-clients test-clients-gateway record-clients
+	test-clients test-clients-gateway record-clients outdated
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' Makefile
@@ -62,6 +62,8 @@ test-clients: venv-test ## Five real CLIs with rendered bundles against a platfo
 record-clients: venv-test ## Record what each pinned CLI sends first, after a version changed
 	@python tests/clients/record.py
 
+outdated: venv-test ## Every pinned version beside the newest release, and why some stay behind
+	@python tests/tools/outdated.py
 docs: venv-test ## Write the roles' READMEs from their argument specs
 	@python tests/tools/role_readme.py
 venv: ## Create .venv with what playbooks need
