@@ -23,7 +23,7 @@ import yaml
 
 REPOSITORY = Path(__file__).parents[3]
 PROGRAMS = REPOSITORY / ".cache/test/gobin"
-VERSION = "1.20.1"
+VERSION = "1.20.2"
 TOOLKIT = "github.com/NVIDIA/nvidia-container-toolkit"
 DRIVER = "550.54.15"  # what NVIDIA's mock reports
 PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
