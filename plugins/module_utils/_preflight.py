@@ -37,6 +37,8 @@ RULES: dict[str, dict] = {
     "@modelcontextprotocol/server-filesystem": {"floors": ["2025.7.1"]},
     "nvidia-container-toolkit": {"floors": ["1.17.8"]},
 }
+# The firewall's rules answer with a reject in a prerouting hook (Linux 5.9, nft_reject_inet).
+KERNEL_FLOOR = (5, 9)
 # Ollama's CUDA runners need this driver or a newer one (docs.ollama.com/gpu, 0.34).
 NVIDIA_DRIVER_FLOOR = "531"
 
@@ -68,7 +70,7 @@ def report(problems: list[Problem], host: str) -> str:
 
 
 def platform_problems(facts: dict, wanted: dict) -> list[Problem]:
-    """Root, operating system, architecture, memory, clock."""
+    """Root, operating system, architecture, kernel, memory, clock."""
     problems = []
     if facts["uid"]:
         problems.append(
@@ -92,6 +94,16 @@ def platform_problems(facts: dict, wanted: dict) -> list[Problem]:
                     f"use another host, or put {check} into preflight_ignore if you know better",
                 )
             )
+    if _parts(facts["kernel"])[:2] < KERNEL_FLOOR:
+        problems.append(
+            Problem(
+                "kernel",
+                f"kernel {facts['kernel']}",
+                ".".join(map(str, KERNEL_FLOOR))
+                + " or newer, whose nftables can reject before routing",
+                "use a newer release of the operating system",
+            )
+        )
     if facts["memory_mb"] < wanted["memory_mb"]:
         problems.append(
             Problem(

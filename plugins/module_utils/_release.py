@@ -13,4 +13,5 @@ def os_family(release: str) -> str:
     ids = {own, *fields.get("ID_LIKE", "").strip('"').split()}
     if ids & {"debian", "ubuntu"}:
         return "debian"
-    return "redhat" if ids & {"rhel", "fedora", "centos"} else own
+    # openEuler names no relatives; its packages and its package manager are of that family.
+    return "redhat" if ids & {"rhel", "fedora", "centos", "openEuler"} else own

@@ -283,6 +283,7 @@ class Host:
             "uid": os.geteuid(),
             "os_family": os_family(read("/etc/os-release")),
             "architecture": platform.machine(),
+            "kernel": platform.release(),
             "memory_mb": int(memory.group(1)) // 1024 if memory else 0,
             "time": time.time(),
         }

@@ -1,14 +1,14 @@
 #!/bin/sh
-# Builds the image of a bare test host (Debian with systemd, sshd and sudo, nothing else) and prints
-# its name.
+# build.sh [SUITE]: builds the image of a bare test host (Debian with systemd, sshd and sudo, nothing
+# else) and prints its name.
 # The name carries the hash of this directory, so what is there is not built again.
 set -eu
 
 directory=$(cd "$(dirname "$0")" && pwd)
-suite=bookworm # its systemd 252 boots on cgroup v1 as well as v2; later ones refuse v1
+suite=${1:-trixie}
 bundle=/etc/ssl/certs/ca-certificates.crt
 version=$(cat "$directory"/build.sh "$directory"/host-init "$bundle" | sha256sum | cut -c1-12)
-image=intranet-mcp/test-host:$version
+image=intranet-mcp/test-host:$suite-$version
 
 if ! docker image inspect "$image" >/dev/null 2>&1; then
     work=$(mktemp -d)

@@ -34,6 +34,7 @@ FACTS = {
     "uid": 0,
     "os_family": "debian",
     "architecture": "x86_64",
+    "kernel": "5.14.0-503.el9.x86_64",
     "memory_mb": 8000,
     "time": EARLIEST + 10.0,
 }
@@ -66,6 +67,7 @@ def test_a_good_host_has_no_problems():
         ({"uid": 1000}, "root"),
         ({"os_family": "alpine"}, "os"),
         ({"architecture": "riscv64"}, "architecture"),
+        ({"kernel": "4.18.0-553.el8_10.x86_64"}, "kernel"),
         ({"memory_mb": 3999}, "memory"),
         ({"time": EARLIEST + 90.0}, "clock"),
     ],

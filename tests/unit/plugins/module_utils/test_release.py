@@ -13,6 +13,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils._release import os_fa
         ("ID=debian\nVERSION_ID=12", "debian"),
         ('ID=linuxmint\nID_LIKE="ubuntu debian"', "debian"),
         ('ID="rocky"\nID_LIKE="rhel centos fedora"', "redhat"),
+        ('ID="openEuler"\nVERSION_ID="24.03"', "redhat"),
         ("ID=alpine", "alpine"),
         ("", "unknown"),
     ],
