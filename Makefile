@@ -8,7 +8,7 @@ PLAY := ansible-playbook -i $(INVENTORY)
 SUITE := python tests/tools/suite.py
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-test up verify doctor down purge test test-quick lint sanity test-unit test-gateway \
+.PHONY: help venv venv-test up verify doctor flows versions down purge test test-quick lint sanity test-unit test-gateway \
 	test-artifact images test-modules test-molecule test-standard test-cores docs conformance bench-gateway \
 	test-clients test-clients-gateway record-clients outdated
 
@@ -21,6 +21,10 @@ verify: venv ## Check a running platform from end to end
 	$(PLAY) playbooks/verify.yml
 doctor: venv ## Say what is wrong, with cause and fix; FIX=1 mends what is safe to mend
 	$(PLAY) playbooks/doctor.yml $(if $(FIX),--tags fix)
+flows: venv ## Who may talk to whom by the inventory, as a table and as Mermaid; asks no host
+	@$(PLAY) playbooks/flows.yml
+versions: venv ## Which version of what the inventory's hosts run, why, and where it is pinned; asks no host
+	@$(PLAY) playbooks/versions.yml
 down: venv ## Remove the platform, keep its data and secrets
 	$(PLAY) playbooks/absent.yml -e '{"absent_data": false}'
 purge: venv ## Remove the platform with data, secrets and images

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.intranet.mcp.plugins.module_utils import _images
+from ansible_collections.intranet.mcp.plugins.module_utils import _image_table, _images
 
 
 def manifest_of_servers(servers, known):
@@ -21,4 +21,6 @@ class FilterModule:
             "image_manifest_of_servers": manifest_of_servers,
             "image_names_of_servers": _images.names_of_servers,
             "image_references": _images.references,
+            "image_rows": _image_table.rows,
+            "image_table": _image_table.table,
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.intranet.mcp.plugins.module_utils import (
+    _flow_matrix,
     _mcp_servers,
     _networks,
     _service,
@@ -31,6 +32,8 @@ def stale_networks(host, network, wanted):
 class FilterModule:
     def filters(self):
         return {
+            "flow_table": _flow_matrix.table,
+            "flow_chart": _flow_matrix.mermaid,
             "service_specs": _clear_errors(_service.specs),
             "service_summary": _service.summary,
             "service_plan": _clear_errors(_service.plan),

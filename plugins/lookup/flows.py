@@ -21,7 +21,9 @@ options:
         networks of this host's containers and where their packets may go, V(contacts) what each of
         these containers reaches, V(sharing) how it shares an address with the others, one mapping
         or none, V(replicas) what a proxy elsewhere would distribute to, V(neighbours) every other
-        host with the ports of the catalog and those that must answer this host.
+        host with the ports of the catalog and those that must answer this host, V(matrix) every
+        allowed connection of the whole platform, each with C(source), C(service), C(port),
+        C(hosts) and what lets it through.
     required: false
 """
 
@@ -41,6 +43,7 @@ _raw:
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.intranet.mcp.plugins.module_utils._catalog import TopologyError
+from ansible_collections.intranet.mcp.plugins.module_utils._flow_matrix import matrix
 from ansible_collections.intranet.mcp.plugins.module_utils._inventory import topology_from
 from ansible_collections.intranet.mcp.plugins.module_utils._networks import (
     contacts,
@@ -77,13 +80,15 @@ class LookupModule(LookupBase):
                 return contacts(topology, host)
             if what == "sharing":
                 return [sharing(topology, host)] if topology.shared else []
+            if what == "matrix":
+                return matrix(topology)
             if what == "neighbours":
                 return topology.neighbours(host)
         except TopologyError as error:
             raise AnsibleLookupError(f"flows: {error}") from error
         raise AnsibleLookupError(
             f"flows: {what!r} is not one of allow, managed, ports, inside, pools, leaders, "
-            "networks, contacts, sharing, replicas, neighbours"
+            "networks, contacts, sharing, replicas, neighbours, matrix"
         )
 
 

@@ -48,6 +48,35 @@ def test_playbooks_are_found_by_the_collections_name(run, installed, root, tmp_p
         run(*command, cwd=tmp_path, **installed.environment)
 
 
+@pytest.mark.parametrize(
+    ("playbook", "tier", "expected"),
+    [
+        (
+            "flows",
+            "standard",
+            ["load_balancer", "192.0.2.0/24", "app1, app2, app3", "flowchart LR"],
+        ),
+        ("flows", "local", ["this_machine", "container network"]),
+        ("versions", "standard", ["ollama-cuda", "gpu1, gpu2", "images.yml"]),
+    ],
+)
+def test_what_an_inventory_means_is_printed_without_its_hosts(
+    installed, root, tmp_path, playbook, tier, expected
+):
+    """The hosts of the examples exist nowhere: a run that asked one would fail."""
+    answer = subprocess.run(
+        ["ansible-playbook", "-i", root / f"inventories/{tier}", f"intranet.mcp.{playbook}"],
+        cwd=tmp_path,
+        env={**os.environ, **installed.environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert not [text for text in expected if text not in answer.stdout]
+
+
 def test_artifact_holds_no_caches_and_no_secrets(installed):
     names = [path.relative_to(installed.directory) for path in installed.directory.rglob("*")]
     unwanted = {".cache", ".venv", ".git", ".pytest_cache", ".ruff_cache", "__pycache__", "secrets"}

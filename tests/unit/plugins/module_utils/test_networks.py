@@ -6,12 +6,8 @@
 from __future__ import annotations
 
 import itertools
-import re
-from pathlib import Path
 
 import pytest
-import yaml
-from ansible_collections.intranet.mcp.plugins.module_utils._catalog import build_services
 from ansible_collections.intranet.mcp.plugins.module_utils._networks import (
     INTERFACE_CHARACTERS,
     bridge_of,
@@ -22,49 +18,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils._networks import (
     stale,
     zones_of,
 )
-from ansible_collections.intranet.mcp.plugins.module_utils._topology import Topology
-
-ROOT = Path(__file__).resolve().parents[4]
-MCP_SERVERS = {
-    "browser": {"port": 8103, "egress": ["10.1.2.0/24"]},
-    "example": {"port": 8104},
-    "wiki": {"url": "https://wiki.example.internal/mcp"},
-}
-GROUPS = ("postgres", "redis", "ollama", "litellm", "gateway", "tool_servers")
-LIGHT = {group: ["one"] for group in GROUPS}
-SPREAD = {
-    "load_balancer": ["lb"],
-    "litellm": ["app1", "app2"],
-    "gateway": ["app1", "app2"],
-    "tool_servers": ["app1"],
-    "postgres": ["data"],
-    "redis": ["data"],
-    "ollama": ["data"],
-}
-CLUSTERS = {**SPREAD, "postgres": ["app1", "app2", "data"], "redis": ["app1", "app2", "data"]}
-
-
-def catalog(groups):
-    """Return the catalog with the ports that its templates stand for."""
-    text = (ROOT / "roles/platform/defaults/main/main.yml").read_text()
-    defaults = {**yaml.safe_load(text), "platform_balancer_port": 443}
-    clusters = {name: len(groups.get(name, [])) > 1 for name in ("postgres", "redis")}
-    for entry in defaults["platform_services"].values():
-        if "port" in entry:
-            entry["port"] = defaults[re.search(r"platform_\w+_port", entry["port"])[0]]
-        of_cluster = re.search(r"__platform_(\w+)_cluster", str(entry.get("enabled", "")))
-        entry["enabled"] = clusters[of_cluster[1]] if of_cluster else True
-    return defaults["platform_services"]
-
-
-def topology(groups):
-    hosts = sorted({host for names in groups.values() for host in names})
-    return Topology(
-        services=build_services(catalog(groups), MCP_SERVERS),
-        groups=groups,
-        addresses={host: [f"192.0.2.{n}"] for n, host in enumerate(hosts, 1)},
-        network="net",
-    )
+from platforms import CLUSTERS, LIGHT, SPREAD, topology
 
 
 def placed(groups, host):
@@ -175,7 +129,7 @@ def test_what_a_container_must_reach_is_what_the_catalog_says():
 
 
 def test_bridges_have_names_that_the_kernel_takes_and_that_differ_between_platforms():
-    zones = [*GROUPS, "tool-filesystem", "tool-" + "a" * 32, "tool-" + "a" * 31 + "b"]
+    zones = [*LIGHT, "tool-filesystem", "tool-" + "a" * 32, "tool-" + "a" * 31 + "b"]
     found = {bridge_of(f"{net}-{zone}", zone) for net in ("net", "other") for zone in zones}
     assert len(found) == 2 * len(zones)
     assert {len(name) <= INTERFACE_CHARACTERS for name in found} == {True}
