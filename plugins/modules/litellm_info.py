@@ -50,7 +50,7 @@ version:
   description: LiteLLM's version.
   returned: success
   type: str
-  sample: 1.106.2
+  sample: 1.108.7
 models:
   description: Deployments of models. Several may have one C(model_name) and share its load.
   returned: with V(models) in O(gather)
