@@ -140,8 +140,17 @@ def test_check_says_on_one_screen_that_everything_answers(platform, alice):
     done = alice("intranet-mcp-alice/check.sh")
     assert f"offers 1: {MODEL}" in done.stdout
     assert f"shows you {sum(EXPECTED.values())}: example 3, filesystem 14" in done.stdout
-    assert done.stdout.count("  ok ") == 3 + len(COMMANDS)
+    assert done.stdout.count("  ok ") == 4 + 2 * len(COMMANDS)
     assert len(done.stdout.splitlines()) < 25
+
+
+def test_check_knows_which_cli_reads_a_range_of_no_proxy(platform, alice):
+    """The fix that it prints keeps all of them from the proxy; see the test above."""
+    network = f"{platform.switch.net}.0/24"
+    variables = [f"{name}={network}" for name in ("NO_PROXY", "no_proxy")]
+    done = alice("env", *variables, "intranet-mcp-alice/check.sh", check=False)
+    assert "Proxy    check.sh, gemini, qwen, opencode would send" in done.stdout, done.stdout
+    assert f"NO_PROXY='{network},{platform.switch.address}'" in done.stdout
 
 
 def test_after_undo_a_used_home_holds_no_key_and_no_setting(platform, alice):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -211,7 +212,98 @@ def test_check_says_when_a_model_cannot_read_the_opening_prompt(run, service, cl
 def test_check_tells_a_proxy_from_a_wrong_network(run, service):
     service.close()
     assert "company's network" in run("check.sh").stdout
-    assert "NO_PROXY" in run("check.sh", http_proxy=service.url).stdout
+    proxied = run("check.sh", http_proxy=service.url).stdout
+    assert "A proxy was asked for it: add 127.0.0.1 to NO_PROXY." in proxied
+    assert "export NO_PROXY='127.0.0.1' no_proxy='127.0.0.1'." in proxied
+
+
+# A CLI that connects to the gateway of its settings, as `claude mcp list` does, by the proxy of its
+# environment, which its settings may change.
+CONNECTING = """
+import json, os, sys, urllib.request
+if "--version" in sys.argv:
+    sys.exit("2.1.330")
+home = os.environ["HOME"]
+os.environ.update(json.load(open(f"{home}/.claude/settings.json"))["env"])
+url = json.load(open(f"{home}/.claude.json"))["mcpServers"]["gw"]["url"]
+request = urllib.request.Request(url, b"{}", {"X-Cli": "claude"})
+try:
+    urllib.request.urlopen(request, timeout=10)
+except OSError as error:
+    print(url, error)
+else:
+    print(url, "Connected")
+"""
+
+
+@pytest.fixture
+def connecting(claude, tmp_path):
+    """The PATH of a machine whose Claude Code connects."""
+    program = tmp_path / "programs/claude"
+    program.write_text(f"#!{sys.executable}{CONNECTING}")
+    return claude
+
+
+@pytest.fixture
+def company():
+    """The company's proxy, which answers nobody."""
+    proxy = support.FakeService()
+    yield proxy
+    proxy.close()
+
+
+def proxy_line(done):
+    """Return what check.sh said of proxies."""
+    return next((x for x in done.stdout.splitlines() if x[10:].startswith("Proxy")), None)
+
+
+def test_check_says_which_cli_would_use_the_companys_proxy_and_the_fix_holds(
+    run, service, connecting, company
+):
+    answers(service)
+    url = company.url.replace("//", "//alice:password@")
+    excepted = "localhost, .example.internal"
+    environment = {"PATH": connecting, "http_proxy": url, "no_proxy": excepted}
+    said = proxy_line(run("check.sh", **environment))
+    assert said.startswith("  FAILED") and "check.sh, claude would send" in said, said
+    assert "127.0.0.1, your key included, to the proxy set by http_proxy" in said
+    assert "password" not in said
+    assert not [sent for sent in company.exchanges if "x-cli" in sent.headers], "not the listener"
+
+    fix = re.search("export NO_PROXY='(.*)' no_proxy='(.*)'", said)
+    assert fix[1] == fix[2] == "localhost,.example.internal,127.0.0.1"
+    done = run("check.sh", **{**environment, "NO_PROXY": fix[1], "no_proxy": fix[2]})
+    said = proxy_line(done)
+    assert said.startswith("  ok"), done.stdout
+    assert "check.sh, claude reach 127.0.0.1 without the proxy set by http_proxy" in said
+
+
+def test_check_sees_a_proxy_that_only_a_clis_settings_name(
+    run, service, connecting, company, tmp_path
+):
+    answers(service)
+    run("install.sh")
+    path = tmp_path / "home/.claude/settings.json"
+    settings = json.loads(path.read_text())
+    own = {"HTTP_PROXY": company.url, "http_proxy": company.url, "NO_PROXY": "localhost"}
+    path.write_text(json.dumps({**settings, "env": {**settings["env"], **own}}))
+    before = path.read_text()
+    said = proxy_line(run("check.sh", PATH=connecting))
+    assert said.startswith("  FAILED") and "Proxy    claude would send" in said, said
+    assert "set by ~/.claude/settings.json" in said
+    assert "and 127.0.0.1 into NO_PROXY of ~/.claude/settings.json" in said
+    assert company.exchanges == [] and path.read_text() == before
+
+
+def test_check_claims_nothing_of_a_cli_that_does_not_connect(run, service, claude):
+    answers(service)
+    said = proxy_line(run("check.sh", PATH=claude, https_proxy="http://127.0.0.1:1"))
+    assert "nothing is known of claude, which did not connect" in said
+
+
+def test_check_says_nothing_of_proxies_where_none_is_set(run, service, connecting):
+    answers(service)
+    assert proxy_line(run("check.sh", PATH=connecting, NO_PROXY="localhost")) is None
 
 
 @pytest.fixture

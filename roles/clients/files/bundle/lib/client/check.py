@@ -16,6 +16,7 @@ import urllib.request
 from collections import Counter
 
 from ._client_requests import opening_tokens, request_from
+from .proxies import Proxies
 
 PROTOCOL = "2025-06-18"
 SECONDS = 60
@@ -31,12 +32,16 @@ def run(about, home, bundle):
     trusted = _in_bundle(bundle, "ca.crt")
     if os.path.exists(trusted):
         about = {**about, "ca": trusted}
+    proxies = Proxies(about, home, bundle)
+    about = {**about, "proxies": proxies}
+    programs = {name: found for name in about["clients"] if (found := shutil.which(name))}
     checks = [
         *([("Trust", lambda: _trust(about))] if "ca" in about else []),
+        *([("Proxy", lambda: _proxy(proxies, programs))] if proxies else []),
         ("Models", lambda: _models(about, key)),
         ("Chat", lambda: _chat(about, key)),
         ("Tools", lambda: _tools(about, key)),
-        *((name, _opening(about, key, name)) for name in about["clients"] if shutil.which(name)),
+        *((name, _opening(about, key, name)) for name in programs),
     ]
     failed = sum(not _shown(title, look) for title, look in checks)
     for name, client in about["clients"].items():
@@ -75,6 +80,22 @@ def _trust(about):
                 + (f"Append {about['ca']} to that file." if path else "Open a new terminal.")
             )
     return "the CLIs know the platform's certificate authority"
+
+
+def _proxy(proxies, programs):
+    """Tell whether the CLIs send what is meant for the platform to the company's proxy."""
+    proxied, direct, silent = proxies.through(programs)
+    is_proxied = any(map(proxies.takes, proxies.urls.values()))
+    (proxied if is_proxied else direct).insert(0, "check.sh")
+    hosts = " and ".join(proxies.hosts)
+    if proxied:
+        raise Trouble(
+            f"{', '.join(proxied)} would send what is meant for {hosts}, your key included, to the "
+            f"proxy set by {proxies.where}. {proxies.fix}"
+        )
+    told = f"{', '.join(direct)} reach {hosts} without the proxy set by {proxies.where}"
+    unknown = f"; nothing is known of {', '.join(silent)}, which did not connect"
+    return told + (unknown if silent else "")
 
 
 def _shown(title, look):
@@ -181,16 +202,18 @@ def _ask(about, url, key, body=None, headers=None, session=None):
                 session["MCP-Protocol-Version"] = PROTOCOL
             return _decoded(response)
     except urllib.error.HTTPError as error:
-        raise Trouble(_refusal(url, error)) from error
+        raise Trouble(_refusal(about, url, error)) from error
     except ValueError as error:
-        raise Trouble(f"{url} answered something else than JSON ({error}). {_advice()}") from error
+        raise Trouble(
+            f"{url} answered something else than JSON ({error}). {_advice(about, url)}"
+        ) from error
     except OSError as error:
         reason = getattr(error, "reason", error)
         if isinstance(reason, TimeoutError):
             raise Trouble(
                 f"{url} was silent for {SECONDS} s. A model may be loading: try again."
             ) from error
-        raise Trouble(f"{url} cannot be reached ({reason}). {_advice()}") from error
+        raise Trouble(f"{url} cannot be reached ({reason}). {_advice(about, url)}") from error
 
 
 def _context(about):
@@ -216,16 +239,19 @@ def _decoded(response):
     return {}
 
 
-def _refusal(url, error):
+def _refusal(about, url, error):
     text = error.read(500).decode(errors="replace")
+    if about["proxies"].takes(url):
+        return f"{url} answered {error.code}: {text[:200]}. {_advice(about, url)}"
     if error.code in (401, 403):
         return f"{url} does not accept your key ({error.code}). Ask for a new bundle."
     return f"{url} answered {error.code}: {text[:200]}"
 
 
-def _advice():
-    if any(os.environ.get(name) for name in ("HTTP_PROXY", "http_proxy")):
-        return "A proxy is set: put the platform's address into NO_PROXY."
+def _advice(about, url):
+    if about["proxies"].takes(url):
+        hosts = ", ".join(about["proxies"].hosts)
+        return f"A proxy was asked for it: add {hosts} to NO_PROXY."
     return "Are you in the company's network?"
 
 
