@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 import concurrent.futures
-import glob
 import os
 import shutil
 import time
 
-from ansible_collections.intranet.mcp.plugins.module_utils import _images
+from ansible_collections.intranet.mcp.plugins.module_utils import _authorities, _images
 from ansible_collections.intranet.mcp.plugins.module_utils._image_engine import CommandError
 
 # A mirror that hiccups once must not cost a deployment; layers that were made are not made again.
@@ -22,19 +21,6 @@ APT_SOURCES = (
     "/etc/apt/sources.list.d/*.list",
     "/etc/apt/sources.list.d/*.sources",
 )
-PUBLIC_CERTIFICATES = "/usr/share/ca-certificates"
-SYSTEM_BUNDLES = (
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-)
-# Where RHEL and SUSE keep what an administrator added; their bundles cannot be told apart.
-ANCHORS = (
-    "/etc/pki/ca-trust/source/anchors/*",
-    "/etc/pki/trust/anchors/*",
-    "/usr/local/share/ca-certificates/**/*.crt",
-)
-BUNDLE_VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 class Builder:
@@ -196,40 +182,16 @@ class Builder:
     def _write_certificates(self, directory: str) -> None:
         shutil.rmtree(directory, ignore_errors=True)
         os.makedirs(directory)
-        for number, pem in enumerate(site_certificates(self.options["ca_bundle"])):
+        try:
+            # What this process is told to trust, its mirrors may need.
+            pems = _authorities.site_certificates(self.options["ca_bundle"], dict(os.environ))
+        except _authorities.AuthorityError as error:
+            raise CommandError(str(error), []) from error
+        for number, pem in enumerate(pems):
             with open(os.path.join(directory, f"site-{number}.crt"), "w") as stream:
                 stream.write(pem)
 
 
-def site_certificates(ca_bundle: str) -> list[str]:
-    """Return the certificates of this site's own authorities.
-
-    A bundle given is taken; otherwise it is what this host trusts beyond the public ones.
-    """
-    public = _texts([f"{PUBLIC_CERTIFICATES}/**/*.crt"])
-    if ca_bundle:
-        return _images.site_certificates(_texts([ca_bundle]), public)
-    named = [os.environ[key] for key in BUNDLE_VARIABLES if os.environ.get(key)]
-    bundles = [SYSTEM_BUNDLES[0]] if public else []
-    bundles += [path for path in named if os.path.realpath(path) not in _real(SYSTEM_BUNDLES)]
-    return _images.site_certificates(_texts([*ANCHORS, *bundles]), public)
-
-
-def _real(paths) -> set[str]:
-    return {os.path.realpath(path) for path in paths}
-
-
 def own_debian_mirrors() -> tuple[str, str]:
     """Return the mirrors of Debian and of its security updates that this host installs from."""
-    return _images.debian_mirrors(_texts(list(APT_SOURCES)))
-
-
-def _texts(patterns: list[str]) -> str:
-    """Return the content of every file that matches."""
-    found = []
-    for pattern in patterns:
-        for path in sorted(glob.glob(pattern, recursive=True)):
-            if os.path.isfile(path):
-                with open(path, encoding="utf-8", errors="replace") as stream:
-                    found.append(stream.read())
-    return "\n".join(found)
+    return _images.debian_mirrors(_authorities.texts(list(APT_SOURCES)))

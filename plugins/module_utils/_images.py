@@ -32,7 +32,6 @@ UNHASHED = ("context", "dockerfile", "ignore", "seconds")
 
 _LEGACY_STEP = re.compile(r"^Step (\d+)/(\d+) : (.*)")
 _BUILDKIT_STEP = re.compile(r"^#\d+ \[(?:\S+ )?(\d+)/(\d+)\] (.*)")
-_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.S)
 
 
 class ImageError(Exception):
@@ -288,14 +287,3 @@ def debian_mirrors(sources: str) -> tuple[str, str]:
 _ONE_LINE_SOURCE = re.compile(r"^deb\s+(?:\[[^\]]*\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s", re.M)
 _URIS = re.compile(r"^URIs:\s*(\S.*)$", re.M)
 _SUITES = re.compile(r"^Suites:\s*(\S.*)$", re.M)
-
-
-def site_certificates(bundle: str, known: str) -> list[str]:
-    """Return the certificates of a bundle that are not among the known (public) ones."""
-    public = {_normal(pem) for pem in _CERTIFICATE.findall(known)}
-    own = {_normal(pem): pem for pem in _CERTIFICATE.findall(bundle)}
-    return [pem + "\n" for body, pem in own.items() if body not in public]
-
-
-def _normal(pem: str) -> str:
-    return "".join(pem.split())

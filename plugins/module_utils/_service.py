@@ -12,6 +12,8 @@ from __future__ import annotations
 import hashlib
 import json
 
+from ansible_collections.intranet.mcp.plugins.module_utils import _authorities
+
 LABEL_SERVICE = "intranet.mcp.service"
 LABEL_OWNER = "intranet.mcp.owner"
 LABEL_HASH = "intranet.mcp.hash"
@@ -65,7 +67,8 @@ def specs(definitions: list[dict], context: dict) -> list[dict]:
     """Definitions as {name, directories, files, secrets, container, hash}.
 
     context: prefix, config_dir, data_dir, owner (the role), images (name -> reference), services
-    (catalog name -> {port, inside_port, publish, parts: further ports, networks: name, interface}).
+    (catalog name -> {port, inside_port, publish, parts: further ports, networks: name, interface}),
+    trust (the host's trust store: path, and digest, empty where the site has no authority).
     """
     return [_spec(check(definition), context) for definition in definitions]
 
@@ -208,7 +211,11 @@ def _spec(definition: dict, context: dict) -> dict:
         mounts.append(f"{data}/{volume}:{target}:rw")
     mounts += list(definition.get("binds", []))
     catalog = context["services"].get(name, {})
+    trust = context.get("trust") or {"digest": ""}
+    trusted = _authorities.ENVIRONMENT if trust["digest"] else {}
+    mounts += [f"{trust['path']}:{_authorities.INSIDE}:ro"] if trusted else []
     gpu = {"NVIDIA_VISIBLE_DEVICES": "nvidia.com/gpu=all"} if definition.get("gpus") else {}
+    env = {**gpu, **trusted, **definition.get("env", {})}
     networks = _networks(definition, catalog)
     container = {
         "name": context["prefix"] + name,
@@ -227,7 +234,7 @@ def _spec(definition: dict, context: dict) -> dict:
             for address in entry.get("publish", [])
         ],
         "volumes": mounts,
-        "env": {key: str(value) for key, value in {**gpu, **definition.get("env", {})}.items()},
+        "env": {key: str(value) for key, value in env.items()},
         "entrypoint": [],
         "command": [str(word) for word in definition["command"]],
         "read_only": definition.get("read_only", True),
@@ -253,7 +260,9 @@ def _spec(definition: dict, context: dict) -> dict:
         [file for file in places[kind] if file["path"] not in ignored]
         for kind in ("files", "secrets")
     )
-    content = json.dumps([container, files, secrets], sort_keys=True).encode()
+    # Programs read authorities once. Those that connect to nothing outside need no restart.
+    read_once = [trust["digest"]] if trusted and catalog.get("egress") else []
+    content = json.dumps([container, files, secrets, *read_once], sort_keys=True).encode()
     digest = hashlib.sha256(content).hexdigest()
     container["labels"] = {
         LABEL_SERVICE: name,

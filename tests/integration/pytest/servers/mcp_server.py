@@ -5,7 +5,8 @@
 
 Run with an interpreter that has the SDK: `python mcp_server.py PORT KEY`.
 It serves /mcp (both eras), /json/mcp (answers in JSON, both eras) and /sse. With `stdio` in place
-of the port it speaks on its standard input and output.
+of the port it speaks on its standard input and output. With `PORT KEY ADDRESS CERTIFICATE KEYFILE`
+it speaks TLS there.
 """
 
 from __future__ import annotations
@@ -68,14 +69,14 @@ class KeyCheck:
         return dict(scope["headers"]).get(b"authorization") == f"Bearer {self.key}".encode()
 
 
-def application(key: str):
-    """Return the ASGI application."""
+def application(key: str, host: str):
+    """Return the ASGI application, for requests to a host."""
     streaming, plain, sse = server(), server(), server()
     mounted = [
         Route("/ready", lambda _request: PlainTextResponse("ready")),
         Mount("/json", plain.streamable_http_app(json_response=True, stateless_http=True)),
         Mount("/old", sse.sse_app()),
-        Mount("/", streaming.streamable_http_app()),
+        Mount("/", streaming.streamable_http_app(host=host)),
     ]
 
     @contextlib.asynccontextmanager
@@ -89,4 +90,6 @@ def application(key: str):
 if __name__ == "__main__" and sys.argv[1] == "stdio":
     server().run("stdio")
 elif __name__ == "__main__":
-    uvicorn.run(application(sys.argv[2]), host="127.0.0.1", port=int(sys.argv[1]))
+    port, key, address, certificate, keyfile = [*sys.argv[1:], "127.0.0.1", None, None][:5]
+    tls = {"ssl_certfile": certificate, "ssl_keyfile": keyfile}
+    uvicorn.run(application(key, address), host=address, port=int(port), **tls)

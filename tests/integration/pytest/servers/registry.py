@@ -15,7 +15,7 @@ import threading
 class Registry:
     """Serves models to Ollama. `trouble` acts once each: `stall`, `cut`."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, authority=None) -> None:
         self.blobs: dict[str, bytes] = {}
         self.manifests: dict[str, bytes] = {}
         self.requested: list[str] = []
@@ -58,7 +58,9 @@ class Registry:
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(content)))
                 # Ollama asks for the blob where it is told to.
-                self.send_header("Location", f"http://{self.headers['Host']}{self.path}")
+                self.send_header(
+                    "Location", f"{registry.scheme}://{self.headers['Host']}{self.path}"
+                )
                 self.end_headers()
                 if self.command == "HEAD":
                     return
@@ -77,6 +79,9 @@ class Registry:
 
         self._server = http.server.ThreadingHTTPServer((address, 0), Handler)
         self._server.daemon_threads = True
+        self.scheme = "https" if authority else "http"
+        if authority:
+            authority.protect(self._server, address)
         self.host = f"{address}:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 

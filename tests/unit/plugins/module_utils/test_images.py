@@ -146,17 +146,6 @@ def test_steps_of_both_builders_are_recognised(line, step):
     assert _images.build_step(line) == step
 
 
-def pem(body):
-    return f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----"
-
-
-def test_own_certificates_are_those_that_are_not_public():
-    bundle = f"# a comment\n{pem('AAAA')}\n{pem('BB BB')}\n{pem('CCCC')}\n{pem('CCCC')}\n"
-    assert _images.site_certificates(bundle, f"{pem('AAAA')}\n{pem('BBBB')}") == [
-        f"{pem('CCCC')}\n"
-    ]
-
-
 def test_packages_of_mcp_servers_become_images():
     servers = {
         "tickets": {"pip": "acme-tickets==2.1.0"},

@@ -98,6 +98,45 @@ def test_a_container_that_may_not_leave_asks_for_no_names_outside():
     assert found["container"]["dns_servers"] == []
 
 
+TRUST = {"path": "/etc/x/trust", "digest": "one"}
+OPEN = {"redis": {**CONTEXT["services"]["redis"], "egress": True}}
+
+
+def trusting(digest, services=CONTEXT["services"], **changes):
+    context = {**CONTEXT, "services": services, "trust": {**TRUST, "digest": digest}}
+    (found,) = specs([{**DEFINITION, **changes}], context)
+    return found
+
+
+def test_a_container_has_the_sites_authorities_and_is_told_of_them():
+    found = trusting("one")["container"]
+    assert "/etc/x/trust:/trust:ro" in found["volumes"]
+    assert found["env"]["SSL_CERT_FILE"] == found["env"]["REQUESTS_CA_BUNDLE"] == "/trust/ca.pem"
+    assert found["env"]["NODE_EXTRA_CA_CERTS"] == "/trust/site.pem"
+
+
+def test_what_a_definition_says_of_authorities_wins():
+    found = trusting("one", env={"SSL_CERT_FILE": "/config/other.pem"})["container"]["env"]
+    assert found["SSL_CERT_FILE"] == "/config/other.pem"
+    assert found["CURL_CA_BUNDLE"] == "/trust/ca.pem"
+
+
+def test_a_site_without_authorities_changes_no_container():
+    assert trusting("")["container"] == spec()["container"]
+
+
+def test_other_authorities_replace_whoever_connects_to_something_outside():
+    running = container(trusting("one", OPEN))
+    (change,) = plan([trusting("two", OPEN)], host(running), "redis")["create"]
+    assert "configuration changed" in change["reason"]
+    assert plan([trusting("one", OPEN)], host(running), "redis")["create"] == []
+
+
+def test_other_authorities_restart_nobody_who_connects_to_nothing_outside():
+    running = container(trusting("one"))
+    assert plan([trusting("two")], host(running), "redis")["create"] == []
+
+
 def test_networks_that_are_not_there_yet_are_made():
     there = {**host(), "networks": [{"Name": "intranet-mcp-vault"}, {"Name": "bridge"}]}
     found = plan([spec()], there, "redis")["networks"]

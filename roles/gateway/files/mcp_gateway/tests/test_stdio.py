@@ -94,6 +94,15 @@ async def test_the_child_sees_only_what_it_should(monkeypatch, tmp_path):
         assert "must-stay-here" not in seen
 
 
+async def test_the_child_is_told_whom_its_container_trusts(monkeypatch):
+    named = ("REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS", "JAVA_TOOL_OPTIONS")
+    for name in named:
+        monkeypatch.setenv(name, "/trust/it")
+    async with gateway({"one": plain()}) as gw:
+        seen = text_of(await Modern(gw).call("one__environment"))
+        assert all(f"{name}=/trust/it" in seen for name in named)
+
+
 async def test_a_gateway_that_stops_leaves_no_process_behind():
     async with gateway({"one": plain(), "two": plain(mode="per_session")}) as gw:
         client = Legacy(gw)
