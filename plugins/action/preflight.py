@@ -64,6 +64,9 @@ class ActionModule(ActionBase):
             arguments["ports"], unusable = self._ports(task_vars)
             problems += unusable
             problems += leave_out_unreadable(arguments, problems)
+            arguments["sources"] = without_paths_here(arguments.get("sources") or [])
+            arguments["registry_ca"], unread = authorities(arguments.get("registry_ca") or {})
+            problems += unread
         result = self._on_host(arguments, task_vars, without_lock=bool(problems))
         if "problems" not in result:  # the module itself failed
             return result
@@ -180,6 +183,33 @@ def leave_out_unreadable(arguments, problems):
     return [Problem("inventory", text, "the types of ollama_*", "correct it in the inventory")]
 
 
+def without_paths_here(sources):
+    """The sources, less the paths that are on the control node: from there they are sent."""
+    return [
+        {**source, "path": None if os.path.exists(source.get("path") or "") else source.get("path")}
+        for source in sources
+    ]
+
+
+def authorities(files):
+    """The authorities of registries, read here, and what cannot be read."""
+    found, problems = {}, []
+    for registry, path in files.items():
+        try:
+            with open(path, encoding="utf-8") as file:
+                found[registry] = file.read()
+        except OSError as error:
+            problems.append(
+                Problem(
+                    "inventory",
+                    f"docker_registry_ca names {path} for {registry}: {error.strerror}",
+                    "a PEM file on the control node",
+                    "correct the path, {{ inventory_dir }}/... for one beside the inventory",
+                )
+            )
+    return found, problems
+
+
 def check_balancers(topology, host):
     """Raise where several balancers cannot share an address."""
     if host in topology.balancers:
@@ -223,7 +253,7 @@ def value_problems(name, value, spec):
     checked = ArgumentSpecValidator({name: spec}).validate({name: value})
     if checked.error_messages:
         text = "; ".join(checked.error_messages)
-        if spec.get("no_log"):
+        if holds_secret(spec):
             text = "a secret value of the wrong type"
         return [
             Problem(
@@ -239,6 +269,11 @@ def value_problems(name, value, spec):
         except DefinitionError as error:
             return [Problem("inventory", f"variable {name}: {error}", "a definition", "correct it")]
     return []
+
+
+def holds_secret(spec):
+    """Whether an option, or one inside it, must not be shown."""
+    return spec.get("no_log") or any(map(holds_secret, spec.get("options", {}).values()))
 
 
 def argument_specs():

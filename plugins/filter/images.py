@@ -4,13 +4,25 @@
 from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.intranet.mcp.plugins.module_utils import _image_table, _images
+from ansible_collections.intranet.mcp.plugins.module_utils import (
+    _image_sources,
+    _image_table,
+    _images,
+)
 
 
 def manifest_of_servers(servers, known):
     """Entries of the image manifest for MCP servers that are packages or the site's own images."""
     try:
         return _images.manifest_of_servers(servers, list(known))
+    except _images.ImageError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+def ways(names, manifest, sources, prefix="", mirrors=None, upstream=False):
+    """How each image may come: the sources and places of registries, for preflight."""
+    try:
+        return _image_sources.told(manifest, names, sources, prefix, mirrors or {}, upstream)
     except _images.ImageError as error:
         raise AnsibleFilterError(str(error)) from error
 
@@ -23,4 +35,5 @@ class FilterModule:
             "image_references": _images.references,
             "image_rows": _image_table.rows,
             "image_table": _image_table.table,
+            "image_ways": ways,
         }

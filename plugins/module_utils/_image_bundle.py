@@ -3,9 +3,10 @@
 
 """A bundle: a directory with one archive an image and an index.
 
-index.json: {"images": {REFERENCE: {"id", "archive", "recipe", "bytes", "sha256"}}}. An archive is
-named after the image's content, so the same image is never written twice, and a bundle may be read
-while it is renewed. It may come from elsewhere: no path of the index leads out of it, and archives
+index.json: {"images": {REFERENCE: {"id", "archive", "recipe", "bytes", "sha256", "architecture",
+"digest"}}}; digest is that of the registry an image came from. An archive is named after the
+image's content, so the same image is never written twice, and a bundle may be read while it is
+renewed. It may come from elsewhere: no path of the index leads out of it, and archives
 are compared by digest before they are loaded.
 """
 
@@ -14,8 +15,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import re
+import tarfile
 
+from ansible_collections.intranet.mcp.plugins.module_utils import _image_sources
 from ansible_collections.intranet.mcp.plugins.module_utils._image_engine import CommandError
 from ansible_collections.intranet.mcp.plugins.module_utils._images import ImageError
 
@@ -76,6 +80,7 @@ class Bundle:
                 f"expected {entry['bytes']} bytes",
                 [],
             )
+        refuse_architecture(path, entry)
         _compare(path, entry)
         return path, entry
 
@@ -96,7 +101,11 @@ def _check(reference: str, entry: dict) -> None:
         raise ValueError(f"{reference}: found the archive {found!r}, expected {expected}")
     if not isinstance(entry["bytes"], int) or isinstance(entry["bytes"], bool):
         raise ValueError(f"{reference}: found {entry['bytes']!r} bytes, expected a number")
-    # Bundles of older versions have none.
+    # Bundles of older versions have none of the rest.
+    if not isinstance(entry.get("architecture", ""), str):
+        raise ValueError(f"{reference}: found {entry['architecture']!r}, expected an architecture")
+    if entry.get("digest") and not _ID.fullmatch(entry["digest"]):
+        raise ValueError(f"{reference}: found {entry['digest']!r}, expected a digest")
     if "sha256" in entry and not _DIGEST.fullmatch(entry["sha256"]):
         raise ValueError(f"{reference}: found {entry['sha256']!r}, expected a sha256")
 
@@ -106,6 +115,24 @@ def refuse_links(root: str, path: str) -> None:
     for place in (os.path.join(root, IMAGES), path):
         if os.path.islink(place):
             raise CommandError(f"{place} is a link; expected the archive itself", [])
+
+
+def refuse_architecture(path: str, entry: dict) -> None:
+    """Raise CommandError where an archive is for hosts of another architecture."""
+    found = entry.get("architecture") or _architecture(path)
+    problem = _image_sources.architecture_problem(found, platform.machine())
+    if problem:
+        raise CommandError(problem, [])
+
+
+def _architecture(path: str) -> str | None:
+    """Return the architecture that an archive itself names; older indexes do not."""
+    try:
+        with tarfile.open(path) as archive:
+            (image,) = json.load(archive.extractfile("manifest.json"))
+            return json.load(archive.extractfile(image["Config"])).get("architecture")
+    except (tarfile.TarError, ValueError, KeyError, TypeError, AttributeError):
+        return None  # loading it will tell what is wrong
 
 
 def _compare(path: str, entry: dict) -> None:
@@ -138,16 +165,17 @@ def export(images, check_mode: bool) -> dict:
             "have them with state=present first"
         )
     bundle = Bundle(path)
-    written = []
+    changed = []
     for name in images.params["names"]:
-        facts = found[name]
-        if not _is_written(bundle, images.references[name], facts["id"]):
-            written.append(name)
-    if written and not check_mode:
-        _write(images, bundle, found, written)
+        reference = images.references[name]
+        said = _described(images, reference, found[name])
+        if not _is_written(bundle, reference, said):
+            changed.append(name)
+    if changed and not check_mode:
+        _write(images, bundle, found, changed)
     results = {
         name: {
-            "action": "exported" if name in written else "present",
+            "action": "exported" if name in changed else "present",
             "source": "host",
             "reference": images.references[name],
             "id": found[name]["id"],
@@ -156,12 +184,27 @@ def export(images, check_mode: bool) -> dict:
         }
         for name in images.params["names"]
     }
-    return {"changed": bool(written), "images": results}
+    return {"changed": bool(changed), "images": results}
 
 
-def _is_written(bundle: Bundle, reference: str, image_id: str) -> bool:
-    entry = bundle.entry(reference)
-    if not entry or entry["id"] != image_id or "sha256" not in entry:
+def _described(images, reference: str, facts: dict) -> dict:
+    """Return what the index says of an image, but for its archive."""
+    said = {
+        "id": facts["id"],
+        "recipe": facts["recipe"],
+        "architecture": facts["architecture"] or "",
+    }
+    digest = (images.record.origin(reference, facts["id"]) or {}).get("digest")
+    return {**said, "digest": digest} if digest else said
+
+
+def _is_written(bundle: Bundle, reference: str, said: dict) -> bool:
+    entry = bundle.entry(reference) or {}
+    return _has_archive(bundle, entry) and {**entry, **said} == entry
+
+
+def _has_archive(bundle: Bundle, entry: dict) -> bool:
+    if "sha256" not in entry:
         return False
     path = os.path.join(bundle.path, entry["archive"])
     return os.path.isfile(path) and os.path.getsize(path) == entry["bytes"]
@@ -172,27 +215,32 @@ def _write(images, bundle: Bundle, found: dict, names: list[str]) -> None:
     refuse_links(bundle.path, os.path.join(bundle.path, INDEX))
     index = dict(bundle.images)
     for name in names:
-        facts = found[name]
-        archive = archive_name(facts["id"])
-        target = os.path.join(bundle.path, archive)
-        partial = f"{target}.part"
-        try:
-            log = os.path.join(images.logs, f"save-{name}.log")
-            images.engine.save(f"export {name}", images.references[name], partial, log)
-            os.replace(partial, target)
-        finally:
-            if os.path.exists(partial):
-                os.remove(partial)
-        index[images.references[name]] = {
-            "id": facts["id"],
-            "archive": archive,
-            "recipe": facts["recipe"],
-            "bytes": os.path.getsize(target),
-            "sha256": _digest(target),
-        }
+        reference = images.references[name]
+        said = _described(images, reference, found[name])
+        entry = bundle.entry(reference) or {}
+        # What an older index does not say is added without writing gigabytes again.
+        if entry.get("id") == said["id"] and _has_archive(bundle, entry):
+            index[reference] = {**entry, **said}
+        else:
+            index[reference] = {**said, **_saved(images, bundle, name, said["id"])}
         _write_index(bundle.path, index)
         images.report(f"exported {name}")
     _prune(bundle.path, index)
+
+
+def _saved(images, bundle: Bundle, name: str, image_id: str) -> dict:
+    """Write an archive and return what the index says of it."""
+    archive = archive_name(image_id)
+    target = os.path.join(bundle.path, archive)
+    partial = f"{target}.part"
+    try:
+        log = os.path.join(images.logs, f"save-{name}.log")
+        images.engine.save(f"export {name}", images.references[name], partial, log)
+        os.replace(partial, target)
+    finally:
+        if os.path.exists(partial):
+            os.remove(partial)
+    return {"archive": archive, "bytes": os.path.getsize(target), "sha256": _digest(target)}
 
 
 def _write_index(path: str, images: dict) -> None:

@@ -17,6 +17,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils import _images
 from ansible_collections.intranet.mcp.plugins.module_utils._images import ImageError
 
 HEARTBEAT_SECONDS = 20
+SPEAKS_PLAINLY = {"BUILDKIT_PROGRESS": "plain", "LC_ALL": "C.UTF-8"}
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 TAIL_LINES = 15
 
@@ -36,7 +37,9 @@ class Runner:
         self.report = report
         self.timeout = timeout
 
-    def run(self, title: str, argv: list[str], log: str, append: bool = False) -> None:
+    def run(
+        self, title: str, argv: list[str], log: str, append: bool = False, variables=None
+    ) -> None:
         """Run a program to its end. Raises CommandError when it fails or takes too long."""
         os.makedirs(os.path.dirname(log), exist_ok=True)
         with open(log, "a" if append else "w", encoding="utf-8", errors="replace") as stream:
@@ -49,7 +52,7 @@ class Runner:
                 stderr=subprocess.STDOUT,
                 text=True,
                 errors="replace",
-                env={**os.environ, "BUILDKIT_PROGRESS": "plain", "LC_ALL": "C.UTF-8"},
+                env={**os.environ, **SPEAKS_PLAINLY, **(variables or {})},
             )
             watch = _Watch(title, self.report, process, self.timeout)
             try:
@@ -140,30 +143,31 @@ class Engine:
         return done.returncode, done.stdout, done.stderr
 
     def inspect(self, references: list[str]) -> dict[str, dict]:
-        """Return {reference: {id, recipe, size}} of those that are there."""
+        """Return {reference: facts} of those that are there, by their tags."""
+        found = {}
+        for image in self._inspected(references):
+            for tag in image.get("RepoTags") or []:
+                found[tag] = _facts(image)
+        return {name: found[name] for name in references if name in found}
+
+    def facts(self, reference: str) -> dict | None:
+        """Return what is known of one image, which may be named by digest."""
+        found = self._inspected([reference])
+        return _facts(found[0]) if found else None
+
+    def _inspected(self, references: list[str]) -> list[dict]:
         if not references:
-            return {}
+            return []
         code, output, errors = self._output("image", "inspect", *references)
         if code != 0 and "No such image" not in errors:
             raise ImageError(
                 f"the Docker daemon does not answer ({errors.strip()[:300]}); expected a running "
                 "engine that this user may use: run the role intranet.mcp.docker, or start it"
             )
-        found = {}
-        for image in json.loads(output or "[]"):
-            labels = (image.get("Config") or {}).get("Labels") or {}
-            facts = {
-                "id": image["Id"],
-                "recipe": labels.get(_images.LABEL_RECIPE),
-                "size": image.get("Size", 0),
-            }
-            for tag in image.get("RepoTags") or []:
-                found[tag] = facts
-        return {name: found[name] for name in references if name in found}
+        return json.loads(output or "[]")
 
-    def pull(self, title: str, source: str, reference: str, log: str) -> None:
-        self.runner.run(title, [self.program, "pull", source], log)
-        self.tag(source, reference)
+    def pull(self, title: str, source: str, log: str, variables: dict) -> None:
+        self.runner.run(title, [self.program, "pull", source], log, variables=variables)
 
     def tag(self, source: str, reference: str) -> None:
         code, _output, errors = self._output("tag", source, reference)
@@ -196,6 +200,17 @@ class Engine:
         for key, value in sorted(arguments.items()):
             argv += ["--build-arg", f"{key}={value}"]
         self.runner.run(title, [*argv, context], log, append)
+
+
+def _facts(image: dict) -> dict:
+    labels = (image.get("Config") or {}).get("Labels") or {}
+    return {
+        "id": image["Id"],
+        "recipe": labels.get(_images.LABEL_RECIPE),
+        "size": image.get("Size", 0),
+        "architecture": image.get("Architecture"),
+        "digests": image.get("RepoDigests") or [],
+    }
 
 
 def has_program(name: str) -> bool:

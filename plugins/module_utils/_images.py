@@ -249,17 +249,6 @@ def ready(manifest: dict, waiting: list[str], building: set[str], failed: set[st
     return [name for name in waiting if not blocked & (set(needs_of(manifest, name)) - {name})]
 
 
-def registry_references(name: str, entry: dict, prefix: str, upstream: bool) -> list[str]:
-    """Return where a registry may have an image: the site's own first, then upstream."""
-    found = []
-    if prefix:
-        found.append(f"{prefix.rstrip('/')}/{name}:{entry['version']}")
-    if entry.get("upstream") and (upstream or entry.get("named")):
-        digest = entry.get("digest")
-        found.append(f"{entry['upstream']}@{digest}" if digest else entry["upstream"])
-    return found
-
-
 def build_step(line: str) -> tuple[int, int, str] | None:
     """Return (step, of, instruction) when a line of a build's output starts one."""
     match = _LEGACY_STEP.match(line) or _BUILDKIT_STEP.match(line)

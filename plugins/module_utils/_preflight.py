@@ -271,48 +271,52 @@ def missing_images(wanted: list[str], tags: set[str]) -> list[str]:
     return [] if any(tag.startswith(OURS) for tag in tags) else [f"{OURS}*"]
 
 
-def source_problems(
-    missing: list[str], ways: list[dict], failures: dict[str, str]
+def image_problems(
+    missing: list[str], ways: list[dict], failures: dict[str, str], wanted: dict[str, dict]
 ) -> list[Problem]:
-    """What stands between this host and its missing images; one way that works is enough.
+    """Images that no source gives.
 
-    ways: {name, urls, path}; failures: address or path -> why.
+    ways: {name, urls, path} beside registries. failures: address, path or place of a registry ->
+    why. wanted: image -> {ways, places}. What a bundle, or a way of the site's own, holds is not
+    known here: one that is there is enough.
     """
-    broken = {}
-    for way in ways:
-        needed = [*(way.get("urls") or []), *([way["path"]] if way.get("path") else [])]
-        failed = [f"{place} ({failures[place]})" for place in needed if place in failures]
-        if not failed:
-            return []
-        broken[way["name"]] = ", ".join(failed)
-    if not ways:
+    broken = {way["name"]: _failed(way, failures) for way in ways}
+    works = {name for name, failed in broken.items() if not failed}
+    if works - {"build"} or not (ways or wanted):
         return []
+    causes: dict[tuple[str, ...], list[str]] = {}
+    for image in missing:
+        said = wanted.get(image, {})
+        places, is_built = said.get("places", []), "build" in said.get("ways", ["build"])
+        if any(place not in failures for place in places) or (is_built and "build" in works):
+            continue
+        reasons = [failures[place] for place in places]
+        reasons += [f"{name}: {why}" for name, why in broken.items() if why and name != "build"]
+        reasons.append(_no_build(broken, is_built))
+        causes.setdefault(tuple(filter(None, dict.fromkeys(reasons))), []).append(image)
     return [
         Problem(
             "sources",
-            f"images are missing ({', '.join(missing)}) and no source can be used: "
-            + "; ".join(f"{name}: {why}" for name, why in broken.items()),
-            "one that answers",
-            "correct the mirror, the registry or the host's proxy settings, or bring a bundle",
+            f"images are missing ({', '.join(images)}) and no source has them: "
+            + ("; ".join(reasons) or "none is set"),
+            "one that has them",
+            "push them there, correct image_registry_mirrors, image_registry_prefix or the "
+            "package mirrors, bring a bundle (image_bundle_path), or set "
+            "image_registry_upstream: true where the internet is reached",
         )
+        for reasons, images in causes.items()
     ]
 
 
-def unbuildable_problems(
-    missing: list[str], ways: list[dict], failures: dict[str, str]
-) -> list[Problem]:
-    """The same for images that have no recipe: a build is no way to them."""
-    others = [way for way in ways if way["name"] != "build"]
-    if not missing or others:
-        return source_problems(missing, others, failures) if missing else []
-    return [
-        Problem(
-            "sources",
-            f"images are missing ({', '.join(missing)}) that cannot be built, only fetched",
-            "a bundle or a registry that has them",
-            "set image_bundle_path, image_registry_prefix, or image_registry_upstream: true",
-        )
-    ]
+def _failed(way: dict, failures: dict[str, str]) -> str:
+    needed = [*(way.get("urls") or []), *([way["path"]] if way.get("path") else [])]
+    return ", ".join(f"{place} ({failures[place]})" for place in needed if place in failures)
+
+
+def _no_build(broken: dict[str, str], is_built: bool) -> str:
+    if not is_built:
+        return "cannot be built, only fetched"
+    return f"build: {broken['build']}" if broken.get("build") else ""
 
 
 # --- versions -----------------------------------------------------------------------------------

@@ -14,6 +14,10 @@ author:
 description:
   - Makes sure that images are on a host, from the first source that works. All of them in one call.
   - An image has the name C(intranet-mcp/NAME:VERSION) wherever it came from.
+  - Where it came from is recorded. An image is replaced where that is none of the sources any more,
+    where a registry was added before the source it came from, or where its C(digest) changed. A
+    registry's tag that was moved is not noticed; O(force) gets it again.
+  - An image or archive for another architecture is refused.
   - A build leaves the hash of its recipe in a label. What is there is not built again unless the
     recipe (files, arguments, version, or an image it is made from) changed.
   - Builds that do not need each other run side by side. While it works, what it does is shown live.
@@ -67,10 +71,36 @@ options:
     description: The site's registry; an image is C(PREFIX/NAME:VERSION) there.
     type: str
     default: ""
+  registry_mirrors:
+    description:
+      - Where the site mirrors the registries of publishers, by their hosts. With
+        C(docker.io=harbor.example/dockerhub), C(docker.io/library/redis:8.0) is pulled as
+        C(harbor.example/dockerhub/library/redis:8.0).
+      - An entry's own C(mirror) in O(manifest) names the exact place of one image instead.
+    type: dict
+    default: {}
   registry_upstream:
     description: Whether to pull from the registry that publishes an image.
     type: bool
     default: true
+  registry_logins:
+    description: Logins at registries, which are on the host only while it pulls.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      registry:
+        description: The registry's host, as references name it.
+        type: str
+        required: true
+      username:
+        description: Who pulls.
+        type: str
+        required: true
+      password:
+        description: The password or token.
+        type: str
+        required: true
   mirrors:
     description:
       - Build arguments that name package mirrors (C(APT_MIRROR), C(APT_SECURITY_MIRROR),
@@ -87,7 +117,7 @@ options:
     type: int
     default: 2
   force:
-    description: Images to build again though they are there.
+    description: Images to get again though they are there.
     type: list
     elements: str
     default: []
@@ -103,6 +133,10 @@ options:
     description: Directory for build contexts and logs.
     type: path
     default: /var/cache/intranet-mcp/image
+  record_path:
+    description: File on the host that says of each image which source it came from.
+    type: path
+    default: /var/lib/intranet-mcp/images.json
   recipes:
     description: Recipe hashes by name. Computed on the control node.
     type: dict
@@ -167,12 +201,18 @@ bundle_missing:
 """
 
 import os
+import platform
 import shutil
 import tarfile
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.intranet.mcp.plugins.module_utils import _image_bundle, _images
+from ansible_collections.intranet.mcp.plugins.module_utils import (
+    _image_bundle,
+    _image_sources,
+    _images,
+    _registry,
+)
 from ansible_collections.intranet.mcp.plugins.module_utils._image_build import Builder
 from ansible_collections.intranet.mcp.plugins.module_utils._image_engine import (
     CommandError,
@@ -181,6 +221,8 @@ from ansible_collections.intranet.mcp.plugins.module_utils._image_engine import 
     has_program,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils._image_lock import host_lock
+from ansible_collections.intranet.mcp.plugins.module_utils._image_pull import Puller
+from ansible_collections.intranet.mcp.plugins.module_utils._image_record import Record
 from ansible_collections.intranet.mcp.plugins.module_utils._images import ImageError
 from ansible_collections.intranet.mcp.plugins.module_utils._progress import Progress
 
@@ -198,12 +240,14 @@ class Images:
         self.engine = Engine(Runner(self.report, params["build_timeout"]))
         self.logs = os.path.join(params["work_path"], "logs")
         self.bundle = _image_bundle.Bundle(params["bundle_path"])
+        self.record = Record(params["record_path"])
+        self.puller = Puller(self.engine, params["registry_logins"])
         self.done: dict[str, dict] = {}
         self.tried: dict[str, dict[str, str]] = {}
         self.tails: dict[str, list[str]] = {}
 
     def read(self) -> dict:
-        """Return {name: {id, recipe, size}} of what is there, whatever its recipe."""
+        """Return {name: facts} of what is there, whatever its recipe."""
         names = _images.build_order(self.manifest, self.params["names"])
         found = self.engine.inspect([self.references[name] for name in names])
         return {
@@ -211,14 +255,40 @@ class Images:
         }
 
     def missing(self, present: dict) -> list[str]:
-        """Return the wanted images that are not there, or not of their recipe."""
+        """Return the wanted images that are not there, or not what was asked for."""
         return [
             name
             for name in self.params["names"]
             if name in self.params["force"] or not self._is_settled(name, present.get(name))
         ]
 
+    def better(self, present: dict) -> dict[str, list[str]]:
+        """Return places of registries, added since, that come before what an image came from."""
+        missing = self.missing(present)
+        places = {
+            name: self._wanted(name).better(self._origin(name, present[name]))
+            for name in self.params["names"]
+            if name not in missing
+        }
+        return {name: found for name, found in places.items() if found}
+
     def _is_settled(self, name: str, found: dict | None) -> bool:
+        if not found or _image_sources.architecture_problem(
+            found["architecture"], platform.machine()
+        ):
+            return False
+        is_met = self._wanted(name).is_met(self._origin(name, found), found["digests"])
+        return is_met and self._is_right(name, found)
+
+    def _origin(self, name: str, found: dict) -> dict | None:
+        return self.record.origin(self.references[name], found["id"])
+
+    def _wanted(self, name: str) -> _image_sources.Wanted:
+        return _image_sources.wanted(
+            self.manifest[name], self.params["sources"], self._places(name)
+        )
+
+    def _is_right(self, name: str, found: dict | None) -> bool:
         if _images.is_current(found, self.params["recipes"].get(name)):
             return True
         # An older recipe is all that a site without builds can have, until its bundle is renewed.
@@ -241,6 +311,8 @@ class Images:
         for name in missing:
             source = self._likely_source(name)
             self._record(name, source, None, 0.0)
+        for name in self.better(present):
+            self._record(name, "registry", present[name]["id"], 0.0)
         builds = self._builds([n for n in missing if self.done[n]["source"] == "build"], present)
         kinds = {(self.manifest[name].get("recipe") or {}).get("kind") for name in builds}
         needs_tool = "mmdebstrap" in kinds and not has_program("mmdebstrap")
@@ -254,8 +326,9 @@ class Images:
             if source == "bundle" and self.bundle.entry(self.references[name]):
                 return source
             # Upstream is often out of reach: where a build may follow, that is foretold.
-            is_sure = self.params["registry_prefix"] or "build" not in self.params["sources"]
-            if source == "registry" and is_sure and self._registry_references(name):
+            own = self.params["registry_prefix"] or self.params["registry_mirrors"]
+            is_sure = own or "build" not in self.params["sources"]
+            if source == "registry" and is_sure and self._places(name):
                 return source
             if source == "build" and self.manifest[name].get("recipe"):
                 return source
@@ -264,6 +337,8 @@ class Images:
 
     def obtain(self, present: dict) -> None:
         """Get what is missing: source after source, each for what is still missing."""
+        for name, places in self.better(present).items():
+            self._improve(name, places, present[name])
         missing = self.missing(present)
         methods = {"bundle": self._load, "registry": self._pull}
         for source in self.params["sources"]:
@@ -276,43 +351,67 @@ class Images:
         if missing:
             raise ImageError(self._failure(missing))
 
+    def _improve(self, name: str, places: list[str], found: dict) -> None:
+        """Get an image from a registry that was added; without it, what is there stays."""
+        self._attempt("registry", name, lambda name: self._pull(name, places))
+        if name not in self.done:
+            origin = self._origin(name, found)
+            asked = [*origin["asked"], *places]
+            self.record.write(self.references[name], {**origin, "asked": asked})
+
     def _attempt(self, source: str, name: str, method) -> None:
         started = time.monotonic()
         try:
-            method(name)
+            origin = method(name)
             found = self.engine.inspect([self.references[name]])[self.references[name]]
-            if not self._is_settled(name, found):
+            if not self._is_right(name, found):
                 raise CommandError("its image is of another recipe than this collection's", [])
         except (CommandError, KeyError) as error:
             reason = "; ".join([str(error), *getattr(error, "tail", [])[-1:]])
             self.tried.setdefault(name, {})[source] = reason
             return
+        self.record.write(self.references[name], {"id": found["id"], **origin})
         self._record(name, source, found["id"], time.monotonic() - started)
         self.report(f"{ACTIONS[source]} {name} in {self.done[name]['seconds']:.0f} s")
 
-    def _load(self, name: str) -> None:
+    def _load(self, name: str) -> dict:
         archive, entry = self.bundle.archive(self.references[name])
         wanted = self.params["recipes"].get(name)
         if "build" in self.params["sources"] and entry.get("recipe") not in (None, wanted):
             raise CommandError("its image is of another recipe than this collection's", [])
+        digest, expected = entry.get("digest", ""), self._wanted(name).digest
+        if digest and expected and digest != expected:
+            raise CommandError(
+                f"the bundle holds {digest}; expected {expected}: export it again where that is, "
+                "or correct digest in image_extra",
+                [],
+            )
         self.engine.load(f"load {name}", archive, self._log("load", name))
+        return {"way": "bundle", "digest": digest, "asked": self._wanted(name).before("bundle")}
 
-    def _pull(self, name: str) -> None:
-        candidates = self._registry_references(name)
-        if not candidates:
-            raise CommandError("no registry holds it (image_registry_prefix is not set)", [])
-        reasons = []
-        for candidate in candidates:
-            try:
-                log = self._log("pull", name)
-                return self.engine.pull(f"pull {name}", candidate, self.references[name], log)
-            except CommandError as error:
-                reasons.append(f"{candidate}: {(error.tail or [str(error)])[-1]}")
-        raise CommandError("; ".join(reasons), [])
+    def _pull(self, name: str, among: list[str] | None = None) -> dict:
+        places = [place for place in self._places(name) if not among or place.name in among]
+        if not places:
+            raise CommandError(
+                "no registry holds it (neither image_registry_prefix nor image_registry_mirrors "
+                "says where)",
+                [],
+            )
+        place, digest = self.puller.pull(
+            f"pull {name}", places, self.references[name], self._log("pull", name)
+        )
+        asked = self._wanted(name).before(place.name)
+        return {"way": place.name, "digest": digest, "asked": asked}
 
-    def _registry_references(self, name: str) -> list[str]:
-        prefix, upstream = self.params["registry_prefix"], self.params["registry_upstream"]
-        return _images.registry_references(name, self.manifest[name], prefix, upstream)
+    def _places(self, name: str) -> list[_image_sources.Place]:
+        params = self.params
+        return _image_sources.places(
+            name,
+            self.manifest[name],
+            params["registry_prefix"],
+            params["registry_mirrors"],
+            params["registry_upstream"],
+        )
 
     def _builds(self, names: list[str], present: dict) -> list[str]:
         kept = {key: value for key, value in present.items() if key not in self.params["force"]}
@@ -341,7 +440,10 @@ class Images:
             shutil.rmtree(directory, ignore_errors=True)
         found = self.engine.inspect([self.references[name] for name in builder.built])
         for name, seconds in builder.built.items():
-            self._record(name, "build", found[self.references[name]]["id"], seconds)
+            reference, asked = self.references[name], self._wanted(name).before("build")
+            origin = {"id": found[reference]["id"], "way": "build", "digest": "", "asked": asked}
+            self.record.write(reference, origin)
+            self._record(name, "build", origin["id"], seconds)
         for name, error in builder.failed.items():
             self.tried.setdefault(name, {})["build"] = f"{error} (log: {builder.log_of(name)})"
             self.tails[name] = error.tail
@@ -385,7 +487,8 @@ class Images:
         lines.append(
             f"Expected one of the sources to work ({expected}): make the mirrors or the registry "
             "reachable (image_apt_mirror, image_pip_index_url, image_npm_registry, image_go_proxy, "
-            "image_registry_prefix), or put the image into image_bundle_path; then run again."
+            "image_registry_prefix, image_registry_mirrors), or put the image into "
+            "image_bundle_path; then run again."
         )
         return "\n".join(lines)
 
@@ -398,6 +501,7 @@ def present(module: AnsibleModule, images: Images) -> dict:
     if is_changed and not module.check_mode and not module.params["plan_only"]:
         with host_lock(module.params["work_path"], module.params["lock_timeout"], images.report):
             images.done.clear()
+            images.record = Record(module.params["record_path"])
             found = images.read()  # another run may have had them made while this one waited
             images.obtain(found)
         is_changed = bool(images.done)
@@ -409,7 +513,7 @@ def present(module: AnsibleModule, images: Images) -> dict:
                 "reference": images.references[name],
                 "id": found[name]["id"],
                 "seconds": 0.0,
-                "tried": {},
+                "tried": images.tried.get(name, {}),
             }
     return {"changed": is_changed, "images": images.done, **plan}
 
@@ -424,6 +528,7 @@ def absent(images: Images, check_mode: bool) -> dict:
             continue
         if not check_mode:
             images.engine.remove(images.references[name])
+            images.record.write(images.references[name], None)
         removed[name] = {
             "action": "removed",
             "source": "host",
@@ -454,7 +559,9 @@ def main() -> None:
             },
             "bundle_path": {"type": "path"},
             "registry_prefix": {"type": "str", "default": ""},
+            "registry_mirrors": {"type": "dict", "default": {}},
             "registry_upstream": {"type": "bool", "default": True},
+            "registry_logins": _registry.LOGINS,
             "mirrors": {"type": "dict", "default": {}},
             "ca_bundle": {"type": "path"},
             "jobs": {"type": "int", "default": 2},
@@ -462,6 +569,7 @@ def main() -> None:
             "build_timeout": {"type": "int", "default": 3600},
             "lock_timeout": {"type": "int", "default": 1800},
             "work_path": {"type": "path", "default": "/var/cache/intranet-mcp/image"},
+            "record_path": {"type": "path", "default": "/var/lib/intranet-mcp/images.json"},
             "recipes": {"type": "dict", "default": {}},
             "contexts": {"type": "path"},
             "plan_only": {"type": "bool", "default": False},
@@ -472,6 +580,7 @@ def main() -> None:
     )
     try:
         _images.check(module.params["manifest"], module.params["names"])
+        _image_sources.check(module.params["registry_prefix"], module.params["registry_mirrors"])
         images = Images(module.params)
         if module.params["state"] == "present":
             result = present(module, images)

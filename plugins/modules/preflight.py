@@ -79,9 +79,41 @@ options:
     type: list
     elements: str
     default: []
-  unbuildable_images:
+  image_ways:
     description:
-      - Those of O(images) that no recipe makes. They need a source other than C(build).
+      - How each of O(images) may come, as the filter C(image_ways) says it. Registries are asked
+        for each that is missing, or that came from elsewhere or by another digest.
+    type: dict
+    default: {}
+  image_record:
+    description: File on the host that says of each image which source it came from.
+    type: path
+    default: /var/lib/intranet-mcp/images.json
+  registry_logins:
+    description: Logins at registries.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      registry:
+        description: The registry's host, as references name it.
+        type: str
+        required: true
+      username:
+        description: Who pulls.
+        type: str
+        required: true
+      password:
+        description: The password or token.
+        type: str
+        required: true
+  registry_ca:
+    description:
+      - Files on the control node with the authorities of registries' certificates, by their hosts.
+    type: dict
+    default: {}
+  insecure_registries:
+    description: Registries that may be asked without verified TLS, beside those of the engine.
     type: list
     elements: str
     default: []
@@ -130,7 +162,7 @@ options:
             description: A GGUF file with its weights, which may not be there yet.
             type: path
   sources:
-    description: Ways to get images, of which one must work.
+    description: Ways to get images beside registries, of which one must work.
     type: list
     elements: dict
     default: []
@@ -141,13 +173,13 @@ options:
         required: true
       urls:
         description:
-          - Addresses that must all answer. C(registry://HOST) is asked by https, then by http.
-            C(debian://) is the mirror of Debian that the host's own apt sources name.
+          - Addresses that must all answer. C(debian://) is the mirror of Debian that the host's own
+            apt sources name.
         type: list
         elements: str
         default: []
       path:
-        description: A file or directory on the host that must exist.
+        description: A file or directory that must exist, on the host or on the control node.
         type: path
   source_timeout_seconds:
     description: Longest wait for an address.
@@ -239,7 +271,7 @@ ignored:
   elements: dict
   sample: []
 images_missing:
-  description: Images that the host lacks.
+  description: Images that the host lacks, or that came from elsewhere than they are to come from.
   returned: when O(state=checked)
   type: list
   elements: str
@@ -263,11 +295,16 @@ import urllib.error
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
+from ansible_collections.intranet.mcp.plugins.module_utils import (
+    _image_sources,
+    _preflight_models,
+    _registry,
+)
 from ansible_collections.intranet.mcp.plugins.module_utils import _preflight as decide
-from ansible_collections.intranet.mcp.plugins.module_utils import _preflight_models
 from ansible_collections.intranet.mcp.plugins.module_utils._docker import get
 from ansible_collections.intranet.mcp.plugins.module_utils._host import nearest, port_holders, read
 from ansible_collections.intranet.mcp.plugins.module_utils._image_build import own_debian_mirrors
+from ansible_collections.intranet.mcp.plugins.module_utils._image_record import Record
 from ansible_collections.intranet.mcp.plugins.module_utils._release import os_family
 
 
@@ -291,9 +328,40 @@ class Host:
     def containers(self) -> list[dict]:
         return get(self.params["socket"], "/containers/json")[0] or []
 
-    def images(self) -> set[str]:
+    def images(self) -> dict[str, dict]:
+        """The images that are there, by their tags, as the engine lists them."""
         found = get(self.params["socket"], "/images/json")[0] or []
-        return {tag for image in found for tag in image.get("RepoTags") or []}
+        return {tag: image for image in found for tag in image.get("RepoTags") or []}
+
+    def misplaced(self, images: dict[str, dict]) -> list[str]:
+        """Images that are there and have to come again: from elsewhere, or by another digest."""
+        record = Record(self.params["image_record"])
+        found = []
+        for reference, said in self.params["image_ways"].items():
+            wanted = _image_sources.Wanted(tuple(said["ways"]), said["digest"], said["upstream"])
+            image = images.get(reference)
+            origin = record.origin(reference, image["Id"]) if image else None
+            if image and not wanted.is_met(origin, image.get("RepoDigests") or []):
+                found.append(reference)
+        return found
+
+    def registry_failures(self, missing: list[str]) -> dict[str, str]:
+        """Places of registries that do not give the images asked for, with the reason."""
+        ways = self.params["image_ways"]
+        asked = sorted(
+            {place for image in missing for place in ways.get(image, {"places": []})["places"]}
+        )
+        if not asked:
+            return {}
+        registries = _registry.Registries(
+            self.params["registry_logins"],
+            self.params["registry_ca"],
+            self.params["insecure_registries"],
+            self.params["source_timeout_seconds"],
+        )
+        with concurrent.futures.ThreadPoolExecutor(min(8, len(asked))) as pool:
+            answers = {place: pool.submit(registries.failure, place) for place in asked}
+        return {place: answer.result() for place, answer in answers.items() if answer.result()}
 
     def filesystems(self) -> dict[str, tuple[int, int]]:
         engine = get(self.params["socket"], "/info")[0] or {}
@@ -335,10 +403,6 @@ class Host:
 
     def probe(self, url: str) -> str:
         """Empty if anything answers there: a mirror's root may well be forbidden or not found."""
-        if url.startswith("registry://"):
-            place = url.partition("://")[2]
-            secure = self.probe(f"https://{place}/v2/")
-            return secure and self.probe(f"http://{place}/v2/") and secure
         if url == "debian://":
             own = own_debian_mirrors()[0]
             return self.probe(own) if own else "is named by no apt source: set image_apt_mirror"
@@ -405,7 +469,8 @@ def check(host: Host) -> tuple[list[decide.Problem], list[str]]:
         "clock_skew_seconds": params["clock_skew_seconds"],
     }
     problems = decide.platform_problems(host.facts(), wanted)
-    missing = decide.missing_images(params["images"], host.images())
+    images = host.images()
+    missing = decide.missing_images(params["images"], set(images)) + host.misplaced(images)
     needed = params["disk_mb"] if missing else params["disk_reserve_mb"]
     problems += decide.disk_problems(host.filesystems(), needed)
     ports = {service["port"] for service in params["ports"].values()}
@@ -416,10 +481,10 @@ def check(host: Host) -> tuple[list[decide.Problem], list[str]]:
     if params["ollama"]:
         problems += _preflight_models.problems(params["ollama"])
     if missing:
-        failures = host.source_failures()
-        fetched = [image for image in missing if image in params["unbuildable_images"]]
-        problems += decide.source_problems(missing, params["sources"], failures)
-        problems += decide.unbuildable_problems(fetched, params["sources"], failures)
+        failures = {**host.source_failures(), **host.registry_failures(missing)}
+        problems += decide.image_problems(
+            missing, params["sources"], failures, params["image_ways"]
+        )
     return problems, missing
 
 
@@ -453,7 +518,11 @@ ARGUMENTS = {
     "container_prefix": {"type": "str", "default": "intranet-"},
     "socket": {"type": "path", "default": "/var/run/docker.sock"},
     "images": {"type": "list", "elements": "str", "default": []},
-    "unbuildable_images": {"type": "list", "elements": "str", "default": []},
+    "image_ways": {"type": "dict", "default": {}},
+    "image_record": {"type": "path", "default": "/var/lib/intranet-mcp/images.json"},
+    "registry_logins": _registry.LOGINS,
+    "registry_ca": {"type": "dict", "default": {}},
+    "insecure_registries": {"type": "list", "elements": "str", "default": []},
     "nvidia_gpu": {
         "type": "str",
         "choices": ["yes", "no", "undecided", "unused"],

@@ -202,7 +202,7 @@ def test_an_unreachable_source_of_images_is_named():
     )
     assert run.status != 0
     assert "images are missing (intranet-mcp/tool-tickets:1)" in run.output
-    assert "registry://127.0.0.1:1" in run.output
+    assert "127.0.0.1:1 does not answer" in run.output
 
 
 def test_a_run_whose_engine_dies_is_mended_by_the_next(host):

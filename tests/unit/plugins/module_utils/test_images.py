@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.intranet.mcp.plugins.module_utils import _images
+from ansible_collections.intranet.mcp.plugins.module_utils import _image_sources, _images
 
 MANIFEST = {
     "base": {"version": "13", "recipe": {"seconds": 20}},
@@ -116,22 +116,6 @@ def test_what_no_image_needs_stays_out(path, is_ignored):
     assert _images.is_ignored(path, ["tests"]) is is_ignored
 
 
-def test_own_registry_is_asked_before_upstream():
-    redis = {"version": "8.0", "upstream": "docker.io/library/redis:8.0", "digest": None}
-    assert _images.registry_references("redis", redis, "reg.example/x/", True) == [
-        "reg.example/x/redis:8.0",
-        "docker.io/library/redis:8.0",
-    ]
-    assert _images.registry_references("redis", redis, "", False) == []
-
-
-def test_a_known_digest_pins_the_pull():
-    redis = {"version": "8.0", "upstream": "docker.io/library/redis:8.0", "digest": "sha256:ab"}
-    assert _images.registry_references("redis", redis, "", True) == [
-        "docker.io/library/redis:8.0@sha256:ab"
-    ]
-
-
 @pytest.mark.parametrize(
     ("line", "step"),
     [
@@ -173,12 +157,9 @@ def test_a_site_names_an_image_of_its_own_by_its_full_reference():
     servers = {"tickets": {"image": f"{place}:2.1.0"}, "maps": {"image": f"{place}@{digest}"}}
     manifest = _images.manifest_of_servers(servers, [])
     assert manifest["tool-tickets"]["version"] == "2.1.0"
-    assert _images.registry_references("tool-tickets", manifest["tool-tickets"], "", False) == [
-        f"{place}:2.1.0"
-    ]
-    assert _images.registry_references("tool-maps", manifest["tool-maps"], "", False) == [
-        f"{place}@{digest}"
-    ]
+    for name, expected in (("tool-tickets", f"{place}:2.1.0"), ("tool-maps", f"{place}@{digest}")):
+        found = _image_sources.places(name, manifest[name], "", {}, False)
+        assert [str(one) for one in found] == [expected]
     assert _images.names_of_servers(servers) == ["tool-maps", "tool-tickets"]
 
 

@@ -14,6 +14,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils._preflight import (
     engine_problems,
     gpu_problems,
     group_problems,
+    image_problems,
     is_gone,
     is_same_run,
     listening,
@@ -24,8 +25,6 @@ from ansible_collections.intranet.mcp.plugins.module_utils._preflight import (
     report,
     secret_problems,
     secrets_place_problems,
-    source_problems,
-    unbuildable_problems,
     unknown_variables,
     version_problems,
 )
@@ -135,23 +134,53 @@ def test_images_are_missing_by_name_or_as_a_whole():
     assert missing_images([], {"intranet-mcp/redis:7"}) == []
 
 
-def test_one_way_to_get_images_is_enough():
-    ways = [{"name": "registry", "urls": ["https://r"]}, {"name": "bundle", "path": "/b.tar"}]
-    assert source_problems(["redis:8"], ways, {"https://r": "refused"}) == []
-    problem = source_problems(
-        ["redis:8"], ways, {"https://r": "refused", "/b.tar": "does not exist"}
-    )[0]
-    assert "registry: https://r (refused); bundle: /b.tar (does not exist)" in problem.found
+REDIS, CUDA = "intranet-mcp/redis:8", "intranet-mcp/ollama-cuda:1"
+BUILD = {"name": "build", "urls": ["https://mirror"]}
+BUNDLE = {"name": "bundle", "path": "/b"}
+ASKED = {
+    REDIS: {"ways": ["bundle", "r.example/redis:8", "build"], "places": ["r.example/redis:8"]},
+    CUDA: {"ways": ["bundle", "r.example/cuda:1"], "places": ["r.example/cuda:1"]},
+}
+NO_REDIS = {"r.example/redis:8": "r.example/redis:8 is not there"}
+NO_CUDA = {"r.example/cuda:1": "r.example/cuda:1 is not there"}
 
 
-def test_an_image_without_a_recipe_is_not_waited_for_from_a_build():
-    build = {"name": "build", "urls": ["https://mirror"]}
-    (problem,) = unbuildable_problems(["ollama-cuda:0.34.2"], [build], {})
-    assert "ollama-cuda:0.34.2" in problem.found and "image_registry_prefix" in problem.action
-    bundle = {"name": "bundle", "path": "/b"}
-    assert unbuildable_problems(["ollama-cuda:0.34.2"], [build, bundle], {}) == []
-    assert unbuildable_problems(["ollama-cuda:0.34.2"], [bundle], {"/b": "does not exist"})
-    assert unbuildable_problems([], [build], {}) == []
+@pytest.mark.parametrize(
+    ("ways", "failures", "lacking"),
+    [
+        ([BUILD], {}, []),
+        ([BUILD], NO_REDIS, []),  # it is built
+        ([BUILD], NO_CUDA, [CUDA]),  # it cannot be built
+        ([BUILD], {**NO_REDIS, "https://mirror": "refused"}, [REDIS]),
+        ([BUNDLE, BUILD], {**NO_REDIS, **NO_CUDA}, []),
+        ([BUNDLE], {**NO_CUDA, "/b": "does not exist"}, [CUDA]),
+        ([], {**NO_REDIS, **NO_CUDA}, [REDIS, CUDA]),
+    ],
+)
+def test_each_image_needs_a_source_that_has_it(ways, failures, lacking):
+    problems = image_problems([REDIS, CUDA], ways, failures, ASKED)
+    assert [image for image in ASKED if any(image in p.found for p in problems)] == lacking
+    for problem in problems:
+        assert any(reason in problem.found for reason in failures.values())
+
+
+def test_a_registry_that_is_away_is_one_problem_for_all_its_images():
+    failures = dict.fromkeys([*NO_REDIS, *NO_CUDA], "r.example does not answer (refused)")
+    (problem,) = image_problems(
+        [REDIS, CUDA], [], failures, {k: {**v, "ways": []} for k, v in ASKED.items()}
+    )
+    assert REDIS in problem.found and CUDA in problem.found
+    assert problem.found.count("does not answer") == 1
+
+
+def test_an_image_that_is_only_fetched_is_not_waited_for_from_a_build():
+    (problem,) = image_problems([CUDA], [BUILD], {}, {CUDA: {"ways": ["bundle"], "places": []}})
+    assert "cannot be built, only fetched" in problem.found
+    assert "image_registry_prefix" in problem.action
+
+
+def test_images_nobody_asked_about_need_no_source():
+    assert image_problems(["intranet-mcp/*"], [], {}, {}) == []
 
 
 GPU = {"device": True, "driver": "550.54.15", "switch": False, "fabric_manager": False}

@@ -5,8 +5,9 @@
 
     fake_docker.py STATE ARGUMENTS...
 
-STATE is a directory: images.json {reference: {id, labels}}, registry.json [references],
-broken.json [names whose build fails], down (a file: the daemon does not answer), calls.
+STATE is a directory: images.json {reference: {id, labels}}, registry.json [references] or
+{reference: {id, architecture, digest}}, broken.json [names whose build fails], down (a file: the
+daemon does not answer), calls.
 """
 
 from __future__ import annotations
@@ -33,7 +34,13 @@ def fail(message):
 
 def inspect(images, references):
     found = [
-        {"Id": images[r]["id"], "RepoTags": [r], "Config": {"Labels": images[r]["labels"]}}
+        {
+            "Id": images[r]["id"],
+            "RepoTags": [] if "@" in r else [r],
+            "RepoDigests": images[r].get("digests", []),
+            "Architecture": images[r].get("architecture"),
+            "Config": {"Labels": images[r]["labels"]},
+        }
         for r in references
         if r in images
     ]
@@ -57,6 +64,20 @@ def build(state, images, words):
     images[tag] = {"id": f"sha256:{identity}", "labels": labels}
 
 
+def pull(state, images, reference):
+    held = load(state / "registry.json", [])
+    if reference not in held:
+        fail(f"manifest for {reference} not found")
+    facts = held[reference] if isinstance(held, dict) else {}
+    repository = reference.partition("@")[0] if "@" in reference else reference.rpartition(":")[0]
+    images[reference] = {
+        "id": facts.get("id", f"sha256:{reference}"),
+        "labels": {},
+        "architecture": facts.get("architecture"),
+        "digests": [f"{repository}@{facts['digest']}"] if "digest" in facts else [],
+    }
+
+
 def main():
     state, *words = sys.argv[1:]
     state = Path(state)
@@ -78,9 +99,7 @@ def act(state, images, words):
         case ["build", *_]:
             build(state, images, words)
         case ["pull", reference]:
-            if reference not in load(state / "registry.json", []):
-                fail(f"manifest for {reference} not found")
-            images[reference] = {"id": f"sha256:{reference}", "labels": {}}
+            pull(state, images, reference)
         case ["tag", source, target]:
             images[target] = images[source]
         case ["save", "--output", path, reference]:

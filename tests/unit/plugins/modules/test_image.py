@@ -70,16 +70,15 @@ def image(docker, run_module, tmp_path):
             archive.addfile(tarfile.TarInfo(f"{name}/Dockerfile"), BytesIO())
 
     def run(*names, check=False, **options):
-        return run_module(
-            "image",
-            check=check,
-            names=list(names),
-            manifest=MANIFEST,
-            recipes=RECIPES,
-            contexts=str(contexts),
-            work_path=str(tmp_path / "work"),
-            **options,
-        )
+        given = {
+            "names": list(names),
+            "manifest": MANIFEST,
+            "recipes": RECIPES,
+            "contexts": str(contexts),
+            "work_path": str(tmp_path / "work"),
+            "record_path": str(tmp_path / "images.json"),
+        }
+        return run_module("image", check=check, **{**given, **options})
 
     run.work = tmp_path / "work"
     return run
@@ -130,6 +129,140 @@ def test_own_registry_is_pulled_and_named(docker, image):
     result = image("redis", sources=["registry"], registry_prefix="reg.example/x")
     assert actions(result) == {"redis": "pulled"}
     assert "intranet-mcp/redis:8.0" in docker.images()
+
+
+DIGEST, OTHER = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+MIRRORS = {"docker.io": "harbor.example/hub"}
+MIRRORED = "harbor.example/hub/library/redis"
+
+
+def pinned(digest):
+    return {**MANIFEST, "redis": {**MANIFEST["redis"], "digest": digest}}
+
+
+def test_a_mirror_is_pulled_as_it_is(docker, image):
+    docker.write("registry.json", [f"{MIRRORED}:8.0"])
+    options = {"sources": ["registry"], "registry_mirrors": MIRRORS}
+    assert actions(image("redis", **options)) == {"redis": "pulled"}
+    assert list(docker.images()) == ["intranet-mcp/redis:8.0"], "another name keeps it for ever"
+    assert not image("redis", **options)["changed"]
+
+
+def test_what_was_there_under_the_registrys_name_stays(docker, image):
+    docker.write("registry.json", [f"{MIRRORED}:8.0"])
+    docker.has(f"{MIRRORED}:8.0")
+    image("redis", sources=["registry"], registry_mirrors=MIRRORS)
+    assert f"{MIRRORED}:8.0" in docker.images()
+
+
+def test_another_digest_replaces_the_image_once(docker, image):
+    held = {f"{MIRRORED}@{d}": {"id": d, "digest": d} for d in (DIGEST, OTHER)}
+    docker.write("registry.json", held)
+    options = {"sources": ["registry"], "registry_mirrors": MIRRORS}
+    for digest in (DIGEST, OTHER):
+        assert actions(image("redis", manifest=pinned(digest), **options)) == {"redis": "pulled"}
+        assert docker.images()["intranet-mcp/redis:8.0"]["id"] == digest
+        assert not image("redis", manifest=pinned(digest), **options)["changed"]
+
+
+def test_another_source_replaces_the_image_once(docker, image):
+    image("redis", sources=["build"])
+    docker.write("registry.json", ["reg.example/x/redis:8.0", f"{MIRRORED}:8.0"])
+    for options in ({"registry_prefix": "reg.example/x"}, {"registry_mirrors": MIRRORS}):
+        options["sources"] = ["registry"]
+        assert actions(image("redis", check=True, **options)) == {"redis": "pulled"}
+        assert actions(image("redis", **options)) == {"redis": "pulled"}
+        assert not image("redis", **options)["changed"]
+    assert actions(image("redis", sources=["build"]))["redis"] == "built"
+
+
+def test_a_registry_that_is_added_before_the_builds_is_asked_once(docker, image):
+    image("redis", sources=["build"])
+    first = image("redis", registry_mirrors=MIRRORS)
+    assert not first["changed"]
+    assert "not found" in first["images"]["redis"]["tried"]["registry"]
+    pulls = docker.verbs().count("pull")
+    assert not image("redis", registry_mirrors=MIRRORS)["changed"]
+    assert docker.verbs().count("pull") == pulls
+    docker.write("registry.json", ["reg.example/x/redis:8.0"])
+    added = image("redis", registry_mirrors=MIRRORS, registry_prefix="reg.example/x")
+    assert actions(added) == {"redis": "pulled"}
+
+
+def test_a_source_that_lacks_the_image_leaves_what_runs_and_says_so(docker, image):
+    image("redis", sources=["build"])
+    result = image("redis", sources=["registry"], registry_mirrors=MIRRORS)
+    assert result["failed"]
+    assert f"{MIRRORED}:8.0: manifest for" in result["msg"]
+    assert "intranet-mcp/redis:8.0" in docker.images()
+
+
+def test_a_lost_record_takes_images_for_what_they_say(docker, image, tmp_path):
+    image("redis", sources=["build"])
+    (tmp_path / "images.json").write_text("{")
+    assert not image("redis", sources=["registry"], registry_mirrors=MIRRORS)["changed"]
+
+
+def test_a_pulled_image_of_another_architecture_is_refused_before_it_has_our_name(docker, image):
+    docker.write("registry.json", {f"{MIRRORED}:8.0": {"architecture": "s390x"}})
+    result = image("redis", sources=["registry"], registry_mirrors=MIRRORS)
+    assert "its image is for s390x, this host is" in result["msg"]
+    assert docker.images() == {}
+
+
+def test_an_archive_for_another_architecture_is_not_loaded(docker, image, tmp_path):
+    bundle = tmp_path / "bundle"
+    docker.has("intranet-mcp/redis:8.0", "r1")
+    image("redis", state="exported", bundle_path=str(bundle))
+    index = json.loads((bundle / "index.json").read_text())
+    index["images"]["intranet-mcp/redis:8.0"]["architecture"] = "s390x"
+    (bundle / "index.json").write_text(json.dumps(index))
+    docker.write("images.json", {})
+    result = image("redis", sources=["bundle"], bundle_path=str(bundle))
+    assert "its image is for s390x, this host is" in result["msg"]
+    assert "load" not in docker.verbs()
+
+
+def test_an_image_of_another_architecture_that_is_there_is_replaced(docker, image):
+    docker.has("intranet-mcp/base:13", "b1")
+    docker.has("intranet-mcp/redis:8.0", "r1")
+    images = docker.images()
+    images["intranet-mcp/redis:8.0"]["architecture"] = "s390x"
+    docker.write("images.json", images)
+    assert actions(image("redis", sources=["build"])) == {"redis": "built"}
+
+
+def test_a_bundle_carries_the_digest_an_image_was_pulled_by(docker, image, tmp_path):
+    bundle = str(tmp_path / "bundle")
+    docker.write("registry.json", {f"{MIRRORED}@{DIGEST}": {"id": DIGEST, "digest": DIGEST}})
+    registry = {"sources": ["registry"], "registry_mirrors": MIRRORS}
+    image("redis", manifest=pinned(DIGEST), **registry)
+    image("redis", manifest=pinned(DIGEST), state="exported", bundle_path=bundle)
+    docker.write("images.json", {})
+    other = {"sources": ["bundle"], "bundle_path": bundle}
+    assert actions(image("redis", manifest=pinned(DIGEST), **other)) == {"redis": "loaded"}
+    assert not image("redis", manifest=pinned(DIGEST), **other)["changed"]
+    refused = image("redis", manifest=pinned(OTHER), **other)
+    assert f"the bundle holds {DIGEST}; expected {OTHER}" in refused["msg"]
+
+
+def test_an_older_index_is_completed_without_writing_archives_again(docker, image, tmp_path):
+    bundle = tmp_path / "bundle"
+    docker.has("intranet-mcp/redis:8.0", "r1")
+    image("redis", state="exported", bundle_path=str(bundle))
+    index = json.loads((bundle / "index.json").read_text())
+    del index["images"]["intranet-mcp/redis:8.0"]["architecture"]
+    (bundle / "index.json").write_text(json.dumps(index))
+    saves = docker.verbs().count("save")
+    assert image("redis", state="exported", bundle_path=str(bundle))["changed"]
+    assert "architecture" in (bundle / "index.json").read_text()
+    assert docker.verbs().count("save") == saves
+
+
+def test_a_mirror_with_a_scheme_is_refused_before_anything_runs(docker, image):
+    result = image("redis", registry_mirrors={"docker.io": "https://harbor.example"})
+    assert "no scheme" in result["msg"]
+    assert docker.verbs() == []
 
 
 def test_first_source_that_works_wins_and_the_others_say_why(docker, image, tmp_path):
