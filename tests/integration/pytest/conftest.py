@@ -214,7 +214,7 @@ class LiteLLM:
         database = f"postgresql://litellm:{password}@postgres:5432/litellm"
         migrate = (f"--network={docker.network}", f"--env=DATABASE_URL={database}")
         docker.run("run", "--rm", *migrate, image("litellm"), "litellm-migrate")
-        container = docker.start(
+        self.container = docker.start(
             "litellm",
             image("litellm"),
             "--publish=127.0.0.1::4000",
@@ -227,7 +227,7 @@ class LiteLLM:
             },
             command=("litellm", "--config", "/config.yaml", "--host", "0.0.0.0", "--port", "4000"),
         )
-        self.url = f"http://{docker.address(container, 4000)}"
+        self.url = f"http://{docker.address(self.container, 4000)}"
         self.wait_until_ready()
 
     def wait_until_ready(self) -> None:
