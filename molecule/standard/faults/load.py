@@ -61,11 +61,6 @@ class Load:
     def __init__(self, door, model=SCRIPTED):
         self.door, self.requests = door, []
         self.model = model
-        self._chat_request = {
-            "model": model,
-            "messages": [{"role": "user", "content": "Count."}],
-            "max_tokens": 8,
-        }
         self._ended = threading.Event()
         kinds = {
             "mcp call": self._call_in_session,
@@ -154,7 +149,7 @@ class Load:
         return self._kept_request("/mcp", self._call(), _problem_of, self._session)
 
     def _kept_chat(self):
-        return self._kept_request("/v1/chat/completions", self._chat_request, self._problem_of_chat)
+        return self._kept_request("/v1/chat/completions", self._question(), self._problem_of_chat)
 
     def _kept_request(self, path, body, problem, more=None):
         def judge(response):
@@ -170,8 +165,14 @@ class Load:
         answer = self.door.send("/mcp", self._call(), **self._session)
         return _problem_of_answer(answer, _problem_of)
 
+    def _question(self):
+        """Begin a conversation of its own: LiteLLM keeps one conversation on one Ollama."""
+        content = f"Count to {next(self._numbers)}."
+        messages = [{"role": "user", "content": content}]
+        return {"model": self.model, "messages": messages, "max_tokens": 8}
+
     def _chat(self):
-        answer = self.door.send("/v1/chat/completions", self._chat_request)
+        answer = self.door.send("/v1/chat/completions", self._question())
         return _problem_of_answer(answer, self._problem_of_chat)
 
     def _problem_of_chat(self, body):
@@ -180,7 +181,7 @@ class Load:
         return "" if is_right else f"answered {content!r}"
 
     def _chat_stream(self):
-        answer = self.door.send("/v1/chat/completions", {**self._chat_request, "stream": True})
+        answer = self.door.send("/v1/chat/completions", {**self._question(), "stream": True})
         is_whole = answer.status == 200 and answer.text.rstrip().endswith("data: [DONE]")
         return "" if is_whole else f"HTTP {answer.status}: {answer.text[-200:]}"
 

@@ -190,8 +190,11 @@ class Site:
         return headers
 
     def answered_by(self, model: str) -> str:
-        """Return the base URL of the deployment that answered."""
-        return self.answers(model)["x-litellm-model-api-base"].rstrip("/")
+        """Return the base URL of the deployment that answered a conversation of its own."""
+        question = [{"role": "user", "content": f"What is {secrets.randbelow(10**6)} plus one?"}]
+        status, headers, body = self.chat(model, messages=question)
+        assert status == 200, body
+        return headers["x-litellm-model-api-base"].rstrip("/")
 
     def answers_itself(self, model: str) -> bool:
         """True when a model answers without help of another."""
@@ -493,7 +496,7 @@ def test_deployments_of_one_name_have_keys_of_their_own(deployed, company, start
         away.stop()
         try:
             for _time in range(6):
-                site.answers(COMPANY_MODEL)
+                site.answered_by(COMPANY_MODEL)
         finally:
             away.start()
         # It is set aside for some seconds; with the other one gone meanwhile, nobody could answer.
