@@ -32,6 +32,7 @@ class FilterModule:
         return {
             "image_manifest_of_servers": manifest_of_servers,
             "image_names_of_servers": _images.names_of_servers,
+            "image_foreign_of_servers": _images.foreign_of_servers,
             "image_references": _images.references,
             "image_rows": _image_table.rows,
             "image_table": _image_table.table,

@@ -6,10 +6,13 @@ from __future__ import annotations
 from ansible.errors import AnsibleFilterError
 from ansible_collections.intranet.mcp.plugins.module_utils import (
     _flow_matrix,
+    _mcp_images,
     _mcp_servers,
     _networks,
     _service,
 )
+
+ERRORS = (_service.DefinitionError, _mcp_servers.DefinitionError, _mcp_images.ImageError)
 
 
 def _clear_errors(function):
@@ -18,7 +21,7 @@ def _clear_errors(function):
     def call(*args, **kwargs):
         try:
             return function(*args, **kwargs)
-        except (_service.DefinitionError, _mcp_servers.DefinitionError) as error:
+        except ERRORS as error:
             raise AnsibleFilterError(str(error)) from error
 
     return call
@@ -40,7 +43,8 @@ class FilterModule:
             "service_moved": _service.moved,
             "service_stale_networks": stale_networks,
             "mcp_servers": _clear_errors(_mcp_servers.merge),
-            "tool_services": _mcp_servers.tool_services,
+            "tool_services": _clear_errors(_mcp_servers.tool_services),
+            "images_said": _mcp_images.said,
             "mcp_servers_here": _mcp_servers.contained,
             "token_secrets": _mcp_servers.token_secrets,
             "gateway_upstreams": _mcp_servers.gateway_upstreams,

@@ -79,6 +79,8 @@ def build_services(catalog: dict, mcp_servers: dict) -> dict[str, Service]:
                         "egress": definition.get("egress", ()),
                         "zone": service,  # each is foreign to the others
                     }
+                    if definition.get("http_port"):
+                        own["container_port"] = definition["http_port"]
                     services[service] = _service(service, {**entry, **own}, part_of=name)
         else:
             services[name] = _service(name, entry)

@@ -58,7 +58,7 @@ def manifest_of_servers(servers: dict, known: Iterable[str]) -> dict:
         for kind in ("npm", "pip"):
             if server.get(kind):
                 entries[f"tool-{name}"] = _packaged(name, kind, server[kind])
-        if _is_reference(server.get("image")):
+        if is_reference(server.get("image")):
             entries[f"tool-{name}"] = _named(name, server["image"])
         elif server.get("image") and server["image"] not in known:
             raise ImageError(
@@ -72,10 +72,11 @@ def manifest_of_servers(servers: dict, known: Iterable[str]) -> dict:
 def image_of_server(name: str, server: dict) -> str:
     """Return the name in the manifest of the image an MCP server runs from."""
     image = server.get("image")
-    return f"tool-{name}" if not image or _is_reference(image) else image
+    return f"tool-{name}" if not image or is_reference(image) else image
 
 
-def _is_reference(image: str | None) -> bool:
+def is_reference(image: str | None) -> bool:
+    """Tell whether an image of an MCP server is the site's own, and not one of the manifest."""
     return bool(image) and any(mark in image for mark in "/:@")
 
 
@@ -120,6 +121,20 @@ def names_of_servers(servers: dict) -> list[str]:
     """Return the images of the MCP servers that run here."""
     return sorted(
         image_of_server(name, server) for name, server in servers.items() if not server.get("url")
+    )
+
+
+def foreign_of_servers(servers: dict, manifest: dict) -> list[str]:
+    """Return the images of MCP servers here that have no bridge in them: others made them, or they
+    listen themselves."""
+    return sorted(
+        {
+            name
+            for server, entry in servers.items()
+            if not entry.get("url")
+            and (name := image_of_server(server, entry)) in manifest
+            and (entry.get("http_path") or not manifest[name].get("recipe"))
+        }
     )
 
 

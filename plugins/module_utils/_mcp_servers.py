@@ -5,7 +5,8 @@
 
 A server that speaks MCP on stdio is started by the gateway package inside the server's own
 container (the *bridge*), which offers it over HTTP to the gateway alone. An image with `http_path`
-listens itself. A `url` is a server that runs elsewhere.
+listens itself. Images that are not built here have no bridge: it is mounted (see _mcp_images). A
+`url` is a server that runs elsewhere.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import hashlib
 import json
 import re
 
-from ansible_collections.intranet.mcp.plugins.module_utils import _egress, _images
+from ansible_collections.intranet.mcp.plugins.module_utils import _egress, _images, _mcp_images
 
 BRIDGE_PORT = 8000
 # What one process of a server that has one for each caller is reckoned with: a browser needs about
@@ -24,14 +25,20 @@ PROCESS_MB = 256
 _TOKEN = "token"  # noqa: S105  the file's name
 
 _KEYS = {
+    "args": (list, "arguments for an image's own entrypoint, in place of the image's"),
     "command": (list, "the program and its arguments; it speaks MCP on stdio"),
     "description": (str, "one line for people"),
     "egress": (list, f"where it may connect to, nowhere by default: {_egress.EXPECTED}"),
     "enabled": (bool, "false switches a built-in server off"),
     "env": (dict, "environment variables"),
     "expect": (dict, "what verify asserts: tools, call"),
-    "headers": (dict, "request headers for a remote server"),
-    "http_path": (str, "path of an image that speaks Streamable HTTP on port 8000 itself"),
+    "headers": (dict, "request headers for a remote server, or an image with http_path"),
+    "http_health": (
+        str,
+        "path that an image with http_path answers with 2xx; else its port is asked",
+    ),
+    "http_path": (str, "path of an image that speaks Streamable HTTP itself"),
+    "http_port": (int, "port that an image with http_path listens on, 8000 by default"),
     "image": (str, "an image of the manifest, or a full reference"),
     "memory_mb": (int, "memory limit in MiB"),
     "mode": (str, "shared (one process for all callers) or per_session"),
@@ -46,9 +53,18 @@ _KEYS = {
     "timeout_seconds": (int, "longest call"),
     "tools": (list, "globs of the tools offered; with ! before them, of those that are not"),
     "url": (str, "a server that runs elsewhere"),
+    "user": (str, "uid:gid of an image, by default its own if that is a number, else everybody's"),
     "volumes": (dict, "path in the container -> host directory, read-only unless it ends in :rw"),
 }
 _SOURCES = ("url", "image", "npm", "pip")
+# What only some entries have, and the key that makes it one of those.
+_BELONGS = {
+    "args": "image",
+    "user": "image",
+    "http_path": "image",
+    "http_port": "http_path",
+    "http_health": "http_path",
+}
 
 
 class DefinitionError(Exception):
@@ -64,10 +80,17 @@ def merge(builtin: dict, own: dict | None) -> dict:
                 f"mcp_servers.{name} is {entry!r}; expected a mapping such as "
                 "{pip: 'my-server==1.0', command: [my-server], port: 8110}"
             )
-        merged[name] = {**merged.get(name, {}), **entry}
+        merged[name] = {**_kept(merged.get(name, {}), entry), **entry}
     return {
         name: check(name, entry) for name, entry in merged.items() if entry.get("enabled", True)
     }
+
+
+def _kept(builtin: dict, entry: dict) -> dict:
+    """What holds of a built-in server still: another image has another program and other tools."""
+    if not any(entry.get(source) for source in _SOURCES):
+        return builtin
+    return {key: builtin[key] for key in builtin if key not in (*_SOURCES, "command", "expect")}
 
 
 def check(name: str, entry: dict) -> dict:
@@ -97,19 +120,60 @@ def check(name: str, entry: dict) -> dict:
         except _egress.EgressError as error:
             raise DefinitionError(f"{where}.egress: {error}") from error
     if not entry.get("url"):
-        for key in ("port",) if entry.get("http_path") else ("port", "command"):
+        for key in ("port",) if _has_program(entry) else ("port", "command"):
             if not entry.get(key):
                 raise DefinitionError(f"{where}: missing {key}: {_KEYS[key][1]}")
+    _check_image(where, entry)
     return entry
 
 
-def tool_services(servers: dict, tokens: dict[str, str], defaults: dict) -> list[dict]:
+def _has_program(entry: dict) -> bool:
+    """Whether the image says itself what it starts: one that is built here does not."""
+    return bool(entry.get("http_path")) or _images.is_reference(entry.get("image"))
+
+
+def _check_image(where: str, entry: dict) -> None:
+    for key, needed in _BELONGS.items():
+        if key in entry and not entry.get(needed):
+            raise DefinitionError(
+                f"{where}.{key} belongs to {needed}, which is not set: {_KEYS[key][1]}"
+            )
+    if "args" in entry and entry.get("command"):
+        raise DefinitionError(
+            f"{where} has command and args; expected one of them: command is the whole program, "
+            "args are for the image's own entrypoint"
+        )
+    if not re.fullmatch(r"[1-9][0-9]*:[0-9]+", entry.get("user", "1:1")):
+        raise DefinitionError(
+            f"{where}.user is {entry['user']!r}; expected numbers 'uid:gid' and not root: secrets "
+            "are handed to exactly this user, and root in a container is more than a tool needs"
+        )
+    for key in ("http_path", "http_health"):
+        if not entry.get(key, "/").startswith("/"):
+            raise DefinitionError(
+                f"{where}.{key} is {entry[key]!r}; expected a path that starts with /"
+            )
+    for inside in entry.get("volumes", {}):
+        if any(f"{inside}/".startswith(f"{taken}/") for taken in _mcp_images.MOUNTS):
+            raise DefinitionError(
+                f"{where}.volumes: {inside} is taken; expected a path outside of "
+                f"{', '.join(_mcp_images.MOUNTS)}"
+            )
+
+
+def tool_services(
+    servers: dict, tokens: dict[str, str], defaults: dict, beside: dict | None = None
+) -> list[dict]:
     """Service definitions of every server that runs in a container here.
 
     tokens: what the gateway shows at each of them, by server. defaults: user, memory_mb, pids.
+    beside: of images that were not built here, `images` (name -> what the engine says of it) and
+    `bridge`, the directory that is mounted into their containers.
     """
+    beside = beside or {"images": {}, "bridge": ""}
     return [
-        _tool_service(name, servers[name], tokens[name], defaults) for name in contained(servers)
+        _tool_service(name, servers[name], tokens[name], defaults, beside)
+        for name in contained(servers)
     ]
 
 
@@ -153,15 +217,16 @@ def header_secrets(servers: dict) -> dict[str, str]:
     }
 
 
-def _tool_service(name: str, server: dict, token: str, defaults: dict) -> dict:
+def _tool_service(name: str, server: dict, token: str, defaults: dict, beside: dict) -> dict:
+    image_name = _images.image_of_server(name, server)
+    image = beside["images"].get(image_name)
     secrets = server.get("secrets", {})
-    is_bridged = not server.get("http_path")
     service = {
         "name": f"tool-{name}",
-        "image": _images.image_of_server(name, server),
+        "image": image_name,
         "user": defaults["user"],
-        "command": ["--config", "/config/bridge.yml"] if is_bridged else server.get("command", []),
-        "secrets": secrets if is_bridged else {_TOKEN: token},
+        "command": ["--config", "/config/bridge.yml"],
+        "secrets": secrets,
         "binds": [_bind(inside, outside) for inside, outside in server.get("volumes", {}).items()],
         "health": {"command": _PORT_ANSWERS, "start_seconds": 30},
         "read_only": server.get("read_only", True),
@@ -169,13 +234,23 @@ def _tool_service(name: str, server: dict, token: str, defaults: dict) -> dict:
         "shm_mb": server.get("shm_mb", 64),
         "pids": server.get("pids", defaults["pids"]),
     }
-    if is_bridged:
-        bridge = _bridge(name, server, token, service["memory_mb"])
-        service["files"] = {"bridge.yml": json.dumps(bridge, indent=2) + "\n"}
-    else:
-        service["env"] = server.get("env", {})
-        service["secret_env"] = secrets
-    return service
+    if image is None:
+        env = {"HOME": "/tmp", **server.get("env", {})}  # noqa: S108  the container's own
+        return _behind_bridge(service, name, server, token, server["command"], env)
+    service["user"] = _mcp_images.user(server, image, defaults["user"])
+    argv, env = _mcp_images.program(name, server, image), _mcp_images.environment(server, image)
+    if server.get("http_path"):
+        service["secrets"] = {**secrets, _TOKEN: token}
+        return _mcp_images.listening(service, server, argv, env, beside["bridge"])
+    service = _behind_bridge(service, name, server, token, argv, env)
+    return _mcp_images.bridged(service, beside["bridge"])
+
+
+def _behind_bridge(
+    service: dict, name: str, server: dict, token: str, argv: list[str], env: dict
+) -> dict:
+    bridge = _bridge(name, {**server, "command": argv, "env": env}, token, service["memory_mb"])
+    return {**service, "files": {"bridge.yml": json.dumps(bridge, indent=2) + "\n"}}
 
 
 def _bridge(name: str, server: dict, token: str, memory_mb: int) -> dict:
@@ -199,7 +274,7 @@ def _bridge(name: str, server: dict, token: str, memory_mb: int) -> dict:
                 "type": "stdio",
                 "command": program,
                 "args": arguments,
-                "env": {"HOME": "/tmp", **server.get("env", {})},  # noqa: S108
+                "env": server["env"],
                 "env_from": {key: {"file": f"/secrets/{key}"} for key in server.get("secrets", {})},
                 "mode": server.get("mode", "shared"),
                 "max_processes": max(1, memory_mb // PROCESS_MB),
@@ -217,21 +292,27 @@ def _upstream(name: str, server: dict, endpoint: str) -> dict:
     }
     if server.get("url"):
         upstream["url"] = server["url"]
-        upstream["headers_from_files"] = {
-            header: {"file": f"/secrets/{_header_file(name, header)}"}
-            for header in server.get("headers", {})
-        }
+        upstream["headers_from_files"] = _headers(name, server)
     else:
         path = server.get("http_path") or f"/servers/{name}/mcp"
         upstream["url"] = f"http://{endpoint}{path}"
-        upstream["headers_from_files"] = {
-            "Authorization": {"file": f"/secrets/{_token_file(name)}", "prefix": "Bearer "}
-        }
+        own = {"Authorization": {"file": f"/secrets/{_token_file(name)}", "prefix": "Bearer "}}
+        given = _headers(name, server)
+        replaced = {header.lower() for header in given}
+        kept = {header: value for header, value in own.items() if header.lower() not in replaced}
+        upstream["headers_from_files"] = {**kept, **given}
         upstream["caller_header"] = not server.get("http_path")
     for key in ("mode", "timeout_seconds"):
         if key in server:
             upstream[key] = server[key]
     return upstream
+
+
+def _headers(name: str, server: dict) -> dict[str, dict]:
+    return {
+        header: {"file": f"/secrets/{_header_file(name, header)}"}
+        for header in server.get("headers", {})
+    }
 
 
 _PORT_ANSWERS = [

@@ -34,6 +34,7 @@ _DEFINITION_KEYS = {
     "name",
     "image",
     "user",
+    "entrypoint",
     "command",
     "env",
     "files",
@@ -235,7 +236,7 @@ def _spec(definition: dict, context: dict) -> dict:
         ],
         "volumes": mounts,
         "env": {key: str(value) for key, value in env.items()},
-        "entrypoint": [],
+        "entrypoint": [str(word) for word in definition.get("entrypoint", [])],
         "command": [str(word) for word in definition["command"]],
         "read_only": definition.get("read_only", True),
         "tmpfs": definition.get("tmpfs", ["/tmp"]),  # noqa: S108  inside the container

@@ -25,6 +25,16 @@ def test_own_entries_overlay_the_built_in_ones_key_by_key():
     assert merged["filesystem"] == {"image": "tool-filesystem", "command": ["serve"], "port": 9000}
 
 
+def test_another_image_of_a_built_in_server_starts_its_own_program():
+    image = "registry.example.internal/files:1"
+    merged = merge(BUILTIN, {"filesystem": {"image": image}})
+    assert merged["filesystem"] == {"image": image, "port": 8101}
+    assert (
+        "url"
+        in merge(BUILTIN, {"filesystem": {"url": "https://files.example.internal"}})["filesystem"]
+    )
+
+
 def test_a_built_in_server_can_be_switched_off():
     assert merge(BUILTIN, {"filesystem": {"enabled": False}}) == {}
 
@@ -51,6 +61,18 @@ def test_a_remote_server_needs_no_port():
         ({"url": "http://x", "mode": "often"}, "expected shared or per_session"),
         ({"url": "http://x", "egress": ["10.0.0.1/8"]}, "egress: '10.0.0.1/8' .*; expected intern"),
         ("tickets", "expected a mapping"),
+        ({"image": "tool-own", "port": 1}, "missing command"),
+        ({"pip": "a==1", "command": ["a"], "port": 1, "args": ["x"]}, "args belongs to image"),
+        (
+            {"pip": "a==1", "command": ["a"], "port": 1, "http_path": "/"},
+            "http_path belongs to image",
+        ),
+        ({"image": "o:1", "port": 1, "http_port": 8082}, "http_port belongs to http_path"),
+        ({"image": "o:1", "port": 1, "http_path": "mcp"}, "starts with /"),
+        ({"image": "o:1", "port": 1, "command": ["a"], "args": []}, "expected one of them"),
+        ({"image": "o:1", "port": 1, "user": "0:0"}, "and not root"),
+        ({"image": "o:1", "port": 1, "user": "node"}, "expected numbers 'uid:gid'"),
+        ({"image": "o:1", "port": 1, "volumes": {"/bridge/x": "/srv"}}, "/bridge/x is taken"),
     ],
 )
 def test_a_wrong_entry_is_refused_with_the_remedy(entry, message):
@@ -95,7 +117,8 @@ def test_a_server_cannot_read_the_token_that_its_bridge_is_called_with():
 def test_each_server_has_a_token_of_its_own():
     servers = {"tickets": TICKETS, "own": {"image": "o:1", "http_path": "/mcp", "port": 8111}}
     tokens = {"tickets": "t0ken", "own": "0ther"}
-    own, tickets = tool_services(servers, tokens, DEFAULTS)
+    beside = {"images": {"tool-own": {}}, "bridge": "/var/x/bridge/1"}
+    own, tickets = tool_services(servers, tokens, DEFAULTS, beside)
     assert "0ther" not in json.dumps(tickets)
     assert own["secrets"] == {"token": "0ther"}, "it has to know what the gateway shows"
     assert token_secrets(tokens) == {"token-tickets": "t0ken", "token-own": "0ther"}
@@ -133,13 +156,6 @@ def test_no_more_processes_are_kept_for_callers_than_fit_into_memory(memory_mb, 
     assert bridge["upstreams"]["tickets"]["max_processes"] == processes
 
 
-def test_a_server_that_listens_itself_gets_no_bridge():
-    server = {"image": "own/server:1", "http_path": "/mcp", "port": 8110, "secrets": {"A": "b"}}
-    (service,) = tool_services({"own": server}, {"own": "t0ken"}, DEFAULTS)
-    assert "files" not in service
-    assert service["secret_env"] == {"A": "b"}
-
-
 def test_the_gateway_reaches_bridges_remote_and_listening_servers():
     servers = {
         "tickets": TICKETS,
@@ -152,3 +168,14 @@ def test_the_gateway_reaches_bridges_remote_and_listening_servers():
     assert found["wiki"]["url"] == "https://wiki.example.internal/mcp"
     assert "s3cret" not in json.dumps(found)
     assert header_secrets(servers) == {"header-wiki-x-key": "s3cret"}
+
+
+def test_an_image_that_wants_a_credential_gets_it_in_place_of_the_gateways_token():
+    headers = {"authorization": "Bearer of-its-own", "X-Toolsets": "repos"}
+    servers = {"own": {"image": "o:1", "http_path": "/", "port": 8111, "headers": headers}}
+    sent = gateway_upstreams(servers, {"own": "b:8082"})["own"]["headers_from_files"]
+    assert {name: secret["file"] for name, secret in sent.items()} == {
+        "authorization": "/secrets/header-own-authorization",
+        "X-Toolsets": "/secrets/header-own-x-toolsets",
+    }
+    assert header_secrets(servers)["header-own-authorization"] == "Bearer of-its-own"
