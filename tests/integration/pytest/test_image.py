@@ -53,6 +53,7 @@ class OwnImage:
                 "names": [self.name],
                 "manifest": {self.name: self.entry},
                 "work_path": str(self.folder / "work"),
+                "record_path": str(self.folder / "images.json"),
                 **options,
             }
         )
@@ -148,20 +149,11 @@ def test_interrupted_build_leaves_no_image_and_a_rerun_converges(own_image):
 
 
 @pytest.fixture(scope="module")
-def container_registry(docker, tmp_path_factory):
+def container_registry(docker, container_registry_image):
     """Debian's container registry on this machine, made from the platform's own base."""
-    context = tmp_path_factory.mktemp("registry")
-    (context / "Dockerfile").write_text(
-        f"FROM {image('base')}\nRUN apt-add docker-registry"
-        " && sed -i '/^auth:/,/path:/d' /etc/docker/registry/config.yml\n"
-        'ENTRYPOINT ["docker-registry", "serve", "/etc/docker/registry/config.yml"]\n'
-    )
-    code, output = docker_output("build", "-q", "-t", "itest-registry:1", str(context))
-    if code:
-        pytest.skip(f"needs the package docker-registry from a mirror: {output[-200:]}")
     name = docker.start(
         "registry",
-        "itest-registry:1",
+        container_registry_image,
         "--publish=127.0.0.1::5000",
         "--tmpfs=/var/lib/docker-registry",
     )
