@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import glob
 import importlib
@@ -23,6 +24,8 @@ from ansible_collections.intranet.mcp.plugins.module_utils import _clusters as c
 from ansible_collections.intranet.mcp.plugins.module_utils import _people as people
 from ansible_collections.intranet.mcp.plugins.module_utils import _preflight as decide
 from ansible_collections.intranet.mcp.plugins.module_utils._catalog import TopologyError
+from ansible_collections.intranet.mcp.plugins.module_utils._image_bundle import contents
+from ansible_collections.intranet.mcp.plugins.module_utils._images import ImageError
 from ansible_collections.intranet.mcp.plugins.module_utils._inventory import topology_from
 from ansible_collections.intranet.mcp.plugins.module_utils._preflight import Problem
 from ansible_collections.intranet.mcp.plugins.module_utils._preflight_models import (
@@ -64,7 +67,7 @@ class ActionModule(ActionBase):
             arguments["ports"], unusable = self._ports(task_vars)
             problems += unusable
             problems += leave_out_unreadable(arguments, problems)
-            arguments["sources"] = without_paths_here(arguments.get("sources") or [])
+            arguments["sources"] = [from_here(way) for way in arguments.get("sources") or []]
             arguments["registry_ca"], unread = authorities(arguments.get("registry_ca") or {})
             problems += unread
         result = self._on_host(arguments, task_vars, without_lock=bool(problems))
@@ -183,12 +186,15 @@ def leave_out_unreadable(arguments, problems):
     return [Problem("inventory", text, "the types of ollama_*", "correct it in the inventory")]
 
 
-def without_paths_here(sources):
-    """The sources, less the paths that are on the control node: from there they are sent."""
-    return [
-        {**source, "path": None if os.path.exists(source.get("path") or "") else source.get("path")}
-        for source in sources
-    ]
+def from_here(source):
+    """A source; where its path is on the control node, with what it holds instead of the path."""
+    path = source.get("path")
+    if not path or not os.path.exists(path):
+        return source
+    holds = None
+    with contextlib.suppress(ImageError):  # sending it will tell what is wrong
+        holds = contents(path)
+    return {**source, "path": None, "holds": holds}
 
 
 def authorities(files):

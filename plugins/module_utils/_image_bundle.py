@@ -85,6 +85,14 @@ class Bundle:
         return path, entry
 
 
+def contents(path: str | None) -> dict[str, str] | None:
+    """Return {reference: architecture, empty where unknown}, or None where there is no bundle."""
+    if not path or not os.path.isfile(os.path.join(path, INDEX)):
+        return None
+    images = Bundle(path).images
+    return {reference: entry.get("architecture", "") for reference, entry in images.items()}
+
+
 def archive_name(image_id: str) -> str:
     """Return the path in a bundle of an image's archive, or raise ValueError."""
     found = _ID.fullmatch(image_id)

@@ -14,6 +14,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils._docker import (
     name_of,
     published_ports,
 )
+from ansible_collections.intranet.mcp.plugins.module_utils._image_sources import architecture_of
 
 OURS = "intranet-mcp/"
 LOOPBACKS = ("127.0.0.1", "::1")
@@ -272,25 +273,31 @@ def missing_images(wanted: list[str], tags: set[str]) -> list[str]:
 
 
 def image_problems(
-    missing: list[str], ways: list[dict], failures: dict[str, str], wanted: dict[str, dict]
+    missing: list[str],
+    ways: list[dict],
+    failures: dict[str, str],
+    wanted: dict[str, dict],
+    machine: str = "",
 ) -> list[Problem]:
-    """Images that no source gives.
+    """Images that no source gives to a host of this architecture.
 
-    ways: {name, urls, path} beside registries. failures: address, path or place of a registry ->
-    why. wanted: image -> {ways, places}. What a bundle, or a way of the site's own, holds is not
-    known here: one that is there is enough.
+    ways: {name, urls, path, holds} beside registries; holds: image -> architecture, of a bundle.
+    failures: address, path or place of a registry -> why. wanted: image -> {ways, places}. What a
+    way of the site's own holds is not known here: one that works is enough.
     """
     broken = {way["name"]: _failed(way, failures) for way in ways}
     works = {name for name, failed in broken.items() if not failed}
-    if works - {"build"} or not (ways or wanted):
+    bundles = {way["name"]: way["holds"] for way in ways if way.get("holds") is not None}
+    if works - {"build", *bundles} or not (ways or wanted):
         return []
     causes: dict[tuple[str, ...], list[str]] = {}
     for image in missing:
-        said = wanted.get(image, {})
-        places, is_built = said.get("places", []), "build" in said.get("ways", ["build"])
-        if any(place not in failures for place in places) or (is_built and "build" in works):
+        said = wanted.get(image, {"places": [], "ways": ["build"]})
+        is_built = "build" in said["ways"]
+        reasons = [_lack(name, image, holds, machine) for name, holds in bundles.items()]
+        reasons += [failures.get(place, "") for place in said["places"]]
+        if not all(reasons) or (is_built and "build" in works):
             continue
-        reasons = [failures[place] for place in places]
         reasons += [f"{name}: {why}" for name, why in broken.items() if why and name != "build"]
         reasons.append(_no_build(broken, is_built))
         causes.setdefault(tuple(filter(None, dict.fromkeys(reasons))), []).append(image)
@@ -311,6 +318,14 @@ def image_problems(
 def _failed(way: dict, failures: dict[str, str]) -> str:
     needed = [*(way.get("urls") or []), *([way["path"]] if way.get("path") else [])]
     return ", ".join(f"{place} ({failures[place]})" for place in needed if place in failures)
+
+
+def _lack(name: str, image: str, holds: dict[str, str], machine: str) -> str:
+    if image not in holds and image != f"{OURS}*":
+        return f"the {name} does not hold it"
+    found, expected = holds.get(image), architecture_of(machine)
+    is_fit = not (found and machine) or found == expected
+    return "" if is_fit else f"the {name} holds it for {found}, this host is {expected}"
 
 
 def _no_build(broken: dict[str, str], is_built: bool) -> str:

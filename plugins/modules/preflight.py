@@ -181,6 +181,11 @@ options:
       path:
         description: A file or directory that must exist, on the host or on the control node.
         type: path
+      holds:
+        description:
+          - Set by the action plugin where a bundle is on the control node. Its images, with their
+            architectures.
+        type: dict
   source_timeout_seconds:
     description: Longest wait for an address.
     type: int
@@ -284,6 +289,7 @@ lock:
 """
 
 import concurrent.futures
+import contextlib
 import fcntl
 import glob
 import json
@@ -304,7 +310,9 @@ from ansible_collections.intranet.mcp.plugins.module_utils import _preflight as 
 from ansible_collections.intranet.mcp.plugins.module_utils._docker import get
 from ansible_collections.intranet.mcp.plugins.module_utils._host import nearest, port_holders, read
 from ansible_collections.intranet.mcp.plugins.module_utils._image_build import own_debian_mirrors
+from ansible_collections.intranet.mcp.plugins.module_utils._image_bundle import contents
 from ansible_collections.intranet.mcp.plugins.module_utils._image_record import Record
+from ansible_collections.intranet.mcp.plugins.module_utils._images import ImageError
 from ansible_collections.intranet.mcp.plugins.module_utils._release import os_family
 
 
@@ -385,6 +393,16 @@ class Host:
             # The kernel cuts names of programs at 15 characters.
             "fabric_manager": any(name.startswith("nv-fabricmanage") for name in programs),
         }
+
+    def sources(self) -> list[dict]:
+        """The ways beside registries; of a bundle on this host, what it holds."""
+        found = []
+        for source in self.params["sources"]:
+            holds = source.get("holds")
+            with contextlib.suppress(ImageError):  # loading from it will tell what is wrong
+                holds = contents(source["path"]) if holds is None else holds
+            found.append({**source, "holds": holds})
+        return found
 
     def source_failures(self) -> dict[str, str]:
         """Addresses and paths that cannot be used, with the reason."""
@@ -483,7 +501,7 @@ def check(host: Host) -> tuple[list[decide.Problem], list[str]]:
     if missing:
         failures = {**host.source_failures(), **host.registry_failures(missing)}
         problems += decide.image_problems(
-            missing, params["sources"], failures, params["image_ways"]
+            missing, host.sources(), failures, params["image_ways"], platform.machine()
         )
     return problems, missing
 
@@ -499,6 +517,7 @@ SOURCE = {
     "name": {"type": "str", "required": True},
     "urls": {"type": "list", "elements": "str", "default": []},
     "path": {"type": "path"},
+    "holds": {"type": "dict"},
 }
 HOST_CHECKS = ["os", "architecture", "memory", "disk", "ports", "clock", "gpu", "sources"]
 CHECKS = [*HOST_CHECKS, "inventory", "secrets"]

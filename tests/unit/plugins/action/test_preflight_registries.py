@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+
 from ansible_collections.intranet.mcp.plugins.action import preflight
 
 
@@ -22,10 +24,17 @@ def test_an_authority_that_is_not_there_is_named_with_its_registry(tmp_path):
 
 
 def test_a_bundle_on_the_control_node_is_a_source(tmp_path):
-    here, there = {"name": "bundle", "path": str(tmp_path)}, {"name": "bundle", "path": "/nowhere"}
-    assert preflight.without_paths_here([here, there]) == [{**here, "path": None}, there]
+    there = {"name": "bundle", "path": "/nowhere"}
+    assert preflight.from_here(there) == there
     build = {"name": "build", "urls": ["https://mirror.example"]}
-    assert preflight.without_paths_here([build])[0]["urls"] == build["urls"]
+    assert preflight.from_here(build) == build
+    here = {"name": "bundle", "path": str(tmp_path)}
+    assert preflight.from_here(here) == {**here, "path": None, "holds": None}, "not a bundle"
+    entry = {"id": "sha256:a", "archive": "images/a.tar", "bytes": 1, "architecture": "arm64"}
+    (tmp_path / "index.json").write_text(json.dumps({"images": {"intranet-mcp/x:1": entry}}))
+    assert preflight.from_here(here)["holds"] == {"intranet-mcp/x:1": "arm64"}
+    (tmp_path / "index.json").write_text("{")
+    assert preflight.from_here(here)["holds"] is None
 
 
 def test_the_password_of_a_login_is_in_no_message():

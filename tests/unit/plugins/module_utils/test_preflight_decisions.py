@@ -179,8 +179,26 @@ def test_an_image_that_is_only_fetched_is_not_waited_for_from_a_build():
     assert "image_registry_prefix" in problem.action
 
 
+@pytest.mark.parametrize(
+    ("holds", "words"),
+    [
+        ({CUDA: "amd64"}, ""),
+        ({CUDA: ""}, ""),  # an older bundle does not say
+        ({REDIS: "amd64"}, "the bundle does not hold it"),
+        ({CUDA: "arm64"}, "the bundle holds it for arm64, this host is amd64"),
+        (None, ""),  # what it holds is not known
+    ],
+)
+def test_a_bundle_is_a_source_of_what_it_holds_for_this_architecture(holds, words):
+    bundle = {**BUNDLE, "holds": holds}
+    problems = image_problems([CUDA], [bundle, BUILD], NO_CUDA, ASKED, "x86_64")
+    assert [words in problem.found for problem in problems] == ([True] if words else [])
+    assert image_problems([CUDA], [bundle], {}, ASKED, "x86_64") == [], "a registry has it"
+
+
 def test_images_nobody_asked_about_need_no_source():
     assert image_problems(["intranet-mcp/*"], [], {}, {}) == []
+    assert image_problems(["intranet-mcp/*"], [{**BUNDLE, "holds": {REDIS: ""}}], {}, {}) == []
 
 
 GPU = {"device": True, "driver": "550.54.15", "switch": False, "fabric_manager": False}

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from ansible_collections.intranet.mcp.plugins.modules import preflight
 
@@ -28,3 +30,30 @@ def test_the_mirror_that_is_asked_is_the_one_builds_will_use(failures, service, 
 
 def test_a_host_without_a_debian_mirror_is_told_what_to_set(failures):
     assert "image_apt_mirror" in failures("")["debian://"]
+
+
+def test_an_image_from_a_source_that_is_none_any_more_is_asked_for_again(tmp_path):
+    """So that a registry that lacks it is found before anything changes."""
+    redis, other = "intranet-mcp/redis:8.0", "intranet-mcp/postgres:17"
+    record = tmp_path / "images.json"
+    origin = {"id": "sha256:1", "way": "build", "digest": "", "asked": []}
+    record.write_text(json.dumps({"images": {redis: origin, other: origin}}))
+    mirror = {"ways": ["harbor.example/redis:8.0"], "digest": "", "upstream": "", "places": []}
+    ways = {redis: mirror, other: {**mirror, "ways": ["build"]}, "intranet-mcp/absent:1": mirror}
+    host = preflight.Host({"image_record": str(record), "image_ways": ways})
+    assert host.misplaced({redis: {"Id": "sha256:1"}, other: {"Id": "sha256:1"}}) == [redis]
+    assert host.misplaced({redis: {"Id": "sha256:2"}}) == [], "it is another image now"
+
+
+def test_registries_are_asked_for_what_is_missing_alone(service):
+    host = service.url.partition("://")[2]
+    service.replies[("HEAD", "/v2/x/there/manifests/1")] = (200, b"")
+    ways = {
+        name: {"places": [f"{host}/x/{name}:1"]} for name in ("there", "missing", "not-asked-for")
+    }
+    settings = {"registry_logins": [], "registry_ca": {}, "insecure_registries": []}
+    found = preflight.Host({**settings, "image_ways": ways, "source_timeout_seconds": 5})
+    place = f"{host}/x/missing:1"
+    assert found.registry_failures(["there", "missing"]) == {place: f"{place} is not there"}
+    assert not [e for e in service.exchanges if "not-asked-for" in e.path]
+    assert found.registry_failures(["unknown"]) == {}
