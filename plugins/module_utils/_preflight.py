@@ -329,9 +329,11 @@ def _lack(name: str, image: str, holds: dict[str, str], machine: str) -> str:
 
 
 def _no_build(broken: dict[str, str], is_built: bool) -> str:
+    if "build" not in broken:
+        return ""
     if not is_built:
         return "cannot be built, only fetched"
-    return f"build: {broken['build']}" if broken.get("build") else ""
+    return f"build: {broken['build']}"
 
 
 # --- versions -----------------------------------------------------------------------------------

@@ -201,7 +201,8 @@ def test_an_unreachable_source_of_images_is_named():
         mcp_servers=servers, image_sources=["registry"], image_registry_prefix="127.0.0.1:1/site"
     )
     assert run.status != 0
-    assert "images are missing (intranet-mcp/tool-tickets:1)" in run.output
+    # What came from the bundle, which is no source now, is asked for too.
+    assert "images are missing (intranet-mcp/tool-tickets:1" in run.output
     assert "127.0.0.1:1 does not answer" in run.output
 
 

@@ -171,6 +171,7 @@ def test_a_registry_that_is_away_is_one_problem_for_all_its_images():
     )
     assert REDIS in problem.found and CUDA in problem.found
     assert problem.found.count("does not answer") == 1
+    assert "built" not in problem.found, "the site does not build"
 
 
 def test_an_image_that_is_only_fetched_is_not_waited_for_from_a_build():
