@@ -16,6 +16,7 @@ class FilterModule:
             "verify_page": _verify_files.page,
             "verify_model": _verify.model_checks,
             "verify_room": _verify.room_probe,
+            "verify_first_word": _verify.first_word_probe,
             "verify_servers": _verify.server_probes,
             "verify_door": _verify.door,
             "verify_shared_first": _verify.shared_first,

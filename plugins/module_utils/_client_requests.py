@@ -27,6 +27,13 @@ _BOUND_NAMES = ("max_tokens", "max_completion_tokens", *(bound[-1] for bound in 
 # Where the tools stand in a request, and what each API calls the schema of a tool's arguments.
 _TOOL_LISTS = ("tools", "functionDeclarations")
 _SCHEMAS = ("input_schema", "parameters", "parametersJsonSchema", "schema")
+# What CLIs pass on to a model of a tool that a gateway lists.
+_TOLD = ("name", "description", "inputSchema")
+# Where the texts of a request stand, and what says who asks which model.
+_TEXTS = {
+    *("model", "messages", "input", "contents", "system", "systemInstruction", "generationConfig"),
+    *("metadata", "client_metadata", "stream", "stream_options", *_BOUND_NAMES),
+}
 BYTES_PER_TOKEN = 4
 QUESTION = "Say hello."
 _FILLER = "lorem "
@@ -115,6 +122,18 @@ def _bound(path: str, body: dict, max_tokens: int) -> None:
             body.setdefault(name, max_tokens)
 
 
+def parameters_of(body: dict) -> list:
+    """Return the names of what a request asks for beside an answer to its texts."""
+    named = {**body, **body.get("generationConfig", {})}
+    return [name for name in named if name not in _TEXTS]
+
+
 def opening_tokens(shape: dict) -> int:
     """Return about how many tokens of context the request takes."""
     return shape["bytes"] // BYTES_PER_TOKEN
+
+
+def tokens_of(tools: list) -> int:
+    """Return about how many tokens a gateway's tools take in a request."""
+    told = [{field: tool[field] for field in _TOLD if field in tool} for tool in tools]
+    return len(json.dumps(told, ensure_ascii=False).encode()) // BYTES_PER_TOKEN

@@ -18,6 +18,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils._checks import (
     UNKNOWN,
     verdict,
 )
+from ansible_collections.intranet.mcp.plugins.module_utils._client_requests import parameters_of
 from ansible_collections.intranet.mcp.plugins.module_utils._errors import (
     ServiceError,
     TimedOut,
@@ -248,21 +249,26 @@ class LlmProbe:
 
     def _recorded(self, check: Check, started: float, request: dict[str, Any]) -> None:
         shape = shape_of_path(request["path"])
-        check.expected = f"an answer, then {shape.ends_with}"
+        parameters = ", ".join(parameters_of(request["body"]))
+        check.expected = f"an answer, then {shape.ends_with}, to a request with {parameters}"
+        action = (
+            f"compare what {check.model} can (capabilities, context) with what this CLI asks for: "
+            "site.yml reads it from Ollama and leaves out of requests what the model cannot do; of "
+            "a custom API, capabilities says it"
+        )
         headers = {**shape.headers(self._key), **request["headers"]}
         said, is_ended, broke = "", False, ""
-        for event in self._events(request["path"], request["body"], headers):
-            piece = shape.piece(event) or shape.thought(event) or "".join(shape.call(event))
-            if piece:
-                said += piece
-                check.first_ms = check.first_ms or _elapsed(started)
-            is_ended = is_ended or shape.is_end(event)
-            broke = broke or error_in(event)
+        try:
+            for event in self._events(request["path"], request["body"], headers):
+                piece = shape.piece(event) or shape.thought(event) or "".join(shape.call(event))
+                if piece:
+                    said += piece
+                    check.first_ms = check.first_ms or _elapsed(started)
+                is_ended = is_ended or shape.is_end(event)
+                broke = broke or error_in(event)
+        except Unexpected as error:
+            broke = error.found
         found = broke or f"{said[:60]!r}{'' if is_ended else ', never ended'}"
-        action = (
-            "compare what the model can (capabilities, context) with what this CLI needs: "
-            "`ollama show` on an Ollama host; deploy again when the model changed"
-        )
         check.settle(bool(said) and is_ended and not broke, found, action)
 
     def _tool_call(self, check: Check, started: float, shape: Shape) -> None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from ansible_collections.intranet.mcp.plugins.module_utils import _mcp
@@ -16,11 +15,11 @@ from ansible_collections.intranet.mcp.plugins.module_utils._checks import (
     WARNING,
     row,
 )
-from ansible_collections.intranet.mcp.plugins.module_utils._client_requests import BYTES_PER_TOKEN
+from ansible_collections.intranet.mcp.plugins.module_utils._client_requests import (
+    BYTES_PER_TOKEN,
+    tokens_of,
+)
 from ansible_collections.intranet.mcp.plugins.module_utils._http import HttpClient
-
-# What CLIs pass on of a tool to a model.
-_TOLD = ("name", "description", "inputSchema")
 
 ARGUMENTS: dict[str, Any] = {
     "url": {"type": "str", "required": True},
@@ -33,20 +32,20 @@ ARGUMENTS: dict[str, Any] = {
 
 def room(name: str, params: dict[str, Any]) -> list[dict[str, Any]]:
     """List the gateway's tools once, and judge every pair of model and CLI."""
-    http = HttpClient(
-        params["url"],
-        "the MCP server",
-        "url",
-        headers={"Authorization": f"Bearer {params['key']}"},
-        timeout=params["timeout"],
-    )
-    with _mcp.session(http, "streamable_http", "legacy", _mcp.LEGACY_VERSIONS[0]) as session:
-        tools = session.tools()
+    tools = tools_at(params["url"], params["key"], params["timeout"])
     return [
         judge(f"{name} {model['name']} {client}", model["context"], int(opening), tools)
         for model in params["models"]
         for client, opening in params["openings"].items()
     ]
+
+
+def tools_at(url: str, key: str, timeout: int) -> list[dict[str, Any]]:
+    """Return the tools that a key is shown."""
+    bearer = {"Authorization": f"Bearer {key}"}
+    http = HttpClient(url, "the MCP server", "url", headers=bearer, timeout=timeout)
+    with _mcp.session(http, "streamable_http", "legacy", _mcp.LEGACY_VERSIONS[0]) as session:
+        return session.tools()
 
 
 def judge(name: str, context: int, opening_bytes: int, tools: list[dict]) -> dict[str, Any]:
@@ -67,9 +66,3 @@ def judge(name: str, context: int, opening_bytes: int, tools: list[dict]) -> dic
         "uses it with this CLI, put the check's name into verify_advisory"
     )
     return row(name, status, found, f"half of it left ({context // 2})", action)
-
-
-def tokens_of(tools: list[dict]) -> int:
-    """Return about how many tokens the tools take in a request."""
-    told = [{field: tool[field] for field in _TOLD if field in tool} for tool in tools]
-    return len(json.dumps(told, ensure_ascii=False).encode()) // BYTES_PER_TOKEN

@@ -22,6 +22,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils import (
     _probe_isolation,
     _probe_room,
     _probe_service,
+    _probe_speed,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils._checks import (
     FAILED,
@@ -86,6 +87,7 @@ KINDS = {
     "llm": Kind(_probe_service.llm, _llm.ARGUMENTS),
     "mcp": Kind(_probe_service.mcp, _mcp_probe.ARGUMENTS, _mcp_probe.RULES),
     "room": Kind(_probe_room.room, _probe_room.ARGUMENTS),
+    "first_word": Kind(_probe_speed.first_word, _probe_speed.ARGUMENTS),
     "disk": Kind(_probe_host.disk, {"paths": _WORDS, "free_mb": {"type": "int", "required": True}}),
     "clock": Kind(
         _probe_host.clock,

@@ -113,6 +113,39 @@ def room_probe(models: list[dict], shapes: dict, url: str) -> list[dict]:
     return [probe] if options["models"] else []
 
 
+def first_word_probe(
+    models: list[dict], checks: list[dict], shapes: dict, urls: dict, seconds: float, timeout: int
+) -> list[dict]:
+    """A probe of how fast each chat model reads that answered; none without such a model.
+
+    checks: what the probes of models found. urls: llm, mcp. seconds: within which the first word
+    should come.
+    """
+    options = {
+        "url": f"{urls['mcp']}/mcp",
+        "key": "verify",
+        "llm_url": urls["llm"],
+        "api_key": "verify",
+        "models": [
+            model["name"]
+            for model in models
+            if model["mode"] == "chat" and _has_answered(model["name"], checks)
+        ],
+        "openings": {client: shape["bytes"] for client, shape in shapes.items()},
+        "seconds": seconds,
+        "timeout": timeout,
+    }
+    probe = {"name": "first word", "kind": "first_word", "group": "Models", "options": options}
+    return [probe] if options["models"] else []
+
+
+def _has_answered(model: str, checks: list[dict]) -> bool:
+    """Whether a probe got words of a model, not just its name."""
+    passed = [check["name"] for check in checks if check["status"] == PASSED]
+    begin = f"llm {model} "
+    return any(name.startswith(begin) and name != f"{begin}models" for name in passed)
+
+
 def certificate_probe(url: str, days: int) -> dict:
     """A probe of how long the certificate behind an address is valid."""
     options = {"url": url, "days": days}

@@ -51,6 +51,10 @@ options:
           - V(room) lists the tools of C(url) with C(key) and computes what each CLI of C(openings)
             (CLI to bytes of its opening request) leaves of the context of each of C(models)
             (C(name), C(context)). Under half is V(warning), nothing left V(failed).
+          - V(first_word) measures how fast each of C(models) reads at C(llm_url) with C(api_key),
+            by prompts of at most 512 words, and computes when the first word of each CLI of
+            C(openings) comes, with the tools that C(url) lists for C(key). Later than C(seconds) is
+            V(warning). It takes C(timeout), and asks one model after the other.
           - V(disk) takes C(paths) and C(free_mb).
           - V(clock) takes C(control_time), seconds since 1970 on the control node, and
             C(tolerance_seconds).
@@ -90,6 +94,7 @@ options:
           - llm
           - mcp
           - room
+          - first_word
           - disk
           - clock
           - ports

@@ -190,6 +190,8 @@ def test_check_sends_the_opening_request_of_a_cli_that_is_there(run, service, cl
     done = run("check.sh", PATH=claude)
     assert done.returncode == 0, done.stdout
     assert "small answers its opening request" in done.stdout
+    assert re.search(r"answered in 0\.\d s and reads \d+ tokens a second", done.stdout)
+    assert re.search(r"with your tools, its first word takes about \d+ s", done.stdout)
     (sent,) = service.seen("POST", "/v1/messages")
     assert sent.json()["thinking"]["type"] == "adaptive"
     assert sent.headers["anthropic-beta"]
@@ -198,6 +200,7 @@ def test_check_sends_the_opening_request_of_a_cli_that_is_there(run, service, cl
     service.replies["POST", "/v1/messages"] = 400, refused
     done = run("check.sh", PATH=claude)
     assert done.returncode == 1 and "does not support thinking" in done.stdout
+    assert "(its opening request has tools, thinking," in done.stdout
 
 
 def test_check_says_when_a_model_cannot_read_the_opening_prompt(run, service, claude, bundle):

@@ -98,3 +98,16 @@ def test_every_recorded_shape_becomes_a_request_that_asks_for_a_stream(cli):
 def test_googles_path_has_the_name_without_a_colon():
     request = _client_requests.request_from(KEPT["gemini"], "qwen3:8b", 16, 64, 2)
     assert request["path"].startswith("/v1beta/models/qwen3-8b:")
+
+
+@pytest.mark.parametrize(
+    ("cli", "parameters"),
+    [
+        ("claude", ["tools", "thinking", "context_management", "output_config"]),
+        ("gemini", ["tools", "temperature", "topP", "topK", "thinkingConfig"]),
+        ("qwen", ["tools"]),
+    ],
+)
+def test_parameters_are_what_a_request_asks_for_beside_its_texts(cli, parameters):
+    body = _client_requests.request_from(KEPT[cli], "qwen3:8b", 16, 64, 2)["body"]
+    assert _client_requests.parameters_of(body) == parameters

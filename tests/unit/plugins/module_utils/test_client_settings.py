@@ -244,6 +244,8 @@ def test_the_installer_needs_no_new_python():
     """What a bundle carries must run where Python is 3.8: no newer syntax, no other modules."""
     library = sorted((support.REPOSITORY / "plugins/module_utils").glob("_settings_*.py"))
     library += sorted((ROLES / "clients/files/bundle/lib/client").glob("*.py"))
+    shared = ("_client_requests.py", "_prompt_speed.py")
+    library += [support.REPOSITORY / "plugins/module_utils" / name for name in shared]
     known = {
         "__future__",
         "argparse",
@@ -254,7 +256,9 @@ def test_the_installer_needs_no_new_python():
         "json",
         "os",
         "re",
+        "secrets",
         "shutil",
+        "signal",
         "ssl",
         "stat",
         "subprocess",

@@ -329,7 +329,8 @@ def test_the_key_appears_nowhere(run, service):
     assert KEY not in json.dumps(run(required=False))
 
 
-RECORDED = {"path": "/v1/messages?beta=true", "headers": {"anthropic-beta": "x"}, "body": {"a": 1}}
+BODY = {"model": "m", "messages": [], "thinking": {"type": "adaptive"}, "tools": [], "stream": True}
+RECORDED = {"path": "/v1/messages?beta=true", "headers": {"anthropic-beta": "x"}, "body": BODY}
 
 
 def test_a_recorded_request_is_sent_as_it_is_and_needs_an_answer(run, service):
@@ -339,12 +340,16 @@ def test_a_recorded_request_is_sent_as_it_is_and_needs_an_answer(run, service):
     models = [{"name": "m", "checks": ["models"], "requests": {"claude": RECORDED}}]
     assert not run(models=models)["failed"]
     (sent,) = service.seen("POST", "/v1/messages")
-    assert sent.json() == {"a": 1} and sent.headers["anthropic-beta"] == "x"
+    assert sent.json() == BODY and sent.headers["anthropic-beta"] == "x"
 
     refused = {"error": {"message": '"m" does not support thinking'}}
     service.replies["POST", "/v1/messages"] = lambda _e: (400, refused)
     result = run(models=models)
     assert result["failed"] and "does not support thinking" in result["msg"]
+    check = next(c for c in result["checks"] if c["status"] == "failed")
+    assert (check["name"], check["model"]) == ("claude_request", "m")
+    assert check["expected"] == "an answer, then message_stop, to a request with thinking, tools"
+    assert "capabilities" in check["action"] and "site.yml" in check["action"]
 
     service.replies["POST", "/v1/messages"] = lambda _e: (200, events(thought))
     assert "never ended" in run(models=models)["msg"]

@@ -15,7 +15,8 @@ import urllib.error
 import urllib.request
 from collections import Counter
 
-from ._client_requests import opening_tokens, request_from
+from ._client_requests import opening_tokens, parameters_of, request_from, tokens_of
+from ._prompt_speed import seconds_of, tokens_per_second
 from .proxies import Proxies
 
 PROTOCOL = "2025-06-18"
@@ -33,7 +34,7 @@ def run(about, home, bundle):
     if os.path.exists(trusted):
         about = {**about, "ca": trusted}
     proxies = Proxies(about, home, bundle)
-    about = {**about, "proxies": proxies}
+    about = {**about, "proxies": proxies, "measured": {}}
     programs = {name: found for name in about["clients"] if (found := shutil.which(name))}
     checks = [
         *([("Trust", lambda: _trust(about))] if "ca" in about else []),
@@ -119,16 +120,23 @@ def _models(about, key):
 
 
 def _chat(about, key):
-    body = {
-        "model": about["model"],
-        "messages": [{"role": "user", "content": "Say hello."}],
-        "max_tokens": 16,
-    }
     started = time.monotonic()
+    _tokens_read(about, key, "Say hello.", 16)
+    took = time.monotonic() - started
+    speed = tokens_per_second(lambda text: _tokens_read(about, key, text, 1))
+    about["measured"]["speed"] = speed
+    return f"{about['model']} answered in {took:.1f} s and reads {speed:.0f} tokens a second"
+
+
+def _tokens_read(about, key, text, max_tokens):
+    """Ask the model, and return how many tokens the prompt had; a guess where nobody says."""
+    messages = [{"role": "user", "content": text}]
+    body = {"model": about["model"], "messages": messages, "max_tokens": max_tokens}
     answer = _ask(about, about["litellm"] + "/v1/chat/completions", key, body)
     if not answer.get("choices"):
         raise Trouble(f"{about['model']} answered without a choice: {json.dumps(answer)[:200]}")
-    return f"{about['model']} answered in {time.monotonic() - started:.1f} s"
+    usage = answer.get("usage") or {}
+    return usage.get("prompt_tokens") or len(text.split())
 
 
 def _opening(about, key, name):
@@ -146,8 +154,19 @@ def _opening(about, key, name):
             )
         request = request_from(shape, about["model"], 16, 64, 2)
         started = time.monotonic()
-        _ask(about, about["litellm"] + request["path"], key, request["body"], request["headers"])
-        return f"{about['model']} answers its opening request, {time.monotonic() - started:.1f} s"
+        url, body = about["litellm"] + request["path"], request["body"]
+        try:
+            _ask(about, url, key, body, request["headers"])
+        except Trouble as trouble:
+            asked = ", ".join(parameters_of(body))
+            raise Trouble(f"{trouble} (its opening request has {asked})") from trouble
+        took = time.monotonic() - started
+        said = f"{about['model']} answers its opening request, {took:.1f} s"
+        if "speed" not in about["measured"]:
+            return said
+        tokens = needed + about["measured"].get("tools", 0)
+        wait = seconds_of(about["measured"]["speed"], tokens)
+        return f"{said}; in full, with your tools, its first word takes about {wait} s"
 
     return look
 
@@ -163,6 +182,7 @@ def _tools(about, key):
         cursor = page.get("nextCursor")
         if not cursor:
             break
+    about["measured"]["tools"] = tokens_of(tools)
     servers = Counter(tool["name"].partition("__")[0] for tool in tools)
     if not tools:
         raise Trouble(f"{about['gateway']} shows you no tool. Ask which are meant for your team.")
