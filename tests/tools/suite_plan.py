@@ -48,7 +48,9 @@ _MODULES = (
     # Those of models unpack the same weights into the same cache.
     _modules("modules-models", 560, "model_sources", "model_limits", "ollama_model", "ollama_gpu"),
     _modules(
-        "modules-litellm", 420, "litellm_key", "litellm_people", "teams_role", "image", "health"
+        "modules-litellm",
+        420,
+        *("litellm_key", "litellm_people", "litellm_start", "teams_role", "image", "health"),
     ),
     _modules("modules-roles", 400, "balancer_engines", "acme", "own_authority"),
 )
