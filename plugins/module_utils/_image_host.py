@@ -80,7 +80,16 @@ class Images:
         ):
             return False
         is_met = self._wanted(name).is_met(self._origin(name, found), found["digests"])
-        return is_met and self._is_right(name, found)
+        return is_met and self._is_right(name, found) and not self._is_outdated(name, found)
+
+    def _is_outdated(self, name: str, found: dict) -> bool:
+        """Tell whether an image of an older recipe has a successor where it was pulled from."""
+        origin = self._origin(name, found)
+        if _images.is_current(found, self.params["recipes"].get(name)) or not origin:
+            return False
+        places = [place for place in self._places(name) if place.name == origin["way"]]
+        is_asked = "registry" in self.params["sources"] and origin["digest"]
+        return bool(is_asked and places) and self.puller.has_other(places[0], origin["digest"])
 
     def _origin(self, name: str, found: dict) -> dict | None:
         return self.record.origin(self.references[name], found["id"])

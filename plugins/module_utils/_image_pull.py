@@ -34,6 +34,13 @@ class Puller:
                     reasons.append(f"{place}: {self._reason(place, error)}")
         raise CommandError("; ".join(reasons), [])
 
+    def has_other(self, place: Place, digest: str) -> bool:
+        """Tell whether a registry has another image than the one of this digest now."""
+        try:
+            return Registries(self.logins).digest(place) not in ("", digest)
+        except RegistryError:
+            return False  # what is there goes on serving
+
     def _pull(self, title, place, reference, log, variables) -> str:
         source = str(place)
         was_there = self.engine.facts(source) is not None

@@ -159,10 +159,11 @@ class Wanted:
 
     def better(self, origin: dict | None) -> list[str]:
         """Return places of registries that come first and were not asked when it was got."""
-        if not origin or origin["way"] not in self.ways:
+        ways = self.ways if self.upstream in self.ways else (*self.ways, self.upstream)
+        if not origin or origin["way"] not in ways:
             return []
-        before = self.ways[: self.ways.index(origin["way"])]
-        return [way for way in before if way not in ("bundle", *origin["asked"])]
+        before = ways[: ways.index(origin["way"])]
+        return [way for way in before if way not in ("bundle", "build", *origin["asked"])]
 
     def before(self, way: str) -> list[str]:
         """Return the places of registries that come before a way."""

@@ -16,7 +16,8 @@ description:
   - An image has the name C(intranet-mcp/NAME:VERSION) wherever it came from.
   - Where it came from is recorded. An image is replaced where that is none of the sources any more,
     where a registry was added before the source it came from, or where its C(digest) changed. A
-    registry's tag that was moved is not noticed; O(force) gets it again.
+    registry's tag that was moved is noticed only where the image is of an older recipe than this
+    collection's; O(force) gets any other again.
   - An image or archive for another architecture is refused.
   - A build leaves the hash of its recipe in a label. What is there is not built again unless the
     recipe (files, arguments, version, or an image it is made from) changed.
@@ -28,7 +29,8 @@ attributes:
   check_mode:
     support: full
     details:
-      - Registries are not asked, so that an image would be pulled is an assumption.
+      - Registries are asked only whether they have a successor of an image of an older recipe, so
+        that an image would be pulled is an assumption.
   diff_mode:
     support: none
   idempotent:

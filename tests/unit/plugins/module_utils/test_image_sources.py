@@ -131,6 +131,8 @@ def test_only_registries_that_were_added_before_its_source_are_asked_again():
     assert Wanted(ways).better(origin(MIRROR, asked=[PREFIX])) == []
     assert Wanted(ways).better(origin(PREFIX)) == []
     assert Wanted(ways).better(None) == []
+    hub = "docker.io/library/redis:8.0"
+    assert Wanted(("build", MIRROR), upstream=hub).better(origin(hub)) == [MIRROR]
     assert Wanted(ways).before("build") == [PREFIX, MIRROR]
 
 

@@ -189,6 +189,33 @@ def test_a_registry_that_is_added_before_the_builds_is_asked_once(docker, image)
     assert actions(added) == {"redis": "pulled"}
 
 
+def test_an_image_of_an_older_recipe_follows_its_tag_in_the_registry(docker, image, service):
+    """As after an update of this collection, whose version of the image stayed the same."""
+    prefix = f"{service.url.partition('://')[2]}/x"
+    options = {"sources": ["registry"], "registry_prefix": prefix}
+
+    def push(digest):
+        docker.write("registry.json", {f"{prefix}/redis:8.0": {"id": digest, "digest": digest}})
+        held = (200, b"", {"Docker-Content-Digest": digest})
+        service.replies[("HEAD", "/v2/x/redis/manifests/8.0")] = held
+
+    def label(recipe):
+        images = docker.images()
+        images["intranet-mcp/redis:8.0"]["labels"] = {"intranet.mcp.recipe": recipe}
+        docker.write("images.json", images)
+
+    push(DIGEST)
+    image("redis", **options)
+    label("r1")
+    push(OTHER)
+    assert not image("redis", **options)["changed"], "it is of this collection's recipe"
+    assert not service.exchanges
+    label("older")
+    assert actions(image("redis", **options)) == {"redis": "pulled"}
+    label("older")
+    assert not image("redis", **options)["changed"], "the registry has nothing newer"
+
+
 def test_a_source_that_lacks_the_image_leaves_what_runs_and_says_so(docker, image):
     image("redis", sources=["build"])
     result = image("redis", sources=["registry"], registry_mirrors=MIRRORS)
