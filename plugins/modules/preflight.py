@@ -353,6 +353,23 @@ class Host:
                 found.append(reference)
         return found
 
+    @contextlib.contextmanager
+    def engines_proxies(self):
+        """Ask as the engine will: it may have a proxy that this user's environment lacks."""
+        engine = get(self.params["socket"], "/info")[0] or {}
+        named = {"http_proxy": "HttpProxy", "https_proxy": "HttpsProxy", "no_proxy": "NoProxy"}
+        added = {
+            name: engine[key]
+            for name, key in named.items()
+            if engine.get(key) and not os.environ.get(name) and not os.environ.get(name.upper())
+        }
+        os.environ.update(added)
+        try:
+            yield
+        finally:
+            for name in added:
+                del os.environ[name]
+
     def registry_failures(self, missing: list[str]) -> dict[str, str]:
         """Places of registries that do not give the images asked for, with the reason."""
         ways = self.params["image_ways"]
@@ -367,7 +384,10 @@ class Host:
             self.params["insecure_registries"],
             self.params["source_timeout_seconds"],
         )
-        with concurrent.futures.ThreadPoolExecutor(min(8, len(asked))) as pool:
+        with (
+            self.engines_proxies(),
+            concurrent.futures.ThreadPoolExecutor(min(8, len(asked))) as pool,
+        ):
             answers = {place: pool.submit(registries.failure, place) for place in asked}
         return {place: answer.result() for place, answer in answers.items() if answer.result()}
 

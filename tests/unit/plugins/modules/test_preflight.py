@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from ansible_collections.intranet.mcp.plugins.modules import preflight
@@ -45,14 +46,34 @@ def test_an_image_from_a_source_that_is_none_any_more_is_asked_for_again(tmp_pat
     assert host.misplaced({redis: {"Id": "sha256:2"}}) == [], "it is another image now"
 
 
+REGISTRIES = {
+    "registry_logins": [],
+    "registry_ca": {},
+    "insecure_registries": [],
+    "source_timeout_seconds": 5,
+    "socket": "/nowhere",
+}
+
+
+def test_registries_are_asked_through_the_engines_proxy(service, closed_port, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    place = closed_port.partition("://")[2] + "/x/there:1"
+    found = preflight.Host({**REGISTRIES, "image_ways": {"there": {"places": [place]}}})
+    assert "does not answer" in found.registry_failures(["there"])[place]
+    monkeypatch.setattr(preflight, "get", lambda *_asked: ({"HttpProxy": service.url}, 1))
+    service.replies[("HEAD", f"{closed_port}/v2/x/there/manifests/1")] = (200, b"")
+    assert found.registry_failures(["there"]) == {}
+    assert "http_proxy" not in os.environ
+
+
 def test_registries_are_asked_for_what_is_missing_alone(service):
     host = service.url.partition("://")[2]
     service.replies[("HEAD", "/v2/x/there/manifests/1")] = (200, b"")
     ways = {
         name: {"places": [f"{host}/x/{name}:1"]} for name in ("there", "missing", "not-asked-for")
     }
-    settings = {"registry_logins": [], "registry_ca": {}, "insecure_registries": []}
-    found = preflight.Host({**settings, "image_ways": ways, "source_timeout_seconds": 5})
+    found = preflight.Host({**REGISTRIES, "image_ways": ways})
     place = f"{host}/x/missing:1"
     assert found.registry_failures(["there", "missing"]) == {place: f"{place} is not there"}
     assert not [e for e in service.exchanges if "not-asked-for" in e.path]
