@@ -33,12 +33,15 @@ _EMPTY: dict = {"entrypoint": [], "cmd": [], "env": [], "user": ""}
 
 # Asks the container's own address: a server on loopback alone would be healthy and out of reach.
 _ANSWERS = """
-import socket, sys, urllib.request
-address, port, path = socket.gethostbyname(socket.gethostname()), sys.argv[1], sys.argv[2]
+import http.client, socket, sys
+address, port, path = socket.gethostbyname(socket.gethostname()), int(sys.argv[1]), sys.argv[2]
 if path:
-    urllib.request.urlopen(f"http://{address}:{port}{path}", timeout=4)
+    connection = http.client.HTTPConnection(address, port, timeout=4)
+    connection.request("GET", path)
+    status = connection.getresponse().status
+    sys.exit(f"HTTP {status}" if status >= 400 else 0)
 else:
-    socket.create_connection((address, int(port)), 4)
+    socket.create_connection((address, port), 4)
 """
 
 
