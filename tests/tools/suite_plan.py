@@ -53,6 +53,7 @@ _MODULES = (
         *("litellm_key", "litellm_people", "litellm_start", "teams_role", "image", "health"),
     ),
     _modules("modules-roles", 400, "balancer_engines", "acme", "own_authority"),
+    _modules("modules-images", 330, "trust", "mcp_images"),
 )
 
 

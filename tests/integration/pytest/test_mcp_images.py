@@ -85,14 +85,14 @@ class Site:
             "service_health_timeout_seconds": 90,
         }
 
-    def deploy(self, servers: dict) -> subprocess.CompletedProcess:
+    def deploy(self, servers: dict, **more) -> subprocess.CompletedProcess:
         """Run the role for these servers."""
         here = {"ansible_connection": "local", "platform_address": "127.0.0.1"}
         here["ansible_python_interpreter"] = sys.executable
         groups = {name: {"hosts": {"here": {}}} for name in ("tool_servers", "gateway")}
         inventory = {"all": {"vars": here, "children": groups}}
         (self.folder / "hosts.yml").write_text(yaml.safe_dump(inventory))
-        variables = {**self.variables, "mcp_servers": servers}
+        variables = {**self.variables, "mcp_servers": servers, **more}
         (self.folder / "vars.yml").write_text(yaml.safe_dump(variables))
         program = Path(sys.executable).parent / "ansible-playbook"
         return subprocess.run(
@@ -239,6 +239,15 @@ def test_the_token_of_a_bridge_is_nowhere_in_its_container(site):
     assert not held
 
 
+def test_a_container_changes_nothing_that_others_run_and_drives_no_engine(site, docker):
+    """The bridge's directory is mounted into several; the engine's socket is root's power."""
+    for name in ("hub", "web"):
+        found = docker.run("inspect", "--format={{json .Mounts}}", f"{site.prefix}tool-{name}")
+        mounts = {mount["Destination"]: mount for mount in json.loads(found)}
+        assert mounts["/bridge"]["RW"] is False
+        assert not [mount for mount in mounts.values() if mount["Source"].endswith(".sock")]
+
+
 def test_a_second_run_changes_nothing(site, servers):
     done = site.deploy(servers)
     assert "changed=0 " in done.stdout, done.stdout[-4000:]
@@ -248,6 +257,6 @@ def test_a_program_that_is_not_in_the_image_ends_in_words(site, servers):
     """The run stops at the container that does not become healthy, and says why."""
     wrong = {**servers["web"], "command": ["/server/no-such"]}
     wrong.pop("args")
-    done = site.deploy({**servers, "web": wrong})
+    done = site.deploy({**servers, "web": wrong}, service_health_timeout_seconds=15)
     assert done.returncode
     assert "cannot start /server/no-such: No such file" in done.stdout.replace("\\n", "\n")

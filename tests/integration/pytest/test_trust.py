@@ -108,6 +108,22 @@ def test_programs_trust_the_companys_authority_each_in_its_own_way(docker, optio
     assert docker.run(*network, *options(True), image(name), *command, f"{api}/models") == "200"
 
 
+@pytest.mark.parametrize("is_trusted", [True, False])
+def test_the_browser_opens_the_companys_pages(docker, options, api, run_module, is_trusted):
+    words = ("run", "--rm", "--interactive", "--read-only", "--tmpfs=/tmp", "--entrypoint=")
+    container = [*words, f"--network={docker.network}", *options(is_trusted), image("tool-browser")]
+    expected = f"Page URL: {api}/models" if is_trusted else "ERR_CERT_AUTHORITY_INVALID"
+    page = {"tool": "browser_navigate", "arguments": {"url": f"{api}/models"}}
+    found = run_module(
+        "mcp_health",
+        transport="stdio",
+        command=["docker", *container, "playwright-mcp"],
+        call={**page, "contains": expected, "is_error": not is_trusted},
+        timeout=60,
+    )
+    assert not found["failed"], found["msg"]
+
+
 ASK = """
 import java.net.*;
 class Ask {
