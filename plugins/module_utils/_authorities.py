@@ -48,7 +48,11 @@ ENVIRONMENT = {
 
 
 class AuthorityError(Exception):
-    """Authorities that cannot be used; the message says found, expected and what to do."""
+    """Authorities that cannot be used."""
+
+    def __init__(self, found: str, expected: str, action: str) -> None:
+        super().__init__(f"{found}; expected {expected}: {action}")
+        self.found, self.expected, self.action = found, expected, action
 
 
 def certificates(text: str) -> list[str]:
@@ -95,14 +99,16 @@ def trust_store(ca_bundle: str) -> dict[str, bytes]:
 def _given(ca_bundle: str) -> str:
     if not os.path.isfile(ca_bundle):
         raise AuthorityError(
-            f"{ca_bundle} is not there; expected a file on this host with the site's certificate "
-            "authorities (PEM): put it there or correct platform_ca_bundle"
+            f"{ca_bundle} is not there",
+            "a file on this host with the site's certificate authorities (PEM)",
+            "put it there or correct platform_ca_bundle",
         )
     text = texts([ca_bundle])
     if not certificates(text):
         raise AuthorityError(
-            f"{ca_bundle} has no certificate; expected blocks of -----BEGIN CERTIFICATE-----: "
-            "correct the file or platform_ca_bundle"
+            f"{ca_bundle} has no certificate",
+            "blocks of -----BEGIN CERTIFICATE-----",
+            "correct the file or platform_ca_bundle",
         )
     return text
 
@@ -140,8 +146,9 @@ def _require_valid(site: list[str], ca_bundle: str) -> None:
         except (ssl.SSLError, ValueError) as error:
             place = ca_bundle or "what this host trusts beyond the public authorities"
             raise AuthorityError(
-                f"certificate {number} of {place} cannot be read ({error}); expected certificates "
-                "in PEM: correct or remove it"
+                f"certificate {number} of {place} cannot be read ({error})",
+                "certificates in PEM",
+                "correct or remove it",
             ) from error
 
 

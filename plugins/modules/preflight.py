@@ -117,6 +117,11 @@ options:
     type: list
     elements: str
     default: []
+  ca_bundle:
+    description:
+      - File on the host with the site's own certificate authorities.
+      - Default is what the host trusts beyond the public ones.
+    type: path
   nvidia_gpu:
     description:
       - What the inventory says of the host's NVIDIA GPU. V(undecided) is a problem where there is
@@ -206,7 +211,18 @@ options:
     description: Checks whose problems become warnings.
     type: list
     elements: str
-    choices: [os, architecture, memory, disk, ports, clock, gpu, sources, inventory, secrets]
+    choices:
+      - os
+      - architecture
+      - memory
+      - disk
+      - ports
+      - clock
+      - gpu
+      - sources
+      - authorities
+      - inventory
+      - secrets
     default: []
   versions:
     description: Versions that will run, by name. Evaluated on the control node.
@@ -302,6 +318,7 @@ import urllib.error
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
 from ansible_collections.intranet.mcp.plugins.module_utils import (
+    _authorities,
     _image_sources,
     _preflight_models,
     _registry,
@@ -516,6 +533,7 @@ def check(host: Host) -> tuple[list[decide.Problem], list[str]]:
         params["ports"], port_holders(ports, containers), containers, params["container_prefix"]
     )
     problems += decide.gpu_problems(host.gpu(), params["nvidia_gpu"])
+    problems += authority_problems(params["ca_bundle"] or "")
     if params["ollama"]:
         problems += _preflight_models.problems(params["ollama"])
     if missing:
@@ -524,6 +542,18 @@ def check(host: Host) -> tuple[list[decide.Problem], list[str]]:
             missing, host.sources(), failures, params["image_ways"], platform.machine()
         )
     return problems, missing
+
+
+def authority_problems(ca_bundle: str) -> list[decide.Problem]:
+    """What keeps containers and builds from trusting the site's own authorities."""
+    try:
+        _authorities.trust_store(ca_bundle)
+    except _authorities.AuthorityError as error:
+        return [decide.Problem("authorities", error.found, error.expected, error.action)]
+    except OSError as error:
+        found = f"{error.filename} cannot be read: {error.strerror}"
+        return [decide.Problem("authorities", found, "a file", "correct platform_ca_bundle")]
+    return []
 
 
 def parse(text: str) -> dict:
@@ -540,7 +570,7 @@ SOURCE = {
     "holds": {"type": "dict"},
 }
 HOST_CHECKS = ["os", "architecture", "memory", "disk", "ports", "clock", "gpu", "sources"]
-CHECKS = [*HOST_CHECKS, "inventory", "secrets"]
+CHECKS = [*HOST_CHECKS, "authorities", "inventory", "secrets"]
 ARGUMENTS = {
     "state": {"type": "str", "choices": ["checked", "locked", "released"], "default": "checked"},
     "os_families": {"type": "list", "elements": "str", "default": ["debian", "redhat"]},
@@ -562,6 +592,7 @@ ARGUMENTS = {
     "registry_logins": _registry.LOGINS,
     "registry_ca": {"type": "dict", "default": {}},
     "insecure_registries": {"type": "list", "elements": "str", "default": []},
+    "ca_bundle": {"type": "path"},
     "nvidia_gpu": {
         "type": "str",
         "choices": ["yes", "no", "undecided", "unused"],

@@ -49,6 +49,7 @@ PLAY = """
         versions: "{{ versions | default({}) }}"
         secrets_directory: "{{ secrets | default(omit) }}"
         take_over: "{{ take_over | default(false) }}"
+        ca_bundle: "{{ bundle | default(omit) }}"
       register: checked
     - ansible.builtin.wait_for: {path: "{{ gate }}", timeout: 60}
       when: gate is defined
@@ -165,13 +166,15 @@ def test_all_problems_come_in_one_report_and_no_lock_is_taken(runs, tmp_path):
             platform_gateway_port=port,
             platform_litellm_prot=1,
             gateway_memory_mb="much",
+            bundle="/no/such.pem",
         )
     assert code != 0
-    assert "6 problems found on here, nothing was changed" in out
+    assert "7 problems found on here, nothing was changed" in out
     for words in (
         "MiB of memory; expected at least 1000000000 MiB",
         "litellm 1.82.8 carried malware",
         f"{secrets}/key has mode 0644; expected 0600",
+        "/no/such.pem is not there; expected a file on this host",
         f"port {port} is held by",
         "variable platform_litellm_prot is unknown; expected platform_litellm_port",
         "variable gateway_memory_mb",
