@@ -259,4 +259,17 @@ def test_a_program_that_is_not_in_the_image_ends_in_words(site, servers):
     wrong.pop("args")
     done = site.deploy({**servers, "web": wrong}, service_health_timeout_seconds=15)
     assert done.returncode
-    assert "cannot start /server/no-such: No such file" in done.stdout.replace("\\n", "\n")
+    said = done.stdout.replace("\\n", "\n")
+    assert "cannot start /server/no-such: No such file" in said
+    assert "found: One or more items failed" not in said, "which of them, and why, is what helps"
+
+
+def test_an_image_that_is_not_there_is_named_before_anything_changes(site, servers):
+    gone = {**servers, "far": {**servers["hub"], "image": "itest.example/gone:v9"}}
+    done = site.deploy(gone)
+    assert done.returncode
+    words = " ".join(done.stdout.split())
+    assert (
+        "found no image intranet-mcp/tool-far:v9 on here, expected what mcp_servers names" in words
+    )
+    assert "changed=0 " in done.stdout
