@@ -13,11 +13,11 @@ import sys
 import httpx
 import pytest
 from mcp_gateway.config import parse
+from mcp_gateway.hub import Subscriber
 from mcp_gateway.identify import Principal
 from mcp_gateway.limits import Bounds
 from mcp_gateway.refusal import Refusal
 from mcp_gateway.sse import Frame
-from mcp_gateway.streams import Subscriber
 from support import (
     KEY,
     Legacy,
@@ -329,7 +329,7 @@ async def test_sigterm_finishes_the_call_at_work_and_leaves_with_0(tmp_path):
 
 
 async def test_a_quiet_stream_keeps_its_session_and_process_alive():
-    sections = {"sessions": {"idle_seconds": 0.2}, "limits": {"keepalive_seconds": 0.05}}
+    sections = {"sessions": {"idle_seconds": 1}, "limits": {"keepalive_seconds": 0.05}}
     async with gateway({"one": plain(mode="per_session")}, **sections) as gw:
         quiet, gone = Legacy(gw), Legacy(gw)
         for client in (quiet, gone):
@@ -337,12 +337,12 @@ async def test_a_quiet_stream_keeps_its_session_and_process_alive():
             assert text_of(await client.call("one__count")) == "1"
         upstream = gw.gateway.upstreams["one"]
         async with gw.http.stream("GET", "/mcp", headers=quiet.headers):
-            keys = [k for k in upstream._links if not k.startswith("@")]
+            keys = [k for k in upstream.pool.links if not k.startswith("@")]
             assert len(keys) == 2
 
             async def only_one_left():
-                await upstream.forget_idle(0.2, tell=True)
-                return len([k for k in upstream._links if not k.startswith("@")]) == 1
+                await upstream.pool.drop_idle(1, tell=True)
+                return len([k for k in upstream.pool.links if not k.startswith("@")]) == 1
 
             await until(only_one_left, "the abandoned session's process ended")
             assert text_of(await quiet.call("one__count")) == "2"
@@ -375,7 +375,7 @@ async def test_subscriptions_that_fail_leave_nothing_behind_and_names_have_a_bou
             assert "error" in await client.ask("resources/subscribe", {"uri": uri})
             listen = {"notifications": {"resourceSubscriptions": [uri, f"{uri}/x"]}}
             assert "error" in await modern.ask("subscriptions/listen", listen)
-        assert not wanted and not any(gw.gateway.subscriptions.values())
+        assert not wanted and not any(gw.gateway.session_state.subscriptions.values())
         for method in ("resources/subscribe", "resources/read"):
             answer = await client.ask(method, {"uri": "memo://" + "x" * 9000})
             assert answer["error"]["code"] == -32602
@@ -419,7 +419,7 @@ def test_what_is_told_of_a_request_after_its_end_holds_nothing():
 
 
 async def test_what_waits_for_an_event_stream_has_a_bound_in_bytes(monkeypatch):
-    monkeypatch.setattr("mcp_gateway.streams.MAX_WAITING_BYTES", 3000)
+    monkeypatch.setattr("mcp_gateway.hub.MAX_WAITING_BYTES", 3000)
     subscriber = Subscriber(10, lambda server, message: True)
     subscriber.put(Frame(b"x" * 5000))  # a single one may be as large as it is
     assert len((await subscriber.get()).data) == 5000

@@ -14,7 +14,7 @@ async def test_a_changed_description_is_counted_and_shown():
     async with gateway({"one": plain()}) as gw:
         await gw.up()
         await Modern(gw).call("one__change")
-        await until(lambda: gw.gateway.fingerprints.drifted, "the drift was noticed")
+        await until(lambda: gw.gateway.servers.fingerprints.drifted, "the drift was noticed")
         about = (await gw.http.get("/")).json()
         assert "one/echo" in about["drifted_tools"]
         metrics = (await gw.http.get("/metrics")).text

@@ -218,7 +218,7 @@ async def test_a_key_revoked_while_litellm_is_slow_stops_working_with_its_answer
         assert await status(gw, GOOD) == 200
         fake.hold.set()
         keys = gw.gateway.identification.authorities[0]
-        await until(lambda: not keys._asking_known, "LiteLLM's answer came")
+        await until(lambda: not keys._known_lookups, "LiteLLM's answer came")
         assert await status(gw, GOOD) == 401
 
 

@@ -90,7 +90,11 @@ async def test_no_message_makes_the_gateway_fail_or_grow(sdk):
             assert answer.status_code < 500, (path, body, answer.text)
             assert b"internal error" not in answer.content, (path, body, answer.text)
         state = gw.gateway
-        assert state.in_flight == {} and len(state.questions) == 0 and len(state.parking) == 0
+        assert (
+            state.session_state.in_flight == {}
+            and len(state.questions) == 0
+            and len(state.parking) == 0
+        )
         assert state.bounds._total == 0 and not state.bounds._streams
         assert not any(u.gate.busy for u in state.upstreams.values())
         assert text_of(await modern.call("two__echo", text="well")) == "well"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from mcp_gateway.authorize import Authorization
 from mcp_gateway.pending import Questions
 from mcp_gateway.sessions import Sealer
 from support import (
@@ -254,7 +255,7 @@ async def test_who_lost_a_server_cannot_answer_its_questions_or_notify_it(tmp_pa
             question = await next_message(stream.aiter_lines())
             config = gw.gateway.config
             denied = type(config.policy)(default="deny")
-            gw.gateway.authorization = type(gw.gateway.authorization)(denied)
+            gw.gateway.access.authorization = Authorization(denied)
             before = len(up.bodies)
             answer = await client.post({"jsonrpc": "2.0", "id": question["id"], "result": {}})
             assert answer.status_code == 403 and gw.audit()[-1]["error"] == "policy"

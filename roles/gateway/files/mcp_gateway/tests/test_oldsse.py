@@ -48,7 +48,7 @@ async def test_streams_that_were_closed_count_for_nothing(sdk):
         for _ in range(3):
             async with sse_client(gw.base + "/sse") as streams, ClientSession(*streams) as session:
                 await session.initialize()
-            connections = gw.gateway.sse_connections
+            connections = gw.gateway.session_state.sse_connections
             await until(lambda gone=connections: not gone, "the stream's end is noticed")
         assert text_of(await client.call("one__echo", text="still")) == "still"
 
@@ -93,7 +93,7 @@ async def test_a_stream_has_one_session_however_often_it_is_initialized(sdk):
             hello = {"clientInfo": {"name": "test", "version": "1"}, "capabilities": {}}
             for _ in range(5):
                 await post("initialize", protocolVersion="2024-11-05", **hello)
-            links = gw.gateway.upstreams["one"]._links
+            links = gw.gateway.upstreams["one"].pool.links
 
             def own():
                 return [key for key in links if not key.startswith("@")]
@@ -140,7 +140,7 @@ async def test_messages_need_a_live_stream_and_its_owner(sdk):
             ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
             assert (await gw.http.post(location, json=ping)).status_code == 401
             assert (await gw.http.post(location, json=ping, headers=BEARER)).status_code == 202
-        connections = gw.gateway.sse_connections
+        connections = gw.gateway.session_state.sse_connections
         await until(lambda: not connections, "the stream's end is noticed")
         assert (await gw.http.post(location, json=ping, headers=BEARER)).status_code == 404
         assert (
@@ -162,7 +162,7 @@ async def test_an_old_server_is_an_upstream_like_any_other(mode):
             if mode == "shared":
                 old.gateway.drain()
                 upstream = gw.gateway.upstreams["one"]
-                await until(lambda: not upstream.has_link("@shared"), "the lost stream is noticed")
+                await until(lambda: not upstream.pool.has("@shared"), "the lost stream is noticed")
 
 
 async def test_an_old_server_may_not_send_us_elsewhere():

@@ -196,7 +196,7 @@ async def test_aggregated_lists_have_a_cursor_that_survives_changes(sdk):
                     break
                 assert len(result["tools"]) == 4
                 params = {"cursor": result["nextCursor"]}
-            everything = gw.gateway.catalog.by_name["tools"]
+            everything = gw.gateway.servers.catalog.by_name["tools"]
             assert names == sorted(everything)
             assert "error" in await client.ask("tools/list", {"cursor": "!!"})
 

@@ -70,16 +70,16 @@ async def test_round_robin_keeps_the_upstreams_own_session(sdk, tmp_path):
                 sids = {
                     link.sid
                     for gw in (a, b)
-                    for key, link in gw.gateway.upstreams["one"]._links.items()
+                    for key, link in gw.gateway.upstreams["one"].pool.links.items()
                     if not key.startswith("@")
                 }
                 assert len(sids) == 1
                 deleted = await b.http.delete(path, headers=client.headers)
                 assert deleted.status_code == 200
-                assert not a.gateway.upstreams["one"].has_link(client.headers["mcp-session-id"])
+                assert not a.gateway.upstreams["one"].pool.has(client.headers["mcp-session-id"])
                 for gw in (a, b):
-                    for key in [k for k in gw.gateway.upstreams["one"]._links if k[0] != "@"]:
-                        gw.gateway.upstreams["one"]._links.pop(key)
+                    for key in [k for k in gw.gateway.upstreams["one"].pool.links if k[0] != "@"]:
+                        gw.gateway.upstreams["one"].pool.links.pop(key)
 
 
 async def test_a_replica_that_stops_takes_no_session_with_it(sdk, tmp_path):
@@ -101,7 +101,7 @@ async def test_a_replica_that_stops_takes_no_session_with_it(sdk, tmp_path):
 
 def _upstream_sessions(running):
     """Return the ids of the sessions that callers have at the upstream, as a gateway knows them."""
-    links = running.gateway.upstreams["one"]._links
+    links = running.gateway.upstreams["one"].pool.links
     return {link.sid for key, link in links.items() if not key.startswith("@")}
 
 

@@ -149,7 +149,7 @@ def expected(gw, url):
     kinds = list(mutate.WELL_FORMED)
     match = re.search(r"/servers/(\w+)/", url)
     if match is None:
-        return {k: len(gw.gateway.catalog.by_name[k]) for k in kinds}
+        return {k: len(gw.gateway.servers.catalog.by_name[k]) for k in kinds}
     return {k: gw.gateway.upstreams[match[1]].listing.count(k) for k in kinds}
 
 

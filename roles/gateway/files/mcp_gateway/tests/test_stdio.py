@@ -57,7 +57,7 @@ async def test_a_process_that_ends_is_started_again(tmp_path):
         ended = await client.call("one__exit")
         assert "exited with code 3" in ended["error"]["message"]
         upstream = gw.gateway.upstreams["one"]
-        await until(lambda: upstream.has_link("@shared"), "it was started again")
+        await until(lambda: upstream.pool.has("@shared"), "it was started again")
         assert text_of(await client.call("one__pid")) != first
         assert len(starts.read_text().split()) == 2
 

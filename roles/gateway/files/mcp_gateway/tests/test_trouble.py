@@ -8,7 +8,7 @@ import time
 import httpx
 import pytest
 from mcp_gateway import handshake
-from mcp_gateway.outlet import HttpOutlet
+from mcp_gateway.responsewriter import HttpResponseWriter
 from support import (
     Legacy,
     Modern,
@@ -145,8 +145,8 @@ async def test_one_tool_in_trouble_takes_its_server_away_from_nobody(crash, reas
             failed = await one.call("one__act", crash=True)
             assert failed["error"]["data"]["reason"] == reason
             assert (await gw.http.get("/ready")).status_code == 200
-        doubts = gw.gateway.upstreams["one"].doubts
-        await until(lambda: not doubts.is_asking, "the gateway asked the server itself")
+        probe = gw.gateway.upstreams["one"].probe
+        await until(lambda: not probe.is_running, "the gateway asked the server itself")
         assert "result" in await other.call("one__act")
         assert (await gw.http.get("/ready")).status_code == 200
 
@@ -165,8 +165,8 @@ async def test_a_process_that_one_caller_ends_is_there_for_the_next(mode):
             if mode == "per_session":  # a process of its own starts without delay
                 assert text_of(await other.call("one__echo", text="x")) == "x"
         upstream = gw.gateway.upstreams["one"]
-        await until(lambda: not upstream.doubts.is_asking, "the gateway asked the server itself")
-        await upstream.restart_pause()
+        await until(lambda: not upstream.probe.is_running, "the gateway asked the server itself")
+        await upstream.pool.restart_pause()
         assert upstream.breaker.state == "closed"
         assert text_of(await other.call("one__echo", text="x")) == "x"
 
@@ -285,7 +285,7 @@ async def test_a_flood_on_stdout_ends_that_process_only():
         answer = await client.call("one__flood", size=1_000_000)
         assert answer["error"]["data"]["reason"] == "unreachable"
         upstream = gw.gateway.upstreams["one"]
-        await until(lambda: upstream.is_up and upstream.has_link("@shared"), "it runs again")
+        await until(lambda: upstream.is_up and upstream.pool.has("@shared"), "it runs again")
         assert text_of(await client.call("one__echo", text="back")) == "back"
 
 
@@ -318,18 +318,18 @@ async def test_a_slow_stream_keeps_flowing_to_the_client():
 async def test_a_slow_initialize_still_brings_its_session_id(sdk, monkeypatch):
     """A sign of life on the way would send the head of the answer before the id is known."""
     pings = 0
-    ping, initialize = HttpOutlet.ping, handshake.initialize
+    ping, initialize = HttpResponseWriter.ping, handshake.initialize
 
-    async def counted(outlet):
+    async def counted(writer):
         nonlocal pings
-        await ping(outlet)
+        await ping(writer)
         pings += 1
 
     async def slow(*arguments):
         await until(lambda: pings >= 2, "signs of life were due")
         return await initialize(*arguments)
 
-    monkeypatch.setattr(HttpOutlet, "ping", counted)
+    monkeypatch.setattr(HttpResponseWriter, "ping", counted)
     monkeypatch.setattr(handshake, "initialize", slow)
     async with gateway({"one": http(sdk.url)}, limits={"keepalive_seconds": 0.05}) as gw:
         await gw.up()

@@ -7,6 +7,7 @@ import contextlib
 import ipaddress
 import logging
 import socket
+from typing import Any
 
 log = logging.getLogger("mcp_gateway.addresses")
 RESOLVE_SECONDS = 2.0
@@ -67,6 +68,15 @@ class Proxies:
         """Whether the peer's connections are those of many clients: in a bridge, everybody's."""
         return self._is_bridge or self.trusts(peer)
 
+    def client_of(self, scope: dict[str, Any], headers: dict[bytes, bytes]) -> str:
+        """Where a request comes from, past our own load balancers."""
+        return self.client(_peer(scope), headers.get(b"x-forwarded-for"))
+
+    def charged(self, scope: dict[str, Any], address: str) -> str:
+        """Whom wrong credentials count against; nobody when a balancer told no client."""
+        peer = _peer(scope)
+        return "" if address == peer and self.trusts(peer) else address
+
     def client(self, peer: str, forwarded: bytes | None) -> str:
         """The client's address: the last one of `X-Forwarded-For` that is no proxy of ours."""
         if forwarded is None or not self.trusts(peer):
@@ -81,13 +91,18 @@ class Proxies:
         return client
 
 
+def _peer(scope: dict[str, Any]) -> str:
+    """The other end of a request's connection."""
+    return str(scope["client"][0]) if scope.get("client") else ""
+
+
 async def _addresses(name: str) -> set[Address]:
     found: set[Address] = set()
     with contextlib.suppress(OSError, TimeoutError, UnicodeError):
         async with asyncio.timeout(RESOLVE_SECONDS):
             loop = asyncio.get_running_loop()
-            for *_, place in await loop.getaddrinfo(name, None, type=socket.SOCK_STREAM):
-                address = parsed(str(place[0]))
+            for *_, socket_address in await loop.getaddrinfo(name, None, type=socket.SOCK_STREAM):
+                address = parsed(str(socket_address[0]))
                 if address is not None:
                     found.add(address)
     if not found:

@@ -9,23 +9,33 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from mcp_gateway import classify, clientmessage, cors, dispatch, envelope, info, sseserver, streams
+from mcp_gateway import (
+    classify,
+    clientmessage,
+    clientwatch,
+    cors,
+    dispatch,
+    envelope,
+    handshake,
+    info,
+    oneway,
+    sseserver,
+    streams,
+)
 from mcp_gateway.address import MCP_PATH, local_path
 from mcp_gateway.admit import BODY_SECONDS, read_body
 from mcp_gateway.call import Call
 from mcp_gateway.conclude import conclude
 from mcp_gateway.gateway import Gateway
 from mcp_gateway.identify import Forbidden
-from mcp_gateway.outlet import HttpOutlet
-from mcp_gateway.peers import HOP_HEADER, Elsewhere
+from mcp_gateway.peers import HOP_HEADER, MisdirectedSession
 from mcp_gateway.refusal import Refusal
+from mcp_gateway.responsewriter import HttpResponseWriter
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-# A quick answer needs no watch over the client; slow ones get one after this long.
-WATCH_AFTER_SECONDS = 0.05
 T = TypeVar("T")
 _request_prefix = os.urandom(4).hex()
 _request_numbers = itertools.count(1)
@@ -56,30 +66,30 @@ class App:
             await info.serve(self.gateway, scope, headers, send)
             return
         call = Call(headers, path, match[1] or "", match[2])
-        call.address = self.gateway.address_of(scope, headers)
-        outlet = HttpOutlet(call, send, self.gateway.config.limits.slow_reader_seconds)
+        call.address = self.gateway.proxies.client_of(scope, headers)
+        writer = HttpResponseWriter(call, send, self.gateway.config.limits.slow_reader_seconds)
         self.gateway.metrics.in_flight.inc()
         try:
-            await self._guarded(call, scope, receive, outlet)
+            await self._guarded(call, scope, receive, writer)
         finally:
             self.gateway.metrics.in_flight.dec()
             if not call.is_recorded_later:
                 self.gateway.recorder.record(call)
 
     async def _guarded(
-        self, call: Call, scope: Scope, receive: Receive, outlet: HttpOutlet
+        self, call: Call, scope: Scope, receive: Receive, writer: HttpResponseWriter
     ) -> None:
         """Run the stages; turn whatever stops them into one answer."""
         try:
             try:
-                await self._serve(call, scope, receive, outlet)
-            except Elsewhere as elsewhere:
-                await self._forward(call, scope, receive, outlet, elsewhere.home)
+                await self._serve(call, scope, receive, writer)
+            except MisdirectedSession as misdirected:
+                await self._forward(call, scope, receive, writer, misdirected.home)
         except (Exception, asyncio.CancelledError) as error:
-            await conclude(self.gateway, call, outlet, error)
+            await conclude(self.gateway, call, writer, error)
 
     async def _forward(
-        self, call: Call, scope: Scope, receive: Receive, outlet: HttpOutlet, home: str
+        self, call: Call, scope: Scope, receive: Receive, writer: HttpResponseWriter, home: str
     ) -> None:
         """Let the replica answer that can; do what is possible here when it is gone."""
         target = scope["path"] + (
@@ -88,18 +98,20 @@ class App:
         with self.gateway.bounds.held(call.who) as call.held:
             call.hold(len(call.body))
             method = scope["method"]
-            work = self.gateway.peers.forward(call, outlet, home, method, target, call.body)
-            if await self._watched(call, receive, outlet, work):
+            work = self.gateway.peers.forward(call, writer, home, method, target, call.body)
+            if await self._watched(call, receive, writer, work):
                 return
             call.headers[HOP_HEADER] = b"0"  # nowhere else to go: stay
-            await self._stage(call, scope, _replay(call.body, receive), outlet)
+            await self._stage(call, scope, _replay(call.body, receive), writer)
 
-    async def _serve(self, call: Call, scope: Scope, receive: Receive, outlet: HttpOutlet) -> None:
+    async def _serve(
+        self, call: Call, scope: Scope, receive: Receive, writer: HttpResponseWriter
+    ) -> None:
         gateway = self.gateway
         gateway.admission.check(call.headers, scope["headers"])
         call.request_id = f"{_request_prefix}-{next(_request_numbers)}"
-        outlet.headers.append((b"x-request-id", call.request_id.encode()))
-        await self._identify(call, gateway.charged(scope, call.address))
+        writer.headers.append((b"x-request-id", call.request_id.encode()))
+        await self._identify(call, gateway.proxies.charged(scope, call.address))
         if call.route and call.route not in gateway.upstreams:
             raise Refusal("unknown", 404, envelope.REFUSED, f"there is no server {call.route}")
         call.server = call.route
@@ -109,10 +121,10 @@ class App:
         with gateway.bounds.held(call.who) as call.held:
             if is_stream:
                 with gateway.bounds.stream(call.who):
-                    await self._stage(call, scope, receive, outlet)
+                    await self._stage(call, scope, receive, writer)
                 return
-            with gateway.bounds.call(call.who) as call.place:
-                await self._stage(call, scope, receive, outlet)
+            with gateway.bounds.call(call.who) as call.slot:
+                await self._stage(call, scope, receive, writer)
 
     async def _identify(self, call: Call, charged: str) -> None:
         """Note who calls, also for the audit of somebody who may use nothing here."""
@@ -123,28 +135,32 @@ class App:
             raise
         call.is_identified = True
 
-    async def _stage(self, call: Call, scope: Scope, receive: Receive, outlet: HttpOutlet) -> None:
+    async def _stage(
+        self, call: Call, scope: Scope, receive: Receive, writer: HttpResponseWriter
+    ) -> None:
         """What to do depends on the endpoint and the HTTP method."""
         if call.endpoint == "messages" and scope["method"] == "POST":
             query = scope["query_string"]
-            await sseserver.accept_message(self.gateway, call, query, receive, outlet)
+            await sseserver.accept_message(self.gateway, call, query, receive, writer)
             return
         _check_accept(call, scope["method"])
         if call.endpoint == "sse" and scope["method"] == "GET":
-            work = sseserver.serve_stream(self.gateway, call, outlet)
-            await self._watched(call, receive, outlet, work)
+            work = sseserver.serve_stream(self.gateway, call, writer)
+            await self._watched(call, receive, writer, work)
         elif call.endpoint != "mcp":
             raise _wrong_method("GET" if call.endpoint == "sse" else "POST")
         elif scope["method"] == "POST":
-            await self._post(call, scope, receive, outlet)
+            await self._post(call, scope, receive, writer)
         elif scope["method"] == "GET":
-            await self._get(call, receive, outlet)
+            await self._get(call, receive, writer)
         elif scope["method"] == "DELETE":
-            await self._delete(call, outlet)
+            await self._delete(call, writer)
         else:
             raise _wrong_method("POST, GET, DELETE")
 
-    async def _post(self, call: Call, scope: Scope, receive: Receive, outlet: HttpOutlet) -> None:
+    async def _post(
+        self, call: Call, scope: Scope, receive: Receive, writer: HttpResponseWriter
+    ) -> None:
         gateway = self.gateway
         if gateway.is_closing:
             raise Refusal(
@@ -162,14 +178,14 @@ class App:
             self._resume_session(call)
         if call.msg.is_request:
             await self._watched(
-                call, receive, outlet, dispatch.answer_request(gateway, call, outlet)
+                call, receive, writer, dispatch.answer_request(gateway, call, writer)
             )
             return
         if call.msg.is_notification:
-            await dispatch.accept_notification(gateway, call)
+            await oneway.accept_notification(gateway, call)
         else:
-            await dispatch.accept_response(gateway, call)
-        await outlet.plain(202, b"", None)
+            await oneway.accept_response(gateway, call)
+        await writer.plain(202, b"", None)
 
     def _resume_session(self, call: Call) -> None:
         """Open the sealed session; 400 without one, 404 when it has ended."""
@@ -189,39 +205,15 @@ class App:
                 "session", 404, envelope.INVALID_REQUEST, "this session has ended; initialize again"
             )
         call.session, call.session_token = session, token
-        self.gateway.saw_session(session.uid)
+        self.gateway.session_state.saw(session.uid)
 
     async def _watched(
-        self, call: Call, receive: Receive, outlet: HttpOutlet, work: Awaitable[T]
+        self, call: Call, receive: Receive, writer: HttpResponseWriter, work: Awaitable[T]
     ) -> T:
-        """Do the work; from a moment on, end it when the client leaves, and keep it company."""
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task()
-        watch: list[asyncio.Task[None]] = []
+        seconds = self.gateway.config.limits.keepalive_seconds
+        return await clientwatch.watched(call, receive, writer, seconds, work)
 
-        def begin() -> None:
-            assert task is not None
-            watch.append(asyncio.create_task(_until_gone(receive, task)))
-            watch.append(
-                asyncio.create_task(
-                    _keep_alive(outlet, self.gateway.config.limits.keepalive_seconds)
-                )
-            )
-
-        timer = loop.call_later(WATCH_AFTER_SECONDS, begin)
-        try:
-            return await work
-        except asyncio.CancelledError:
-            if watch and watch[0].done() and task is not None and not call.cancelled:
-                task.uncancel()
-                raise ConnectionResetError("the client left") from None
-            raise
-        finally:
-            timer.cancel()
-            for w in watch:
-                w.cancel()
-
-    async def _get(self, call: Call, receive: Receive, outlet: HttpOutlet) -> None:
+    async def _get(self, call: Call, receive: Receive, writer: HttpResponseWriter) -> None:
         """The legacy stream of a session."""
         version = call.header(b"mcp-protocol-version")
         if version in classify.MODERN_VERSIONS or not call.header(b"mcp-session-id"):
@@ -230,17 +222,17 @@ class App:
         self._resume_session(call)
         assert call.session is not None
         call.version = call.session.version
-        await self._watched(call, receive, outlet, streams.serve_get(self.gateway, call, outlet))
+        await self._watched(call, receive, writer, streams.serve_get(self.gateway, call, writer))
 
-    async def _delete(self, call: Call, outlet: HttpOutlet) -> None:
+    async def _delete(self, call: Call, writer: HttpResponseWriter) -> None:
         """End a session here and at the upstreams where it has one."""
         call.era = "legacy"
         self._resume_session(call)
         if call.session is None:
             raise Refusal("session", 400, envelope.INVALID_REQUEST, "Mcp-Session-Id is missing")
-        await dispatch.end_session(self.gateway, call)
+        await handshake.end_session(self.gateway, call)
         self.gateway.peers.send_home(call, call.session.home)  # sessions at servers began there
-        await outlet.plain(200, b"", None)
+        await writer.plain(200, b"", None)
 
 
 _RETRY = {"retry-after": "2"}
@@ -282,16 +274,3 @@ def _check_accept(call: Call, method: str) -> None:
             envelope.INVALID_REQUEST,
             "Not Acceptable: accept application/json and text/event-stream",
         )
-
-
-async def _until_gone(receive: Receive, task: asyncio.Task[Any]) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    task.cancel()
-
-
-async def _keep_alive(outlet: HttpOutlet, seconds: float) -> None:
-    """Comments on a silent stream, so that no proxy takes it for dead."""
-    while not outlet.ended:
-        await asyncio.sleep(seconds)
-        await outlet.ping()

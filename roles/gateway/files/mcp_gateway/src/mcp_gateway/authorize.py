@@ -63,10 +63,10 @@ class Authorization:
     def _decide(self, who: Principal, server: str, kind: str, name: str) -> Verdict:
         if kind != "resources" or not self._may_refuse_resources(who, server):
             return self._first_rule(who, server, kind, name)
-        ways = readings(name)
-        if ways is None:
+        spellings = readings(name)
+        if spellings is None:
             return Verdict(False, "policy: a URI without dot segments and backslashes is expected")
-        verdicts = [self._first_rule(who, server, kind, way) for way in ways]
+        verdicts = [self._first_rule(who, server, kind, spelling) for spelling in spellings]
         return next((v for v in verdicts if not v.allowed), verdicts[0])
 
     def _first_rule(self, who: Principal, server: str, kind: str, name: str) -> Verdict:

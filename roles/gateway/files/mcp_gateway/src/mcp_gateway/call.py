@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from mcp_gateway import envelope
 from mcp_gateway.identify import ANYONE, Principal
+from mcp_gateway.limits import Held, Slot
 from mcp_gateway.sessions import Session
-
-if TYPE_CHECKING:
-    from mcp_gateway.limits import Held, Place
 
 # Answers below are not worth an account.
 LARGE_BYTES = 64 * 1024
@@ -37,13 +34,13 @@ class Call:
         "message",
         "name",
         "path",
-        "place",
         "request_id",
         "route",
         "rule",
         "server",
         "session",
         "session_token",
+        "slot",
         "started",
         "status",
         "version",
@@ -77,7 +74,7 @@ class Call:
         self.accepts_stream = True
         self.body = b""
         self.is_recorded_later = False
-        self.place: Place | None = None
+        self.slot: Slot | None = None
         self.held: Held | None = None
 
     @property

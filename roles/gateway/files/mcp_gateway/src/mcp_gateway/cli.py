@@ -95,7 +95,7 @@ async def accept(config: Config, servers: list[str]) -> None:
     gateway = Gateway(config)
     await gateway.start()
     try:
-        await gateway.settle()
+        await gateway.wait_until_read()
         for name in servers or list(config.upstreams):
             listing = gateway.upstreams[name].listing if name in gateway.upstreams else None
             if listing is None or not listing.fetched_at:

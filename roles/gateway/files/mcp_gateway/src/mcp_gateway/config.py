@@ -76,13 +76,13 @@ def _section(kind: type, raw: object, where: str, problems: list[str]) -> typing
     fields = {f.name: f for f in msgspec.structs.fields(kind)}
     values: dict[str, typing.Any] = {}
     for key, value in raw.items():
-        place = f"{where}.{key}" if where else str(key)
+        option = f"{where}.{key}" if where else str(key)
         if key not in fields:
             close = difflib.get_close_matches(str(key), fields, 1)
             hint = f"did you mean {close[0]}?" if close else "known: " + ", ".join(sorted(fields))
-            problems.append(f"{place}: unknown option; {hint}")
+            problems.append(f"{option}: unknown option; {hint}")
             continue
-        values[key] = _value(hints[key], value, place, problems)
+        values[key] = _value(hints[key], value, option, problems)
     for name, field in fields.items():
         if field.required and name not in raw:
             problems.append(f"{where}.{name}: is required".lstrip("."))
@@ -137,10 +137,10 @@ def _checks(config: Config) -> typing.Iterator[str]:
 
 def _check_auth(config: Config) -> typing.Iterator[str]:
     auth = config.auth
-    ways = [auth.litellm, auth.static_keys, auth.static_keys_file, auth.oidc]
-    if auth.none and any(ways):
+    authorities = [auth.litellm, auth.static_keys, auth.static_keys_file, auth.oidc]
+    if auth.none and any(authorities):
         yield "auth: none cannot be combined with litellm, static_keys or oidc; remove one"
-    if not auth.none and not any(ways):
+    if not auth.none and not any(authorities):
         yield (
             "auth: nobody could log in; expected litellm, static_keys, static_keys_file or oidc "
             "(or none: true on a loopback address)"

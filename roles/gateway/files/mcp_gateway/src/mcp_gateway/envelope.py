@@ -1,6 +1,6 @@
 """The JSON-RPC envelope, decoded one level deep.
 
-Values stay raw bytes: what the gateway does not have to change, it does not touch. Requests are
+Values stay raw bytes: what the gateway does not have to change, it does not touch. Requests
 and answers are always encoded again from what was decoded: only the values of `params`, `result`
 and `error` are a client's own bytes, and those were parsed as JSON.
 """
@@ -23,7 +23,6 @@ METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
 INTERNAL_ERROR = -32603
 HEADER_MISMATCH = -32020
-MISSING_CAPABILITY = -32021
 UNSUPPORTED_VERSION = -32022
 # Of our own; outside the range that JSON-RPC and MCP reserve.
 REFUSED = -31001

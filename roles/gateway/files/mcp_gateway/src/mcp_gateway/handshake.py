@@ -1,8 +1,6 @@
-"""`initialize` and `server/discover`: what the gateway says of itself and of its servers."""
+"""How a client begins and ends: `initialize`, `server/discover`, and the end of its session."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -10,14 +8,11 @@ from mcp_gateway import __version__, envelope, links
 from mcp_gateway.call import Call
 from mcp_gateway.classify import negotiate
 from mcp_gateway.eras import META_SERVER, MODERN_VERSIONS
+from mcp_gateway.gateway import Gateway
 from mcp_gateway.refusal import Refusal
 from mcp_gateway.sessions import Session
 from mcp_gateway.upstream import Upstream
 from mcp_gateway.upstreams.base import Hello, UpstreamError
-from mcp_gateway.upstreams.streamable import HttpTransport
-
-if TYPE_CHECKING:
-    from mcp_gateway.gateway import Gateway
 
 SERVER_INFO = {"name": "intranet-mcp-gateway", "title": "MCP gateway", "version": __version__}
 MAX_CAPABILITIES = 2048
@@ -39,7 +34,7 @@ async def initialize(gateway: Gateway, call: Call) -> tuple[str, msgspec.Raw]:
         call.who.id, call.route, version, hello.client, hello.capabilities
     )
     call.session = draft
-    gateway.count_session(call.who, draft.uid)
+    gateway.session_state.admit(call.who, draft.uid)
     if call.route:
         result = await _single(gateway, call, hello, draft)
     else:
@@ -69,15 +64,15 @@ async def _single(gateway: Gateway, call: Call, hello: Hello, draft: Session) ->
     """One server's own answer, or one made from what it told the gateway."""
     upstream = gateway.upstreams[call.route]
     if not upstream.listing.fetched_at:
-        await gateway.settle(call.route)
+        await gateway.wait_until_read(call.route)
     info = upstream.listing.info
     if links.passes_through(upstream, call):
-        link = await upstream.link("legacy", draft.uid, hello)
+        link = await upstream.pool.link("legacy", draft.uid, hello)
         _remember(draft, upstream, link.version, link.sid)
         draft.version = link.version
         return envelope.raw({**link.info, "capabilities": _own_capabilities(link.info)})
-    if not (upstream.settings.is_shared or isinstance(upstream.transport, HttpTransport)):
-        info = (await upstream.link("any", draft.uid, hello)).info  # a process of its own
+    if upstream.is_connection_bound and not upstream.settings.is_shared:
+        info = (await upstream.pool.link("any", draft.uid, hello)).info  # a process of its own
     if not info:
         raise UpstreamError("unreachable", f"server {upstream.name} has not answered yet")
     result = {
@@ -91,7 +86,7 @@ async def _single(gateway: Gateway, call: Call, hello: Hello, draft: Session) ->
 
 
 def _remember(draft: Session, upstream: Upstream, version: str, sid: str | None) -> None:
-    if isinstance(upstream.transport, HttpTransport):
+    if not upstream.is_connection_bound:
         draft.upstream[upstream.name] = links.memo(version, sid)
 
 
@@ -121,6 +116,19 @@ def discover(gateway: Gateway, call: Call) -> msgspec.Raw:
     return envelope.raw(result)
 
 
+async def end_session(gateway: Gateway, call: Call) -> None:
+    """End a legacy session: here, and at every upstream that has a session for it."""
+    session = call.session
+    assert session is not None
+    for name in list(session.upstream):
+        upstream = gateway.upstreams.get(name)
+        if upstream is not None and links.passes_through(upstream, call):
+            await links.choose(upstream, call)  # opened, so that it can be ended
+    gateway.session_state.leave_servers(session.uid)
+    gateway.bounds.session_ends(session.owner, session.uid)
+    gateway.sessions.end(call.session_token, session.uid)
+
+
 def _own_capabilities(info: envelope.Fields) -> envelope.Fields:
     """What one server says that it can do; clients refuse a capability that is not an object."""
     own = envelope.fields_of(info.get("capabilities"))
@@ -137,7 +145,7 @@ def _server_info(info: envelope.Fields) -> msgspec.Raw:
 def aggregated_capabilities(gateway: Gateway, call: Call) -> dict[str, object]:
     """What at least one visible server can do; changed lists are always announced."""
     merged: dict[str, dict[str, object]] = {"tools": {"listChanged": True}}
-    for upstream in gateway.view(call):
+    for upstream in gateway.access.view(call):
         # A server that was not read yet may offer anything: clients ask only once.
         names = upstream.listing.capabilities if upstream.refreshed.is_set() else ANYTHING
         for name in names:
@@ -164,7 +172,7 @@ def _tasks(raw: msgspec.Raw) -> dict[str, object]:
 def instructions(gateway: Gateway, call: Call) -> str:
     """Every visible server's own instructions under its name; none takes the others' room."""
     texts = {}
-    for upstream in gateway.view(call):
+    for upstream in gateway.access.view(call):
         text = envelope.text(upstream.listing.info.get("instructions"))
         if text:
             texts[upstream.name] = text.strip()

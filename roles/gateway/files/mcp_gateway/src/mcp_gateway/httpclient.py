@@ -14,174 +14,18 @@ import ssl
 from collections import deque
 from urllib.parse import urlsplit
 
-import httptools
+from mcp_gateway.httpconnection import Connection, HttpError
 
-HIGH_WATER = 256 * 1024
-MAX_HEADER_BYTES = 64 * 1024
 # Servers commonly close idle connections after 5 s; leave before they do.
 IDLE_SECONDS = 4.0
-
-
-class HttpError(Exception):
-    """The exchange failed; `sent` says whether the server may have seen the request."""
-
-    def __init__(self, message: str, *, sent: bool = True) -> None:
-        super().__init__(message)
-        self.sent = sent
-
-
-class _Connection(asyncio.Protocol):
-    """One TCP connection, one exchange at a time."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.transport: asyncio.Transport | None = None
-        self.closed = False
-        self.used = 0
-        self.idle_since = 0.0
-        self._writable: asyncio.Future[None] | None = None
-        self._paused_writing = False
-        self.reset()
-
-    def reset(self) -> None:
-        self.status = 0
-        self.headers: dict[bytes, bytes] = {}
-        self.head_done = False
-        self.complete = False
-        self.error: str | None = None
-        self.chunks: deque[bytes] = deque()
-        self.buffered = 0
-        self.paused = False
-        self._header_bytes = 0
-        self._waiter: asyncio.Future[None] | None = None
-        self.parser = httptools.HttpResponseParser(self)
-
-    # asyncio.Protocol
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport  # type: ignore[assignment]
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.closed = True
-        if not self.complete:
-            if self.head_done and self._ends_at_eof():
-                self.complete = True
-            else:
-                self.error = self.error or "the connection was closed before the answer ended"
-        self._wake()
-        if self._writable and not self._writable.done():
-            self._writable.set_result(None)
-
-    def data_received(self, data: bytes) -> None:
-        if self.complete:
-            self.close()  # nobody asked for these bytes
-            return
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self.fail("the upstream switched protocols")
-        except httptools.HttpParserError as error:
-            self.fail(f"not HTTP: {error}")
-        self._wake()
-
-    def pause_writing(self) -> None:
-        self._paused_writing = True
-
-    def resume_writing(self) -> None:
-        self._paused_writing = False
-        if self._writable and not self._writable.done():
-            self._writable.set_result(None)
-
-    # httptools callbacks
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._header_bytes += len(name) + len(value)
-        if self._header_bytes > MAX_HEADER_BYTES:
-            self.fail(f"response headers exceed {MAX_HEADER_BYTES} bytes")
-        self.headers[name.lower()] = value
-
-    def on_headers_complete(self) -> None:
-        self.status = self.parser.get_status_code()
-        if self.status >= 200:
-            self.head_done = True
-
-    def on_body(self, body: bytes) -> None:
-        self.chunks.append(body)
-        self.buffered += len(body)
-        if self.buffered > HIGH_WATER and not self.paused and self.transport:
-            self.paused = True
-            self.transport.pause_reading()
-
-    def on_message_complete(self) -> None:
-        if self.status >= 200:
-            self.complete = True
-        else:
-            self.headers = {}
-
-    # used by Response
-    def fail(self, reason: str) -> None:
-        self.error = self.error or reason
-        self.close()
-
-    def close(self) -> None:
-        if self.transport and not self.closed:
-            self.transport.abort()
-        self.closed = True
-
-    def _ends_at_eof(self) -> bool:
-        return b"content-length" not in self.headers and b"transfer-encoding" not in self.headers
-
-    def _wake(self) -> None:
-        if self._waiter and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    async def wait(self, timeout: float | None) -> None:
-        """Until something arrived; HttpError after `timeout` seconds."""
-        self._waiter = waiter = self.loop.create_future()
-        timer = self.loop.call_later(timeout, _expire, waiter) if timeout is not None else None
-        try:
-            await waiter
-        except TimeoutError:
-            self.close()
-            raise HttpError(f"no answer within {timeout:g} s") from None
-        finally:
-            self._waiter = None
-            if timer:
-                timer.cancel()
-
-    async def write(self, data: bytes, timeout: float | None) -> None:
-        assert self.transport is not None
-        self.transport.write(data)
-        if self._paused_writing:
-            self._writable = self.loop.create_future()
-            try:
-                async with asyncio.timeout(timeout):
-                    await self._writable
-            except TimeoutError:
-                self.close()
-                raise HttpError(f"the upstream did not read within {timeout:g} s") from None
-
-    def take(self) -> bytes | None:
-        if not self.chunks:
-            return None
-        data = self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
-        self.chunks.clear()
-        self.buffered = 0
-        if self.paused and self.transport and not self.closed:
-            self.paused = False
-            self.transport.resume_reading()
-        return data
-
-
-def _expire(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_exception(TimeoutError())
 
 
 class Response:
     """An answer whose head has arrived; read the body or close it."""
 
-    def __init__(self, client: Client, connection: _Connection) -> None:
+    def __init__(self, client: Client, connection: Connection) -> None:
         self._client = client
-        self._connection: _Connection | None = connection
+        self._connection: Connection | None = connection
         self.status = connection.status
         self.headers = connection.headers
 
@@ -220,7 +64,7 @@ class Response:
     def _finish(self) -> None:
         connection, self._connection = self._connection, None
         if connection:
-            self._client._release(connection)
+            self._client.release(connection)
 
     def close(self) -> None:
         """Give the connection back if the answer is complete, else close it."""
@@ -229,7 +73,7 @@ class Response:
             return
         if connection.complete and not connection.closed:
             connection.take()
-            self._client._release(connection)
+            self._client.release(connection)
         else:
             connection.close()
 
@@ -245,8 +89,8 @@ class Client:
         self.authority = parts.netloc.rpartition("@")[2]
         self._tls = ssl.create_default_context(cafile=ca_file) if parts.scheme == "https" else None
         self._connect_timeout = connect_timeout
-        self._idle: deque[_Connection] = deque()
-        self._open: set[_Connection] = set()
+        self._idle: deque[Connection] = deque()
+        self._open: set[Connection] = set()
 
     async def request(
         self,
@@ -277,7 +121,7 @@ class Client:
                 raise
 
     async def _exchange(
-        self, connection: _Connection, head: bytes, body: bytes | None, timeout: float | None
+        self, connection: Connection, head: bytes, body: bytes | None, timeout: float | None
     ) -> Response:
         try:
             if body and len(body) > 65536:
@@ -311,7 +155,7 @@ class Client:
         except UnicodeEncodeError:
             raise HttpError("a header holds characters beyond latin-1", sent=False) from None
 
-    def _reuse(self) -> _Connection | None:
+    def _reuse(self) -> Connection | None:
         now = asyncio.get_running_loop().time()
         while self._idle:
             connection = self._idle.pop()
@@ -322,12 +166,12 @@ class Client:
             self._open.discard(connection)
         return None
 
-    async def _connect(self) -> _Connection:
+    async def _connect(self) -> Connection:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._connect_timeout):
                 _, connection = await loop.create_connection(
-                    lambda: _Connection(loop),
+                    lambda: Connection(loop),
                     self.host,
                     self.port,
                     ssl=self._tls,
@@ -345,7 +189,7 @@ class Client:
         self._open.add(connection)
         return connection
 
-    def _release(self, connection: _Connection) -> None:
+    def release(self, connection: Connection) -> None:
         if connection.closed or not connection.parser.should_keep_alive():
             connection.close()
             self._open.discard(connection)

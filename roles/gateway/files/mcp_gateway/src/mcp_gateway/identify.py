@@ -146,30 +146,16 @@ class Identification:
         is_new = not any(a.remembers(token) for a in authorities)
         if is_new:
             self._failures.check(address)
-        unavailable: str | None = None
-        for authority in authorities:
-            try:
-                principal = await authority.identify(token)
-            except Unavailable as error:
-                unavailable = str(error)
-                continue
-            if principal is not None:
-                if principal.refusal:
-                    raise Forbidden(principal)
-                return self._on_behalf(principal, headers)
-        if unavailable is not None:
-            raise Refusal(
-                "auth_unavailable",
-                503,
-                envelope.REFUSED,
-                f"the credential cannot be checked right now: {unavailable}",
-                headers={"retry-after": "5"},
+        principal = await _ask(authorities, token)
+        if principal is None:
+            if is_new:  # a program that goes on with one wrong key locks nobody out beside it
+                self._failures.add(address)
+            raise self._unauthorized(
+                headers, path, "the credential is not valid or has expired", "invalid_token"
             )
-        if is_new:  # a program that goes on with one wrong key locks nobody out beside it
-            self._failures.add(address)
-        raise self._unauthorized(
-            headers, path, "the credential is not valid or has expired", "invalid_token"
-        )
+        if principal.refusal:
+            raise Forbidden(principal)
+        return self._on_behalf(principal, headers)
 
     def _on_behalf(self, principal: Principal, headers: dict[bytes, bytes]) -> Principal:
         """A trusted outer gateway names its caller, so that sessions of two never mix."""
@@ -199,6 +185,28 @@ class Identification:
     async def close(self) -> None:
         for authority in self.authorities:
             await authority.close()
+
+
+async def _ask(authorities: list[Authority], token: str) -> Principal | None:
+    """The caller, by the first authority that knows; Refusal with 503 when nobody can tell."""
+    unavailable: str | None = None
+    for authority in authorities:
+        try:
+            principal = await authority.identify(token)
+        except Unavailable as error:
+            unavailable = str(error)
+            continue
+        if principal is not None:
+            return principal
+    if unavailable is not None:
+        raise Refusal(
+            "auth_unavailable",
+            503,
+            envelope.REFUSED,
+            f"the credential cannot be checked right now: {unavailable}",
+            headers={"retry-after": "5"},
+        )
+    return None
 
 
 def base_url(public_url: str | None, headers: dict[bytes, bytes]) -> str:

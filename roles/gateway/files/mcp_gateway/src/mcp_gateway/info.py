@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from prometheus_client import generate_latest
 
 from mcp_gateway import __version__, envelope, faults, page
 from mcp_gateway.address import METADATA
 from mcp_gateway.eras import LEGACY_VERSIONS, MODERN_VERSIONS
+from mcp_gateway.gateway import Gateway
 from mcp_gateway.identify import Principal, base_url, bearer
 from mcp_gateway.lists import policy_kind
-from mcp_gateway.outlet import Send
 from mcp_gateway.refusal import Refusal
-
-if TYPE_CHECKING:
-    from mcp_gateway.gateway import Gateway
+from mcp_gateway.responsewriter import Send
 
 NAME = "intranet-mcp-gateway"
 JSON = b"application/json"
@@ -39,7 +37,7 @@ async def serve(
     try:
         answer = await _answer(gateway, scope, headers)
     except Refusal as refusal:
-        gateway.recorder.refused(refusal.kind, gateway.address_of(scope, headers))
+        gateway.recorder.refused(refusal.kind, gateway.proxies.client_of(scope, headers))
         extra = tuple((k.encode(), v.encode("latin-1")) for k, v in refusal.headers.items())
         answer = Answer(refusal.status, refusal.body(), headers=extra)
     head = [
@@ -94,7 +92,7 @@ async def _index(gateway: Gateway, scope: dict[str, Any], headers: dict[bytes, b
     if gateway.identification.is_monitoring(headers):
         about = describe(gateway)
     elif bearer(headers) is not None:
-        charged = gateway.charged(scope, gateway.address_of(scope, headers))
+        charged = gateway.proxies.charged(scope, gateway.proxies.client_of(scope, headers))
         who = await gateway.identification.identify(headers, "/", charged)
         about = as_seen_by(gateway, who)
     if b"text/html" not in headers.get(b"accept", b""):
@@ -109,7 +107,7 @@ def readiness(gateway: Gateway) -> str:
     """Whether the gateway is ready; which server it waits for is told at `/`."""
     if gateway.is_draining:
         return "draining"
-    return "waiting" if gateway.missing else "ready"
+    return "waiting" if gateway.servers.missing else "ready"
 
 
 def public(gateway: Gateway) -> dict[str, Any]:
@@ -123,7 +121,7 @@ def as_seen_by(gateway: Gateway, who: Principal) -> dict[str, Any]:
     servers = {
         name: {**server, "last_error": "", "faults": _faults_for(gateway, who, name)}
         for name, server in about["servers"].items()
-        if gateway.authorization.sees_any(who, name)
+        if gateway.access.sees(who, name)
     }
     drifted = [d for d in about["drifted_tools"] if d.partition("/")[0] in servers]
     tools = sum(server["tools"] for server in servers.values())
@@ -139,7 +137,7 @@ def _faults_for(gateway: Gateway, who: Principal, server: str) -> list[dict[str,
     found = gateway.upstreams[server].listing.faults
 
     def may_know(kind: str, name: str) -> bool:
-        return not name or gateway.allows(who, server, policy_kind(kind), name).allowed
+        return not name or gateway.access.allows(who, server, policy_kind(kind), name).allowed
 
     return faults.described([f for f in found if may_know(f.kind, f.name)])
 
@@ -174,8 +172,10 @@ def describe(gateway: Gateway) -> dict[str, Any]:
         "protocol_versions": [*MODERN_VERSIONS, *reversed(LEGACY_VERSIONS)],
         "endpoints": {name: f"{prefix}/{name}" for name in ("mcp", "sse", "metrics")},
         "tools": sum(u.listing.count("tools") for u in gateway.upstreams.values()),
-        "drifted_tools": [f"{server}/{tool}" for server, tool in gateway.fingerprints.drifted],
-        "required_servers_down": gateway.missing,
+        "drifted_tools": [
+            f"{server}/{tool}" for server, tool in gateway.servers.fingerprints.drifted
+        ],
+        "required_servers_down": gateway.servers.missing,
         "last_reload_error": gateway.last_reload_error,
         "servers": servers,
     }
@@ -203,7 +203,7 @@ def resource_metadata(
 def refresh_gauges(gateway: Gateway) -> None:
     """Gauges that are read rather than kept."""
     metrics = gateway.metrics
-    metrics.sessions.set(gateway.session_count)
+    metrics.sessions.set(len(gateway.session_state))
     metrics.list_faults.clear()
     for name, upstream in gateway.upstreams.items():
         metrics.upstream_up.labels(name).set(upstream.is_up)

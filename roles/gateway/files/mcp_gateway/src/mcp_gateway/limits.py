@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from mcp_gateway import envelope
 from mcp_gateway.addresses import Proxies, bucket
 from mcp_gateway.identify import Principal
-from mcp_gateway.record import Metrics
+from mcp_gateway.metrics import Metrics
 from mcp_gateway.refusal import Refusal
 from mcp_gateway.settings import Config, Limits, RateLimit
 
@@ -65,15 +65,15 @@ class Bounds:
         if self._bytes[caller] <= 0:
             del self._bytes[caller]
 
-    def call(self, who: Principal) -> Place:
-        """A place for one call; Refusal with 429 or 503 when there is none."""
+    def call(self, who: Principal) -> Slot:
+        """A slot for one call; Refusal with 429 or 503 when there is none."""
         if self._total >= self.limits.calls:
             raise _too_many("gateway", 503, f"the gateway already serves {self._total} calls")
         if self._calls[who.id] >= self.limits.calls_per_caller:
             raise _too_many("calls", 429, f"you already have {self._calls[who.id]} calls at work")
         self._total += 1
         self._calls[who.id] += 1
-        return Place(self, who.id)
+        return Slot(self, who.id)
 
     def call_ends(self, caller: str) -> None:
         self._total -= 1
@@ -81,7 +81,7 @@ class Bounds:
 
     @contextlib.contextmanager
     def stream(self, who: Principal) -> Iterator[None]:
-        """A place for one long-lived stream."""
+        """A slot for one long-lived stream."""
         if self._streams[who.id] >= self.limits.streams_per_caller:
             raise _too_many(
                 "streams", 429, f"you already have {self._streams[who.id]} streams open"
@@ -171,23 +171,23 @@ class Connections:
             del self._by_address[key]
 
 
-class Place:
+class Slot:
     """One call's share of the bounds; a call that becomes a stream gives it back early."""
 
     def __init__(self, bounds: Bounds, caller: str) -> None:
         self._bounds: Bounds | None = bounds
         self._caller = caller
 
-    def leave(self) -> None:
+    def release(self) -> None:
         bounds, self._bounds = self._bounds, None
         if bounds is not None:
             bounds.call_ends(self._caller)
 
-    def __enter__(self) -> Place:
+    def __enter__(self) -> Slot:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.leave()
+        self.release()
 
 
 def _less(counter: Counter[str], key: str) -> None:

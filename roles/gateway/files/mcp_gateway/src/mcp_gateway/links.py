@@ -9,9 +9,9 @@ from mcp_gateway.call import Call
 from mcp_gateway.eras import LATEST_LEGACY, LATEST_MODERN, META_CAPABILITIES, META_CLIENT
 from mcp_gateway.peers import Peers
 from mcp_gateway.sessions import Session
-from mcp_gateway.upstream import OPEN_CAPABILITIES, SHARED_KEY, Upstream
+from mcp_gateway.upstream import Upstream
 from mcp_gateway.upstreams.base import Hello, Link
-from mcp_gateway.upstreams.streamable import HttpTransport
+from mcp_gateway.upstreams.pool import OPEN_CAPABILITIES, SHARED_KEY
 
 
 def hello_of(call: Call) -> Hello:
@@ -39,7 +39,7 @@ def key_of(upstream: Upstream, call: Call) -> str:
 def passes_through(upstream: Upstream, call: Call) -> bool:
     """Whether the client's own session at this upstream is used, ids and all."""
     return (
-        isinstance(upstream.transport, HttpTransport)
+        not upstream.is_connection_bound
         and upstream.era_for(call.era) == call.era
         and (call.era == "modern" or not upstream.settings.is_shared)
     )
@@ -61,15 +61,15 @@ def remembered(session: Session, server: str) -> tuple[str, str | None] | None:
 
 def has_session(upstream: Upstream, session: Session) -> bool:
     """Whether the client has a session of its own at this upstream already."""
-    return upstream.name in session.upstream or upstream.has_link(session.uid)
+    return upstream.name in session.upstream or upstream.pool.has(session.uid)
 
 
 def go_home(peers: Peers, upstream: Upstream, call: Call) -> None:
-    """Raise Elsewhere when the session's own process or session here is another replica's."""
+    """Raise MisdirectedSession when another replica has the session's link to this server."""
     session = call.session
     if session is None or upstream.settings.is_shared or upstream.name in session.upstream:
         return
-    if not isinstance(upstream.transport, HttpTransport) or passes_through(upstream, call):
+    if upstream.is_connection_bound or passes_through(upstream, call):
         peers.send_home(call, session.home)
 
 
@@ -77,17 +77,17 @@ async def choose(upstream: Upstream, call: Call) -> Link:
     """The link for this call, opened if need be."""
     era = upstream.era_for(call.era)
     key = key_of(upstream, call)
-    if not isinstance(upstream.transport, HttpTransport):
+    if upstream.is_connection_bound:
         hello = hello_of(call)
         if key == SHARED_KEY:
             hello = Hello(LATEST_MODERN, capabilities=OPEN_CAPABILITIES)
-        return await upstream.link("any", key, hello)
+        return await upstream.pool.link("any", key, hello)
     if era == "modern":
-        return await upstream.link("modern", key, Hello(LATEST_MODERN))
-    if call.session is not None and not upstream.has_link(key) and key == call.session.uid:
+        return await upstream.pool.link("modern", key, Hello(LATEST_MODERN))
+    if call.session is not None and not upstream.pool.has(key) and key == call.session.uid:
         known = remembered(call.session, upstream.name)
         if known is not None:
-            return upstream.adopt(key, known[1], known[0], call.who.id)
+            return upstream.pool.adopt(key, known[1], known[0], call.who.id)
     return await reopen(upstream, call)
 
 
@@ -96,4 +96,4 @@ async def reopen(upstream: Upstream, call: Call) -> Link:
     key, hello = key_of(upstream, call), hello_of(call)
     if key == SHARED_KEY:
         hello = msgspec.structs.replace(hello, capabilities=OPEN_CAPABILITIES, caller="")
-    return await upstream.link("legacy", key, hello)
+    return await upstream.pool.link("legacy", key, hello)

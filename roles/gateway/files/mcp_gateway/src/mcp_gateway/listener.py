@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from mcp_gateway import envelope
 from mcp_gateway.app import App
-
-if TYPE_CHECKING:
-    from mcp_gateway.gateway import Gateway
+from mcp_gateway.gateway import Gateway
 
 MAX_HEADERS = 200
 # Requests that wait for the answer to one before them; clients that do this at all send a few.
 MAX_PIPELINED = 16
-LAST_LOOK_SECONDS = 0.1
+LAST_CHECK_SECONDS = 0.1
 CLIENTS_DOING = ("Invalid HTTP request", "Unsupported upgrade", "No supported WebSocket library")
 # What a reader takes within twice `limits.slow_reader_seconds`, unless nothing is left.
 SLOW_BYTES = 64 * 1024
@@ -41,7 +39,7 @@ class Protocol(HttpToolsProtocol):
         self._is_counted = False
         self._in_head = True
         self._in_request = True
-        self._moved_on = False
+        self._progressed = False
         self._pending_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._running: RequestResponseCycle | None = None
@@ -73,15 +71,15 @@ class Protocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
-        self._moved_on = False
+        self._progressed = False
         is_idle = self.cycle is None or self.cycle.response_complete
         super().data_received(data)
         # Nothing is kept of a body here; a head, a trailer and a chunk's extension are.
-        self._pending_bytes = 0 if self._moved_on else self._pending_bytes + len(data)
+        self._pending_bytes = 0 if self._progressed else self._pending_bytes + len(data)
         limit = self._gateway.config.limits.header_bytes
         if self._pending_bytes > limit:
             self._refuse(431, "header_size", f"the request headers exceed {limit} bytes")
-        elif (self._in_head and self._in_request) or (is_idle and not self._moved_on):
+        elif (self._in_head and self._in_request) or (is_idle and not self._progressed):
             self._start_timer()  # line breaks before a request begin none, and end the idle time
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
@@ -102,7 +100,7 @@ class Protocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._in_head, self._moved_on = False, True
+        self._in_head, self._progressed = False, True
         self._stop_timer()
         if len(self.pipeline) >= MAX_PIPELINED:
             self._refuse(429, "limit_pipeline", f"more than {MAX_PIPELINED} requests at once")
@@ -110,12 +108,12 @@ class Protocol(HttpToolsProtocol):
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        self._moved_on = True
+        self._progressed = True
         if not self.transport.is_closing():
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._in_request, self._moved_on = False, True
+        self._in_request, self._progressed = False, True
         self._stop_timer()
         if not self.transport.is_closing():
             super().on_message_complete()
@@ -137,7 +135,7 @@ class Protocol(HttpToolsProtocol):
         self._watch_reader()
 
     def _watch_reader(self) -> None:
-        """Look after a while how much of what is to be sent was taken.
+        """Check after a while how much of what is to be sent was taken.
 
         A connection that is closed politely lives on until the last byte was: for somebody who
         reads nothing, forever. The call itself is given up first, and says so.
@@ -146,9 +144,9 @@ class Protocol(HttpToolsProtocol):
             self._unread = self.transport.get_write_buffer_size()
             if self._unread:
                 seconds = 2 * self._gateway.config.limits.slow_reader_seconds
-                self._reader_timer = self.loop.call_later(seconds, self._look_at_reader)
+                self._reader_timer = self.loop.call_later(seconds, self._check_reader)
 
-    def _look_at_reader(self) -> None:
+    def _check_reader(self) -> None:
         self._reader_timer = None
         before, now = self._unread, self.transport.get_write_buffer_size()
         if now and now > before - SLOW_BYTES:
@@ -176,7 +174,7 @@ class Protocol(HttpToolsProtocol):
         """Its time is over. What came while the loop was busy is read first."""
         message = f"the request did not arrive within {seconds:g} s"
         self._timer = self.loop.call_later(
-            LAST_LOOK_SECONDS, self._refuse, 408, "header_time", message
+            LAST_CHECK_SECONDS, self._refuse, 408, "header_time", message
         )
 
     def _refuse(self, status: int, kind: str, message: str) -> None:

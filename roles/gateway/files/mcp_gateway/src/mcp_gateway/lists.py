@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from mcp_gateway import envelope, faults
+from mcp_gateway.access import Access
 from mcp_gateway.call import Call
 from mcp_gateway.catalog import Item
 from mcp_gateway.eras import LIST_MEMBER
@@ -17,9 +17,8 @@ from mcp_gateway.identify import Principal
 from mcp_gateway.items import read_items
 from mcp_gateway.pages import Pages
 from mcp_gateway.refusal import Refusal
-
-if TYPE_CHECKING:
-    from mcp_gateway.gateway import Gateway
+from mcp_gateway.servers import Servers
+from mcp_gateway.settings import Limits
 
 MAX_VIEWS = 500
 TTL_MS = 5000
@@ -28,21 +27,23 @@ TTL_MS = 5000
 class Lists:
     """Remembers, for each caller and generation of the catalog, what the caller sees."""
 
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
+    def __init__(self, servers: Servers, access: Access, limits: Limits) -> None:
+        self.limits = limits
+        self._servers = servers
+        self._access = access
         self._views: dict[tuple[str, Principal], tuple[int, list[Item]]] = {}
 
     def visible(self, who: Principal, member: str) -> list[Item]:
         """The items of one kind that `who` may use, in their stable order."""
-        generation = self._gateway.catalog.generation
+        generation = self._servers.catalog.generation
         known = self._views.get((member, who))
         if known is not None and known[0] == generation:
             return known[1]
         kind = policy_kind(member)
         items = [
             item
-            for item in self._gateway.catalog.by_name[member].values()
-            if self._gateway.allows(who, item.server, kind, item.name).allowed
+            for item in self._servers.catalog.by_name[member].values()
+            if self._access.allows(who, item.server, kind, item.name).allowed
         ]
         if len(self._views) >= MAX_VIEWS:
             self._views.clear()
@@ -52,14 +53,14 @@ class Lists:
     def answer(self, call: Call) -> bytes:
         """The response to an aggregated list request."""
         member = LIST_MEMBER[call.method]
-        listings = {u.name: u.listing.faults for u in self._gateway.view(call)}
+        listings = {u.name: u.listing.faults for u in self._access.view(call)}
         result = self._page(call, member, self.visible(call.who, member))
         result |= self._named(call, member, listings)
         return envelope.result(call.id, _complete(call, result))
 
     def of_server(self, call: Call, answer: msgspec.Raw, pages: Pages) -> dict[str, object]:
         """A server's own list, whole and checked, without what the caller may not use."""
-        limits = self._gateway.config.limits
+        limits = self.limits
         items, faults = read_items(call.server, pages.member, pages.items, limits)
         result = self._page(call, pages.member, self._allowed(call, pages.member, items))
         result |= self._named(call, pages.member, {call.server: pages.faults + faults})
@@ -74,7 +75,7 @@ class Lists:
 
     def last_known(self, call: Call) -> bytes | None:
         """A server's last good list; None when there is none to give."""
-        listing = self._gateway.upstreams[call.server].listing
+        listing = self._servers.upstreams[call.server].listing
         member = LIST_MEMBER.get(call.method)
         if member is None or not listing.fetched_at:
             return None
@@ -85,9 +86,9 @@ class Lists:
 
     def _allowed(self, call: Call, member: str, items: list[Item]) -> list[Item]:
         kind = policy_kind(member)
-        allows = self._gateway.allows
+        allows = self._access.allows
         if kind == "tools":
-            items = [i for i in items if self._gateway.fingerprints.vouches_for(i)]
+            items = [i for i in items if self._servers.fingerprints.vouches_for(i)]
         return [i for i in items if allows(call.who, call.server, kind, i.name).allowed]
 
     def _named(
@@ -96,7 +97,7 @@ class Lists:
         """What is wrong in the lists goes with the first page, for whoever reads it."""
         if "cursor" in call.msg.params or not any(by_server.values()):
             return {}
-        kind, allows = policy_kind(member), self._gateway.allows
+        kind, allows = policy_kind(member), self._access.allows
 
         def may_know(server: str, name: str) -> bool:
             return not name or allows(call.who, server, kind, name).allowed
@@ -106,7 +107,7 @@ class Lists:
     def _page(self, call: Call, member: str, items: list[Item]) -> dict[str, object]:
         """One page of the items, and the cursor of the next one."""
         start = self._start(call, items)
-        end = start + self._gateway.config.limits.list_page_size
+        end = start + self.limits.list_page_size
         result: dict[str, object] = {member: [item.body for item in items[start:end]]}
         if end < len(items):
             cursor = f"{end} {items[end - 1].exposed}"

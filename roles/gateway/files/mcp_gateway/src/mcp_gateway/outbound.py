@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from mcp_gateway import envelope, links, translate
 from mcp_gateway.call import Call
+from mcp_gateway.gateway import Gateway
 from mcp_gateway.route import Target
 from mcp_gateway.upstream import Upstream
 from mcp_gateway.upstreams.base import Link, Outbound, next_id
 from mcp_gateway.upstreams.streamable import CALLER_HEADER, header_value
-
-if TYPE_CHECKING:
-    from mcp_gateway.gateway import Gateway
 
 # The only headers of a caller that a server gets to see (and Mcp-Param-* in the modern era).
 PASSED_HEADERS = (b"traceparent", b"tracestate", b"baggage")
@@ -35,7 +31,7 @@ def build(
     if upstream.settings.caller_header and link.era == "modern":
         headers.append((CALLER_HEADER, call.who.id))  # a legacy link says so itself
     if call.era == "legacy" and link.era == "modern":
-        level = gateway.log_levels.get(call.session.uid) if call.session else None
+        level = gateway.session_state.log_levels.get(call.session.uid) if call.session else None
         params = translate.params_to_modern(params, links.hello_of(call), level)
         headers += _param_headers(gateway, call, target, params)
     elif call.era == "modern" and link.era == "legacy":
@@ -62,7 +58,7 @@ def _param_headers(
     """Headers that a modern server expects for arguments its schema marks."""
     if call.method != "tools/call":
         return []
-    mapping = gateway.param_header_map(target.server, target.name)
+    mapping = gateway.servers.param_header_map(target.server, target.name)
     if not mapping:
         return []
     arguments = envelope.decode_any(params.get("arguments", b"{}"))

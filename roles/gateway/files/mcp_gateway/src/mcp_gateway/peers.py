@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 
 from mcp_gateway.call import Call
-from mcp_gateway.httpclient import Client, HttpError
-from mcp_gateway.outlet import HttpOutlet, Outlet
+from mcp_gateway.httpclient import Client, Response
+from mcp_gateway.httpconnection import HttpError
+from mcp_gateway.responsewriter import HttpResponseWriter, ResponseWriter
 from mcp_gateway.sessions import Sealer
 
 log = logging.getLogger("mcp_gateway.peers")
@@ -33,7 +34,7 @@ NOT_PASSED = {
 }
 
 
-class Elsewhere(Exception):
+class MisdirectedSession(Exception):
     """This request belongs to the replica at `home`."""
 
     def __init__(self, home: str) -> None:
@@ -51,21 +52,20 @@ class Peers:
         self._clients: dict[str, Client] = {}
 
     def send_home(self, call: Call, home: str) -> None:
-        """Raise Elsewhere when `home` is another replica and this request has not moved yet.
+        """Raise MisdirectedSession when `home` is another replica, and a client sent this here.
 
         The caller's credential goes there, so a home that is none of ours now is not asked.
         """
         is_other = home in self.known and home != self.own_url
         if self.own_url and is_other and HOP_HEADER not in call.headers:
-            raise Elsewhere(home)
+            raise MisdirectedSession(home)
 
-    def hand_over(self, call: Call, outlet: Outlet, server: str, session: str) -> None:
+    def hand_over(self, call: Call, writer: ResponseWriter, server: str, session: str) -> None:
         """Let the replica that passed this request on use our session at the server."""
         if call.headers.get(HOP_HEADER) != b"1" or call.session is None:
             return
-        if isinstance(outlet, HttpOutlet):
-            sealed = self._sealer.seal([server, session], _purpose(call.session.uid))
-            outlet.headers.append((SESSION_HEADER, sealed.encode()))
+        sealed = self._sealer.seal([server, session], _purpose(call.session.uid))
+        writer.add_header(SESSION_HEADER, sealed.encode())
 
     def _take_over(self, call: Call, sealed: bytes | None) -> None:
         if sealed is None or call.session is None:
@@ -76,7 +76,13 @@ class Peers:
             call.session.upstream[pair[0]] = pair[1]
 
     async def forward(
-        self, call: Call, outlet: HttpOutlet, home: str, method: str, target: str, body: bytes
+        self,
+        call: Call,
+        writer: HttpResponseWriter,
+        home: str,
+        method: str,
+        target: str,
+        body: bytes,
     ) -> bool:
         """Let the replica at `home` answer; False when it cannot be reached."""
         client = self._clients.get(home)
@@ -98,24 +104,24 @@ class Peers:
             return False
         try:
             self._take_over(call, response.headers.get(SESSION_HEADER))
-            await self._copy(response, outlet)
+            await self._copy(response, writer)
         finally:
             response.close()
         return True
 
-    async def _copy(self, response: object, outlet: HttpOutlet) -> None:
-        content_type = response.headers.get(b"content-type")  # type: ignore[attr-defined]
+    async def _copy(self, response: Response, writer: HttpResponseWriter) -> None:
+        content_type = response.headers.get(b"content-type")
         for name in (b"mcp-session-id", b"www-authenticate", b"retry-after"):
-            if name in response.headers:  # type: ignore[attr-defined]
-                outlet.headers.append((name, response.headers[name]))  # type: ignore[attr-defined]
+            if name in response.headers:
+                writer.add_header(name, response.headers[name])
         if content_type is None or not content_type.startswith(b"text/event-stream"):
-            data = await response.read(1 << 30)  # type: ignore[attr-defined]
-            await outlet.plain(response.status, data, content_type)  # type: ignore[attr-defined]
+            data = await response.read(1 << 30)
+            await writer.plain(response.status, data, content_type)
             return
-        await outlet.start_stream()
-        while (chunk := await response.chunk()) is not None:  # type: ignore[attr-defined]
-            await outlet.write(chunk)
-        await outlet.end()
+        await writer.start_stream()
+        while (chunk := await response.chunk()) is not None:
+            await writer.write(chunk)
+        await writer.end()
 
     def close(self) -> None:
         for client in self._clients.values():

@@ -27,11 +27,11 @@ def readings(uri: str) -> list[str] | None:
     found = [uri]
     current = uri
     for _ in range(MAX_ROUNDS + 1):
-        if _leads_anywhere(current):
+        if _is_ambiguous(current):
             return None
         plain = _plain(current)
-        ways = (current, plain, _as_browsers_do(plain))
-        found += [reading for reading in ways if reading not in found]
+        candidates = (current, plain, _as_browsers_do(plain))
+        found += [reading for reading in candidates if reading not in found]
         if not _ENCODED.search(current):
             return found
         current = unquote(current, errors="replace")
@@ -58,7 +58,7 @@ def _as_browsers_do(uri: str) -> str:
     return f"{scheme}://{host}{'' if path.startswith('/') else '/'}{path}"
 
 
-def _leads_anywhere(uri: str) -> bool:
+def _is_ambiguous(uri: str) -> bool:
     if "\\" in uri or not uri.isprintable():
         return True
     path = uri.partition("?")[0].partition("#")[0]

@@ -5,99 +5,10 @@ from __future__ import annotations
 import hashlib
 import time
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-
-from mcp_gateway import __version__, envelope
+from mcp_gateway import envelope
 from mcp_gateway.audit import Audit, Refusals, iso_now
 from mcp_gateway.call import Call
-
-BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
-
-
-class Metrics:
-    """What `/metrics` shows."""
-
-    def __init__(self) -> None:
-        self.registry = r = CollectorRegistry()
-        self.requests = Counter(
-            "mcp_gateway_requests_total",
-            "Requests by server, method, era and status.",
-            ["server", "method", "era", "status"],
-            registry=r,
-        )
-        self.errors = Counter(
-            "mcp_gateway_errors_total", "Failed requests by class.", ["server", "kind"], registry=r
-        )
-        self.seconds = Histogram(
-            "mcp_gateway_request_seconds",
-            "Time from the request's first byte to its last answer.",
-            ["server"],
-            buckets=BUCKETS,
-            registry=r,
-        )
-        self.upstream_up = Gauge(
-            "mcp_gateway_upstream_up", "1 when calls are let through.", ["server"], registry=r
-        )
-        self.upstream_tools = Gauge(
-            "mcp_gateway_upstream_tools", "Tools in the last good list.", ["server"], registry=r
-        )
-        self.upstream_list_age = Gauge(
-            "mcp_gateway_upstream_list_age_seconds",
-            "Age of the last good list.",
-            ["server"],
-            registry=r,
-        )
-        self.list_faults = Gauge(
-            "mcp_gateway_upstream_list_faults",
-            "Items of the last lists that clients would refuse, by what became of them.",
-            ["server", "kind", "outcome"],
-            registry=r,
-        )
-        self.streams = Gauge("mcp_gateway_streams", "Open event streams.", registry=r)
-        self.sessions = Gauge(
-            "mcp_gateway_sessions", "Legacy sessions seen lately at this replica.", registry=r
-        )
-        self.in_flight = Gauge("mcp_gateway_in_flight", "Requests being served.", registry=r)
-        self.auth_cache = Counter(
-            "mcp_gateway_auth_cache_total", "Look-ups of credentials.", ["outcome"], registry=r
-        )
-        self.drift = Counter(
-            "mcp_gateway_tool_drift_total",
-            "Tools whose description changed.",
-            ["server"],
-            registry=r,
-        )
-        self.audit_dropped = Counter(
-            "mcp_gateway_audit_dropped_total", "Audit lines lost to a full queue.", registry=r
-        )
-        self.refused = Counter(
-            "mcp_gateway_refused_total",
-            "Connections and requests refused before it was known who sends them.",
-            ["kind"],
-            registry=r,
-        )
-        self.rate_limit_away = Counter(
-            "mcp_gateway_rate_limit_store_errors_total",
-            "Rate-limit checks let through because Redis was away.",
-            registry=r,
-        )
-        self.reloads = Counter(
-            "mcp_gateway_config_reloads_total", "Configuration reloads.", ["outcome"], registry=r
-        )
-        self.slow_readers = Counter(
-            "mcp_gateway_slow_readers_total", "Streams dropped because nobody read.", registry=r
-        )
-        build = Gauge("mcp_gateway_build_info", "The running version.", ["version"], registry=r)
-        build.labels(__version__).set(1)
-        self._children: dict[tuple[str, ...], Counter] = {}
-
-    def count(self, server: str, method: str, era: str, status: str) -> None:
-        key = (server, method, era, status)
-        child = self._children.get(key)
-        if child is None:
-            child = self._children[key] = self.requests.labels(*key)
-        child.inc()
-
+from mcp_gateway.metrics import Metrics
 
 # Labels come from a closed set: a client cannot make metrics grow.
 KNOWN_METHODS = frozenset(

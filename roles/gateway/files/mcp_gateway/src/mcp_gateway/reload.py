@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from typing import TYPE_CHECKING
 
 from mcp_gateway.config import ConfigError, load
-
-if TYPE_CHECKING:
-    from mcp_gateway.gateway import Gateway
+from mcp_gateway.gateway import Gateway
 
 log = logging.getLogger("mcp_gateway.reload")
 POLL_SECONDS = 2.0

@@ -109,6 +109,22 @@ def _task(method: str, params: envelope.Fields, route: str, servers: set[str]) -
     return Target(server, "", "", {**params, "taskId": envelope.raw(original)})
 
 
+def names_task(method: str, params: envelope.Fields) -> bool:
+    """Whether the result may name a task of a server."""
+    return method.startswith("tasks/") or "task" in params
+
+
+def with_task_prefix(server: str, result: msgspec.Raw) -> envelope.Fields:
+    """Task ids as the aggregated endpoint knows them."""
+    fields = envelope.fields_of(result)
+    if "taskId" in fields:
+        id_ = envelope.text(fields["taskId"]) or ""
+        fields["taskId"] = envelope.raw(f"{server}{TASK_SEPARATOR}{id_}")
+    if "task" in fields:
+        fields["task"] = envelope.raw(with_task_prefix(server, fields["task"]))
+    return fields
+
+
 def _no_name(member: str) -> Refusal:
     text = f"{member} must be a string of at most {MAX_NAME} characters"
     return Refusal("envelope", 400, envelope.INVALID_PARAMS, text)

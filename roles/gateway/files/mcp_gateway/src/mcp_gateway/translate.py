@@ -10,7 +10,6 @@ from mcp_gateway.schemas import TOKEN
 from mcp_gateway.upstreams.base import Hello
 
 _MODERN_PREFIX = "io.modelcontextprotocol/"
-_EMPTY = msgspec.Raw(b"{}")
 COMPLETE = msgspec.Raw(b'"complete"')
 
 

@@ -5,22 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine
 
 from mcp_gateway import envelope
+from mcp_gateway.control import ControlLink
 from mcp_gateway.eras import LATEST_MODERN
 from mcp_gateway.upstreams.base import Hello, Outbound, UpstreamError, final, next_id, parsed
-
-if TYPE_CHECKING:
-    from mcp_gateway.upstream import Upstream
 
 
 class ResourceWatcher:
     """Subscribes to each wanted URI once, over the gateway's own link to the upstream."""
 
-    def __init__(self, upstream: Upstream) -> None:
-        self._upstream = upstream
+    def __init__(
+        self,
+        name: str,
+        timeout: float,
+        control: ControlLink,
+        publish: Callable[[envelope.Message], None],
+    ) -> None:
+        self._name = name
+        self._timeout = timeout
+        self._control = control
+        self._publish = publish
         self._wanted: Counter[str] = Counter()
         self._stream: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -53,17 +59,15 @@ class ResourceWatcher:
             await self._tell("resources/unsubscribe", uri)
 
     async def _tell(self, method: str, uri: str) -> None:
-        link = await self._upstream.control()
+        link = await self._control.link()
         if link.era == "modern":
             self._restart_stream()
             return
         params = {"uri": envelope.raw(uri)}
-        out = Outbound(next_id(), method, params, timeout=self._upstream.timeout)
-        message = await final(await link.request(out), self._upstream.name)
+        out = Outbound(next_id(), method, params, timeout=self._timeout)
+        message = await final(await link.request(out), self._name)
         if message.error is not None and method == "resources/subscribe":
-            raise UpstreamError(
-                "subscribe", f"server {self._upstream.name} does not offer subscriptions"
-            )
+            raise UpstreamError("subscribe", f"server {self._name} does not offer subscriptions")
 
     def renew(self) -> None:
         """Subscribe again: the upstream, or the way to it, is a new one."""
@@ -88,7 +92,7 @@ class ResourceWatcher:
 
     async def _follow(self) -> None:
         with contextlib.suppress(UpstreamError):
-            link = await self._upstream.control()
+            link = await self._control.link()
             params = {
                 "_meta": envelope.raw(Hello(LATEST_MODERN).meta()),
                 "notifications": envelope.raw({"resourceSubscriptions": sorted(self._wanted)}),
@@ -99,7 +103,7 @@ class ResourceWatcher:
                 while (frame := await exchange.next()) is not None:
                     message = parsed(frame)
                     if message is not None:
-                        self._upstream.publish(message)
+                        self._publish(message)
             except asyncio.CancelledError:
                 await asyncio.shield(exchange.cancel("other resources are wanted now"))
                 raise

@@ -7,7 +7,7 @@ from mcp_gateway.auth.oidc import OidcTokens
 from mcp_gateway.auth.static import StaticKeys
 from mcp_gateway.config import ConfigError, read_secret
 from mcp_gateway.identify import AuthFailures, Authority, Identification
-from mcp_gateway.record import Metrics
+from mcp_gateway.metrics import Metrics
 from mcp_gateway.settings import Config, Secret
 
 

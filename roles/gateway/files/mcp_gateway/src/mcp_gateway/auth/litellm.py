@@ -11,23 +11,24 @@ import msgspec
 
 from mcp_gateway import envelope
 from mcp_gateway.authorize import matches
-from mcp_gateway.httpclient import Client, HttpError
+from mcp_gateway.httpclient import Client
+from mcp_gateway.httpconnection import HttpError
 from mcp_gateway.identify import Principal, Unavailable, digest
-from mcp_gateway.record import Metrics
+from mcp_gateway.metrics import Metrics
 from mcp_gateway.settings import LitellmAuth
 
 MAX_KNOWN = 10_000
 MAX_REFUSED = 10_000
-# A flood of made-up keys must not become a flood at LiteLLM (27 ms of CPU a look-up there), and
+# A flood of invented keys must not become a flood at LiteLLM (27 ms of CPU a look-up there), and
 # must not keep those waiting whose key was good a moment ago.
-MAX_ASKING_UNKNOWN = 16
-MAX_ASKING_KNOWN = 16
+MAX_UNKNOWN_LOOKUPS = 16
+MAX_KNOWN_LOOKUPS = 16
 # LiteLLM may take this long over a key that was good; then the old answer counts a little longer.
 PATIENCE_SECONDS = 1.0
 PAUSE_SECONDS = 5.0
 
 
-_Asking = dict[str, asyncio.Task[Principal | None]]
+_Lookups = dict[str, asyncio.Task[Principal | None]]
 
 
 class _Answer(msgspec.Struct):
@@ -54,8 +55,8 @@ class LitellmKeys:
         self._path = self._client.path.rstrip("/") + "/key/info"
         self._known: OrderedDict[str, _Answer] = OrderedDict()
         self._refused: OrderedDict[str, float] = OrderedDict()  # until when
-        self._asking_known: _Asking = {}
-        self._asking_unknown: _Asking = {}
+        self._known_lookups: _Lookups = {}
+        self._unknown_lookups: _Lookups = {}
         self._hit = metrics.auth_cache.labels("hit")
         self._miss = metrics.auth_cache.labels("miss")
 
@@ -77,10 +78,10 @@ class LitellmKeys:
             return known.principal if known is not None else None
         self._miss.inc()
         if known is None:
-            return await self._ask_once(self._asking_unknown, MAX_ASKING_UNKNOWN, token, key)
+            return await self._ask_once(self._unknown_lookups, MAX_UNKNOWN_LOOKUPS, token, key)
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                return await self._ask_once(self._asking_known, MAX_ASKING_KNOWN, token, key)
+                return await self._ask_once(self._known_lookups, MAX_KNOWN_LOOKUPS, token, key)
         except TimeoutError:
             error = Unavailable(f"LiteLLM gave no answer within {PATIENCE_SECONDS:g} s")
         except Unavailable as unavailable:
@@ -92,15 +93,15 @@ class LitellmKeys:
         return known.principal
 
     async def _ask_once(
-        self, asking: _Asking, limit: int, token: str, key: str
+        self, lookups: _Lookups, limit: int, token: str, key: str
     ) -> Principal | None:
         """Join the look-up of this key, or begin one; it goes on when nobody waits any more."""
-        task = asking.get(key)
+        task = lookups.get(key)
         if task is None:
-            if len(asking) >= limit:
+            if len(lookups) >= limit:
                 raise Unavailable(f"{limit} keys are being checked already")
-            task = asking[key] = asyncio.create_task(self._ask(token, key))
-            task.add_done_callback(lambda t: _asked(asking, key, t))
+            task = lookups[key] = asyncio.create_task(self._ask(token, key))
+            task.add_done_callback(lambda t: _lookup_done(lookups, key, t))
         return await asyncio.shield(task)
 
     async def _ask(self, token: str, key: str) -> Principal | None:
@@ -139,12 +140,12 @@ class LitellmKeys:
         self._client.close()
 
 
-def _asked(
-    asking: _Asking,
+def _lookup_done(
+    lookups: _Lookups,
     key: str,
     task: asyncio.Task[Principal | None],
 ) -> None:
-    asking.pop(key, None)
+    lookups.pop(key, None)
     if not task.cancelled():
         task.exception()  # whoever waited has it; nobody else needs it
 

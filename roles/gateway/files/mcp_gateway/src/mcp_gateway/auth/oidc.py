@@ -10,7 +10,8 @@ import jwt
 import msgspec
 
 from mcp_gateway import envelope
-from mcp_gateway.httpclient import Client, HttpError
+from mcp_gateway.httpclient import Client
+from mcp_gateway.httpconnection import HttpError
 from mcp_gateway.identify import Principal, Unavailable, digest
 from mcp_gateway.settings import OidcAuth
 

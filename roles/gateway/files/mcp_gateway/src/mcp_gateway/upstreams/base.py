@@ -16,7 +16,8 @@ from mcp_gateway.eras import META_CAPABILITIES, META_CLIENT, META_VERSION
 from mcp_gateway.settings import Breaker as BreakerSettings
 from mcp_gateway.sse import Frame
 
-GATEWAY_KEY = "@gateway"
+# How long a server may take to say anything; one that ignores unknown methods costs this once.
+PROBE_SECONDS = 10.0
 _ids = itertools.count(1)
 
 
@@ -78,7 +79,10 @@ class Exchange(Protocol):
     """One request under way: frames until the response."""
 
     status: int
+    has_status: bool  # whether that is the server's own HTTP status
     sid: str | None
+    may_stream: bool  # set where nothing has to be changed in a large answer
+    holds: Callable[[int], None]  # told how much of the answer is in memory
 
     async def next(self) -> Frame | None:
         """The next frame, None when the stream ended."""
@@ -102,6 +106,12 @@ class Link(Protocol):
     info: envelope.Fields
     last_used: float
     rewrites_ids: bool
+    is_open: bool
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an answer is awaited over it."""
+        ...
 
     async def request(self, out: Outbound) -> Exchange: ...
 
@@ -166,8 +176,8 @@ class Gate:
         self._waiters: list[tuple[str, asyncio.Future[None]]] = []
 
     async def enter(self, timeout: float, caller: str = "") -> bool:
-        """Take a place; False when none came free in time."""
-        if self._has_place(caller):
+        """Take a slot; False when none came free in time."""
+        if self._has_slot(caller):
             self._take(caller)
             return True
         if len(self._waiters) >= self.size * 4:
@@ -189,24 +199,28 @@ class Gate:
         return True
 
     def leave(self, caller: str = "") -> None:
-        """Give a place back, to the first one who waits and may have it."""
+        """Give a slot back, to the first one who waits and may have it."""
         self.busy -= 1
         self._by_caller[caller] -= 1
         if not self._by_caller[caller]:
             del self._by_caller[caller]
         for index, (next_one, waiter) in enumerate(self._waiters):
-            if not waiter.done() and self._has_place(next_one):
+            if not waiter.done() and self._has_slot(next_one):
                 del self._waiters[index]
                 self._take(next_one)
                 waiter.set_result(None)
                 return
 
-    def _has_place(self, caller: str) -> bool:
+    def _has_slot(self, caller: str) -> bool:
         return self.busy < self.size and self._by_caller[caller] < self._share
 
     def _take(self, caller: str) -> None:
         self.busy += 1
         self._by_caller[caller] += 1
+
+
+def hold_nothing(_: int) -> None:
+    """For the gateway's own requests, which have bounds of their own."""
 
 
 def parsed(frame: Frame) -> envelope.Message | None:

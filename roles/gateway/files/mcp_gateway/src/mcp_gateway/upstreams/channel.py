@@ -16,19 +16,30 @@ import msgspec
 from mcp_gateway import envelope
 from mcp_gateway.eras import LATEST_LEGACY, LATEST_MODERN, META_SUBSCRIPTION
 from mcp_gateway.sse import Frame
-from mcp_gateway.upstreams.base import Hello, Outbound, UpstreamError, final, next_id
+from mcp_gateway.upstreams.base import (
+    PROBE_SECONDS,
+    Exchange,
+    Hello,
+    Outbound,
+    UpstreamError,
+    final,
+    hold_nothing,
+    next_id,
+)
 
-# A command may have to start first; a legacy one that ignores unknown methods costs this once.
-PROBE_SECONDS = 10.0
 Unrelated = Callable[[envelope.Message], None]
 
 
 class ChannelExchange:
     """One request on a channel."""
 
+    has_status = False
+
     def __init__(self, channel: Channel, number: int, out: Outbound) -> None:
         self.status = 200
-        self.sid = None
+        self.sid: str | None = None
+        self.may_stream = False  # messages come whole
+        self.holds: Callable[[int], None] = hold_nothing
         self.number = number
         self.out = out
         self.token: msgspec.Raw | None = None
@@ -54,6 +65,8 @@ class ChannelExchange:
         if isinstance(item, UpstreamError):
             self.close()
             raise item
+        if item is not None:
+            self.holds(len(item.data))
         return item
 
     async def answer(self, body: bytes) -> None:
@@ -88,7 +101,7 @@ class Channel:
         self.name = name
         self.era = "legacy"
         self.version = LATEST_LEGACY
-        self.sid = None
+        self.sid: str | None = None
         self.info: envelope.Fields = {}
         self.last_used = time.monotonic()
         self.pending: dict[int, ChannelExchange] = {}
@@ -108,10 +121,14 @@ class Channel:
         self.last_used = time.monotonic()
         await self.send(body)
 
+    @property
+    def is_busy(self) -> bool:
+        return bool(self.pending)
+
     async def events(self, last_event_id: str | None = None) -> None:
         return None
 
-    async def request(self, out: Outbound) -> ChannelExchange:
+    async def request(self, out: Outbound) -> Exchange:
         self.last_used = time.monotonic()
         number = next(self._numbers)
         exchange = ChannelExchange(self, number, out)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from urllib.parse import urljoin, urlsplit
 
 from mcp_gateway import envelope
-from mcp_gateway.httpclient import Client, HttpError
+from mcp_gateway.httpclient import Client
+from mcp_gateway.httpconnection import HttpError
 from mcp_gateway.sse import FrameTooLarge, Parser
 from mcp_gateway.upstreams.base import Hello, UpstreamError
 from mcp_gateway.upstreams.channel import Channel
@@ -41,16 +42,7 @@ class SseTransport:
         endpoint: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
         async def transmit(body: bytes) -> None:
-            headers = [*self._headers(), ("content-type", "application/json")]
-            try:
-                response = await self._client.request(
-                    "POST", headers, body, path=endpoint.result(), timeout=self._timeout
-                )
-                response.close()
-            except HttpError as error:
-                raise UpstreamError("unreachable", f"server {self.name}: {error}") from None
-            if response.status >= 400:
-                raise UpstreamError("status", f"server {self.name} answered HTTP {response.status}")
+            await self._post(endpoint.result(), body)
 
         channel = Channel(self.name, transmit, unrelated, self._timeout)
         reader = asyncio.create_task(self._read(channel, endpoint, on_exit))
@@ -73,6 +65,18 @@ class SseTransport:
             await asyncio.shield(channel.close())
             raise
         return channel
+
+    async def _post(self, path: str, body: bytes) -> None:
+        headers = [*self._headers(), ("content-type", "application/json")]
+        try:
+            response = await self._client.request(
+                "POST", headers, body, path=path, timeout=self._timeout
+            )
+            response.close()
+        except HttpError as error:
+            raise UpstreamError("unreachable", f"server {self.name}: {error}") from None
+        if response.status >= 400:
+            raise UpstreamError("status", f"server {self.name} answered HTTP {response.status}")
 
     async def _read(
         self, channel: Channel, endpoint: asyncio.Future[str], on_exit: Callable[[int], None]

@@ -1,53 +1,29 @@
-"""Finding out about an upstream: which eras it speaks, what it offers, what it has to tell."""
+"""What a server offers and has to tell, asked over the gateway's own link to it."""
 
 from __future__ import annotations
 
 from mcp_gateway import envelope, lenient
 from mcp_gateway.catalog import Listing
-from mcp_gateway.eras import LATEST_LEGACY, LATEST_MODERN, LIST_MEMBER
+from mcp_gateway.eras import LATEST_MODERN, LIST_MEMBER
 from mcp_gateway.items import read_items
 from mcp_gateway.pages import Pages
 from mcp_gateway.settings import Limits
 from mcp_gateway.upstreams.base import (
+    PROBE_SECONDS,
     Exchange,
     Hello,
     Link,
     Outbound,
-    UpstreamError,
     final,
     next_id,
 )
-from mcp_gateway.upstreams.streamable import HttpTransport
 
-PROBE_SECONDS = 10
 CAPABILITY_OF = {
     "tools/list": "tools",
     "prompts/list": "prompts",
     "resources/list": "resources",
     "resources/templates/list": "resources",
 }
-
-
-async def probe(transport: HttpTransport, era: str) -> tuple[Link, frozenset[str]]:
-    """A link for the gateway itself (modern where it can be), and the eras the upstream speaks."""
-    modern = legacy = None
-    if era != "legacy":
-        modern = await transport.discover(Hello(LATEST_MODERN))
-    if era == "legacy" or (era == "auto"):
-        try:
-            hello = Hello(LATEST_LEGACY, capabilities=b"{}")
-            legacy = await transport.initialize(hello, timeout=PROBE_SECONDS)
-        except UpstreamError:
-            if modern is None:
-                raise
-    chosen = modern or legacy
-    if chosen is None:
-        raise UpstreamError("era", f"server {transport.name} does not speak {LATEST_MODERN}")
-    if modern is not None and legacy is not None:
-        await legacy.close()
-    chosen.rewrites_ids = chosen.era == "legacy"
-    eras = frozenset(link.era for link in (modern, legacy) if link is not None)
-    return chosen, eras
 
 
 async def ping(link: Link, name: str, timeout: float) -> None:

@@ -24,10 +24,18 @@ class SlowReader(Exception):
     """The client does not read what it asked for."""
 
 
-class Outlet(Protocol):
+class ResponseWriter(Protocol):
     """Takes events, then one final response."""
 
-    can_stream: bool
+    can_stream: bool  # events before the response
+    can_copy: bool  # a body in pieces, as it comes from elsewhere
+    ended: bool
+
+    def add_header(self, name: bytes, value: bytes) -> None:
+        """One more header of the answer, where it has a head of its own."""
+
+    def expect_headers(self) -> None:
+        """Headers follow: until then nothing may send the head."""
 
     async def event(self, frame: Frame) -> None: ...
 
@@ -38,9 +46,24 @@ class Outlet(Protocol):
     async def end(self) -> None:
         """End without a response (the client resumes elsewhere)."""
 
+    # These only where `can_copy`: the answer is a body of its own.
+    async def begin_copy(self, status: int) -> None:
+        """A JSON body follows in pieces."""
 
-class HttpOutlet:
+    async def start_stream(self) -> None:
+        """An event stream follows."""
+
+    async def write(self, data: bytes) -> None:
+        """Bytes of the body; SlowReader when the client does not take them in time."""
+
+    async def ping(self) -> None:
+        """Keep the connection open through proxies that hate silence."""
+
+
+class HttpResponseWriter:
     """The response to one POST or GET: JSON when nothing precedes it, else a stream."""
+
+    can_copy = True
 
     def __init__(self, call: Call, send: Send, slow_seconds: float) -> None:
         self.call = call
@@ -48,25 +71,29 @@ class HttpOutlet:
         self.can_stream = call.accepts_stream
         self.started = False
         self.ended = False
-        # An answer with headers of its own: a ping would send the head without them.
-        self.needs_headers = False
-        self._is_raw = False
+        self._expects_headers = False
+        self._is_copy = False
         self._send = send
         self._slow = slow_seconds
         self._lock = asyncio.Lock()
+
+    def add_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name, value))
+
+    def expect_headers(self) -> None:
+        self._expects_headers = True  # a ping would send the head without them
 
     async def event(self, frame: Frame) -> None:
         if self.can_stream:
             await self.write(frame.encode())
 
-    async def begin_raw(self, status: int) -> None:
-        """A JSON body that follows in pieces."""
-        self.started = self._is_raw = True
+    async def begin_copy(self, status: int) -> None:
+        self.started = self._is_copy = True
         headers = [(b"content-type", b"application/json"), *self.headers]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def final(self, data: bytes, status: int = 200, event_id: bytes | None = None) -> None:
-        if self._is_raw:
+        if self._is_copy:
             self.ended = True  # half an answer cannot be mended: the connection closes
         elif self.started:
             await self.write(Frame(data, event_id).encode())
@@ -94,7 +121,6 @@ class HttpOutlet:
             await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
     async def write(self, data: bytes) -> None:
-        """Bytes of the stream; SlowReader when the client does not take them in time."""
         async with self._lock:
             if self.ended:
                 return
@@ -103,9 +129,8 @@ class HttpOutlet:
             await self._patiently(data, more=True)
 
     async def ping(self) -> None:
-        """Keep the connection open through proxies that hate silence."""
-        is_too_early = self.needs_headers and not self.started
-        if self.can_stream and not (self.ended or self._is_raw or is_too_early):
+        is_too_early = self._expects_headers and not self.started
+        if self.can_stream and not (self.ended or self._is_copy or is_too_early):
             await self.write(PING)
 
     async def end(self) -> None:
@@ -130,13 +155,21 @@ class HttpOutlet:
             raise SlowReader(f"the client did not read for {self._slow:g} s") from None
 
 
-class QueueOutlet:
+class QueueResponseWriter:
     """The answer to a POST of the old HTTP+SSE transport goes to its event stream."""
 
     can_stream = True
+    can_copy = False
+    ended = False
 
     def __init__(self, put: Callable[[Frame], None]) -> None:
         self._put = put
+
+    def add_header(self, name: bytes, value: bytes) -> None:
+        """The head of the event stream was sent long ago."""
+
+    def expect_headers(self) -> None:
+        """As above."""
 
     async def event(self, frame: Frame) -> None:
         self._put(frame)
@@ -146,3 +179,15 @@ class QueueOutlet:
 
     async def end(self) -> None:
         return None
+
+    async def begin_copy(self, status: int) -> None:
+        raise NotImplementedError("events hold whole messages")
+
+    async def start_stream(self) -> None:
+        """It is open."""
+
+    async def write(self, data: bytes) -> None:
+        raise NotImplementedError("events hold whole messages")
+
+    async def ping(self) -> None:
+        """The stream is kept open by the request that opened it."""
