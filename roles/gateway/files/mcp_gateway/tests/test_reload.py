@@ -81,6 +81,17 @@ async def test_a_rotated_upstream_secret_is_read_again(tmp_path):
         assert "TOKEN=second" in seen
 
 
+async def test_new_limits_hold_for_the_servers_at_once(tmp_path):
+    path, one = tmp_path / "gateway.yml", plain()
+    async with gateway({"one": one}) as gw:
+        await gw.up()
+        file = write(path, {"one": one}, limits={"request_timeout_seconds": 2})
+        assert await reload.reload(gw.gateway, file)
+        await gw.up()
+        answer = await Modern(gw).call("one__hang", marker=str(tmp_path / "hangs"))
+        assert answer["error"]["data"]["reason"] == "timeout"
+
+
 async def test_an_edited_file_is_noticed(tmp_path, monkeypatch):
     monkeypatch.setattr(reload, "POLL_SECONDS", 0.01)
     path = tmp_path / "gateway.yml"
