@@ -14,7 +14,7 @@ from mcp_gateway.upstreams.base import UpstreamError
 MAX_ROUNDS = 10
 
 
-class Answer:
+class AnswerReader:
     """Reads the answer to one request; what a frame is decides what happens to it."""
 
     _last: Frame
@@ -25,7 +25,7 @@ class Answer:
         self._is_resumable = False
         self._last_event_id: str | None = None
 
-    async def deliver(self) -> None:
+    async def run(self) -> None:
         """Until the client has its response, or something else instead."""
         rounds, request = 0, self._request
         while True:

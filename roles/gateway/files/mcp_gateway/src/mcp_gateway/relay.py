@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from mcp_gateway.answer import Answer
+from mcp_gateway.answer import AnswerReader
 from mcp_gateway.call import Call
 from mcp_gateway.gateway import Gateway
 from mcp_gateway.responsewriter import ResponseWriter
@@ -55,7 +55,7 @@ async def _attempt(request: UpstreamRequest, seconds: float | None) -> None:
     try:
         async with asyncio.timeout(seconds):
             await request.open()
-            await Answer(request).deliver()
+            await AnswerReader(request).run()
         breaker.succeeded()
     except TimeoutError:
         breaker.abandoned()

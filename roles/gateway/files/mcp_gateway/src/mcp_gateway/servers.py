@@ -58,8 +58,8 @@ class Servers:
             name,
             config.upstreams[name],
             config.limits,
-            self._changed,
-            self._says,
+            self._on_change,
+            self._on_notice,
             self._on_session,
         )
 
@@ -76,7 +76,7 @@ class Servers:
         return gone
 
     # what servers tell
-    def _changed(self, upstream: Upstream) -> None:
+    def _on_change(self, upstream: Upstream) -> None:
         """A server's lists or its health changed: rebuild the catalog, tell open streams."""
         if self.upstreams.get(upstream.name) is not upstream:
             return  # a reload replaced it
@@ -97,12 +97,12 @@ class Servers:
             changed = {
                 kind
                 for kind, items in self.catalog.by_name.items()
-                if _of(items, server) != _of(before.by_name[kind], server)
+                if _bodies_of(items, server) != _bodies_of(before.by_name[kind], server)
             }
             if changed:
                 self._hub.announce(server, changed)
 
-    def _says(self, upstream: Upstream, message: envelope.Message) -> None:
+    def _on_notice(self, upstream: Upstream, message: envelope.Message) -> None:
         """A notice that belongs to no call. Changed lists are announced once they were read."""
         if message.method == "notifications/resources/updated":
             self._hub.publish(upstream.name, message)
@@ -137,5 +137,5 @@ class Servers:
         return [n for n, u in self.upstreams.items() if u.settings.required and not u.is_up]
 
 
-def _of(items: dict[str, Item], server: str) -> dict[str, bytes]:
+def _bodies_of(items: dict[str, Item], server: str) -> dict[str, bytes]:
     return {k: bytes(i.body) for k, i in items.items() if i.server == server}
