@@ -36,7 +36,6 @@ INHERITED = (
     "NO_PROXY",
 )
 GRACE_SECONDS = 3.0
-WRITE_HIGH_WATER = 8 * 1024 * 1024
 
 
 class _Pipes(asyncio.SubprocessProtocol):
@@ -130,32 +129,12 @@ class StdioTransport:
         on_exit: Callable[[int], None],
     ) -> Channel:
         """A started, initialized server process."""
-        loop = asyncio.get_running_loop()
-        try:
-            transport, pipes = await loop.subprocess_exec(
-                lambda: _Pipes(self.name, self._limit),
-                *self._argv,
-                env=self._env,
-                cwd=self._cwd,
-                start_new_session=True,
-            )
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise UpstreamError(
-                "unreachable", f"server {self.name}: cannot start {self._argv[0]}: {reason}"
-            ) from None
+        transport, pipes = await self._start()
         stdin = transport.get_pipe_transport(0)
 
         async def transmit(body: bytes) -> None:
-            if not pipes.writable.is_set():
-                try:
-                    async with asyncio.timeout(self._timeout):
-                        await pipes.writable.wait()
-                except TimeoutError:
-                    raise UpstreamError(
-                        "timeout", f"server {self.name} does not read its input"
-                    ) from None
-            # A line break in what a client sent would begin a message that nobody looked at.
+            await self._until_writable(pipes)
+            # A line break in what a client sent would begin a message that nobody inspected.
             stdin.write(envelope.one_line(body) + b"\n")  # type: ignore[union-attr]
 
         channel = Channel(self.name, transmit, unrelated, self._timeout)
@@ -170,6 +149,30 @@ class StdioTransport:
             await asyncio.shield(channel.close())
             raise
         return channel
+
+    async def _start(self) -> tuple[asyncio.SubprocessTransport, _Pipes]:
+        try:
+            return await asyncio.get_running_loop().subprocess_exec(
+                lambda: _Pipes(self.name, self._limit),
+                *self._argv,
+                env=self._env,
+                cwd=self._cwd,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise UpstreamError(
+                "unreachable", f"server {self.name}: cannot start {self._argv[0]}: {reason}"
+            ) from None
+
+    async def _until_writable(self, pipes: _Pipes) -> None:
+        if pipes.writable.is_set():
+            return
+        try:
+            async with asyncio.timeout(self._timeout):
+                await pipes.writable.wait()
+        except TimeoutError:
+            raise UpstreamError("timeout", f"server {self.name} does not read its input") from None
 
     async def close(self) -> None:
         """Nothing is shared between the channels."""
