@@ -264,11 +264,11 @@ async def test_a_caller_s_credential_goes_to_no_address_that_is_no_replica_now(t
         heard.append(await reader.read(1000))
         writer.close()
 
-    stranger = await asyncio.start_server(listen, "127.0.0.1", 0)
-    home = f"http://127.0.0.1:{stranger.sockets[0].getsockname()[1]}"
+    unknown_host = await asyncio.start_server(listen, "127.0.0.1", 0)
+    home = f"http://127.0.0.1:{unknown_host.sockets[0].getsockname()[1]}"
     with keys(tmp_path, "k1") as sessions:
         upstreams = {"one": plain(mode="per_session")}
-        async with stranger, _with_peer(upstreams, sessions) as gw:
+        async with unknown_host, _with_peer(upstreams, sessions) as gw:
             await gw.up()
             client = Legacy(gw)
             await client.initialize()

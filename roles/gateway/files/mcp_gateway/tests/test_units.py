@@ -183,7 +183,7 @@ def test_the_breaker_opens_pauses_and_closes(monkeypatch):
     assert breaker.state == "closed"
 
 
-async def test_the_gate_hands_places_on_and_loses_none():
+async def test_the_gate_hands_slots_on_and_loses_none():
     import asyncio
 
     gate = Gate(1)
@@ -202,7 +202,7 @@ async def test_the_gate_hands_places_on_and_loses_none():
     assert not await gate.enter(0.01)
 
 
-async def test_one_caller_leaves_places_at_a_gate_to_others():
+async def test_one_caller_leaves_slots_at_a_gate_to_others():
     import asyncio
 
     gate = Gate(4)

@@ -30,7 +30,7 @@ async def count(session: ClientSession, method: str, member: str) -> int:
             return total
 
 
-async def look(url: str) -> dict[str, object]:
+async def inspect(url: str) -> dict[str, object]:
     seen: dict[str, object] = {}
     try:
         async with (
@@ -47,7 +47,7 @@ async def look(url: str) -> dict[str, object]:
 
 
 async def main() -> None:
-    print(json.dumps({url: await look(url) for url in sys.argv[1:]}))
+    print(json.dumps({url: await inspect(url) for url in sys.argv[1:]}))
 
 
 asyncio.run(main())
