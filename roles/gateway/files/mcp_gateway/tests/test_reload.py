@@ -92,6 +92,33 @@ async def test_new_limits_hold_for_the_servers_at_once(tmp_path):
         assert answer["error"]["data"]["reason"] == "timeout"
 
 
+async def test_new_options_hold_at_once_or_are_named_as_those_of_the_next_start(
+    tmp_path, sdk, caplog
+):
+    path, audit = tmp_path / "gateway.yml", tmp_path / "audit"
+    one = http(sdk.url, era="legacy")
+    async with gateway({"one": one}, audit={"file": str(audit)}) as gw:
+        await gw.up()
+        old = Legacy(gw)
+        await old.initialize()
+        sections = {
+            "listen": {"port": gw.port},
+            "sessions": {"max_age_seconds": 0},
+            "limits": {"input_wait_seconds": 0.1, "drain_seconds": 3},
+            "audit": {"file": str(audit), "rotate_bytes": 1},
+            "log_level": "debug",
+        }
+        assert await reload.reload(gw.gateway, write(path, {"one": one}, **sections))
+        await gw.up()
+        assert "at the next start: limits.drain_seconds, log_level" in caplog.text
+        assert (await old.send("tools/list")).status_code == 404  # its session is too old now
+        asked = await Modern(gw).ask("tools/call", {"name": "one__elicit", "arguments": {}})
+        assert asked["result"]["resultType"] == "input_required"
+        await until(lambda: len(gw.gateway.parking) == 0, "the call waits no longer")
+        gw.gateway.recorder.audit.flush()
+        assert (tmp_path / "audit.1").exists()
+
+
 async def test_an_edited_file_is_noticed(tmp_path, monkeypatch):
     monkeypatch.setattr(reload, "POLL_SECONDS", 0.01)
     path = tmp_path / "gateway.yml"

@@ -11,6 +11,8 @@ import threading
 import time
 from collections.abc import Callable
 
+import msgspec
+
 from mcp_gateway import envelope
 from mcp_gateway.addresses import bucket
 from mcp_gateway.settings import Audit as Settings
@@ -97,8 +99,9 @@ class Audit:
         old, self._fd = self._fd, self._open()
         os.close(old)
 
-    def reopen(self) -> None:
-        """Open the file anew, after something else moved it."""
+    def reopen(self, settings: Settings) -> None:
+        """Open the file anew, after something else moved it, and keep it as `settings` say."""
+        self._settings = msgspec.structs.replace(settings, file=self._settings.file)
         if self._has_file:
             with self._lock:
                 old, self._fd = self._fd, self._open()

@@ -80,6 +80,8 @@ class Gateway:
         self.access.authorization = Authorization(config.policy)
         self.rate_limiter = RateLimiter(config.rate_limit, _redis_url(config), self.metrics)
         self.bounds.limits = self.connections.limits = self.lists.limits = config.limits
+        self.sessions.max_age = config.sessions.max_age_seconds
+        self.parking.wait_seconds = config.limits.input_wait_seconds
 
     @property
     def upstreams(self) -> dict[str, Upstream]:
@@ -107,7 +109,7 @@ class Gateway:
         self.sealer.use(keys)
         await previous[0].close()
         await previous[1].close()
-        self.recorder.audit.reopen()
+        self.recorder.audit.reopen(config.audit)
         for upstream in self.servers.replace(prepared, fingerprints):
             self.background(upstream.stop())
 

@@ -92,7 +92,7 @@ class Parking:
     def __init__(self, sealer: Sealer, wait_seconds: float, home: str) -> None:
         self._sealer = sealer
         self._home = home
-        self._wait = wait_seconds
+        self.wait_seconds = wait_seconds
         self._parked: dict[str, Parked] = {}
         self._cancelling: set[asyncio.Task[None]] = set()
 
@@ -113,7 +113,7 @@ class Parking:
                 "busy", f"{MAX_PARKED_BY_CALLER} of your calls already wait for input"
             )
         key = secrets.token_hex(16)
-        timer = asyncio.get_running_loop().call_later(self._wait, self._expire, key)
+        timer = asyncio.get_running_loop().call_later(self.wait_seconds, self._expire, key)
         assert ask.id is not None
         self._parked[key] = Parked(exchange, link, server, method, owner, ask.id, timer)
         request = {"method": ask.method, "params": ask.fields.get("params", msgspec.Raw(b"{}"))}

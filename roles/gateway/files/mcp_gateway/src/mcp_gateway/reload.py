@@ -11,6 +11,17 @@ from mcp_gateway.gateway import Gateway
 
 log = logging.getLogger("mcp_gateway.reload")
 POLL_SECONDS = 2.0
+# What the listener, the log and the other replicas were given at the start.
+UNTIL_THE_NEXT_START = (
+    "audit.file",
+    "limits.drain_seconds",
+    "listen.host",
+    "listen.port",
+    "listen.tls_cert_file",
+    "listen.tls_key_file",
+    "log_level",
+    "sessions.peer_url",
+)
 Stamp = tuple[int, int, int]
 
 
@@ -20,7 +31,7 @@ async def reload(gateway: Gateway, path: str) -> bool:
         config = load(path)
         fixed = [
             name
-            for name in ("listen.host", "listen.port", "audit.file", "sessions.peer_url")
+            for name in UNTIL_THE_NEXT_START
             if _get(config, name) != _get(gateway.config, name)
         ]
         await gateway.reload(config)
