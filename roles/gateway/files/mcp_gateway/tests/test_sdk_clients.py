@@ -18,7 +18,7 @@ from pathlib import Path
 
 import mutate
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mcp.client.client import Client
 from mcp.shared.inbound import find_invalid_x_mcp_header
@@ -80,6 +80,8 @@ def test_the_python_sdk_decodes_what_is_left_of_any_list(kind, seed):
 
 
 @settings(max_examples=300, deadline=None)
+@example("\\\\:", "file:")
+@example("/\\:", "file:")
 @given(
     st.text(alphabet="abx:/[]@%. ?#1-ü\\\x00", max_size=20),
     st.sampled_from(

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?\Z")
 _OPAQUE_HOST = re.compile(r"[^\s#/:<>?@\[\\\]^|%]+\Z")
+_BACKSLASHED_HOST = re.compile(r"file:(?:\\[/\\]|/\\)", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
@@ -25,8 +26,8 @@ def is_uri(text: str) -> bool:
         return False
     is_file = parts.scheme == "file"
     is_web = is_file or parts.scheme in ("http", "https", "ws", "wss", "ftp")
-    if is_web and "\\" in parts.netloc:  # browsers take it for a slash
-        return False
+    if is_web and ("\\" in parts.netloc or _BACKSLASHED_HOST.match(text)):
+        return False  # browsers take it for a slash
     if not parts.netloc or is_file:  # whose host has no port and no user
         return _is_web_host(parts.netloc) if parts.netloc else not is_web or is_file
     host = parts.netloc.rpartition("@")[2]
