@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import http.client
+import time
+
 import pytest
 
 LITELLM, GATEWAY = 4000, 8080
@@ -36,6 +39,22 @@ def key(secrets):
 @pytest.mark.parametrize(("port", "path"), [(LITELLM, "/health/liveliness"), (GATEWAY, "/health")])
 def test_health_needs_no_key(call, port, path):
     assert call(port, path).status == 200
+
+
+def test_a_connection_outlives_the_pause_between_two_turns(address):
+    """One that the service ends while the next request is on its way costs that request."""
+    paths = {LITELLM: "/health/liveliness", GATEWAY: "/health"}
+    kept = {port: http.client.HTTPConnection(address, port, timeout=30) for port in paths}
+    sockets = set()
+    for pause in (6, 0):  # servers of the same kind end idle connections after five seconds
+        for port, connection in kept.items():
+            connection.request("GET", paths[port])
+            response = connection.getresponse()
+            assert response.status == 200 and response.read()
+            sockets.add(connection.sock)
+        time.sleep(pause)  # the pause is what is tested
+    assert len(sockets) == len(kept), "a service ended a connection, and the client made a new one"
+    assert None not in sockets
 
 
 def test_a_chat_completion_is_answered_by_the_model(call, key):
