@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import struct
 import urllib.request
 
 import pytest
+import support
+import yaml
 
 pytestmark = pytest.mark.integration
 
@@ -280,3 +283,21 @@ def test_store_without_room_is_noticed_beforehand(run, weights, monkeypatch, tmp
         models_path=str(tmp_path),
     )
     assert result["failed"] and result["error"]["reason"] == "no_space"
+
+
+def test_conversations_that_wait_their_turn_do_not_outgrow_the_container(
+    run_module, start_ollama, weights
+):
+    """llama-server would keep 8 GiB of them, and be killed at the container's limit."""
+    role = yaml.safe_load((support.REPOSITORY / "roles/ollama/defaults/main.yml").read_text())
+    given = role["ollama_service"]["env"].items()
+    (name,) = [name for name, value in given if "ollama_prompt_cache_mb" in str(value)]
+    url = start_ollama("narrow", "--memory=280m", "--memory-swap=280m", f"--env={name}=32")
+    sources = [{"type": "file", "path": weights, "template": TEMPLATE}]
+    assert not run_module("ollama_model", ollama_url=url, name="made", sources=sources)["failed"]
+    for person in range(8):
+        words = " ".join(random.Random(person).choices(("apple", "river", "stone", "cloud"), k=600))
+        message = {"role": "user", "content": words}
+        options = {"num_ctx": 2048, "num_predict": 1}
+        body = {"model": "made", "messages": [message], "options": options, "stream": False}
+        assert api(url, "/api/chat", body)["done"]
