@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import socket
 import subprocess
 from pathlib import Path
 
 import pytest
+import support
+from ansible_collections.intranet.mcp.plugins.module_utils import _models, _verify
 from conftest import http_status, wait_until
 
 pytestmark = pytest.mark.integration
@@ -212,3 +215,18 @@ def test_verify_counts_what_the_tools_take_of_a_models_context(run_module, serve
     assert f"of {len(TOOLS)} tools" in wide["found"]
     assert (narrow["name"], narrow["status"]) == ("room narrow claude", "failed")
     assert "globs" in narrow["action"]
+
+
+def test_verify_fails_where_a_models_context_is_too_small_for_a_cli(run_module, server):
+    """From the inventory to the verdict: `context: 4096`, with the CLIs as they were recorded."""
+    declared = [{"name": "m", "context": 4096}, {"name": "n", "context": 65536}]
+    shapes = json.loads((support.REPOSITORY / "roles/clients/files/requests.json").read_text())
+    known = _models.declared_models(declared, [], {}, 8192)
+    probes = _verify.room_probe(known, shapes, f"{server}/mcp")
+    result = run_module("health", probes=probes, keys={"verify": KEY}, required=False)
+    report = _verify.report({"here": result}, {"at": "", "platform": "x"})
+    failed = [check for check in report["checks"] if check["status"] == "failed"]
+    assert [c["name"] for c in failed] == [f"room m {cli}" for cli in shapes]
+    assert report["failed"] == 5 and report["passed"] == 5
+    assert failed[0]["found"].startswith("4096 tokens of context - 19659 of its opening prompt - ")
+    assert "context in ollama_models" in failed[0]["action"]
