@@ -16,6 +16,7 @@ import urllib.request
 
 import pytest
 import support
+from ansible_collections.intranet.mcp.plugins.module_utils import _verify
 from conftest import image
 from test_model_sources import WEIGHTS, Site
 
@@ -151,14 +152,17 @@ def test_ollama_itself_refuses_what_litellm_counts_too_low(site, shape):
     assert "exceeds the available context size" in body, body
 
 
-def test_the_opening_request_of_every_cli_is_answered(site, run_module):
-    from ansible_collections.intranet.mcp.plugins.module_utils import _verify
-
+def opening_requests(site, run_module, *names) -> dict:
+    """Send what each CLI sends first to these models, as verify does."""
     path = support.REPOSITORY / "roles/clients/files/requests.json"
     shapes = json.loads(path.read_text())
-    models = [_verify.model_checks({"name": name}, ["models"], shapes) for name in (PLAIN, THINKER)]
+    models = [_verify.model_checks({"name": name}, ["models"], shapes) for name in names]
     url = f"http://127.0.0.1:{site.port}"
-    result = run_module("llm_health", url=url, api_key=site.developer_key, models=models)
+    return run_module("llm_health", url=url, api_key=site.developer_key, models=models)
+
+
+def test_the_opening_request_of_every_cli_is_answered(site, run_module):
+    result = opening_requests(site, run_module, PLAIN, THINKER)
     assert not result["failed"], result["msg"]
     assert len([c for c in result["checks"] if c["name"].endswith("_request")]) == 10
 
@@ -173,3 +177,15 @@ def test_context_for_which_there_is_no_memory_is_refused_with_the_numbers(site):
     assert refused.returncode
     for part in ("1048576 tokens of context", "23040 bytes a token", "ollama_memory_mb"):
         assert part in refused.stdout, refused.stdout[-3000:]
+
+
+def test_verify_fails_where_litellm_does_not_know_what_a_model_can(site, run_module):
+    """The last of them: LiteLLM is deployed as if Ollama had told nothing of its models."""
+    site.deploy({"ollama_models": MODELS[:1], "ollama_facts": {}}, "litellm.yml")
+    result = opening_requests(site, run_module, PLAIN)
+    # Codex and Gemini CLI ask for summaries of thoughts, which LiteLLM makes no order to think.
+    (failed,) = [check for check in result["checks"] if check["status"] == "failed"]
+    assert (failed["name"], failed["model"]) == ("claude_request", PLAIN)
+    assert "does not support thinking" in failed["found"], failed
+    assert "to a request with tools, thinking" in failed["expected"]
+    assert "capabilities" in failed["action"]
