@@ -9,7 +9,7 @@ SUITE := python tests/tools/suite.py
 
 .DEFAULT_GOAL := help
 .PHONY: help venv venv-test up verify doctor flows versions down purge test test-quick lint sanity test-unit test-gateway \
-	test-artifact images test-modules test-molecule test-standard test-cores docs conformance bench-gateway \
+	test-artifact images test-modules test-molecule test-standard test-cores docs conformance bench-gateway bench-llm \
 	test-clients test-clients-gateway record-clients outdated
 
 help: ## Show this list
@@ -59,6 +59,8 @@ conformance: ## The official MCP suite, directly and through the gateway: no che
 	@$(PYTHON) tests/conformance/conformance.py
 bench-gateway: ## The gateway beside other proxies: requests/s, latency, CPU, memory
 	@$(PYTHON) tests/bench/gateway/bench.py $(BENCH)
+bench-llm: venv-test ## The first word of each turn of an agent, and what LiteLLM adds to it
+	@python tests/bench/llm/bench.py $(BENCH)
 test-clients-gateway: venv-test ## Claude Code and Codex against the gateway
 	@python -m pytest -p no:cacheprovider --import-mode=importlib tests/clients/test_clients.py
 test-clients: venv-test ## Five real CLIs with rendered bundles against a platform of the roles
