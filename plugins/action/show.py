@@ -7,7 +7,8 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 display = Display()
-ARGUMENTS = {"text": {"type": "list", "elements": "str", "required": True}}
+# Not a list: of one text, Ansible would make one by cutting it at its commas.
+ARGUMENTS = {"text": {"type": "raw", "required": True}}
 
 
 class ActionModule(ActionBase):
@@ -19,6 +20,8 @@ class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         super().run(tmp, task_vars)
         _unused, arguments = self.validate_argument_spec(ARGUMENTS)
-        text = "\n".join(line.rstrip("\n") for line in arguments["text"])
+        given = arguments["text"]
+        lines = given if isinstance(given, list) else [given]
+        text = "\n".join(str(line).rstrip("\n") for line in lines)
         display.display(text)
         return {"changed": False, "lines": text.count("\n") + 1}

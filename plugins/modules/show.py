@@ -14,9 +14,8 @@ description:
     prints one line of JSON.
 options:
   text:
-    description: Lines, or one text of several lines.
-    type: list
-    elements: str
+    description: A list of lines, or one text of several lines.
+    type: raw
     required: true
 attributes:
   check_mode:

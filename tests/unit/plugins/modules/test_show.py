@@ -19,7 +19,10 @@ LINES = ["passed   chat", '  found    a "quoted" word', "expected größer"]
 def test_lines_stand_as_they_are(tmp_path):
     tasks = [
         {"intranet.mcp.show": {"text": LINES}},
-        {"intranet.mcp.show": {"text": "{{ text }}"}, "vars": {"text": "one\n  two\n"}},
+        {
+            "intranet.mcp.show": {"text": "{{ text }}"},
+            "vars": {"text": 'one, two\n  {"a": 1, "b": 2}\n'},
+        },
     ]
     play = {"hosts": "localhost", "gather_facts": False, "tasks": tasks}
     (tmp_path / "play.yml").write_text(yaml.safe_dump([play], sort_keys=False))
@@ -35,4 +38,4 @@ def test_lines_stand_as_they_are(tmp_path):
     )
     assert done.returncode == 0, done.stdout
     assert "\n".join(["", *LINES, "ok: [localhost]", ""]) in done.stdout
-    assert "\none\n  two\nok: [localhost]\n" in done.stdout
+    assert '\none, two\n  {"a": 1, "b": 2}\nok: [localhost]\n' in done.stdout
