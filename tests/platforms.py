@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 
 import yaml
-from ansible_collections.intranet.mcp.plugins.module_utils._catalog import build_services
-from ansible_collections.intranet.mcp.plugins.module_utils._topology import Topology
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import build_services
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.topology import Topology
 
 ROOT = Path(__file__).resolve().parents[1]
 MCP_SERVERS = {

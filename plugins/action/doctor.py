@@ -12,9 +12,12 @@ import time
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
-from ansible_collections.intranet.mcp.plugins.module_utils._catalog import TopologyError
-from ansible_collections.intranet.mcp.plugins.module_utils._inventory import topology_from
-from ansible_collections.intranet.mcp.plugins.module_utils._networks import connects, networks_of
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import TopologyError
+from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.inventory import topology_from
+from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.networks import (
+    connects,
+    networks_of,
+)
 
 MODULE = "intranet.mcp.doctor"
 # What a catalog of the wrong shape ends in; a traceback would help nobody.

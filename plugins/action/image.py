@@ -10,9 +10,10 @@ import tarfile
 import tempfile
 
 from ansible.errors import AnsibleActionFail
-from ansible_collections.intranet.mcp.plugins.module_utils import _image_bundle, _images
-from ansible_collections.intranet.mcp.plugins.module_utils._image_engine import CommandError
-from ansible_collections.intranet.mcp.plugins.plugin_utils._progress import ProgressAction
+from ansible_collections.intranet.mcp.plugins.module_utils.images import bundle as image_bundle
+from ansible_collections.intranet.mcp.plugins.module_utils.images import manifest as images
+from ansible_collections.intranet.mcp.plugins.module_utils.images.archive import CommandError
+from ansible_collections.intranet.mcp.plugins.plugin_utils.common.progress import ProgressAction
 
 COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -27,17 +28,17 @@ class ActionModule(ProgressAction):
         if not isinstance(manifest, dict) or not isinstance(names, list):
             return dict(arguments)  # the module says what is wrong with them
         try:
-            _images.check(manifest, names)
-            order = _images.build_order(manifest, names)
-        except _images.ImageError as error:
+            images.check(manifest, names)
+            order = images.build_order(manifest, names)
+        except images.ImageError as error:
             raise AnsibleActionFail(str(error)) from error
         self._contexts = {name: self._context(name, manifest[name]) for name in order}
         hashes: dict[str, str] = {}
         for name in order:
             if manifest[name].get("recipe"):
-                needs = _images.hashes_of_needs(manifest, name, hashes)
+                needs = images.hashes_of_needs(manifest, name, hashes)
                 files = self._contexts[name]
-                hashes[name] = _images.recipe_hash(manifest[name], files, needs)
+                hashes[name] = images.recipe_hash(manifest[name], files, needs)
         return {
             **arguments,
             "manifest": {name: manifest[name] for name in order},
@@ -56,7 +57,7 @@ class ActionModule(ProgressAction):
         if plan.get("failed") or not plan.get("changed"):
             return plan
         arguments = {**arguments, **self._sent_bundle(arguments, plan)}
-        if "build" in arguments.get("sources", _images.SOURCES):
+        if "build" in arguments.get("sources", images.SOURCES):
             arguments["contexts"] = self._sent_contexts()
         try:
             return self.execute_live(arguments, task_vars)
@@ -94,8 +95,8 @@ class ActionModule(ProgressAction):
         if not plan.get("bundle_missing") or not path or not os.path.isdir(path):
             return {}
         try:
-            bundle = _image_bundle.Bundle(path)
-        except _images.ImageError as error:
+            bundle = image_bundle.Bundle(path)
+        except images.ImageError as error:
             raise AnsibleActionFail(str(error)) from error
         wanted = [image["reference"] for image in plan["images"].values() if not image["id"]]
         archives = {bundle.images[r]["archive"] for r in wanted if r in bundle.images}
@@ -103,10 +104,10 @@ class ActionModule(ProgressAction):
             return {}
         place = f"{self._place()}/bundle"
         self._low_level_execute_command(f"mkdir -p {place}/images", sudoable=False)
-        for name in [*sorted(archives), _image_bundle.INDEX]:
+        for name in [*sorted(archives), image_bundle.INDEX]:
             source = os.path.join(path, name)
             try:
-                _image_bundle.refuse_links(path, source)
+                image_bundle.refuse_links(path, source)
             except CommandError as error:
                 raise AnsibleActionFail(str(error)) from error
             if os.path.isfile(source):
@@ -148,7 +149,7 @@ def read_context(root: str, ignore: list[str]) -> dict[str, tuple[bool, bytes]]:
         for name in sorted(names):
             path = os.path.join(directory, name)
             relative = os.path.relpath(path, root)
-            if _images.is_ignored(relative, patterns) or not os.path.isfile(path):
+            if images.is_ignored(relative, patterns) or not os.path.isfile(path):
                 continue
             with open(path, "rb") as stream:
                 is_executable = bool(os.stat(path).st_mode & stat.S_IXUSR)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible_collections.intranet.mcp.plugins.plugin_utils._progress import ProgressAction
+from ansible_collections.intranet.mcp.plugins.plugin_utils.common.progress import ProgressAction
 
 
 class ActionModule(ProgressAction):

@@ -20,21 +20,23 @@ from ansible.inventory.manager import IGNORED
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.yaml import yaml_load
 from ansible.plugins.action import ActionBase
-from ansible_collections.intranet.mcp.plugins.module_utils import _clusters as clusters
-from ansible_collections.intranet.mcp.plugins.module_utils import _people as people
-from ansible_collections.intranet.mcp.plugins.module_utils import _preflight as decide
-from ansible_collections.intranet.mcp.plugins.module_utils._catalog import TopologyError
-from ansible_collections.intranet.mcp.plugins.module_utils._image_bundle import contents
-from ansible_collections.intranet.mcp.plugins.module_utils._images import ImageError
-from ansible_collections.intranet.mcp.plugins.module_utils._inventory import topology_from
-from ansible_collections.intranet.mcp.plugins.module_utils._preflight import Problem
-from ansible_collections.intranet.mcp.plugins.module_utils._preflight_models import (
+from ansible_collections.intranet.mcp.plugins.module_utils.engine.definition import DefinitionError
+from ansible_collections.intranet.mcp.plugins.module_utils.engine.definition import (
+    check as check_definition,
+)
+from ansible_collections.intranet.mcp.plugins.module_utils.examine import preflight as decide
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.preflight import Problem
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.preflight_models import (
     ARGUMENTS as OLLAMA_ARGUMENTS,
 )
-from ansible_collections.intranet.mcp.plugins.module_utils._service import DefinitionError
-from ansible_collections.intranet.mcp.plugins.module_utils._service import check as check_definition
-from ansible_collections.intranet.mcp.plugins.module_utils._shared_address import sharing
-from ansible_collections.intranet.mcp.plugins.module_utils._topology import port_conflicts
+from ansible_collections.intranet.mcp.plugins.module_utils.images.bundle import contents
+from ansible_collections.intranet.mcp.plugins.module_utils.images.manifest import ImageError
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import TopologyError
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.shared_address import sharing
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.topology import port_conflicts
+from ansible_collections.intranet.mcp.plugins.plugin_utils.cluster import decisions as clusters
+from ansible_collections.intranet.mcp.plugins.plugin_utils.people import plan as people
+from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.inventory import topology_from
 
 MODULE = "intranet.mcp.preflight"
 # What a catalog of the wrong shape ends in; a traceback would help nobody.

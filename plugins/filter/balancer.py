@@ -7,20 +7,26 @@ import base64
 import hashlib
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.intranet.mcp.plugins.module_utils import (
-    _entry_paths,
-    _haproxy_config,
-    _haproxy_leaders,
-    _keepalived_config,
-    _nginx_config,
-    _traefik_config,
+from ansible_collections.intranet.mcp.plugins.module_utils.balancer import entry_paths
+from ansible_collections.intranet.mcp.plugins.module_utils.balancer import (
+    haproxy_config as _haproxy_config,
 )
-from ansible_collections.intranet.mcp.plugins.module_utils._docker import (
+from ansible_collections.intranet.mcp.plugins.module_utils.balancer import (
+    traefik_config as _traefik_config,
+)
+from ansible_collections.intranet.mcp.plugins.module_utils.engine.docker import (
     name_of,
     published_ports,
 )
-from ansible_collections.intranet.mcp.plugins.module_utils._inventory import is_address
-from ansible_collections.intranet.mcp.plugins.plugin_utils import _authority
+from ansible_collections.intranet.mcp.plugins.plugin_utils.balancer import (
+    haproxy_leaders,
+    keepalived_config,
+)
+from ansible_collections.intranet.mcp.plugins.plugin_utils.balancer import (
+    nginx_config as _nginx_config,
+)
+from ansible_collections.intranet.mcp.plugins.plugin_utils.state import authority
+from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.inventory import is_address
 
 # community.crypto makes the account's key with it; without ACME nobody needs it.
 try:
@@ -47,7 +53,7 @@ def nginx_config(pools, settings):
 def _rendered(render, pools, settings):
     try:
         return render(pools, settings)
-    except _entry_paths.BalancerError as error:
+    except entry_paths.BalancerError as error:
         raise AnsibleFilterError(str(error)) from error
 
 
@@ -94,9 +100,9 @@ class FilterModule:
             "balancer_is_due": balancer_is_due,
             "traefik_config": traefik_config,
             "nginx_config": nginx_config,
-            "keepalived_config": _keepalived_config.render,
-            "haproxy_leaders": _haproxy_leaders.render,
+            "keepalived_config": keepalived_config.render,
+            "haproxy_leaders": haproxy_leaders.render,
             "subject_alt_names": subject_alt_names,
-            "name_constraints": _authority.name_constraints,
-            "names_beyond_authority": _authority.names_beyond_authority,
+            "name_constraints": authority.name_constraints,
+            "names_beyond_authority": authority.names_beyond_authority,
         }

@@ -6,11 +6,7 @@ from __future__ import annotations
 import os
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.intranet.mcp.plugins.module_utils import (
-    _client_bundle,
-    _client_settings,
-    _clients,
-)
+from ansible_collections.intranet.mcp.plugins.plugin_utils.clients import bundle, members, settings
 
 
 def _clear_errors(function):
@@ -19,7 +15,7 @@ def _clear_errors(function):
     def call(*args, **kwargs):
         try:
             return function(*args, **kwargs)
-        except _clients.ClientsError as error:
+        except members.ClientsError as error:
             raise AnsibleFilterError(str(error)) from error
 
     return call
@@ -34,13 +30,13 @@ def text(name: str, folder: str) -> str:
 class FilterModule:
     def filters(self):
         return {
-            "client_members": _clear_errors(_clients.members),
-            "client_names": _clear_errors(_client_settings.known),
-            "client_models": _clients.chat_models,
-            "client_shared_models": _clear_errors(_clients.shared_models),
-            "client_accounts": _clear_errors(_clients.accounts),
-            "client_entries": _clear_errors(_client_settings.entries),
-            "client_bundle_files": _clear_errors(_client_bundle.files),
+            "client_members": _clear_errors(members.members),
+            "client_names": _clear_errors(settings.known),
+            "client_models": members.chat_models,
+            "client_shared_models": _clear_errors(members.shared_models),
+            "client_accounts": _clear_errors(members.accounts),
+            "client_entries": _clear_errors(settings.entries),
+            "client_bundle_files": _clear_errors(bundle.files),
             "client_text": text,
-            "client_wrappers": _client_settings.wrappers,
+            "client_wrappers": settings.wrappers,
         }

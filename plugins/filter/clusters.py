@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.intranet.mcp.plugins.module_utils import _clusters
+from ansible_collections.intranet.mcp.plugins.plugin_utils.cluster import decisions
 
 
 def member_order(members, service):
     """Hosts in the order in which their members are brought in line."""
     try:
-        return _clusters.order(members, service)
-    except _clusters.ClusterError as error:
+        return decisions.order(members, service)
+    except decisions.ClusterError as error:
         raise AnsibleFilterError(str(error)) from error
 
 
@@ -19,6 +19,6 @@ class FilterModule:
     def filters(self):
         return {
             "member_order": member_order,
-            "members_there": _clusters.there,
-            "etcd_strangers": _clusters.etcd_strangers,
+            "members_there": decisions.there,
+            "etcd_strangers": decisions.etcd_strangers,
         }

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from ansible_collections.intranet.mcp.plugins.module_utils import _doctor_report
+from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import doctor_report
 
 
 class FilterModule:
     def filters(self):
         return {
-            "doctor_report": _doctor_report.report,
-            "doctor_treatments": _doctor_report.treatments,
-            "doctor_table": _doctor_report.table,
+            "doctor_report": doctor_report.report,
+            "doctor_treatments": doctor_report.treatments,
+            "doctor_table": doctor_report.table,
         }

@@ -4,26 +4,24 @@
 from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.intranet.mcp.plugins.module_utils import (
-    _image_sources,
-    _image_table,
-    _images,
-)
+from ansible_collections.intranet.mcp.plugins.module_utils.images import manifest as images
+from ansible_collections.intranet.mcp.plugins.module_utils.images import sources as image_sources
+from ansible_collections.intranet.mcp.plugins.plugin_utils.images import table
 
 
 def manifest_of_servers(servers, known):
     """Entries of the image manifest for MCP servers that are packages or the site's own images."""
     try:
-        return _images.manifest_of_servers(servers, list(known))
-    except _images.ImageError as error:
+        return images.manifest_of_servers(servers, list(known))
+    except images.ImageError as error:
         raise AnsibleFilterError(str(error)) from error
 
 
 def ways(names, manifest, sources, prefix="", mirrors=None, upstream=False):
     """How each image may come: the sources and places of registries, for preflight."""
     try:
-        return _image_sources.told(manifest, names, sources, prefix, mirrors or {}, upstream)
-    except _images.ImageError as error:
+        return image_sources.told(manifest, names, sources, prefix, mirrors or {}, upstream)
+    except images.ImageError as error:
         raise AnsibleFilterError(str(error)) from error
 
 
@@ -31,10 +29,10 @@ class FilterModule:
     def filters(self):
         return {
             "image_manifest_of_servers": manifest_of_servers,
-            "image_names_of_servers": _images.names_of_servers,
-            "image_foreign_of_servers": _images.foreign_of_servers,
-            "image_references": _images.references,
-            "image_rows": _image_table.rows,
-            "image_table": _image_table.table,
+            "image_names_of_servers": images.names_of_servers,
+            "image_foreign_of_servers": images.foreign_of_servers,
+            "image_references": images.references,
+            "image_rows": table.rows,
+            "image_table": table.table,
             "image_ways": ways,
         }

@@ -3,18 +3,18 @@
 
 from __future__ import annotations
 
-from ansible_collections.intranet.mcp.plugins.module_utils import _models
+from ansible_collections.intranet.mcp.plugins.plugin_utils.people import models
 
 
 class FilterModule:
     def filters(self):
         return {
-            "ollama_facts": _models.facts,
-            "ollama_facts_of_all": _models.facts_of_all,
-            "preflight_models": _models.for_preflight,
-            "declared_models": _models.declared_models,
-            "model_of_ollama": _models.of_ollama,
-            "model_of_custom_api": _models.of_custom_api,
-            "litellm_model_info": _models.litellm_model_info,
-            "dropped_parameters": _models.dropped_parameters,
+            "ollama_facts": models.facts,
+            "ollama_facts_of_all": models.facts_of_all,
+            "preflight_models": models.for_preflight,
+            "declared_models": models.declared_models,
+            "model_of_ollama": models.of_ollama,
+            "model_of_custom_api": models.of_custom_api,
+            "litellm_model_info": models.litellm_model_info,
+            "dropped_parameters": models.dropped_parameters,
         }

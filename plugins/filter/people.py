@@ -4,24 +4,24 @@
 from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.intranet.mcp.plugins.module_utils import _people
+from ansible_collections.intranet.mcp.plugins.plugin_utils.people import plan as people
 
 
 def plan(teams, keys, own_keys, servers, routes, models=None):
     """What LiteLLM is to have, once nothing is wrong with it; own_keys: the platform's."""
-    found = _people.problems(teams, keys, servers, models)
+    found = people.problems(teams, keys, servers, models)
     if found:
         raise AnsibleFilterError("; ".join(str(problem) for problem in found))
-    return _people.plan(teams, [*own_keys, *keys], routes)
+    return people.plan(teams, [*own_keys, *keys], routes)
 
 
 class FilterModule:
     def filters(self):
         return {
             "people_plan": plan,
-            "people_models": _people.declared_models,
-            "people_secret_names": _people.secret_names,
-            "people_with_values": _people.with_values,
-            "gateway_team_rules": _people.gateway_rules,
-            "gateway_known_keys": _people.gateway_known,
+            "people_models": people.declared_models,
+            "people_secret_names": people.secret_names,
+            "people_with_values": people.with_values,
+            "gateway_team_rules": people.gateway_rules,
+            "gateway_known_keys": people.gateway_known,
         }

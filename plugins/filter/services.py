@@ -4,15 +4,11 @@
 from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.intranet.mcp.plugins.module_utils import (
-    _flow_matrix,
-    _mcp_images,
-    _mcp_servers,
-    _networks,
-    _service,
-)
+from ansible_collections.intranet.mcp.plugins.module_utils.engine import definition
+from ansible_collections.intranet.mcp.plugins.plugin_utils.mcp import images, servers
+from ansible_collections.intranet.mcp.plugins.plugin_utils.topology import flow_matrix, networks
 
-ERRORS = (_service.DefinitionError, _mcp_servers.DefinitionError, _mcp_images.ImageError)
+ERRORS = (definition.DefinitionError, servers.DefinitionError, images.ImageError)
 
 
 def _clear_errors(function):
@@ -29,24 +25,24 @@ def _clear_errors(function):
 
 def stale_networks(host, network, wanted):
     """Names of the platform's networks on a host, as docker_host_info lists it, but the wanted."""
-    return _networks.stale(host, network, _service.LABEL_NETWORK, wanted)
+    return networks.stale(host, network, definition.LABEL_NETWORK, wanted)
 
 
 class FilterModule:
     def filters(self):
         return {
-            "flow_table": _flow_matrix.table,
-            "flow_chart": _flow_matrix.mermaid,
-            "service_specs": _clear_errors(_service.specs),
-            "service_summary": _service.summary,
-            "service_plan": _clear_errors(_service.plan),
-            "service_moved": _service.moved,
+            "flow_table": flow_matrix.table,
+            "flow_chart": flow_matrix.mermaid,
+            "service_specs": _clear_errors(definition.specs),
+            "service_summary": definition.summary,
+            "service_plan": _clear_errors(definition.plan),
+            "service_moved": definition.moved,
             "service_stale_networks": stale_networks,
-            "mcp_servers": _clear_errors(_mcp_servers.merge),
-            "tool_services": _clear_errors(_mcp_servers.tool_services),
-            "images_said": _mcp_images.said,
-            "mcp_servers_here": _mcp_servers.contained,
-            "token_secrets": _mcp_servers.token_secrets,
-            "gateway_upstreams": _mcp_servers.gateway_upstreams,
-            "header_secrets": _mcp_servers.header_secrets,
+            "mcp_servers": _clear_errors(servers.merge),
+            "tool_services": _clear_errors(servers.tool_services),
+            "images_said": images.said,
+            "mcp_servers_here": servers.contained,
+            "token_secrets": servers.token_secrets,
+            "gateway_upstreams": servers.gateway_upstreams,
+            "header_secrets": servers.header_secrets,
         }

@@ -3,25 +3,25 @@
 
 from __future__ import annotations
 
-from ansible_collections.intranet.mcp.plugins.module_utils import _verify, _verify_files
+from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import verify, verify_files
 
 
 class FilterModule:
     def filters(self):
         return {
-            "verify_report": _verify.report,
-            "verify_table": _verify.table,
-            "verify_summary": _verify.summary,
-            "verify_junit": _verify_files.junit,
-            "verify_page": _verify_files.page,
-            "verify_model": _verify.model_checks,
-            "verify_room": _verify.room_probe,
-            "verify_first_word": _verify.first_word_probe,
-            "verify_servers": _verify.server_probes,
-            "verify_door": _verify.door,
-            "verify_shared_first": _verify.shared_first,
-            "verify_tools": _verify.aggregated_tools,
-            "verify_certificate": _verify.certificate_probe,
-            "verify_teams": _verify.team_probes,
-            "verify_people": _verify.people_rows,
+            "verify_report": verify.report,
+            "verify_table": verify.table,
+            "verify_summary": verify.summary,
+            "verify_junit": verify_files.junit,
+            "verify_page": verify_files.page,
+            "verify_model": verify.model_checks,
+            "verify_room": verify.room_probe,
+            "verify_first_word": verify.first_word_probe,
+            "verify_servers": verify.server_probes,
+            "verify_door": verify.door,
+            "verify_shared_first": verify.shared_first,
+            "verify_tools": verify.aggregated_tools,
+            "verify_certificate": verify.certificate_probe,
+            "verify_teams": verify.team_probes,
+            "verify_people": verify.people_rows,
         }

@@ -54,9 +54,12 @@ _raw:
 
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.intranet.mcp.plugins.module_utils._catalog import TopologyError
-from ansible_collections.intranet.mcp.plugins.module_utils._inventory import topology_from
-from ansible_collections.intranet.mcp.plugins.module_utils._topology import LOOPBACK, Endpoint
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import TopologyError
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.topology import (
+    LOOPBACK,
+    Endpoint,
+)
+from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.inventory import topology_from
 
 
 class LookupModule(LookupBase):

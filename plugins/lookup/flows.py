@@ -42,15 +42,15 @@ _raw:
 
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.intranet.mcp.plugins.module_utils._catalog import TopologyError
-from ansible_collections.intranet.mcp.plugins.module_utils._flow_matrix import matrix
-from ansible_collections.intranet.mcp.plugins.module_utils._inventory import topology_from
-from ansible_collections.intranet.mcp.plugins.module_utils._networks import (
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import TopologyError
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.shared_address import sharing
+from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.flow_matrix import matrix
+from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.inventory import topology_from
+from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.networks import (
     contacts,
     networks,
     networks_of,
 )
-from ansible_collections.intranet.mcp.plugins.module_utils._shared_address import sharing
 
 
 class LookupModule(LookupBase):

@@ -40,7 +40,7 @@ _raw:
 
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.intranet.mcp.plugins.module_utils._secrets import SecretError, Secrets
+from ansible_collections.intranet.mcp.plugins.plugin_utils.state.secrets import SecretError, Secrets
 
 
 class LookupModule(LookupBase):

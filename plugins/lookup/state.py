@@ -40,7 +40,7 @@ import os
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 from ansible.utils.display import Display
-from ansible_collections.intranet.mcp.plugins.plugin_utils import _state
+from ansible_collections.intranet.mcp.plugins.plugin_utils.state import directory
 
 display = Display()
 
@@ -48,29 +48,29 @@ display = Display()
 class LookupModule(LookupBase):
     def run(self, terms, variables=None, **kwargs):
         self.set_options(var_options=variables, direct=kwargs)
-        unknown = [term for term in terms if term not in _state.MARKS]
+        unknown = [term for term in terms if term not in directory.MARKS]
         if unknown:
             raise AnsibleLookupError(
-                f"state: found {unknown[0]!r}, expected one of {', '.join(_state.MARKS)}"
+                f"state: found {unknown[0]!r}, expected one of {', '.join(directory.MARKS)}"
             )
         try:
             return self._paths(terms, variables)
-        except _state.StateError as error:
+        except directory.StateError as error:
             raise AnsibleLookupError(f"state: {error}") from error
 
     def _paths(self, kinds, variables):
         given = self._templar.template(variables.get("platform_state_dir") or "")
         folders = [folder for folder in inventory_folders(variables) if folder]
-        state = given or _state.home(folders)
+        state = given or directory.home(folders)
         # An earlier version left things where the state is now, or where it would be.
         left = os.path.dirname(state) if not given else next(iter(folders), "")
         if not left:
             return [os.path.join(state, kind) for kind in kinds]
         if variables.get("ansible_check_mode"):
-            return [_state.path(state, left, kind) for kind in kinds]
-        for line in _state.move(state, left, ours(variables)):
+            return [directory.path(state, left, kind) for kind in kinds]
+        for line in directory.move(state, left, ours(variables)):
             display.display(line)
-        _state.keep_out_of_git(state)
+        directory.keep_out_of_git(state)
         return [os.path.join(state, kind) for kind in kinds]
 
 
@@ -88,5 +88,5 @@ def inventory_folders(variables):
 
 def ours(variables):
     """Return the kinds whose folder the site has not put elsewhere."""
-    said = {kind: variables.get(_state.variable(kind)) for kind in _state.MARKS}
+    said = {kind: variables.get(directory.variable(kind)) for kind in directory.MARKS}
     return [kind for kind, text in said.items() if not text or "intranet.mcp.state" in str(text)]

@@ -60,11 +60,8 @@ error:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.intranet.mcp.plugins.module_utils._balancer_engines import (
-    OPTIONS,
-    running,
-)
-from ansible_collections.intranet.mcp.plugins.module_utils._errors import (
+from ansible_collections.intranet.mcp.plugins.module_utils.balancer.engines import OPTIONS, running
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import (
     ServiceError,
     Unreachable,
     fail,

@@ -147,10 +147,14 @@ import os
 import pwd
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.intranet.mcp.plugins.module_utils._errors import Refused, Unknown, fail
-from ansible_collections.intranet.mcp.plugins.module_utils._settings_install import (
+from ansible_collections.intranet.mcp.plugins.module_utils.clients.settings_install import (
     Installation,
     SettingsError,
+)
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import (
+    Refused,
+    Unknown,
+    fail,
 )
 
 HIDDEN = "(content hidden)\n"

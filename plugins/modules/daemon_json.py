@@ -93,7 +93,7 @@ import os
 import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.intranet.mcp.plugins.module_utils._daemon_json import (
+from ansible_collections.intranet.mcp.plugins.module_utils.engine.daemon_json import (
     DaemonJsonError,
     changed_keys,
     dump,

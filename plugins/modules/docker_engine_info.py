@@ -100,8 +100,8 @@ import os
 import sys
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.intranet.mcp.plugins.module_utils._docker import get
-from ansible_collections.intranet.mcp.plugins.module_utils._release import os_family
+from ansible_collections.intranet.mcp.plugins.module_utils.engine.docker import get
+from ansible_collections.intranet.mcp.plugins.module_utils.host.release import os_family
 
 BOOT_LINK = "/etc/systemd/system/multi-user.target.wants/docker.service"
 

@@ -213,22 +213,22 @@ backup:
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.intranet.mcp.plugins.module_utils import (
-    _doctor,
-    _doctor_cluster,
-    _doctor_containers,
-    _doctor_services,
+from ansible_collections.intranet.mcp.plugins.module_utils.examine import (
+    doctor,
+    doctor_cluster,
+    doctor_containers,
+    doctor_services,
 )
-from ansible_collections.intranet.mcp.plugins.module_utils._doctor_facts import gather
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.doctor_facts import gather
 
 LOOK_AGAIN_SECONDS = 2
 # Findings that pass by themselves: the gateway asks a server again within half a minute.
 PASSING = {"upstream"}
 RULES = [
-    *_doctor.RULES,
-    *_doctor_containers.RULES,
-    *_doctor_services.RULES,
-    *_doctor_cluster.RULES,
+    *doctor.RULES,
+    *doctor_containers.RULES,
+    *doctor_services.RULES,
+    *doctor_cluster.RULES,
 ]
 ARGUMENTS = {
     "socket": {"type": "path", "default": "/var/run/docker.sock"},
@@ -287,7 +287,7 @@ def examine(params: dict) -> tuple[dict, dict]:
     deadline = time.monotonic() + params["settle_seconds"]
     while True:
         facts = gather(params)
-        diagnosis = _doctor.diagnose(facts, params, RULES)
+        diagnosis = doctor.diagnose(facts, params, RULES)
         left = {finding["check"] for finding in diagnosis["findings"]}
         if not left or left - PASSING or time.monotonic() >= deadline:
             return facts, diagnosis

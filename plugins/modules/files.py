@@ -161,7 +161,7 @@ import stat
 import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.intranet.mcp.plugins.module_utils._errors import (
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import (
     NoSpace,
     Refused,
     ServiceError,

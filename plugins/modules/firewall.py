@@ -212,8 +212,8 @@ import os
 import secrets
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.intranet.mcp.plugins.module_utils import _egress
-from ansible_collections.intranet.mcp.plugins.module_utils._nftables import (
+from ansible_collections.intranet.mcp.plugins.module_utils.firewall import egress
+from ansible_collections.intranet.mcp.plugins.module_utils.firewall.nftables import (
     UNIT,
     FirewallError,
     render,
@@ -280,7 +280,7 @@ class Firewall:
             self.ssh_ports,
             params["networks"],
             self.table,
-            _egress.resolvers(*[read(path) for path in RESOLVERS]),
+            egress.resolvers(*[read(path) for path in RESOLVERS]),
             self.known,
         )
 
@@ -289,8 +289,8 @@ class Firewall:
         known = {}
         for network in self.module.params["networks"]:
             for text in network["egress"]:
-                name = _egress.parse(text).name
-                found = name and (_egress.resolve(name) or self.state.get("known", {}).get(name))
+                name = egress.parse(text).name
+                found = name and (egress.resolve(name) or self.state.get("known", {}).get(name))
                 if name and not found:
                     raise FirewallError(
                         f"egress {text!r}: {name} has no address; expected a name that this host "
@@ -534,7 +534,7 @@ def main() -> None:
                 result["pending"] = firewall.load(rules)
             else:
                 firewall.remove()
-    except (FirewallError, _egress.EgressError) as error:
+    except (FirewallError, egress.EgressError) as error:
         module.fail_json(msg=f"firewall: {error}")
     except OSError as error:
         module.fail_json(msg=f"firewall: {error}; expected root and a writable {firewall.path}")

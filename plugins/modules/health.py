@@ -202,9 +202,9 @@ error:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.intranet.mcp.plugins.module_utils import _probes
-from ansible_collections.intranet.mcp.plugins.module_utils._checks import FAILED, UNKNOWN
-from ansible_collections.intranet.mcp.plugins.module_utils._errors import ServiceError, fail
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import ServiceError, fail
+from ansible_collections.intranet.mcp.plugins.module_utils.examine import probes as _probes
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.checks import FAILED, UNKNOWN
 
 
 class QuietModule(AnsibleModule):

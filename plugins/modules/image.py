@@ -203,17 +203,17 @@ bundle_missing:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.intranet.mcp.plugins.module_utils import (
-    _image_bundle,
-    _image_sources,
-    _images,
-    _registry,
+from ansible_collections.intranet.mcp.plugins.module_utils.images import (
+    bundle,
+    manifest,
+    registry,
+    sources,
 )
-from ansible_collections.intranet.mcp.plugins.module_utils._image_engine import CommandError
-from ansible_collections.intranet.mcp.plugins.module_utils._image_host import Images
-from ansible_collections.intranet.mcp.plugins.module_utils._image_lock import host_lock
-from ansible_collections.intranet.mcp.plugins.module_utils._image_record import Record
-from ansible_collections.intranet.mcp.plugins.module_utils._images import ImageError
+from ansible_collections.intranet.mcp.plugins.module_utils.images.archive import CommandError
+from ansible_collections.intranet.mcp.plugins.module_utils.images.host import Images
+from ansible_collections.intranet.mcp.plugins.module_utils.images.lock import host_lock
+from ansible_collections.intranet.mcp.plugins.module_utils.images.manifest import ImageError
+from ansible_collections.intranet.mcp.plugins.module_utils.images.record import Record
 
 
 def present(module: AnsibleModule, images: Images) -> dict:
@@ -277,14 +277,14 @@ def main() -> None:
             "sources": {
                 "type": "list",
                 "elements": "str",
-                "choices": list(_images.SOURCES),
-                "default": list(_images.SOURCES),
+                "choices": list(manifest.SOURCES),
+                "default": list(manifest.SOURCES),
             },
             "bundle_path": {"type": "path"},
             "registry_prefix": {"type": "str", "default": ""},
             "registry_mirrors": {"type": "dict", "default": {}},
             "registry_upstream": {"type": "bool", "default": True},
-            "registry_logins": _registry.LOGINS,
+            "registry_logins": registry.LOGINS,
             "mirrors": {"type": "dict", "default": {}},
             "ca_bundle": {"type": "path"},
             "jobs": {"type": "int", "default": 2},
@@ -302,13 +302,13 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        _images.check(module.params["manifest"], module.params["names"])
-        _image_sources.check(module.params["registry_prefix"], module.params["registry_mirrors"])
+        manifest.check(module.params["manifest"], module.params["names"])
+        sources.check(module.params["registry_prefix"], module.params["registry_mirrors"])
         images = Images(module.params)
         if module.params["state"] == "present":
             result = present(module, images)
         elif module.params["state"] == "exported":
-            result = _image_bundle.export(images, module.check_mode)
+            result = bundle.export(images, module.check_mode)
         else:
             result = absent(images, module.check_mode)
     except (ImageError, CommandError) as error:

@@ -230,9 +230,9 @@ error:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.intranet.mcp.plugins.module_utils import _litellm
-from ansible_collections.intranet.mcp.plugins.module_utils._errors import ServiceError, fail
-from ansible_collections.intranet.mcp.plugins.module_utils._litellm_resource import (
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import ServiceError, fail
+from ansible_collections.intranet.mcp.plugins.module_utils.litellm import client as litellm
+from ansible_collections.intranet.mcp.plugins.module_utils.litellm.resource import (
     REPORTED,
     members_of,
 )
@@ -253,7 +253,7 @@ def _model(deployment):
         "model": (deployment.get("litellm_params") or {}).get("model"),
         "mode": info.get("mode"),
         "in_database": bool(info.get("db_model")),
-        "is_managed": _litellm.MANAGED_BY.items() <= info.items(),
+        "is_managed": litellm.MANAGED_BY.items() <= info.items(),
     }
 
 
@@ -278,13 +278,13 @@ def keys(client):
 
 def _told(found, kind, *names):
     told = {name: found.get(name) for name in (*names, *REPORTED[kind])}
-    is_managed = _litellm.MANAGED_BY.items() <= (found.get("metadata") or {}).items()
+    is_managed = litellm.MANAGED_BY.items() <= (found.get("metadata") or {}).items()
     return {**told, "is_managed": is_managed}
 
 
 def gather(params):
     """Return what the task asks for."""
-    client = _litellm.client(params)
+    client = litellm.client(params)
     sources = {"models": models, "teams": teams, "users": users, "keys": keys}
     found = {name: sources[name](client) for name in sources if name in params["gather"]}
     return {"version": client.version(), **found}
@@ -300,9 +300,9 @@ def main():
                 "choices": GATHERED,
                 "default": GATHERED,
             },
-            **_litellm.CONNECTION_SPEC,
+            **litellm.CONNECTION_SPEC,
         },
-        **_litellm.CONNECTION_RULES,
+        **litellm.CONNECTION_RULES,
         supports_check_mode=True,
     )
     try:

@@ -354,9 +354,9 @@ error:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.intranet.mcp.plugins.module_utils._errors import ServiceError, fail
-from ansible_collections.intranet.mcp.plugins.module_utils._litellm_keys import FIELDS, LiteLLMKeys
-from ansible_collections.intranet.mcp.plugins.module_utils._litellm_resource import argument_spec
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import ServiceError, fail
+from ansible_collections.intranet.mcp.plugins.module_utils.litellm.keys import FIELDS, LiteLLMKeys
+from ansible_collections.intranet.mcp.plugins.module_utils.litellm.resource import argument_spec
 
 
 def main():

@@ -166,13 +166,13 @@ import re
 from urllib.parse import quote
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.intranet.mcp.plugins.module_utils._errors import (
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import (
     Refused,
     ServiceError,
     fail,
 )
-from ansible_collections.intranet.mcp.plugins.module_utils._litellm import MANAGED_BY
-from ansible_collections.intranet.mcp.plugins.module_utils._litellm_resource import (
+from ansible_collections.intranet.mcp.plugins.module_utils.litellm.client import MANAGED_BY
+from ansible_collections.intranet.mcp.plugins.module_utils.litellm.resource import (
     STATE_SPEC,
     Resource,
     argument_spec,

@@ -220,12 +220,12 @@ error:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.intranet.mcp.plugins.module_utils._errors import (
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import (
     Refused,
     ServiceError,
     fail,
 )
-from ansible_collections.intranet.mcp.plugins.module_utils._litellm_resource import (
+from ansible_collections.intranet.mcp.plugins.module_utils.litellm.resource import (
     LIMIT_SPEC,
     REPORTED,
     STATE_SPEC,

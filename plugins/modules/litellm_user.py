@@ -258,14 +258,14 @@ error:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.intranet.mcp.plugins.module_utils import _litellm
-from ansible_collections.intranet.mcp.plugins.module_utils._errors import (
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import (
     Refused,
     ServiceError,
     Unexpected,
     fail,
 )
-from ansible_collections.intranet.mcp.plugins.module_utils._litellm_resource import (
+from ansible_collections.intranet.mcp.plugins.module_utils.litellm import client
+from ansible_collections.intranet.mcp.plugins.module_utils.litellm.resource import (
     LIMIT_SPEC,
     REPORTED,
     STATE_SPEC,
@@ -341,7 +341,7 @@ class LiteLLMUsers(KeyOwner):
         for step in steps:
             joined = set(step.wanted.get("teams") or []) - set(step.current.get("teams") or [])
             for team_id in sorted(joined) if self.params["validate_teams"] else ():
-                _litellm.check_team(team_id, self._known_teams())
+                client.check_team(team_id, self._known_teams())
         self._check_addresses(steps)
         self._check_administrators(steps)
 

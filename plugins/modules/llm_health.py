@@ -193,8 +193,8 @@ checks:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.intranet.mcp.plugins.module_utils._checks import PASSED
-from ansible_collections.intranet.mcp.plugins.module_utils._llm import ARGUMENTS, checks_of
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.checks import PASSED
+from ansible_collections.intranet.mcp.plugins.module_utils.litellm.chat import ARGUMENTS, checks_of
 
 
 def main() -> None:

@@ -272,17 +272,18 @@ error:
 import re
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.intranet.mcp.plugins.module_utils import _ollama, _ollama_sources
-from ansible_collections.intranet.mcp.plugins.module_utils._diff import Difference
-from ansible_collections.intranet.mcp.plugins.module_utils._errors import (
+from ansible_collections.intranet.mcp.plugins.module_utils.common.diff import Difference
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import (
     NotReady,
     Refused,
     ServiceError,
     fail,
 )
-from ansible_collections.intranet.mcp.plugins.module_utils._gguf import POOLING_TYPES
-from ansible_collections.intranet.mcp.plugins.module_utils._http import HttpClient
-from ansible_collections.intranet.mcp.plugins.module_utils._progress import Progress
+from ansible_collections.intranet.mcp.plugins.module_utils.common.http import HttpClient
+from ansible_collections.intranet.mcp.plugins.module_utils.common.progress import Progress
+from ansible_collections.intranet.mcp.plugins.module_utils.ollama import client
+from ansible_collections.intranet.mcp.plugins.module_utils.ollama import sources as ollama_sources
+from ansible_collections.intranet.mcp.plugins.module_utils.ollama.gguf import POOLING_TYPES
 
 FIRST_YEAR_OF_FOREVER = 2200  # keep_alive -1 is reported as about 292 years
 
@@ -292,9 +293,9 @@ class OllamaModel:
 
     def __init__(self, module):
         self.module, self.params = module, module.params
-        self.name = _ollama.canonical_name(self.params["name"])
+        self.name = client.canonical_name(self.params["name"])
         connection = ("validate_certs", "ca_path", "timeout")
-        self.client = _ollama.OllamaClient(
+        self.client = client.OllamaClient(
             HttpClient(
                 self.params["ollama_url"],
                 "Ollama",
@@ -303,7 +304,7 @@ class OllamaModel:
             )
         )
         self.report = Progress(self.params["progress_file"]).line
-        self.destination = _ollama_sources.Destination(
+        self.destination = ollama_sources.Destination(
             self.client, self.name, self.params, self.report
         )
         self.difference = Difference()
@@ -318,7 +319,7 @@ class OllamaModel:
         else:
             self._provide(before)
         after = before if self.module.check_mode else self.read()
-        facts = self._facts(after) if self.params["state"] == "present" else _ollama.NO_FACTS
+        facts = self._facts(after) if self.params["state"] == "present" else client.NO_FACTS
         return {**self._result(before, after, self._keep_loaded(after, facts)), **facts}
 
     def read(self):
@@ -328,10 +329,10 @@ class OllamaModel:
     def _facts(self, entry):
         """Return what the model can do, how much it may read at once, and what that costs."""
         if not entry:
-            return _ollama.NO_FACTS
+            return client.NO_FACTS
         shown, limits = self.client.show(self.name), self.params
-        context = _ollama.context_of(self.name, shown, limits["context"], limits["context_limit"])
-        memory = _ollama.needed_memory(
+        context = client.context_of(self.name, shown, limits["context"], limits["context_limit"])
+        memory = client.needed_memory(
             self.name, entry["size"], shown, context, limits["parallel"], limits["memory_mb"]
         )
         return {
@@ -342,7 +343,7 @@ class OllamaModel:
 
     def desired(self):
         """Return the sources; any of them describes what the model may be."""
-        return _ollama_sources.sources(self.destination, self.params["sources"])
+        return ollama_sources.sources(self.destination, self.params["sources"])
 
     def _remove(self, before):
         self.difference.compare("digest", before.get("digest", ""), "")
@@ -443,7 +444,7 @@ class OllamaModel:
 def source_options():
     """Return the argument spec of one source."""
     return {
-        "type": {"type": "str", "required": True, "choices": list(_ollama_sources.KINDS)},
+        "type": {"type": "str", "required": True, "choices": list(ollama_sources.KINDS)},
         "model": {"type": "str"},
         "registry": {"type": "str"},
         "insecure": {"type": "bool", "default": False},

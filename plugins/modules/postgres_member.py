@@ -121,17 +121,17 @@ error:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.intranet.mcp.plugins.module_utils._errors import (
-    NotReady,
-    ServiceError,
-    Unreachable,
-    fail,
-)
-from ansible_collections.intranet.mcp.plugins.module_utils._patroni import (
+from ansible_collections.intranet.mcp.plugins.module_utils.cluster.patroni import (
     LAG_BYTES,
     Cluster,
     Patroni,
     patch_of,
+)
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import (
+    NotReady,
+    ServiceError,
+    Unreachable,
+    fail,
 )
 
 

@@ -317,20 +317,22 @@ import urllib.error
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
-from ansible_collections.intranet.mcp.plugins.module_utils import (
-    _authorities,
-    _image_sources,
-    _preflight_models,
-    _registry,
+from ansible_collections.intranet.mcp.plugins.module_utils.engine import authorities
+from ansible_collections.intranet.mcp.plugins.module_utils.engine.docker import get
+from ansible_collections.intranet.mcp.plugins.module_utils.examine import preflight as decide
+from ansible_collections.intranet.mcp.plugins.module_utils.examine import preflight_models
+from ansible_collections.intranet.mcp.plugins.module_utils.host.facts import (
+    nearest,
+    port_holders,
+    read,
 )
-from ansible_collections.intranet.mcp.plugins.module_utils import _preflight as decide
-from ansible_collections.intranet.mcp.plugins.module_utils._docker import get
-from ansible_collections.intranet.mcp.plugins.module_utils._host import nearest, port_holders, read
-from ansible_collections.intranet.mcp.plugins.module_utils._image_build import own_debian_mirrors
-from ansible_collections.intranet.mcp.plugins.module_utils._image_bundle import contents
-from ansible_collections.intranet.mcp.plugins.module_utils._image_record import Record
-from ansible_collections.intranet.mcp.plugins.module_utils._images import ImageError
-from ansible_collections.intranet.mcp.plugins.module_utils._release import os_family
+from ansible_collections.intranet.mcp.plugins.module_utils.host.release import os_family
+from ansible_collections.intranet.mcp.plugins.module_utils.images import registry
+from ansible_collections.intranet.mcp.plugins.module_utils.images import sources as image_sources
+from ansible_collections.intranet.mcp.plugins.module_utils.images.build import own_debian_mirrors
+from ansible_collections.intranet.mcp.plugins.module_utils.images.bundle import contents
+from ansible_collections.intranet.mcp.plugins.module_utils.images.manifest import ImageError
+from ansible_collections.intranet.mcp.plugins.module_utils.images.record import Record
 
 
 class Host:
@@ -363,7 +365,7 @@ class Host:
         record = Record(self.params["image_record"])
         found = []
         for reference, said in self.params["image_ways"].items():
-            wanted = _image_sources.Wanted(tuple(said["ways"]), said["digest"], said["upstream"])
+            wanted = image_sources.Wanted(tuple(said["ways"]), said["digest"], said["upstream"])
             image = images.get(reference)
             origin = record.origin(reference, image["Id"]) if image else None
             if image and not wanted.is_met(origin, image.get("RepoDigests") or []):
@@ -395,7 +397,7 @@ class Host:
         )
         if not asked:
             return {}
-        registries = _registry.Registries(
+        registries = registry.Registries(
             self.params["registry_logins"],
             self.params["registry_ca"],
             self.params["insecure_registries"],
@@ -535,7 +537,7 @@ def check(host: Host) -> tuple[list[decide.Problem], list[str]]:
     problems += decide.gpu_problems(host.gpu(), params["nvidia_gpu"])
     problems += authority_problems(params["ca_bundle"] or "")
     if params["ollama"]:
-        problems += _preflight_models.problems(params["ollama"])
+        problems += preflight_models.problems(params["ollama"])
     if missing:
         failures = {**host.source_failures(), **host.registry_failures(missing)}
         problems += decide.image_problems(
@@ -547,8 +549,8 @@ def check(host: Host) -> tuple[list[decide.Problem], list[str]]:
 def authority_problems(ca_bundle: str) -> list[decide.Problem]:
     """What keeps containers and builds from trusting the site's own authorities."""
     try:
-        _authorities.trust_store(ca_bundle)
-    except _authorities.AuthorityError as error:
+        authorities.trust_store(ca_bundle)
+    except authorities.AuthorityError as error:
         return [decide.Problem("authorities", error.found, error.expected, error.action)]
     except OSError as error:
         found = f"{error.filename} cannot be read: {error.strerror}"
@@ -589,7 +591,7 @@ ARGUMENTS = {
     "images": {"type": "list", "elements": "str", "default": []},
     "image_ways": {"type": "dict", "default": {}},
     "image_record": {"type": "path", "default": "/var/lib/intranet-mcp/images.json"},
-    "registry_logins": _registry.LOGINS,
+    "registry_logins": registry.LOGINS,
     "registry_ca": {"type": "dict", "default": {}},
     "insecure_registries": {"type": "list", "elements": "str", "default": []},
     "ca_bundle": {"type": "path"},
@@ -598,7 +600,7 @@ ARGUMENTS = {
         "choices": ["yes", "no", "undecided", "unused"],
         "default": "unused",
     },
-    "ollama": {"type": "dict", "options": _preflight_models.ARGUMENTS},
+    "ollama": {"type": "dict", "options": preflight_models.ARGUMENTS},
     "sources": {"type": "list", "elements": "dict", "default": [], "options": SOURCE},
     "source_timeout_seconds": {"type": "int", "default": 10},
     "lock_path": {"type": "path", "default": "/run/intranet-mcp/lock"},

@@ -112,13 +112,13 @@ error:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.intranet.mcp.plugins.module_utils._errors import (
+from ansible_collections.intranet.mcp.plugins.module_utils.cluster.redis import ClusterHost, Redis
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import (
     Refused,
     ServiceError,
     Unreachable,
     fail,
 )
-from ansible_collections.intranet.mcp.plugins.module_utils._redis import ClusterHost, Redis
 
 
 class ClusterMember:

@@ -68,7 +68,7 @@ import os
 import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.intranet.mcp.plugins.module_utils import _authorities
+from ansible_collections.intranet.mcp.plugins.module_utils.engine import authorities
 
 
 class TrustStore:
@@ -79,7 +79,7 @@ class TrustStore:
         self.path = module.params["path"]
 
     def desired(self) -> dict[str, bytes]:
-        return _authorities.trust_store(self.module.params["ca_bundle"] or "")
+        return authorities.trust_store(self.module.params["ca_bundle"] or "")
 
     def different(self, desired: dict[str, bytes]) -> list[str]:
         """Names of files that are not as they must be."""
@@ -117,7 +117,7 @@ def main() -> None:
         different = store.different(desired)
         for name in [] if module.check_mode else different:
             store.apply(name, desired[name])
-    except _authorities.AuthorityError as error:
+    except authorities.AuthorityError as error:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(
@@ -126,7 +126,7 @@ def main() -> None:
         )
     module.exit_json(
         changed=bool(different),
-        digest=_authorities.digest_of(desired),
+        digest=authorities.digest_of(desired),
         changed_files=different,
     )
 

@@ -28,11 +28,11 @@ import support  # noqa: E402
 
 support.make_collection_importable()
 
-from ansible_collections.intranet.mcp.plugins.module_utils import (  # noqa: E402
-    _client_requests,
-    _client_settings,
-    _settings_install,
+from ansible_collections.intranet.mcp.plugins.module_utils.clients import (  # noqa: E402
+    client_requests,
+    settings_install,
 )
+from ansible_collections.intranet.mcp.plugins.plugin_utils.clients import settings  # noqa: E402
 from gateway_lab import ROOT, node_packages  # noqa: E402
 
 KEPT = ROOT / "roles/clients/files/requests.json"
@@ -41,11 +41,11 @@ SECONDS = 90
 # Headers that change how LiteLLM reads a request.
 HEADERS = ("anthropic-beta", "anthropic-version")
 COMMANDS = {
-    "claude": ["claude", "-p", _client_requests.QUESTION],
-    "codex": ["codex", "exec", "--skip-git-repo-check", _client_requests.QUESTION],
-    "gemini": ["gemini", "-p", _client_requests.QUESTION],
-    "qwen": ["qwen", "-p", _client_requests.QUESTION],
-    "opencode": ["opencode", "run", _client_requests.QUESTION],
+    "claude": ["claude", "-p", client_requests.QUESTION],
+    "codex": ["codex", "exec", "--skip-git-repo-check", client_requests.QUESTION],
+    "gemini": ["gemini", "-p", client_requests.QUESTION],
+    "qwen": ["qwen", "-p", client_requests.QUESTION],
+    "opencode": ["opencode", "run", client_requests.QUESTION],
 }
 
 
@@ -127,22 +127,22 @@ def record(name: str, modules: Path, manifest: dict) -> dict:
     }
     person = {"models": [MODEL], "model": MODEL, "key": KEY}
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
-        for entry in _client_settings.entries([name], "user", site, person):
+        for entry in settings.entries([name], "user", site, person):
             path = Path(home, entry["path"])
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(_settings_install.rendered(entry))
+            path.write_text(settings_install.rendered(entry))
             path.chmod(int(entry.get("mode", "0644"), 8))
         run(name, modules, home, recorder)
     if recorder.request is None:
         raise SystemExit(f"{name} sent no request with tools within {SECONDS} s")
-    return _client_requests.shape_of(recorder.request)
+    return client_requests.shape_of(recorder.request)
 
 
 def run(name: str, modules: Path, home: str, recorder: Recorder) -> None:
     """Run a CLI until it has sent its request."""
     command = COMMANDS[name]
     environment = {"HOME": home, "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
-    environment.update(_client_settings.OPENCODE_ENVIRONMENT)
+    environment.update(settings.OPENCODE_ENVIRONMENT)
     with subprocess.Popen(
         [modules / ".bin" / command[0], *command[1:]],
         cwd=home,

@@ -18,7 +18,7 @@ from shapes_server import TOOLS
 
 support.make_collection_importable()
 
-from ansible_collections.intranet.mcp.plugins.module_utils._mcp_tools import hidden  # noqa: E402
+from ansible_collections.intranet.mcp.plugins.module_utils.mcp.tools import hidden  # noqa: E402
 
 
 def tools_by_server(offer):

@@ -32,7 +32,7 @@ import support  # noqa: E402
 
 support.make_collection_importable()
 
-from ansible_collections.intranet.mcp.plugins.module_utils import _preflight as preflight  # noqa: E402
+from ansible_collections.intranet.mcp.plugins.module_utils.examine import preflight  # noqa: E402
 
 HELD = ROOT / "tests" / "tools" / "held.yml"
 IMAGES = ROOT / "roles" / "platform" / "vars" / "main" / "images.yml"

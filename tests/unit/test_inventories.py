@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.intranet.mcp.plugins.module_utils._catalog import build_services
-from ansible_collections.intranet.mcp.plugins.module_utils._topology import Topology, port_conflicts
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import build_services
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.topology import (
+    Topology,
+    port_conflicts,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "inventories" / "models").glob("*.yml"))

@@ -14,7 +14,7 @@ import support
 
 support.make_collection_importable()
 
-from ansible_collections.intranet.mcp.plugins.module_utils import _client_requests  # noqa: E402
+from ansible_collections.intranet.mcp.plugins.module_utils.clients import client_requests  # noqa: E402
 
 SHAPES = json.loads((support.REPOSITORY / "roles/clients/files/requests.json").read_text())
 ANSWER_TOKENS, TOOLS = 24, 100
@@ -27,7 +27,7 @@ FIRST = (b"event: content_block_delta", b"event: message_delta", b'"content"')
 def opening(model: str, person: str, longest: int) -> dict:
     """Return the first request of a conversation."""
     shape = SHAPES["claude"]
-    request = _client_requests.request_from(shape, model, ANSWER_TOKENS, longest, TOOLS)
+    request = client_requests.request_from(shape, model, ANSWER_TOKENS, longest, TOOLS)
     body = request["body"]
     body["messages"][0]["content"][-1]["text"] = f"I am {person}. Tell me what this code does."
     return body

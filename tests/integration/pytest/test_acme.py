@@ -17,7 +17,7 @@ import pytest
 import support
 import yaml
 from ansible_collections.intranet.mcp.plugins.filter.balancer import acme_thumbprint
-from ansible_collections.intranet.mcp.plugins.module_utils._haproxy_config import render
+from ansible_collections.intranet.mcp.plugins.module_utils.balancer.haproxy_config import render
 from conftest import CACHE, http_status, image, wait_until
 from servers.balancer import PORTS
 

@@ -9,7 +9,7 @@ import os
 import threading
 
 import pytest
-from ansible_collections.intranet.mcp.plugins.module_utils._balancer_engines import running
+from ansible_collections.intranet.mcp.plugins.module_utils.balancer.engines import running
 from conftest import wait_until
 from servers.balancer import HELD
 

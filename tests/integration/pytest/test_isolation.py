@@ -15,9 +15,10 @@ import secrets
 import socket
 
 import pytest
-from ansible_collections.intranet.mcp.plugins.module_utils import _docker, _inside
-from ansible_collections.intranet.mcp.plugins.module_utils._errors import Refused
-from ansible_collections.intranet.mcp.plugins.module_utils._probe_isolation import isolation
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Refused
+from ansible_collections.intranet.mcp.plugins.module_utils.engine import docker as _docker
+from ansible_collections.intranet.mcp.plugins.module_utils.examine import inside
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.probe_isolation import isolation
 from conftest import image
 
 pytestmark = [
@@ -111,4 +112,4 @@ def test_a_container_is_no_router_between_its_networks(platform, docker):
 
 def test_a_process_that_is_not_there_is_one_clear_message():
     with pytest.raises(Refused, match="no look from inside process 4194304"):
-        _inside.reached(4194304, [("127.0.0.1", 1)])
+        inside.reached(4194304, [("127.0.0.1", 1)])

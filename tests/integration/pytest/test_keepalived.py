@@ -16,11 +16,11 @@ import urllib.request
 import pytest
 import support
 import yaml
-from ansible_collections.intranet.mcp.plugins.module_utils._haproxy_config import (
+from ansible_collections.intranet.mcp.plugins.module_utils.balancer.haproxy_config import (
     render as haproxy_config,
 )
-from ansible_collections.intranet.mcp.plugins.module_utils._keepalived_config import render
-from ansible_collections.intranet.mcp.plugins.module_utils._shared_address import held
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.shared_address import held
+from ansible_collections.intranet.mcp.plugins.plugin_utils.balancer.keepalived_config import render
 from conftest import image, wait_until
 from servers.balancer import PORTS, Replica
 

@@ -24,7 +24,7 @@ from pathlib import Path
 import pytest
 import support
 import yaml
-from ansible_collections.intranet.mcp.plugins.module_utils import _llm
+from ansible_collections.intranet.mcp.plugins.module_utils.litellm import chat as llm
 from conftest import CACHE, http_status, image, interpreter, wait_until
 
 pytestmark = pytest.mark.integration
@@ -318,13 +318,13 @@ def test_a_virtual_key_gets_answers_of_every_model(deployed):
 @of("hybrid")
 def test_every_cli_is_served_in_its_own_shape(deployed, run_module):
     site = deployed.site
-    shapes = ["models", *_llm.PLAIN, *_llm.STREAMED]
+    shapes = ["models", *llm.PLAIN, *llm.STREAMED]
     models = [
         {"name": name, "gemini_name": name.replace(":", "-"), "checks": shapes}
         for name in deployed.models("chat")
     ]
     # The company's server has no template that makes so small a model call tools.
-    models[0]["checks"] = [*shapes, *_llm.CALLING]
+    models[0]["checks"] = [*shapes, *llm.CALLING]
     models += [{"name": n, "checks": ["models", "embedding"]} for n in deployed.models("embedding")]
     url = f"http://127.0.0.1:{site.port}"
     result = run_module("llm_health", url=url, api_key=site.developer_key, models=models)

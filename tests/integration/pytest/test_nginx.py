@@ -20,7 +20,7 @@ import threading
 import time
 
 import pytest
-from ansible_collections.intranet.mcp.plugins.module_utils._nginx_config import render
+from ansible_collections.intranet.mcp.plugins.plugin_utils.balancer.nginx_config import render
 from conftest import CACHE, wait_until
 from servers.balancer import AMBIGUOUS_PATHS, OPERATORS_PATHS, raw_status
 

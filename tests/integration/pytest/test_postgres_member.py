@@ -14,7 +14,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from ansible_collections.intranet.mcp.plugins.module_utils._patroni import Patroni
+from ansible_collections.intranet.mcp.plugins.module_utils.cluster.patroni import Patroni
 from conftest import image, wait_until
 from servers.cluster import MEMBERS, Site
 
@@ -191,7 +191,7 @@ def test_without_a_certificate_etcd_answers_nobody(postgres):
 
 
 def test_without_the_password_patroni_takes_no_orders(postgres):
-    from ansible_collections.intranet.mcp.plugins.module_utils._errors import Unauthorized
+    from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unauthorized
 
     with pytest.raises(Unauthorized):
         postgres.of(postgres.leader()).switch_over(10)

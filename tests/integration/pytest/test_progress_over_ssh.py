@@ -31,7 +31,7 @@ PLAYBOOK = """
       slow: {lines: %d}
 """
 ACTION = """
-from ansible_collections.intranet.mcp.plugins.plugin_utils._progress import ProgressAction
+from ansible_collections.intranet.mcp.plugins.plugin_utils.common.progress import ProgressAction
 
 class ActionModule(ProgressAction):
     pass
@@ -39,7 +39,7 @@ class ActionModule(ProgressAction):
 MODULE = """#!/usr/bin/python
 import time
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.intranet.mcp.plugins.module_utils._progress import Progress
+from ansible_collections.intranet.mcp.plugins.module_utils.common.progress import Progress
 
 module = AnsibleModule({"lines": {"type": "int"}, "progress_file": {"type": "path"}})
 report = Progress(module.params["progress_file"]).line

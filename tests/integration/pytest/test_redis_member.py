@@ -12,7 +12,7 @@ import threading
 import time
 
 import pytest
-from ansible_collections.intranet.mcp.plugins.module_utils import _redis
+from ansible_collections.intranet.mcp.plugins.module_utils.cluster import redis as _redis
 from conftest import image, wait_until
 from servers.cluster import MEMBERS, Site
 

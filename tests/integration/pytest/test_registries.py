@@ -22,7 +22,7 @@ import tarfile
 import pytest
 import support
 import yaml
-from ansible_collections.intranet.mcp.plugins.module_utils import _registry_login
+from ansible_collections.intranet.mcp.plugins.module_utils.images import registry_login
 from conftest import image, wait_until
 from servers.container_registry import CompanyRegistry, push
 
@@ -153,7 +153,7 @@ def publish(company):
             archive = tar_of({"content": content.encode()})
             subprocess.run(["docker", "import", "-", source], input=archive, check=True,
                            capture_output=True)  # fmt: skip
-        with _registry_login.environment(logins) as variables:
+        with registry_login.environment(logins) as variables:
             return push(source, f"{company.host}/{path}", variables)
 
     yield act

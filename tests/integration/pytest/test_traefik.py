@@ -18,7 +18,7 @@ import time
 from collections import Counter
 
 import pytest
-from ansible_collections.intranet.mcp.plugins.module_utils._balancer_engines import running
+from ansible_collections.intranet.mcp.plugins.module_utils.balancer.engines import running
 from conftest import image, wait_until
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization

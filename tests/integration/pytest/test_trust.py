@@ -15,7 +15,7 @@ import subprocess
 import threading
 
 import pytest
-from ansible_collections.intranet.mcp.plugins.module_utils import _service
+from ansible_collections.intranet.mcp.plugins.module_utils.engine import definition
 from conftest import http_status, image, wait_until
 from servers import scripted_api
 from servers.private_tls import Authority
@@ -89,7 +89,7 @@ def options(run_module, tmp_path, authority):
             "services": {"it": {"networks": [{"name": "x", "interface": "x"}]}},
             "trust": {"path": path, "digest": trust["digest"] if is_trusted else ""},
         }
-        (found,) = _service.specs([{**SELF, "health": {"command": []}}], context)
+        (found,) = definition.specs([{**SELF, "health": {"command": []}}], context)
         container = found["container"]
         return [
             *(f"--volume={mount}" for mount in container["volumes"]),

@@ -14,8 +14,8 @@ import shutil
 import subprocess
 
 import pytest
-from ansible_collections.intranet.mcp.plugins.module_utils import _verify, _verify_files
-from ansible_collections.intranet.mcp.plugins.module_utils._checks import row
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.checks import row
+from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import verify, verify_files
 from conftest import CACHE
 
 pytestmark = pytest.mark.integration
@@ -65,8 +65,8 @@ def browser():
 @pytest.fixture(scope="module")
 def page():
     checks = [{"group": group, **check} for group, check in CHECKS]
-    found = _verify.report({"llm1": {"checks": checks}}, ABOUT, advisory=["drift *"])
-    return _verify_files.page(found)
+    found = verify.report({"llm1": {"checks": checks}}, ABOUT, advisory=["drift *"])
+    return verify_files.page(found)
 
 
 GROUNDS = {"light": "rgb(246, 247, 249)", "dark": "rgb(18, 22, 28)"}

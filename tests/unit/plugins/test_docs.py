@@ -103,17 +103,21 @@ def explicit_keys(path) -> set[str]:
     return found - support.COMMON_RESULT_KEYS
 
 
+def imported_files(path) -> list:
+    """Return the files of the collection that a module imports."""
+    prefix = "ansible_collections.intranet.mcp."
+    found = []
+    for node in ast.walk(code_of(path)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(prefix):
+            place = support.REPOSITORY / node.module.removeprefix(prefix).replace(".", "/")
+            found += [place.with_suffix(".py"), *(place / f"{n.name}.py" for n in node.names)]
+    return [file for file in found if file.exists()]
+
+
 def mentioned_names(path) -> set[str]:
     """Return every string and keyword in the module and in what it imports of the collection."""
-    utilities = support.REPOSITORY / "plugins" / "module_utils"
-    imported = re.findall(
-        r"module_utils\.(_\w+)|^from .*module_utils import (.+)$", path.read_text(), re.M
-    )
-    names = {name.strip() for pair in imported for part in pair for name in part.split(",")}
     found: set[str] = set()
-    for source in [code_path(path), *(utilities / f"{name}.py" for name in names if name)]:
-        if not source.exists():
-            continue
+    for source in [code_path(path), *imported_files(path)]:
         for node in ast.walk(code_of(source)):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found.add(node.value)

@@ -15,9 +15,9 @@ import urllib.error
 import urllib.request
 from typing import NamedTuple
 
-from ansible_collections.intranet.mcp.plugins.module_utils import (
-    _haproxy_config,
-    _traefik_config,
+from ansible_collections.intranet.mcp.plugins.module_utils.balancer import (
+    haproxy_config,
+    traefik_config,
 )
 
 STREAM = "/sse"
@@ -47,7 +47,7 @@ class Engine(NamedTuple):
 
 
 def _haproxy_files(pools, settings):
-    return {"haproxy.cfg": _haproxy_config.render(pools, settings)}
+    return {"haproxy.cfg": haproxy_config.render(pools, settings)}
 
 
 SOCKET = ["-S", "/run/haproxy/master.sock"]
@@ -70,7 +70,7 @@ ENGINES = {
         ["traefik-start"],
         "/run/traefik",
         "dynamic.yml",
-        _traefik_config.render,
+        traefik_config.render,
         '"retry"',
         '"no-such-word"',
         r'traefik_service_server_up\{{service="litellm\.{}(?:@file)?",url="[^"]*"\}} 1',

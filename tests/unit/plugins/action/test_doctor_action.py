@@ -9,8 +9,8 @@ import socket
 
 import pytest
 from ansible_collections.intranet.mcp.plugins.action import doctor
-from ansible_collections.intranet.mcp.plugins.module_utils._catalog import build_services
-from ansible_collections.intranet.mcp.plugins.module_utils._topology import Topology
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import build_services
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.topology import Topology
 
 CATALOG = {
     "litellm": {"group": "litellm", "port": 4000, "clients": ["users", "gateway"]},

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from ansible.errors import AnsibleActionFail
 from ansible_collections.intranet.mcp.plugins.action import image
-from ansible_collections.intranet.mcp.plugins.module_utils import _images
+from ansible_collections.intranet.mcp.plugins.module_utils.images import manifest as images
 
 ROOT = Path(__file__).resolve().parents[4]
 MANIFEST = yaml.safe_load((ROOT / "roles/platform/vars/main/images.yml").read_text())[
@@ -124,5 +124,5 @@ def test_archive_keeps_permissions_and_nothing_of_this_machine(tmp_path):
 
 
 def test_names_in_the_manifest_are_valid_in_a_reference():
-    for reference in _images.references(MANIFEST).values():
+    for reference in images.references(MANIFEST).values():
         assert reference == reference.lower()

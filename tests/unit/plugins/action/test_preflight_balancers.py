@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.intranet.mcp.plugins.action.preflight import check_balancers
-from ansible_collections.intranet.mcp.plugins.module_utils._catalog import TopologyError
-from ansible_collections.intranet.mcp.plugins.module_utils._topology import Topology
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import TopologyError
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.topology import Topology
 
 ADDRESSES = {"lb1": ["192.0.2.1"], "lb2": ["192.0.2.2"], "app1": ["192.0.2.3"]}
 

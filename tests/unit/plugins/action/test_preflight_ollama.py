@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ansible_collections.intranet.mcp.plugins.action.preflight import leave_out_unreadable
-from ansible_collections.intranet.mcp.plugins.module_utils._preflight import Problem
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.preflight import Problem
 
 GOOD = {"url": "http://127.0.0.1:11434", "context_limit": 4096, "models": [{"name": "small"}]}
 

@@ -11,7 +11,7 @@ from ansible_collections.intranet.mcp.plugins.filter.balancer import (
     haproxy_config,
     subject_alt_names,
 )
-from ansible_collections.intranet.mcp.plugins.plugin_utils._authority import name_constraints
+from ansible_collections.intranet.mcp.plugins.plugin_utils.state.authority import name_constraints
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     Encoding,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import urllib.parse
 from datetime import UTC, datetime, timedelta
 
-from ansible_collections.intranet.mcp.plugins.module_utils._litellm import token_hash
+from ansible_collections.intranet.mcp.plugins.module_utils.litellm.client import token_hash
 
 MASTER = "sk-master"
 MARK = {"managed_by": "intranet.mcp"}

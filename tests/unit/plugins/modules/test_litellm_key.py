@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.intranet.mcp.plugins.module_utils._litellm import token_hash
+from ansible_collections.intranet.mcp.plugins.module_utils.litellm.client import token_hash
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -11,7 +11,7 @@ import os
 import sys
 
 from . import check
-from ._settings_install import Installation, SettingsError
+from .settings_install import Installation, SettingsError
 
 RECORD = os.path.join(".config", "intranet-mcp", "undo")
 

@@ -15,8 +15,8 @@ import urllib.error
 import urllib.request
 from collections import Counter
 
-from ._client_requests import opening_tokens, parameters_of, request_from, tokens_of
-from ._prompt_speed import seconds_of, tokens_per_second
+from .client_requests import opening_tokens, parameters_of, request_from, tokens_of
+from .prompt_speed import seconds_of, tokens_per_second
 from .proxies import Proxies
 
 PROTOCOL = "2025-06-18"

@@ -1,0 +1,276 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""HAProxy's configuration as text, from the pools the topology names. Pure.
+
+One door for people (with TLS or without), one plain door for the platform's own hosts, both with
+the same routes: MCP goes to the gateway, everything else to LiteLLM. People have the paths they
+need; the platform's own hosts, and operators, have every one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from ansible_collections.intranet.mcp.plugins.module_utils.balancer.entry_paths import (
+    GATEWAY_PATHS,
+    HIDDEN_PATH,
+    REFUSED_PATH,
+    BalancerError,
+    model_paths,
+    operator_networks,
+)
+
+RUN_DIR = "/run/haproxy"
+CERTIFICATE = "/secrets/tls.pem"
+
+# Where no replica is ready, those that are alive are better than none: a LiteLLM without its
+# database still knows the keys it has seen, a gateway without a required server has the others.
+ALIVE = "_alive"
+# HAProxy reads 64 words of a line.
+WORDS = 40
+FORBIDDEN = {
+    "error": {
+        "message": "this path is served to operators only (platform_operators_networks)",
+        "type": "forbidden",
+        "code": "403",
+    }
+}
+
+
+def render(pools: list[dict], settings: dict) -> str:
+    """The file.
+
+    pools: {service, ready, alive, servers: [{name, address, is_name}]}; ready and alive are paths.
+    settings: tls, door_port (for redirects), ports (inside the container: door, redirect, inside,
+    metrics), timeout_seconds, connect_seconds, check_seconds, max_connections, and perhaps paths
+    (of LiteLLM, what else is open to people), operators (networks to which all of it is),
+    hsts_seconds, acme_thumbprint (of the account whose certificates an ACME server checks over
+    plain HTTP).
+    """
+    by_service = pools_by_service(pools)
+    routes = _routes(sorted(by_service))
+    sections = [
+        _global(settings),
+        _defaults(settings),
+        _resolvers() if any(s["is_name"] for pool in pools for s in pool["servers"]) else [],
+        _door(settings, routes),
+        _redirect(settings) if settings["tls"] else [],
+        _inside(settings, routes),
+        _metrics(settings),
+        *[
+            _backend(pool["service"] + suffix, pool[path], pool["servers"])
+            for _name, pool in sorted(by_service.items())
+            for suffix, path in (("", "ready"), (ALIVE, "alive"))
+        ],
+    ]
+    head = "# Written by the load_balancer role; changes here are overwritten.\n"
+    return head + "\n".join(_section(lines) for lines in sections if lines)
+
+
+def pools_by_service(pools: list[dict]) -> dict[str, dict]:
+    """The pools by name; LiteLLM's is there, because it gets what nobody else does."""
+    by_service = {pool["service"]: pool for pool in pools}
+    if "litellm" not in by_service:
+        raise BalancerError(
+            "the load balancer has no litellm host to distribute to; expected at least one: put a "
+            "host into group litellm, or empty the group load_balancer"
+        )
+    return by_service
+
+
+def _section(lines: list[str]) -> str:
+    title, *body = lines
+    return "".join([f"{title}\n", *[f"    {line}\n" for line in body]])
+
+
+def _global(settings: dict) -> list[str]:
+    return [
+        "global",
+        "log stdout format raw local0 info",
+        f"maxconn {settings['max_connections']}",
+        f"stats socket {RUN_DIR}/admin.sock mode 600 level admin",
+        # What the old process knew of its servers: a reload neither forgets a drained one nor
+        # sends requests to one that is down.
+        f"server-state-file {RUN_DIR}/state",
+        # After a reload the old process stays as long as a call may last, and no longer.
+        f"hard-stop-after {settings['timeout_seconds']}s",
+        "ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets",
+        "ssl-default-bind-ciphersuites TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:"
+        "TLS_CHACHA20_POLY1305_SHA256",
+        "ssl-default-bind-ciphers ECDHE+AESGCM:ECDHE+CHACHA20",
+    ]
+
+
+def _defaults(settings: dict) -> list[str]:
+    wait = settings["timeout_seconds"]
+    return [
+        "defaults",
+        "mode http",
+        "log global",
+        # The path without its query, where some clients put their key.
+        'log-format "%ci [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %tsc %ac/%bc/%sc/%rc %HM %HPO"',
+        "option dontlognull",
+        # After a reload an idle connection takes one more request, and ends with its answer: closed
+        # at once, it would take what a client sends in that moment with it.
+        "option idle-close-on-response",
+        # A request is repeated elsewhere only when no byte of it reached a server: calls of tools
+        # must not happen twice.
+        "retries 3",
+        "retry-on conn-failure",
+        "option redispatch 1",
+        "http-reuse safe",
+        f"timeout connect {settings['connect_seconds']}s",
+        f"timeout check {settings['connect_seconds'] + settings['check_seconds']}s",
+        "timeout queue 10s",
+        "timeout http-request 15s",
+        "timeout http-keep-alive 60s",
+        # Silence on a stream, either way. The gateway and LiteLLM have the same bound.
+        f"timeout client {wait}s",
+        f"timeout server {wait}s",
+        f"timeout tunnel {wait}s",
+        "load-server-state-from-file global",
+        f"default-server check inter {settings['check_seconds']}s fall 2 rise 2",
+    ]
+
+
+def _resolvers() -> list[str]:
+    return ["resolvers engine", "nameserver engine 127.0.0.11:53", "hold valid 1s", "hold nx 1s"]
+
+
+def _door(settings: dict, routes: list[str]) -> list[str]:
+    tls = f" ssl crt {CERTIFICATE} alpn h2,http/1.1" if settings["tls"] else ""
+    scheme = "https" if settings["tls"] else "http"
+    return [
+        "frontend door",
+        f"bind :{settings['ports']['door']}{tls}",
+        # What a client claims of itself in these headers is not true.
+        "http-request del-header X-Forwarded-For",
+        "option forwardfor",
+        f"http-request set-header X-Forwarded-Proto {scheme}",
+        *_hsts(settings),
+        f"http-request deny deny_status 400 if {{ path -m reg '{REFUSED_PATH}' }}",
+        f"http-request deny deny_status 404 if {{ path {HIDDEN_PATH} }} "
+        f"|| {{ path_beg {HIDDEN_PATH}/ }}",
+        # Another protocol would pass by all that is checked here.
+        "http-request del-header Upgrade unless { req.hdr(Upgrade) -m str -i websocket }",
+        "http-request del-header HTTP2-Settings",
+        *_open_paths(settings, routes),
+    ]
+
+
+def _hsts(settings: dict) -> list[str]:
+    seconds = settings.get("hsts_seconds", 0) if settings["tls"] else 0
+    header = f'Strict-Transport-Security "max-age={seconds}"'
+    return [f"http-after-response set-header {header}"] if seconds else []
+
+
+def _open_paths(settings: dict, routes: list[str]) -> list[str]:
+    """The routes, behind a list of what is open to people."""
+    paths = model_paths(settings)
+    acls = [
+        *_acl("is_model", "path", paths),
+        *_acl("is_model", "path_beg", [f"{path}/" for path in paths]),
+        *_acl("is_operator", "src", operator_networks(settings)),
+    ]
+    acls += [line for line in routes if line.startswith(("acl is_health ", "acl is_mcp "))]
+    names = dict.fromkeys(line.split()[1] for line in acls)
+    return [
+        *acls,
+        f"http-request return status 403 content-type application/json string "
+        f"'{json.dumps(FORBIDDEN)}' if {' '.join(f'!{name}' for name in names)}",
+        *[line for line in routes if line not in acls],
+    ]
+
+
+def _acl(name: str, match: str, values: list[str]) -> list[str]:
+    """Lines that are one condition together."""
+    parts = [values[at : at + WORDS] for at in range(0, len(values), WORDS)]
+    return [f"acl {name} {match} {' '.join(part)}" for part in parts]
+
+
+def _redirect(settings: dict) -> list[str]:
+    port = settings["door_port"]
+    where = "%[req.hdr(host),regsub(:[0-9]+$,)]" + ("" if port == 443 else f":{port}")
+    return [
+        "frontend redirect",
+        f"bind :{settings['ports']['redirect']}",
+        *_acme(settings.get("acme_thumbprint")),
+        # 308 keeps method and body.
+        f"http-request redirect location https://{where}%[capture.req.uri] code 308",
+    ]
+
+
+def _acme(thumbprint: str | None) -> list[str]:
+    """The answer to an ACME server (RFC 8555, 8.3): its token and the account's thumbprint."""
+    if not thumbprint:
+        return []
+    return [
+        f'http-request return status 200 content-type text/plain lf-string "%[path,field(4,/)].'
+        f'{thumbprint}" if {{ path_reg ^/[.]well-known/acme-challenge/[A-Za-z0-9_-]+$ }}',
+    ]
+
+
+def _inside(settings: dict, routes: list[str]) -> list[str]:
+    return ["frontend inside", f"bind :{settings['ports']['inside']}", *routes]
+
+
+def _metrics(settings: dict) -> list[str]:
+    return [
+        "frontend metrics",
+        f"bind :{settings['ports']['metrics']}",
+        "option dontlog-normal",
+        "monitor-uri /alive",
+        "http-request use-service prometheus-exporter if { path /metrics }",
+        "http-request return status 404",
+    ]
+
+
+def _routes(services: list[str]) -> list[str]:
+    lines = ["acl is_health path /health /ready"]
+    for name in services:
+        lines += [
+            f"acl no_{name} nbsrv({name}) lt 1",
+            f"acl dead_{name} nbsrv({name}{ALIVE}) lt 1",
+            _health(503, "down", name, f"no_{name} dead_{name}"),
+            _health(200, "degraded", name, f"no_{name}"),
+        ]
+    lines.append(_health(200, "up"))
+    if "gateway" in services:
+        lines += [f"acl is_mcp {match} {paths}" for match, paths in GATEWAY_PATHS]
+        lines += [
+            f"use_backend gateway{ALIVE} if is_mcp no_gateway",
+            "use_backend gateway if is_mcp",
+        ]
+    return [*lines, f"use_backend litellm{ALIVE} if no_litellm", "default_backend litellm"]
+
+
+def _health(code: int, status: str, service: str = "", condition: str = "") -> str:
+    body = {"status": status, **({"service": service} if service else {})}
+    return (
+        f"http-request return status {code} content-type application/json "
+        f"string '{json.dumps(body)}' if is_health {condition}".rstrip()
+    )
+
+
+def _backend(name: str, path: str, servers: list[dict]) -> list[str]:
+    return [
+        f"backend {name}",
+        "balance leastconn",
+        "option httpchk",
+        f"http-check send meth GET uri {path} ver HTTP/1.1 hdr Host balancer",
+        "http-check expect status 200",
+        *[_server(server) for server in servers],
+    ]
+
+
+def _server(server: dict) -> str:
+    name = server_name(server["name"])
+    by_name = " resolvers engine resolve-prefer ipv4 init-addr last,libc,none"
+    return f"server {name} {server['address']}{by_name if server['is_name'] else ''}"
+
+
+def server_name(host: str) -> str:
+    """An inventory's host name as HAProxy takes it."""
+    return re.sub(r"[^A-Za-z0-9_.:-]", "_", host)

@@ -1,0 +1,328 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""From what was read of a host to what is wrong with it. Pure: facts in, findings out.
+
+Rules stand in tables (RULES here, RULES in _doctor_containers and _doctor_services). A rule takes
+`facts` and `wanted` and yields findings. A rule that lacks the facts it needs raises Unseen: that
+is reported as not looked at, which is neither healthy nor ill.
+
+facts: what _doctor_facts gathers. wanted: the module's options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.preflight import (
+    clock_problems,
+    port_problems,
+)
+
+DAY = 86400
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong: what is there, what should be, what to do.
+
+    fix: the treatment that `--tags fix` gives it, empty where only a person may decide. service:
+    the service it concerns, empty for the host.
+    """
+
+    check: str
+    found: str
+    expected: str
+    do: str
+    fix: str = ""
+    service: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
+class Unseen(Exception):
+    """What a rule needs could not be read; the message says why."""
+
+
+Rule = Callable[[dict, dict], Iterator[Finding]]
+
+
+def diagnose(facts: dict, wanted: dict, rules: list[tuple[str, Rule]]) -> dict:
+    """Everything the rules find, and the checks that could not be made."""
+    findings: list[Finding] = []
+    unseen: list[dict] = []
+    for name, rule in rules:
+        try:
+            findings += rule(facts, wanted)
+        except Unseen as reason:
+            unseen.append({"check": name, "why": str(reason)})
+    return {
+        "findings": [{**finding.as_dict(), **_role(finding, wanted)} for finding in findings],
+        "unseen": unseen,
+    }
+
+
+def _role(finding: Finding, wanted: dict) -> dict[str, str]:
+    """The role that owns the service, which a treatment runs."""
+    return {"role": wanted["services"].get(finding.service, {}).get("role", "")}
+
+
+def need(facts: dict, key: str, why: str):
+    """A fact, or Unseen."""
+    if facts.get(key) is None:
+        raise Unseen(why)
+    return facts[key]
+
+
+def root(facts, wanted):
+    if facts["uid"]:
+        yield Finding(
+            "root",
+            f"doctor looks as user id {facts['uid']}, who sees little",
+            "root",
+            "set ansible_become: true in the inventory",
+        )
+
+
+def engine(facts, wanted):
+    if facts["engine"] is None and not facts["has_dockerd"]:
+        yield Finding(
+            "engine",
+            "there is no container engine on this host (no dockerd)",
+            "a deployed platform",
+            "run the playbook: ansible-playbook site.yml",
+        )
+    elif facts["engine"] is None:
+        said = f"; it says: {facts['engine_log']}" if facts["engine_log"] else ""
+        yield Finding(
+            "engine",
+            f"no container engine answers on {wanted['socket']}{said}",
+            "a running engine",
+            "systemctl start docker; if it does not start, read journalctl -u docker",
+            fix="engine",
+        )
+
+
+def daemon_json(facts, wanted):
+    error, backup = facts["daemon_json"]["error"], facts["daemon_json"]["backup"]
+    if error:
+        path = facts["daemon_json"]["path"]
+        yield Finding(
+            "daemon.json",
+            f"{error}; the engine does not start with it",
+            "one JSON object",
+            f"put {backup} back in its place (the broken file is kept beside it)"
+            if backup
+            else f"correct {path} by hand: settings of this site may stand in it",
+            fix="daemon_json" if backup else "",
+        )
+
+
+def log_rotation(facts, wanted):
+    """Another tool that wrote the file anew took our settings with it."""
+    settings = facts["daemon_json"]["settings"]
+    if settings is None or facts["engine"] is None:
+        return
+    rotates = "max-size" in settings.get("log-opts", {})
+    if settings.get("log-driver", "json-file") == "json-file" and not rotates:
+        yield Finding(
+            "daemon.json",
+            f"{facts['daemon_json']['path']} lets logs of containers grow without limit",
+            "log-opts with max-size, as the docker role wrote it",
+            "run the docker role again, and stop the tool that overwrote the file",
+            fix="settings",
+        )
+
+
+def firewall(facts, wanted):
+    if not facts["containers"]:
+        return
+    table = wanted["firewall_table"]
+    state = need(facts, "firewall", "nft is not installed or may not be asked")
+    texts = {
+        "missing": f"table inet {table} is not loaded: published ports answer everybody, as Docker "
+        "puts its own rules ahead of ufw and firewalld",
+        "changed": f"table inet {table} is not the one the playbook loaded",
+    }
+    if state in texts:
+        yield Finding(
+            "firewall",
+            texts[state],
+            "the rules the catalog asks for",
+            "systemctl restart intranet-mcp-firewall, or run the playbook",
+            fix="firewall",
+        )
+
+
+def reachable(facts, wanted):
+    """Ports that this control node may use and cannot, though their container is well."""
+    if facts["firewall"] not in ("loaded", None):
+        return  # that is the cause, and reported
+    for service, answer in sorted(wanted["reached"].items()):
+        container = facts["containers"].get(service) or {}
+        if answer == "open" or container.get("health") != "healthy":
+            continue
+        yield Finding(
+            "firewall",
+            f"port {wanted['services'][service]['port']} of {service}: {answer}, asked from the "
+            "control node",
+            "an open port, as its address may connect",
+            "look for another firewall: nft list ruleset, ufw status, firewall-cmd --state, and "
+            "those of the network between",
+            service=service,
+        )
+
+
+def ports(facts, wanted):
+    held = port_problems(
+        doors(wanted["services"]), facts["listeners"], facts["listed"], wanted["container_prefix"]
+    )
+    for problem in held:
+        do = problem.action
+        if "docker-proxy" in problem.found:  # an engine that was killed leaves them behind
+            do = "it is of a container that is gone: systemctl restart docker"
+        yield Finding("port", problem.found, problem.expected, do)
+
+
+def doors(services: dict) -> dict:
+    """Everything with a port: services, and the further ports of their containers."""
+    found = {}
+    for name, service in services.items():
+        for number, door in enumerate([service, *service.get("parts", [])]):
+            if door["port"]:
+                found[f"{name} ({door['port']})" if number else name] = door
+    return found
+
+
+def disk(facts, wanted):
+    seen = set()
+    for path, space in need(facts, "filesystems", "it cannot be read").items():
+        if space["device"] in seen:
+            continue
+        for kind, free, needed in (
+            ("MiB", space["free_mb"], wanted["disk_reserve_mb"]),
+            ("inodes", space["free_inodes"], 1000),
+        ):
+            if free is not None and free < needed:
+                seen.add(space["device"])
+                yield Finding(
+                    "disk",
+                    f"{free} {kind} free at {path}",
+                    f"at least {needed} {kind}",
+                    "make room: old images (docker image prune), models no longer used, backups. "
+                    "Nothing is deleted for you",
+                )
+
+
+def clock(facts, wanted):
+    for problem in clock_problems(
+        facts["time"], wanted["time"] or facts["time"], wanted["clock_skew_seconds"]
+    ):
+        yield Finding(
+            "clock",
+            problem.found,
+            problem.expected,
+            "synchronise it: systemctl enable --now chrony or systemd-timesyncd, with a server "
+            "that this network reaches",
+        )
+
+
+def certificates(facts, wanted):
+    for certificate in need(facts, "certificates", "they cannot be read"):
+        place, left = certificate["place"], None
+        if certificate["not_after"] is not None:
+            left = (certificate["not_after"] - facts["time"]) / DAY
+        if left is None:
+            found = f"certificate {place}: {certificate['error']}"
+        elif left < 0:
+            found = f"certificate {place} expired {_days(-left)} ago"
+        elif left < wanted["certificate_days"]:
+            found = f"certificate {place} expires in {_days(left)}"
+        else:
+            continue
+        yield Finding(
+            "certificate",
+            found,
+            f"valid for {wanted['certificate_days']} days or more",
+            "renew it where it is served from",
+        )
+
+
+def names(facts, wanted):
+    for name, resolves in need(facts, "names", "they cannot be asked for").items():
+        if not resolves:
+            yield Finding(
+                "dns",
+                f"this host cannot resolve {name}",
+                "an address",
+                "correct the name in the inventory, or the name servers in /etc/resolv.conf",
+            )
+
+
+def gpu(facts, wanted):
+    if not wanted["gpu"]:
+        return
+    found = need(facts, "gpu", "the engine does not answer")
+    missing = [
+        (not found["device"], "no NVIDIA driver (neither /dev/nvidia0 nor /proc/driver/nvidia)",
+         "install the driver, or set nvidia_gpu: false", ""),
+        (facts["engine"] is not None and "nvidia" not in found["runtimes"],
+         "the engine has no runtime nvidia",
+         "run the playbook: the toolkit and its entry in daemon.json are the "
+         "nvidia_container_toolkit role's", "toolkit" if found["device"] else ""),
+        (not found["cdi"], f"no CDI spec at {found['cdi_path']}",
+         "nvidia-ctk cdi generate, or run the playbook", "toolkit" if found["device"] else ""),
+    ]  # fmt: skip
+    for is_missing, text, do, fix in missing:
+        if is_missing:
+            yield Finding("gpu", text, "a GPU for containers, as nvidia_gpu is true", do, fix)
+    if found["visible"] is False:
+        yield Finding(
+            "gpu",
+            f"Ollama's container lost its GPU ({found['said']}), as after systemctl daemon-reload",
+            "nvidia-smi works in it",
+            "restart the container",
+            fix="restart",
+            service="ollama",
+        )
+    elif found["on_cpu"]:
+        yield Finding(
+            "gpu",
+            f"Ollama holds {', '.join(found['on_cpu'])} in the CPU's memory, with a GPU in sight",
+            "library=CUDA in its log ('inference compute'), as nvidia_gpu is true",
+            "bring the image ollama-cuda by bundle or registry: this one has no CUDA runners",
+            service="ollama",
+        )
+
+
+def inventory(facts, wanted):
+    if wanted["inventory_error"]:
+        yield Finding(
+            "inventory",
+            f"what belongs on this host is not known: {wanted['inventory_error']}",
+            "a catalog that fits the inventory",
+            "correct the inventory",
+        )
+
+
+RULES: list[tuple[str, Rule]] = [
+    ("root", root),
+    ("inventory", inventory),
+    ("engine", engine),
+    ("daemon.json", daemon_json),
+    ("log rotation", log_rotation),
+    ("firewall", firewall),
+    ("reachable ports", reachable),
+    ("ports", ports),
+    ("disk", disk),
+    ("clock", clock),
+    ("certificates", certificates),
+    ("names", names),
+    ("gpu", gpu),
+]
+
+
+def _days(count: float) -> str:
+    return "less than a day" if count < 1 else f"{count:.0f} days"

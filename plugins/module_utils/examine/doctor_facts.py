@@ -1,0 +1,320 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Reads of a host what the doctor's rules need. Reads only, and expects everything to be broken.
+
+A fact that could not be read is None, so that a rule can tell it from one that is well.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import glob
+import json
+import os
+import re
+import socket
+import ssl
+import subprocess
+import time
+from urllib.parse import urlsplit
+
+from ansible_collections.intranet.mcp.plugins.module_utils.common.x509 import (
+    CertificateError,
+    not_after,
+    not_after_of_pem,
+)
+from ansible_collections.intranet.mcp.plugins.module_utils.engine.daemon_json import (
+    DaemonJsonError,
+    parse,
+)
+from ansible_collections.intranet.mcp.plugins.module_utils.engine.definition import bracketed
+from ansible_collections.intranet.mcp.plugins.module_utils.engine.docker import Engine, EngineError
+from ansible_collections.intranet.mcp.plugins.module_utils.examine import doctor_probes as probes
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.doctor import doors
+from ansible_collections.intranet.mcp.plugins.module_utils.host.facts import (
+    nearest,
+    port_holders,
+    read,
+)
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.shared_address import held
+
+OWNER = "intranet.mcp.owner"
+SERVICE = "intranet.mcp.service"
+LOG_LINES = 60
+DOCKERD = ("/usr/sbin/dockerd", "/usr/bin/dockerd", "/usr/local/bin/dockerd")
+# Of a log line, whatever looks like a secret stays on the host.
+SECRETS = re.compile(r"(?<=://)[^@/\s]+(?=@)|\bsk-[\w-]{8,}")
+LOOKUPS = """
+for name; do timeout 4 getent hosts "$name" >/dev/null && echo "ok $name"; done
+echo end
+"""
+CONFIG = "services/litellm/config/config.yaml"
+
+
+def gather(wanted: dict) -> dict:
+    """All facts of this host."""
+    engine = Engine(wanted["socket"])
+    info = _asked(engine, "/info")
+    listed = (_asked(engine, "/containers/json?all=1") if info else None) or []
+    containers = _containers(engine, listed, wanted)
+    settings = _daemon_json(wanted["daemon_json"])
+    jobs = {
+        "firewall": lambda: _firewall(wanted),
+        "filesystems": lambda: _filesystems(wanted, info),
+        "certificates": lambda: [_certificate(place) for place in wanted["certificates"]],
+        "names": lambda: {name: _resolves(name) for name in wanted["names"]},
+        "gpu": lambda: _gpu(engine, info, containers, wanted),
+        "proxies": lambda: probes.proxies(wanted),
+        "engine_log": lambda: "" if info else _journal(),
+        "shared_address": lambda: _shared_address_of(wanted["shared_addresses"]),
+        **probes.jobs(engine, containers, wanted),
+    }
+    holders = port_holders({door["port"] for door in doors(wanted["services"]).values()}, listed)
+    return {
+        "uid": os.geteuid(),
+        "time": time.time(),
+        "engine": info and {"version": info["ServerVersion"], "root": info["DockerRootDir"]},
+        "has_dockerd": any(os.access(path, os.X_OK) for path in DOCKERD),
+        "daemon_json": settings,
+        "listed": listed,
+        "listeners": holders,
+        "image_ids": _image_ids(engine) if info else {},
+        "containers": containers,
+        "chat_over_generate": chat_over_generate(read(os.path.join(wanted["config_dir"], CONFIG))),
+        **together(jobs),
+    }
+
+
+def together(jobs: dict) -> dict:
+    """Results of the jobs by name; None for one that failed."""
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        running = {name: pool.submit(job) for name, job in jobs.items()}
+    return {
+        name: None if isinstance(job.exception(), EXPECTED) else job.result()
+        for name, job in running.items()
+    }
+
+
+# What reading of something broken ends in: no answer, or an answer of another shape.
+EXPECTED = (EngineError, OSError, ValueError, LookupError, TypeError, subprocess.SubprocessError)
+
+
+def _asked(engine: Engine, resource: str):
+    try:
+        return engine.json(resource)
+    except (EngineError, ValueError):
+        return None
+
+
+def _image_ids(engine: Engine) -> dict[str, str]:
+    """The engine's images by name. Saving and loading loses digests, not ids."""
+    listed = _asked(engine, "/images/json") or []
+    return {tag: image["Id"] for image in listed for tag in image.get("RepoTags") or []}
+
+
+def _containers(engine: Engine, listed: list[dict], wanted: dict) -> dict[str, dict]:
+    """The platform's containers by service."""
+    ours = {
+        entry["Labels"].get(SERVICE, ""): entry["Id"]
+        for entry in listed
+        if OWNER in (entry.get("Labels") or {})
+    }
+    jobs = {
+        service: lambda service=service, id_=id_: _container(engine, service, id_, wanted)
+        for service, id_ in ours.items()
+    }
+    return {service: found for service, found in together(jobs).items() if found}
+
+
+def _container(engine: Engine, service: str, id_: str, wanted: dict) -> dict:
+    found = engine.json(f"/containers/{id_}/json")
+    state, host = found["State"], found["HostConfig"]
+    health = (state.get("Health") or {}).get("Status", "none")
+    is_running = state["Status"] == "running"
+    is_well = is_running and health in ("healthy", "none")
+    used, limit = _memory(engine, id_) if is_running else (0, 0)
+    return {
+        "id": id_,
+        "image": found["Config"]["Image"],
+        "image_id": found["Image"],
+        "state": state["Status"],
+        "health": health,
+        "exit_code": state["ExitCode"],
+        "oom_killed": state["OOMKilled"],
+        "error": without_secrets(state.get("Error", "")),
+        "restarts": found["RestartCount"],
+        "networks": sorted(found["NetworkSettings"]["Networks"]),
+        "published": sorted(
+            f"{bracketed(binding['HostIp'] or '0.0.0.0')}:{binding['HostPort']}"  # noqa: S104  read
+            for bindings in (host["PortBindings"] or {}).values()
+            for binding in bindings or []
+        ),
+        "log_driver": host["LogConfig"]["Type"],
+        "log_options": host["LogConfig"]["Config"] or {},
+        "memory_used": used,
+        "memory_limit": limit,
+        "env": {key: value for key, _eq, value in (e.partition("=") for e in found["Config"]["Env"])
+                if key.startswith("OLLAMA_")},
+        "log": []
+        if is_well
+        else [without_secrets(line) for line in engine.log(id_, LOG_LINES)],
+        "resolves": _resolving(engine, id_, service, wanted) if is_running else None,
+    }  # fmt: skip
+
+
+def _memory(engine: Engine, id_: str) -> tuple[int, int]:
+    """Memory that cannot be given back, and the limit."""
+    found = engine.json(f"/containers/{id_}/stats?stream=false&one-shot=true")["memory_stats"]
+    cache = found.get("stats", {})
+    used = found.get("usage", 0) - cache.get("inactive_file", cache.get("total_inactive_file", 0))
+    return used, found.get("limit", 0)
+
+
+def _resolving(engine: Engine, id_: str, service: str, wanted: dict) -> dict[str, bool] | None:
+    """Which of its peers' names the container resolves; None where that cannot be asked."""
+    peers = wanted["services"].get(service, {}).get("needs") or []
+    if not peers:
+        return {}
+    prefix = wanted["container_prefix"]
+    command = ["sh", "-c", LOOKUPS, "names", *(prefix + peer for peer in peers)]
+    try:
+        said = engine.run(id_, command, {"RES_OPTIONS": "timeout:1 attempts:2"}).text
+    except EngineError:
+        return None
+    if "end" not in said or "not found" in said:
+        return None
+    return {peer: f"ok {prefix}{peer}\n" in said for peer in peers}
+
+
+def _daemon_json(path: str) -> dict:
+    """Its settings, or why they cannot be read, and the newest backup that can."""
+    try:
+        return {"path": path, "error": "", "settings": parse(read(path), path), "backup": ""}
+    except DaemonJsonError as error:
+        found = {"path": path, "error": str(error).partition(";")[0], "settings": None}
+    backups = [*glob.glob(f"{path}.*~")]
+    for backup in sorted(backups, key=os.path.getmtime, reverse=True):
+        try:
+            if parse(read(backup), backup):
+                return {**found, "backup": backup}
+        except DaemonJsonError:
+            continue
+    return {**found, "backup": ""}
+
+
+def _firewall(wanted: dict) -> str | None:
+    """V(loaded), V(missing) or V(changed); None where nft cannot be asked."""
+    nft = next((p for p in ("/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft") if os.path.exists(p)), "")
+    if not nft:
+        return None
+    command = [nft, "--stateless", "list", "table", "inet", wanted["firewall_table"]]
+    asked = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    if asked.returncode:
+        return "missing" if "No such file" in asked.stderr else None
+    kept = json.loads(read(os.path.join(wanted["config_dir"], "firewall.json")) or "{}")
+    return "loaded" if asked.stdout == kept.get("listing", asked.stdout) else "changed"
+
+
+def _shared_address_of(addresses: list[str]) -> dict | None:
+    """The addresses that balancers share, and which of them this one holds."""
+    if not addresses:
+        return None
+    command = ["ip", "-json", "address"]
+    listed = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    return {"addresses": addresses, "held": held(listed.stdout, addresses)}
+
+
+def _filesystems(wanted: dict, info: dict | None) -> dict[str, dict]:
+    """Space where the platform writes: its directories, the engine's, and mounts below them."""
+    places = [wanted["data_dir"], wanted["config_dir"], *wanted["disk_paths"]]
+    places += [info["DockerRootDir"]] if info else []
+    mounts = [line.split()[1] for line in read("/proc/self/mounts").splitlines()]
+    places += [m for m in mounts if m.startswith(wanted["data_dir"] + "/")]
+    found = {}
+    for place in dict.fromkeys(places):
+        existing = nearest(place)
+        space = os.statvfs(existing)
+        found[place] = {
+            "device": os.stat(existing).st_dev,
+            "free_mb": space.f_bavail * space.f_frsize // 2**20,
+            # Some file systems have no fixed number of inodes and say 0 of 0.
+            "free_inodes": space.f_favail if space.f_files else None,
+        }
+    return found
+
+
+def _certificate(place: str) -> dict:
+    """place: a PEM file, or an https URL."""
+    try:
+        if place.startswith("https://"):
+            expires = not_after(_served(urlsplit(place)))
+        else:
+            with open(place, encoding="utf-8", errors="replace") as file:
+                expires = not_after_of_pem(file.read())
+    except (OSError, CertificateError) as error:
+        return {"place": place, "not_after": None, "error": str(error)}
+    return {"place": place, "not_after": expires, "error": ""}
+
+
+def _served(url) -> bytes:
+    """The certificate a server shows, whoever signed it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    connection = socket.create_connection((url.hostname, url.port or 443), timeout=5)
+    with connection, context.wrap_socket(connection, server_hostname=url.hostname) as secured:
+        return secured.getpeercert(binary_form=True)
+
+
+def _resolves(name: str) -> bool:
+    try:
+        return bool(socket.getaddrinfo(name, None))
+    except OSError:
+        return False
+
+
+def _gpu(engine: Engine, info: dict | None, containers: dict, wanted: dict) -> dict | None:
+    if not wanted["gpu"]:
+        return None
+    seen, said = None, ""
+    ollama = containers.get("ollama")
+    runtimes = list((info or {}).get("Runtimes", {}))
+    if ollama and ollama["state"] == "running" and "nvidia" in runtimes:
+        status, _stdout, _stderr, said = engine.run(ollama["id"], ["nvidia-smi", "-L"])
+        seen = status == 0
+    return {
+        "device": os.path.exists("/dev/nvidia0") or os.path.exists("/proc/driver/nvidia"),
+        "runtimes": runtimes,
+        "cdi": bool(glob.glob("/etc/cdi/nvidia*") + glob.glob("/var/run/cdi/nvidia*")),
+        "cdi_path": "/etc/cdi",
+        "visible": seen,
+        "said": said.strip()[:120],
+        "on_cpu": probes.models_on_cpu(wanted) if seen else [],
+    }
+
+
+def _journal() -> str:
+    """The last complaint of an engine that does not run."""
+    command = ["journalctl", "--identifier=dockerd", "--no-pager", "--output=cat", "--lines=8"]
+    try:
+        asked = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except OSError:
+        return ""
+    lines = [line for line in asked.stdout.splitlines() if re.search("fail|error|unable", line)]
+    return without_secrets(lines[-1])[:200] if lines else ""
+
+
+def without_secrets(line: str) -> str:
+    return SECRETS.sub("***", line)
+
+
+def chat_over_generate(config: str) -> list[str]:
+    """Chat models in LiteLLM's configuration that use the prefix without tool calls."""
+    entries = re.split(r"^\s*- model_name:", config, flags=re.MULTILINE)[1:]
+    return [
+        entry.splitlines()[0].strip().strip("\"'")
+        for entry in entries
+        if re.search(r"^\s*model: [\"']?ollama/", entry, re.MULTILINE)
+        and not re.search(r"\bmode\b[\"']?: *[\"']?embedding", entry)
+    ]

@@ -1,0 +1,287 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Probes of the host a module runs on: disk, clock, ports seen from outside, drift, data stores."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from typing import Any
+
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Refused, Unreachable
+from ansible_collections.intranet.mcp.plugins.module_utils.engine import definition, docker
+from ansible_collections.intranet.mcp.plugins.module_utils.examine import outside
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.checks import (
+    FAILED,
+    NOT_APPLICABLE,
+    UNKNOWN,
+    row,
+    verdict,
+)
+from ansible_collections.intranet.mcp.plugins.module_utils.topology import shared_address
+
+Rows = list[dict[str, Any]]
+MAX_USED_SHARE = 0.9
+
+
+def disk(name: str, params: dict[str, Any]) -> Rows:
+    """Free space where the platform's data lies."""
+    rows = []
+    for path in params["paths"]:
+        there = path
+        while not os.path.exists(there):
+            there = os.path.dirname(there)
+        space = os.statvfs(there)
+        free = space.f_bavail * space.f_frsize // 2**20
+        is_enough = free >= params["free_mb"]
+        action = f"free space on the file system of {path}: old images, logs, backups"
+        found, expected = f"{free} MiB free", f">= {params['free_mb']} MiB"
+        rows.append(row(f"{name} {path}", verdict(is_enough), found, expected, action))
+    return rows
+
+
+def clock(name: str, params: dict[str, Any]) -> Rows:
+    """This host's clock beside the control node's, which was read before the task began."""
+    off = time.time() - params["control_time"]
+    is_right = abs(off) <= params["tolerance_seconds"]
+    found = f"{abs(off):.1f} s {'ahead' if off > 0 else 'behind'}, the way here included"
+    expected = f"at most {params['tolerance_seconds']} s off the control node's"
+    return [row(name, verdict(is_right), found, expected, "synchronise it (chrony, timesyncd)")]
+
+
+def ports(name: str, params: dict[str, Any]) -> Rows:
+    """Connect from outside: exactly the declared ports must be open to whoever asks."""
+    flows = params["flows"]
+    if params["seen_by"] == "strangers":
+        source = outside.stranger(flows)
+        if source is None:
+            because = "the declared networks let everybody in, so nobody is a stranger"
+            return [row(name, NOT_APPLICABLE, because)]
+    else:
+        source = outside.member(flows, outside.addresses_in_use())
+        if source is None:
+            return [row(name, NOT_APPLICABLE, "no flow from a network leads to this host")]
+    is_usable = "." in params["address"]  # IPv4 is what is looked at
+    target = params["address"] if is_usable else outside.own_address()
+    asked = sorted({*params["managed"], *published(params["prefix"], params["socket"])})
+    found = outside.look(source, target, asked)
+    expected = outside.expected_open(flows, source)
+    is_good, text, action = outside.judge(found, expected)
+    wanted = f"open: {', '.join(map(str, sorted(expected))) or 'none'} of {len(asked)} ports"
+    return [row(name, verdict(is_good), f"{text} (from {source})", wanted, action)]
+
+
+def matrix(name: str, params: dict[str, Any]) -> Rows:
+    """Connect to every port of every other host: exactly the declared ones must be open from here.
+
+    neighbours: host, addresses, ports, open; of several addresses each is tried.
+    """
+    neighbours = params["neighbours"]
+    if not neighbours:
+        return [row(name, NOT_APPLICABLE, "the inventory has no other host")]
+    asked = [(a, port) for n in neighbours for a in n["addresses"] for port in n["ports"]]
+    return [judge_matrix(name, neighbours, outside.reached(asked))]
+
+
+def judge_matrix(
+    name: str, neighbours: list[dict[str, Any]], states: dict[tuple[str, int], str]
+) -> dict[str, Any]:
+    """Return the verdict over what one host reaches. Pure."""
+    found, expected = [], []
+    for other in neighbours:
+        for address in other["addresses"]:
+            place = other["host"] if len(other["addresses"]) == 1 else f"{other['host']} {address}"
+            seen = [port for port in other["ports"] if states[(address, port)] == "open"]
+            found.append(f"{place}: {_ports(seen)}")
+            expected.append(f"{place}: {_ports(other['open'])}")
+    action = "run site.yml for the firewall; a closed port may be a service that is down"
+    return row(name, verdict(found == expected), "; ".join(found), "; ".join(expected), action)
+
+
+def _ports(numbers: list[int]) -> str:
+    return " ".join(map(str, numbers)) or "nothing"
+
+
+def holders(name: str, params: dict[str, Any]) -> Rows:
+    """Who holds the address that balancers share, as each of them lists its own."""
+    addresses = params["addresses"]
+    found = {host: _held(listing, addresses) for host, listing in params["listings"].items()}
+    is_good, text, action = shared_address.judge(found, addresses)
+    status = UNKNOWN if is_good is None else verdict(is_good)
+    expected = f"exactly one of {len(found)} balancers holds {', '.join(addresses)}"
+    return [row(name, status, text, expected, action)]
+
+
+def _held(listing: str, addresses: list[str]) -> list[str] | None:
+    try:
+        return shared_address.held(listing, addresses)
+    except (ValueError, TypeError):
+        return None
+
+
+def published(prefix: str, socket_path: str) -> set[int]:
+    """Return the ports that the platform's containers publish beyond loopback."""
+    return {
+        port["PublicPort"]
+        for container in _containers(prefix, socket_path)
+        for port in container.get("Ports") or []
+        if port.get("PublicPort") and not port.get("IP", "").startswith("127.")
+    }
+
+
+def containers(name: str, params: dict[str, Any]) -> Rows:
+    """Whether what is defined runs, and whether it runs as defined."""
+    if not params["defined"]:
+        raise Refused(
+            "what should run here could not be settled",
+            "definitions of this host's services",
+            "run site.yml --check, which says what is wrong with the inventory",
+        )
+    images, _peer = docker.get(params["socket"], "/images/json")
+    ids = {tag: image["Id"] for image in images or [] for tag in image.get("RepoTags") or []}
+    found = _containers(params["prefix"], params["socket"])
+    running = {c["Labels"].get(definition.LABEL_SERVICE): c for c in found}
+    broken, drifted = sort_out(params["defined"], running, ids)
+    drifted += [
+        f"{path}: {state}"
+        for path, state in ((p, _file_state(p, digest)) for p, digest in params["files"].items())
+        if state
+    ]
+    count = len(params["defined"])
+    return [
+        row(
+            f"containers {name}",
+            verdict(not broken),
+            "; ".join(broken) or f"{count} run",
+            f"{count} running and healthy",
+            "read the log of the container (docker logs NAME), then run site.yml",
+        ),
+        row(
+            f"drift {name}",
+            verdict(not drifted),
+            "; ".join(drifted) or "nothing",
+            "nothing that site.yml would change",
+            "run site.yml, or correct the inventory if the host is right",
+        ),
+    ]
+
+
+def sort_out(
+    defined: list[dict[str, Any]], running: dict[str, Any], image_ids: dict[str, str]
+) -> tuple[list[str], list[str]]:
+    """Return what does not run, and what does but not as defined, as sentences. Pure."""
+    broken, drifted = [], []
+    for spec in defined:
+        reason = definition.difference(spec, running.get(spec["name"]), image_ids)
+        is_change = reason in (definition.CHANGED, definition.NEW_IMAGE)
+        if reason:
+            (drifted if is_change else broken).append(f"{spec['name']}: {reason}")
+    names = {spec["name"] for spec in defined}
+    drifted += [f"{service}: no longer defined" for service in sorted(set(running) - names)]
+    return broken, drifted
+
+
+def _containers(prefix: str, socket_path: str) -> list[dict[str, Any]]:
+    """Return this platform's containers; another one on the same host has another prefix."""
+    filters = json.dumps({"label": [definition.LABEL_OWNER]})
+    found, _peer = docker.get(socket_path, f"/containers/json?all=true&filters={_quote(filters)}")
+    if found is None:
+        raise Unreachable(
+            f"no Docker engine answers at {socket_path}",
+            "a running engine, and a user who may use it",
+            "start it, or run the playbook as root",
+        )
+    return [c for c in found if c["Names"][0].lstrip("/").startswith(prefix)]
+
+
+def _quote(text: str) -> str:
+    return text.replace(" ", "").replace('"', "%22").replace("{", "%7B").replace("}", "%7D")
+
+
+def _file_state(path: str, digest: str) -> str:
+    try:
+        with open(path, "rb") as stream:
+            found = hashlib.sha256(stream.read()).hexdigest()
+    except FileNotFoundError:
+        return "is not there"
+    return "" if found == digest else "differs from its template"
+
+
+def postgres(name: str, params: dict[str, Any]) -> Rows:
+    """The database answers, is migrated, and has connections left for everybody."""
+    query = (
+        "select (select count(*) from pg_stat_activity where backend_type = 'client backend'),"
+        " current_setting('max_connections')"
+    )
+    argv = ["psql", "-XAtq", "-F", " ", "-U", params["user"], "-d", params["database"], "-c", query]
+    started = time.monotonic()
+    status, said, complaint = _said(params, argv)
+    took = round((time.monotonic() - started) * 1000, 1)
+    log = f"docker logs {params['container']}"
+    if status != 0:
+        found = (complaint or said).strip()[:300]
+        expected = f"an answer from database {params['database']}"
+        return [row(f"{name} answers", FAILED, found, expected, f"read the log: {log}")]
+    used, limit = (int(number) for number in said.split())
+    return [
+        row(f"{name} answers", "passed", "a query's result", "an answer", milliseconds=took),
+        connections(f"{name} connections", used, limit),
+        pools(f"{name} pool sum", params["pool_sum"], limit, params["reserve"]),
+    ]
+
+
+def connections(name: str, used: int, limit: int) -> dict[str, Any]:
+    """Return the verdict over connections in use. LiteLLM answers 401 when there are none left."""
+    expected = f"at most {int(limit * MAX_USED_SHARE)}"
+    action = "see who holds them (pg_stat_activity); lower litellm_db_pool or raise max_connections"
+    is_good = used <= limit * MAX_USED_SHARE
+    return row(name, verdict(is_good), f"{used} of {limit} in use", expected, action)
+
+
+def pools(name: str, pool_sum: int, limit: int, reserve: int) -> dict[str, Any]:
+    """Return the verdict over what LiteLLM's pools may take at most."""
+    expected = f"at most {limit - reserve} (max_connections {limit} less {reserve})"
+    action = "lower litellm_db_pool or litellm_workers, or raise platform_database.max_connections"
+    return row(name, verdict(pool_sum <= limit - reserve), pool_sum, expected, action)
+
+
+def migrations(name: str, params: dict[str, Any]) -> Rows:
+    """Ask the migration tool of LiteLLM's own image what is pending; it changes nothing."""
+    status, said, complaint = _said(params, params["argv"])
+    return [judge_migrations(name, status, said, complaint)]
+
+
+def judge_migrations(name: str, status: int | None, said: str, complaint: str) -> dict[str, Any]:
+    """Return the verdict over what `litellm-migrate --check` said. Pure."""
+    expected = "nothing pending, nothing half done"
+    try:
+        report = json.loads(said.strip().splitlines()[-1])
+        pending, half_done = report["pending"], report["half_done"]
+    except (ValueError, IndexError, KeyError, TypeError):
+        found = (complaint or said).strip()[-300:] or f"exit status {status} without a word"
+        is_missing = status in (126, 127)
+        action = "the image has no litellm-migrate: see LiteLLM's log for its own migrations"
+        kind = UNKNOWN if is_missing else FAILED
+        return row(name, kind, found, expected, action if is_missing else "read LiteLLM's log")
+    found = f"{len(pending)} pending, {len(half_done)} half done"
+    action = "restart the LiteLLM container, which migrates first, and read its log"
+    return row(name, verdict(not pending and not half_done), found, expected, action)
+
+
+def command(name: str, params: dict[str, Any]) -> Rows:
+    """A program inside a container, and what it must say."""
+    started = time.monotonic()
+    status, said, complaint = _said(params, params["argv"])
+    took = round((time.monotonic() - started) * 1000, 1)
+    is_good = status == 0 and params["contains"] in said
+    found = said.strip() if is_good else (said + complaint).strip() or f"exit status {status}"
+    action = f"read the log: docker logs {params['container']}"
+    return [row(name, verdict(is_good), found[:300], params["contains"], action, took)]
+
+
+def _said(params: dict[str, Any], argv: list[str]) -> tuple[int, str, str]:
+    said = docker.Engine(params["socket"]).run(params["container"], argv)
+    return said.status, said.stdout, said.stderr

@@ -1,0 +1,170 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Probes of services over the network: HTTP, certificates, the LLM API, MCP servers."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import tempfile
+import time
+import urllib.parse
+from datetime import datetime, timezone
+from typing import Any
+
+from ansible_collections.intranet.mcp.plugins.module_utils.common import x509
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import (
+    ServiceError,
+    Unreachable,
+)
+from ansible_collections.intranet.mcp.plugins.module_utils.common.http import HttpClient
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.checks import (
+    FAILED,
+    PASSED,
+    row,
+    verdict,
+)
+from ansible_collections.intranet.mcp.plugins.module_utils.litellm import chat
+from ansible_collections.intranet.mcp.plugins.module_utils.mcp import probe as mcp_probe
+from ansible_collections.intranet.mcp.plugins.module_utils.ollama import client as ollama
+
+Rows = list[dict[str, Any]]
+
+
+def http(name: str, params: dict[str, Any]) -> Rows:
+    """One GET, as an operator would with curl."""
+    client = _client(params)
+    started = time.monotonic()
+    reply = client.request("GET", "")
+    took = round((time.monotonic() - started) * 1000, 1)
+    is_good = reply.status == params["status"] and params["contains"] in reply.text
+    found = f"HTTP {reply.status}" + ("" if is_good else f" {reply.text[:200]}")
+    expected = f"HTTP {params['status']}"
+    if params["contains"]:
+        expected += f" with {params['contains']!r}"
+    action = f"read the log of {params['service']}"
+    return [row(name, verdict(is_good), found, f"{expected} from {params['url']}", action, took)]
+
+
+def _client(params: dict[str, Any]) -> HttpClient:
+    about = (params["url"], params["service"], "its address")
+    if not params["ca"]:
+        return HttpClient(*about, timeout=params["timeout"])
+    with tempfile.NamedTemporaryFile("w", suffix=".pem") as stream:  # read when the client is made
+        stream.write(params["ca"])
+        stream.flush()
+        return HttpClient(*about, timeout=params["timeout"], ca_path=stream.name)
+
+
+def certificate(name: str, params: dict[str, Any]) -> Rows:
+    """How long the certificate behind an https address is valid."""
+    parts = urllib.parse.urlsplit(params["url"])
+    place = (parts.hostname or "", parts.port or 443)
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # only its dates are read
+    try:
+        with (
+            socket.create_connection(place, params["timeout"]) as plain,
+            context.wrap_socket(plain, server_hostname=parts.hostname) as secure,
+        ):
+            der = secure.getpeercert(binary_form=True)
+    except OSError as error:
+        raise Unreachable(
+            f"no TLS connection to {params['url']} ({error})",
+            "a server that shows a certificate",
+            "start it, enter its name into DNS, or correct the address",
+        ) from error
+    utc = timezone.utc  # noqa: UP017
+    ends = datetime.fromtimestamp(x509.not_after(der), utc)
+    return [judge_validity(name, ends, datetime.now(utc), params["days"])]
+
+
+def judge_validity(name: str, ends: datetime, now: datetime, days: int) -> dict[str, Any]:
+    """Return the verdict over a certificate's last day. Pure."""
+    left = (ends - now).days
+    word = "expired" if ends < now else "expires"
+    found = f"{word} {ends:%Y-%m-%d} ({left} days)"
+    return row(name, verdict(left >= days), found, f"{days} days or more left", "renew it")
+
+
+def gpu(name: str, params: dict[str, Any]) -> Rows:
+    """Where Ollama holds its models. One is loaded where none is in memory."""
+    about = (params["url"], "Ollama", "its address")
+    client = ollama.OllamaClient(HttpClient(*about, timeout=params["timeout"]))
+    if params["model"] and not client.running():
+        client.load(params["model"], params["embeds_only"], params["timeout"], for_good=False)
+    return [judge_gpu(name, client.running())]
+
+
+def judge_gpu(name: str, models: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the verdict over models in memory, as /api/ps lists them. Pure."""
+    shares = {model["name"]: ollama.on_gpu(model) for model in models}
+    found = ", ".join(f"{model} {share:.0%} on the GPU" for model, share in shares.items())
+    is_good = all(shares.values()) if shares else None
+    expected = "every loaded model on the GPU, because nvidia_gpu is true"
+    action = (
+        "read what Ollama's log says of 'inference compute': without library=CUDA the image has no "
+        "CUDA runners or the container lost its GPU (make doctor)"
+    )
+    return row(name, verdict(is_good), found or "no model is in memory", expected, action)
+
+
+def llm(name: str, params: dict[str, Any]) -> Rows:
+    """Everything `llm_health` checks."""
+    return [
+        row(
+            " ".join(filter(None, (name, check["model"], _words(check["name"])))),
+            *(check[key] for key in ("status", "found", "expected", "action")),
+            milliseconds=check["milliseconds"],
+            first_ms=check["first_ms"],
+        )
+        for check in chat.checks_of(params)
+    ]
+
+
+def mcp(name: str, params: dict[str, Any]) -> Rows:
+    """Everything `mcp_health` checks."""
+    probe = mcp_probe.McpProbe(params)
+    broken = []
+    try:
+        probe.run()
+    except ServiceError as error:
+        broken = [row(name, FAILED, error.found, error.expected, error.action)]
+    return mcp_rows(name, probe.sessions, probe.checks) + broken
+
+
+def mcp_rows(name: str, sessions: list[dict], checks: list[dict]) -> Rows:
+    """Return a row a session and a row a check; the call's latency goes to its own row. Pure."""
+    rows, calls = [], {}
+    for session in sessions:
+        latency = dict(session["latency_ms"])
+        calls[session["era"]] = latency.pop("call", None)
+        server = " ".join(filter(None, (session["server"]["name"], session["server"]["version"])))
+        found = f"{server}, {session['protocol_version']}, {len(session['tools'])} tools"
+        took = round(sum(latency.values()), 1)
+        title = f"{name} session ({session['era']})"
+        rows.append(row(title, PASSED, found, "a session", milliseconds=took))
+    for check in checks:
+        era = "" if check["name"].startswith("denies_") else f" ({check['era']})"
+        title = f"{name} {_words(check['name'])}{era}"
+        took = calls.get(check["era"]) if check["name"] == "call" else None
+        found, expected = _text(check["found"]), _text(check["expected"])
+        if check["status"] == PASSED and isinstance(check["found"], list):
+            found = f"{len(check['found'])} names, as expected"
+        rows.append(row(title, check["status"], found, expected, check.get("action", ""), took))
+    return rows
+
+
+def _words(name: str) -> str:
+    """Return a check's name for people; a tool keeps its own."""
+    of_tool = "denies_call_"
+    if name.startswith(of_tool):
+        return f"denies call of {name.removeprefix(of_tool)}"
+    return name.replace("_", " ")
+
+
+def _text(value: Any) -> str:
+    """Return a value on one line."""
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return " ".join(text.split())

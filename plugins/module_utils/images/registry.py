@@ -1,0 +1,218 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Asks container registries what they hold, as the engine would: logins, authorities, tokens."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import glob
+import json
+import os
+import re
+import ssl
+import urllib.error
+import urllib.parse
+from dataclasses import replace
+
+from ansible.module_utils.urls import Request
+from ansible_collections.intranet.mcp.plugins.module_utils.images import registry_login
+from ansible_collections.intranet.mcp.plugins.module_utils.images.sources import (
+    DOCKER_HUB,
+    Place,
+    parse,
+)
+
+MANIFESTS = ", ".join(
+    f"application/vnd.{kind}+json"
+    for kind in (
+        "oci.image.index.v1",
+        "oci.image.manifest.v1",
+        "docker.distribution.manifest.list.v2",
+        "docker.distribution.manifest.v2",
+    )
+)
+CERTIFICATES = "/etc/docker/certs.d"
+DAEMON_JSON = "/etc/docker/daemon.json"
+_CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
+LOGINS = {
+    "type": "list",
+    "elements": "dict",
+    "default": [],
+    "options": {
+        "registry": {"type": "str", "required": True},
+        "username": {"type": "str", "required": True},
+        "password": {"type": "str", "required": True, "no_log": True},
+    },
+}
+
+
+class RegistryError(Exception):
+    """A registry that does not give an image; the message is the reason."""
+
+
+class NotFound(RegistryError):
+    """A registry that lacks an image."""
+
+
+class Registries:
+    """Every registry, by the settings of the site and of this host.
+
+    logins: {registry, username, password}. authorities: registry -> PEM text. insecure: registries
+    that may be asked without verified TLS, beside those of the engine.
+    """
+
+    def __init__(self, logins=(), authorities=None, insecure=(), timeout: float = 10) -> None:
+        own, self.has_store = registry_login.own_logins()
+        self.logins = {login["registry"]: login for login in (*own, *logins)}
+        self.authorities = authorities or {}
+        self.insecure = {*insecure, *_insecure_of_engine()}
+        self.timeout = timeout
+
+    def __repr__(self) -> str:
+        return f"Registries(logins for {sorted(self.logins)})"
+
+    def failure(self, reference: str) -> str:
+        """Return why a registry does not give an image, or nothing."""
+        place = parse(reference)
+        try:
+            self.digest(place)
+        except NotFound as reason:
+            return f"{place} {reason}"
+        except RegistryError as reason:
+            return f"{place.registry} {reason}"
+        return ""
+
+    def digest(self, place: Place) -> str:
+        """Return the digest of what is there. Raises RegistryError with the reason."""
+        reference = place.digest or place.tag
+        path = f"/v2/{place.path}/manifests/{reference}"
+        reply = self._ask(place.registry, path)
+        if reply.status == 404:
+            raise self._not_found(place)
+        if reply.status in (401, 403):
+            if self.has_store and place.registry not in self.logins:
+                return ""  # the engine's program has logins that nobody else can read
+            raise RegistryError(self._refused(place.registry))
+        if reply.status != 200:
+            raise RegistryError(f"answers {reply.status}")
+        return reply.headers.get("Docker-Content-Digest", "")
+
+    def _not_found(self, place: Place) -> NotFound:
+        if not (place.digest and place.tag):
+            return NotFound("is not there")
+        try:
+            found = self.digest(replace(place, digest=""))
+        except RegistryError:
+            return NotFound("is not there")
+        return NotFound(
+            f"is not there: {place.tag} is {found}, expected {place.digest}: copy the image with "
+            "its digest (a pull and push changes it), or correct digest in image_extra"
+        )
+
+    def _refused(self, registry: str) -> str:
+        login = self.logins.get(registry)
+        if login:
+            return (
+                f"refuses {login['username']}: correct docker_registry_logins, or let this user "
+                "read it"
+            )
+        return "asks for a login, and docker_registry_logins has none for it"
+
+    def _ask(self, registry: str, path: str):
+        """Return the reply of the first address of a registry that answers."""
+        host = "registry-1.docker.io" if registry == DOCKER_HUB else registry
+        first = None
+        for scheme, is_verified in self._schemes(registry):
+            context = self._context(registry, is_verified)
+            try:
+                return self._authorized(registry, f"{scheme}://{host}{path}", context)
+            except OSError as error:
+                first = first or error
+        raise RegistryError(_reason(first)) from first
+
+    def _schemes(self, registry: str) -> list[tuple[str, bool]]:
+        secure = [("https", True)]
+        if _is_loopback(registry) or registry in self.insecure:
+            return [*secure, ("https", False), ("http", False)]
+        return secure
+
+    def _context(self, registry: str, is_verified: bool) -> ssl.SSLContext:
+        context = ssl.create_default_context()
+        if not is_verified:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if self.authorities.get(registry):
+            context.load_verify_locations(cadata=self.authorities[registry])
+        for path in glob.glob(os.path.join(CERTIFICATES, registry, "*.crt")):
+            with contextlib.suppress(ssl.SSLError):
+                context.load_verify_locations(cafile=path)
+        return context
+
+    def _authorized(self, registry: str, url: str, context):
+        reply = self._send("HEAD", url, {"Accept": MANIFESTS}, context)
+        challenge = reply.headers.get("WWW-Authenticate", "")
+        if reply.status != 401 or not challenge:
+            return reply
+        kind = challenge.split()[0].lower()
+        authorization = self._basic(registry)
+        if kind == "bearer":
+            token = self._token(dict(_CHALLENGE.findall(challenge)), authorization, context)
+            authorization = f"Bearer {token}" if token else ""
+        if not authorization:
+            return reply
+        headers = {"Accept": MANIFESTS, "Authorization": authorization}
+        return self._send("HEAD", url, headers, context)
+
+    def _basic(self, registry: str) -> str:
+        login = self.logins.get(registry)
+        if not login:
+            return ""
+        pair = f"{login['username']}:{login['password']}".encode()
+        return f"Basic {base64.b64encode(pair).decode()}"
+
+    def _token(self, challenge: dict, authorization: str, context) -> str:
+        realm = challenge.pop("realm", "")
+        url = f"{realm}?{urllib.parse.urlencode(challenge)}"
+        headers = {"Authorization": authorization} if authorization else {}
+        reply = self._send("GET", url, headers, context)
+        try:
+            answer = json.loads(reply.read()) if reply.status == 200 else {}
+        except ValueError:
+            return ""
+        return answer.get("token") or answer.get("access_token") or ""
+
+    def _send(self, method: str, url: str, headers: dict, context):
+        request = Request(
+            context=context, use_netrc=False, timeout=self.timeout, http_agent="intranet.mcp"
+        )
+        try:
+            return request.open(method, url, headers=headers)
+        except urllib.error.HTTPError as error:
+            return error
+        except ValueError as error:  # no URL at all
+            raise OSError(str(error)) from error
+
+
+def _reason(error: OSError) -> str:
+    reason = getattr(error, "reason", None) or error
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return (
+            f"has a certificate that this host does not trust ({reason.verify_message}): name its "
+            "authority in docker_registry_ca"
+        )
+    return f"does not answer ({reason})"
+
+
+def _is_loopback(registry: str) -> bool:
+    """The engine, too, asks these without TLS."""
+    return registry.split(":")[0] == "localhost" or registry.startswith("127.")
+
+
+def _insecure_of_engine() -> list[str]:
+    try:
+        with open(DAEMON_JSON, encoding="utf-8") as stream:
+            return json.load(stream).get("insecure-registries") or []
+    except (OSError, ValueError, AttributeError):
+        return []

@@ -1,0 +1,81 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Logins at registries for the time of a pull: what is written is gone afterwards."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+
+from ansible_collections.intranet.mcp.plugins.module_utils.images.sources import DOCKER_HUB
+
+HUB_KEY = "https://index.docker.io/v1/"
+MEMORY = "/run"  # on a tmpfs: what a killed run leaves behind is gone with the next boot
+
+
+@contextlib.contextmanager
+def environment(logins: list[dict]):
+    """Yield variables that let the docker program log in; this user's own settings hold, too."""
+    if not logins:
+        yield {}
+        return
+    own = _own_directory()
+    place = MEMORY if os.access(MEMORY, os.W_OK) else None
+    directory = tempfile.mkdtemp(prefix="intranet-mcp-login.", dir=place)  # mode 0700
+    try:
+        with open(os.open(_config(directory), os.O_WRONLY | os.O_CREAT, 0o600), "w") as stream:
+            json.dump(merged(_read(_config(own)), logins), stream)
+        contexts = os.path.join(own, "contexts")
+        if os.path.isdir(contexts):
+            os.symlink(contexts, os.path.join(directory, "contexts"))
+        yield {"DOCKER_CONFIG": directory}
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def merged(config: dict, logins: list[dict]) -> dict:
+    """Return the docker program's settings with the logins added."""
+    auths, helpers = dict(config.get("auths") or {}), dict(config.get("credHelpers") or {})
+    for login in logins:
+        key = HUB_KEY if login["registry"] == DOCKER_HUB else login["registry"]
+        pair = f"{login['username']}:{login['password']}".encode()
+        auths[key] = {"auth": base64.b64encode(pair).decode()}
+        # An empty name says: in this file, whatever store of credentials is set for the others.
+        helpers[key] = ""
+    return {**config, "auths": auths, "credHelpers": helpers}
+
+
+def own_logins() -> tuple[list[dict], bool]:
+    """Return this user's logins at registries, and whether some are in a store outside the file."""
+    config = _read(_config(_own_directory()))
+    logins = []
+    for key, entry in (config.get("auths") or {}).items():
+        with contextlib.suppress(ValueError, AttributeError, TypeError):
+            pair = base64.b64decode(entry.get("auth") or "").decode()
+            username, colon, password = pair.partition(":")
+            registry = DOCKER_HUB if key == HUB_KEY else key
+            if colon:
+                logins.append({"registry": registry, "username": username, "password": password})
+    return logins, bool(config.get("credsStore") or config.get("credHelpers"))
+
+
+def _own_directory() -> str:
+    return os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")
+
+
+def _config(directory: str) -> str:
+    return os.path.join(directory, "config.json")
+
+
+def _read(path: str) -> dict:
+    try:
+        with open(path, encoding="utf-8") as stream:
+            config = json.load(stream)
+    except (OSError, ValueError):
+        return {}
+    return config if isinstance(config, dict) else {}

@@ -1,0 +1,119 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The catalog of services (roles/platform) as objects, with no inventory under it yet. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# The group that stands in front of the others.
+BALANCER = "load_balancer"
+# Protocols without ports: who speaks one is on the host's own network and publishes nothing.
+PORTLESS = ("vrrp",)
+
+
+class TopologyError(Exception):
+    """The inventory contradicts itself; the message says what was found and what to do."""
+
+    def __init__(self, found: str, expected: str = "", action: str = "") -> None:
+        super().__init__(f"{found}; expected {expected}: {action}" if expected else found)
+        self.found, self.expected, self.action = found, expected, action
+
+
+@dataclass(frozen=True)
+class Service:
+    """One entry of the catalog: what others must know of a service."""
+
+    name: str
+    group: str
+    port: int
+    clients: tuple[str, ...] = ()
+    container_port: int = 0
+    health: str = ""
+    metrics: str = ""
+    ready: str = ""
+    replicas: str = "one"
+    peers: bool = False
+    part_of: str = ""
+    proto: str = "tcp"
+    # The balancer's part that leads to the one that leads, where there are several.
+    door: str = ""
+    role: str = ""
+    # Services of one zone share a network on their host.
+    zone: str = ""
+    # Where it may connect to outside the platform: see firewall.egress.
+    egress: tuple[str, ...] = ()
+
+    @property
+    def has_port(self) -> bool:
+        return self.proto not in PORTLESS
+
+    @property
+    def inside_port(self) -> int:
+        return self.container_port or self.port
+
+    @property
+    def is_behind_balancer(self) -> bool:
+        """Whether a balancer stands in front of it, where there is one."""
+        return BALANCER in self.clients
+
+
+def build_services(catalog: dict, mcp_servers: dict) -> dict[str, Service]:
+    """The catalog as services; MCP servers that run here become services of their own.
+
+    A catalog entry with `members: mcp_servers` stands for one service per MCP server that has a
+    port (a container of ours); servers that are only a `url` live elsewhere and have none. An entry
+    that is `part_of` another is a further port of that one's container.
+    """
+    services: dict[str, Service] = {}
+    for name, entry in catalog.items():
+        if not entry.get("enabled", True):
+            continue
+        if entry.get("members") == "mcp_servers":
+            for server, definition in mcp_servers.items():
+                if not definition.get("url"):
+                    service = f"tool-{server}"
+                    own = {
+                        "port": definition.get("port"),
+                        "egress": definition.get("egress", ()),
+                        "zone": service,  # each is foreign to the others
+                    }
+                    if definition.get("http_port"):
+                        own["container_port"] = definition["http_port"]
+                    services[service] = _service(service, {**entry, **own}, part_of=name)
+        else:
+            services[name] = _service(name, entry)
+    return services
+
+
+def _service(name: str, entry: dict, part_of: str = "") -> Service:
+    proto = entry.get("proto", "tcp")
+    return Service(
+        name=name,
+        group=entry["group"],
+        port=0 if proto in PORTLESS else _port(name, entry.get("port")),
+        clients=tuple(entry.get("clients", ())),
+        container_port=int(entry.get("container_port", 0)),
+        health=entry.get("health", ""),
+        metrics=entry.get("metrics", ""),
+        ready=entry.get("ready", ""),
+        peers=bool(entry.get("peers", False)),
+        replicas=entry.get("replicas", "one"),
+        part_of=part_of or entry.get("part_of", ""),
+        proto=proto,
+        door=entry.get("door", ""),
+        role=entry.get("role", "") or part_of or entry.get("part_of", "") or name,
+        zone=entry.get("zone", "") or entry["group"],
+        egress=tuple(entry.get("egress", ())),
+    )
+
+
+def _port(name: str, port: object) -> int:
+    try:
+        number = int(port)
+    except (TypeError, ValueError):
+        number = 0
+    if not 0 < number < 65536:
+        raise TopologyError(f"service {name!r} has port {port!r}; expected a number 1 to 65535")
+    return number

@@ -1,0 +1,148 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""What the doctor saw on all hosts as one report, as lines for a terminal, as treatments. Pure."""
+
+from __future__ import annotations
+
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.shared_address import judge
+
+# Roles in the order in which their services need one another; roles not named here come last.
+ORDER = (
+    "etcd",
+    "postgres",
+    "redis",
+    "ollama",
+    "litellm",
+    "tool_server",
+    "gateway",
+    "load_balancer",
+)
+# Treatments of the host itself, which come before those of containers.
+HOST = ("daemon_json", "engine", "settings", "toolkit", "firewall", "password")
+# Treatments for which the service's role makes the container anew.
+ANEW = ("deploy", "replace", "models")
+
+
+def report(looked: dict[str, dict], at: str) -> dict:
+    """One report of what the module returned on each host.
+
+    looked: host -> result as Ansible registers it, which may say that the host is away. at: when,
+    ISO 8601. Returns {at, healthy, findings, unseen, hosts}.
+    """
+    findings, unseen = [], []
+    for host, result in looked.items():
+        findings += [{"host": host, **finding} for finding in _findings(host, result)]
+        unseen += [{"host": host, **check} for check in result.get("unseen", [])]
+    findings += _held_once(looked)
+    return {
+        "at": at,
+        "healthy": not findings,
+        "findings": findings,
+        "unseen": unseen,
+        "hosts": {host: result.get("facts", {}) for host, result in looked.items()},
+    }
+
+
+def _findings(host: str, result: dict) -> list[dict]:
+    if "findings" in result:
+        return result["findings"]
+    is_away = result.get("unreachable")
+    text = " ".join(str(result.get("msg", "nothing came back")).split())
+    return [
+        {
+            "check": "host",
+            "found": f"{host} {'is out of reach' if is_away else 'could not be looked at'}: {text}",
+            "expected": "a host that Ansible can log in to, with Python",
+            "do": "start it, or correct its address, account or Python in the inventory",
+            "fix": "",
+            "service": "",
+            "role": "",
+        }
+    ]
+
+
+def _held_once(looked: dict[str, dict]) -> list[dict]:
+    """An address that several balancers share and not exactly one of them holds."""
+    told = {host: (r.get("facts") or {}).get("shared_address") for host, r in looked.items()}
+    shared = {host: kept for host, kept in told.items() if kept}
+    if not shared:
+        return []
+    addresses = next(iter(shared.values()))["addresses"]
+    is_good, text, action = judge({host: k["held"] for host, k in shared.items()}, addresses)
+    # A host that could not be looked at may be the holder, and has a finding of its own.
+    if is_good or (text.startswith("nobody") and any("facts" not in r for r in looked.values())):
+        return []
+    finding = {"check": "shared address", "found": text, "expected": "exactly one holder"}
+    finding.update(host=" and ".join(shared), do=action, fix="", service="", role="")
+    return [finding]
+
+
+def treatments(findings: list[dict]) -> dict:
+    """What to do on one host about its findings, in order.
+
+    Returns {host, roles}: kinds of treatment for the host, and for each role what to stop, which
+    containers to start (and whether a running one starts afresh), and whether to run the role.
+    """
+    fixes = [finding for finding in findings if finding["fix"]]
+    others = sorted({f["role"] for f in fixes if f["role"]} - {*ORDER})
+    roles = [_of_role(r, [f for f in fixes if f["role"] == r]) for r in (*ORDER, *others)]
+    return {
+        "host": [kind for kind in HOST if any(f["fix"] == kind for f in fixes)],
+        "roles": [role for role in roles if role["containers"] or role["run"]],
+    }
+
+
+def _of_role(role: str, fixes: list[dict]) -> dict:
+    made_anew = {f["service"] for f in fixes if f["fix"] in ANEW}
+    others = {
+        f["service"]: any(o["fix"] == "restart" for o in fixes if o["service"] == f["service"])
+        for f in fixes
+        if f["service"] not in made_anew and f["fix"] in ("start", "connect", "restart")
+    }
+    return {
+        "role": role,
+        "stop": sorted({f["service"] for f in fixes if f["fix"] == "replace"}),
+        "containers": [{"service": s, "restart": others[s]} for s in sorted(others)],
+        "run": bool(made_anew),
+    }
+
+
+def table(found: dict) -> list[str]:
+    """The report as lines: what was not looked at, then each finding."""
+    lines = [_unseen_line(*key, checks) for key, checks in _grouped(found["unseen"]).items()]
+    for number, finding in enumerate(found["findings"], 1):
+        lines += [
+            f"{number}. {finding['host']}, {finding['check']}",
+            f"   found:    {finding['found']}",
+            f"   expected: {finding['expected']}",
+            f"   do:       {finding['do']}" + ("   [--tags fix does it]" if finding["fix"] else ""),
+        ]
+    return [*lines, _verdict(found)]
+
+
+def _grouped(unseen: list[dict]) -> dict[tuple[str, str], list[str]]:
+    groups: dict[tuple[str, str], list[str]] = {}
+    for check in unseen:
+        groups.setdefault((check["host"], check["why"]), []).append(check["check"])
+    return groups
+
+
+def _unseen_line(host: str, why: str, checks: list[str]) -> str:
+    return f"not looked at on {host}, as {why}: {', '.join(checks)}"
+
+
+def _verdict(found: dict) -> str:
+    hosts = list(found["hosts"].values())
+    containers = sum(len(host.get("containers", {})) for host in hosts)
+    where = f"{containers} containers on {_count(len(hosts), 'host')}"
+    count = len(found["findings"])
+    if not count:
+        return f"Healthy: {where}, nothing found."
+    fixable = sum(bool(finding["fix"]) for finding in found["findings"])
+    hint = f", {fixable} of them mended by --tags fix" if fixable else ""
+    return f"Ill: {_count(count, 'finding')}{hint} ({where})."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,138 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""MCP servers out of their publishers' images, which may have no shell, no libc and no Python.
+
+What the platform needs in such a container is mounted into it: Python, the gateway package and
+every library they need, the loader included. It starts the image's own program, on stdio behind the
+bridge, or listening itself, and asks whether that answers. Nothing outside the container drives it,
+so nobody needs the engine's socket.
+"""
+
+from __future__ import annotations
+
+import json
+
+from ansible_collections.intranet.mcp.plugins.module_utils.engine import authorities
+
+# Where the directory `bridge` of image tool-bridge is mounted.
+PLACE = "/bridge"
+PYTHON = [f"{PLACE}/ld.so", "--library-path", f"{PLACE}/lib", f"{PLACE}/bin/python3"]
+# What the bundled Python must find, and must not; the image's program gets what its image says.
+ENVIRONMENT = {
+    "PYTHONHOME": PLACE,
+    "PYTHONPATH": f"{PLACE}/packages",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONUNBUFFERED": "1",
+    "LD_LIBRARY_PATH": "",
+    "LD_PRELOAD": "",
+}
+MOUNTS = (PLACE, "/config", "/secrets", authorities.INSIDE)
+
+_EMPTY: dict = {"entrypoint": [], "cmd": [], "env": [], "user": ""}
+
+# Asks the container's own address: a server on loopback alone would be healthy and out of reach.
+_ANSWERS = """
+import http.client, socket, sys
+address, port, path = socket.gethostbyname(socket.gethostname()), int(sys.argv[1]), sys.argv[2]
+if path:
+    connection = http.client.HTTPConnection(address, port, timeout=4)
+    connection.request("GET", path)
+    status = connection.getresponse().status
+    sys.exit(f"HTTP {status}" if status >= 400 else 0)
+else:
+    socket.create_connection((address, port), 4)
+"""
+
+
+class ImageError(Exception):
+    """An image that cannot be run; the message says found, expected and what to do."""
+
+
+def said(names: list[str], references: dict[str, str], found: list[dict]) -> dict[str, dict]:
+    """Return what the engine says of each image: entrypoint, cmd, env and user.
+
+    found: images as the engine describes them; one that is not there yet has nothing to say.
+    """
+    by_tag = {tag: image.get("Config") or {} for image in found for tag in image["RepoTags"] or []}
+    return {
+        name: {key: config.get(key.capitalize()) or empty for key, empty in _EMPTY.items()}
+        if (config := by_tag.get(references[name])) is not None
+        else {}
+        for name in names
+    }
+
+
+def program(name: str, server: dict, image: dict) -> list[str]:
+    """Return the program that a server's container runs, and its arguments.
+
+    image: what the engine says of the image (see `said`), empty where it is not there yet, as on a
+    bare host in check mode.
+    """
+    if server.get("command"):
+        return server["command"]
+    argv = [*image.get("entrypoint", []), *server.get("args", image.get("cmd", []))]
+    if image and not argv:
+        raise ImageError(
+            f"mcp_servers.{name}: its image has neither ENTRYPOINT nor CMD; expected to know what "
+            "to start: set command"
+        )
+    return argv or ["unknown"]
+
+
+def environment(server: dict, image: dict) -> dict[str, str]:
+    """Return what the program has in its environment beside what it inherits.
+
+    The image's own values, since Python here needs others; but whom to trust says the platform.
+    """
+    own = dict(entry.partition("=")[::2] for entry in image.get("env", []))
+    kept = {name: own[name] for name in own if name not in authorities.ENVIRONMENT}
+    return {"HOME": "/tmp", **kept, **server.get("env", {})}  # noqa: S108  the container's own
+
+
+def user(server: dict, image: dict, default: str) -> str:
+    """Return who the program runs as: as declared, else the image's own if that is a number."""
+    if server.get("user"):
+        return server["user"]
+    uid, _colon, gid = image.get("user", "").partition(":")
+    if uid.isdigit() and int(uid) and (gid or uid).isdigit():
+        return f"{uid}:{gid or uid}"
+    return default
+
+
+def bridged(service: dict, directory: str) -> dict:
+    """Return the service of a stdio server with the bridge mounted into its image."""
+    return {
+        **_with_bridge(service, directory),
+        "command": ["-m", "mcp_gateway", "--config", "/config/bridge.yml"],
+        "health": _health("8000", ""),
+    }
+
+
+def listening(service: dict, server: dict, argv: list[str], env: dict, directory: str) -> dict:
+    """Return the service of a server that listens itself."""
+    launch = {
+        "argv": argv,
+        "env": env,
+        "secrets": {key: f"/secrets/{key}" for key in server.get("secrets", {})},
+        "hidden": sorted(ENVIRONMENT),
+    }
+    return {
+        **_with_bridge(service, directory),
+        "command": ["-m", "mcp_gateway.launch", "/config/launch.json"],
+        "files": {"launch.json": json.dumps(launch, indent=2) + "\n"},
+        "health": _health(str(server.get("http_port", 8000)), server.get("http_health", "")),
+    }
+
+
+def _with_bridge(service: dict, directory: str) -> dict:
+    return {
+        **service,
+        "entrypoint": PYTHON,
+        "env": ENVIRONMENT,
+        "binds": [*service["binds"], f"{directory}:{PLACE}:ro"],
+    }
+
+
+def _health(port: str, path: str) -> dict:
+    return {"command": [*PYTHON, "-c", _ANSWERS, port, path], "start_seconds": 30}

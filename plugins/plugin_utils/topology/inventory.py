@@ -1,0 +1,91 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Builds a Topology from the variables of a running play (the lookups' only data source)."""
+
+from __future__ import annotations
+
+import ipaddress
+import multiprocessing
+
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import build_services
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.topology import Topology
+
+_OF_THIS_TASK: dict[str, Topology] = {}
+
+
+def topology_from(variables: dict, template) -> Topology:
+    """The topology a lookup works on.
+
+    variables: the play's variables. template: renders a value (the lookup's templar), because
+    hostvars and role defaults reach a lookup as written.
+
+    It costs some hundredths of a second, and one task may ask for it ten times. A worker of Ansible
+    is forked for one task on one host, so it asks once; the process it is forked from sees many.
+    """
+    if multiprocessing.parent_process() is None:
+        return _topology(variables, template)
+    host = variables["inventory_hostname"]
+    if host not in _OF_THIS_TASK:
+        _OF_THIS_TASK[host] = _topology(variables, template)
+    return _OF_THIS_TASK[host]
+
+
+def _topology(variables: dict, template) -> Topology:
+    services = build_services(
+        template(variables.get("platform_services", {})),
+        template(variables.get("platform_mcp_servers", {})),
+    )
+    groups = {name: list(hosts) for name, hosts in variables.get("groups", {}).items()}
+    wanted = {service.group for service in services.values()} | {
+        client for service in services.values() for client in service.clients
+    }
+    hosts = {host for name in wanted for host in groups.get(name, [])}
+    # Each look into hostvars gathers all variables of that host.
+    hostvars = {host: variables["hostvars"][host] for host in hosts}
+    return Topology(
+        services=services,
+        groups=groups,
+        addresses={host: host_addresses(found, template) for host, found in hostvars.items()},
+        names={host: host_names(found, template) for host, found in hostvars.items()},
+        users_networks=list(template(variables.get("platform_users_networks", []))),
+        container_prefix=template(variables.get("platform_container_prefix", "")),
+        network=template(variables.get("platform_network", "")),
+        public_name=template(variables.get("platform_public_name", "")),
+        tls=bool(template(variables.get("platform_balancer_tls", False))),
+        shared=_listed(template(variables.get("platform_balancer_address", []))),
+    )
+
+
+def _listed(value) -> list[str]:
+    """A text or a list of texts, as a list without empty ones."""
+    return [text for text in ([value] if isinstance(value, str) else list(value or [])) if text]
+
+
+def host_addresses(hostvars, template) -> list[str]:
+    """Addresses of a host, best first: platform_address, ansible_host, then gathered facts."""
+    own = hostvars.get("platform_address")
+    if own:
+        own = template(own)
+        return [own] if isinstance(own, str) else list(own)
+    candidates = [hostvars.get("ansible_host")]
+    facts = hostvars.get("ansible_facts", {})
+    candidates += [
+        facts.get(family, {}).get("address") for family in ("default_ipv4", "default_ipv6")
+    ]
+    return list(dict.fromkeys(value for value in candidates if is_address(value)))
+
+
+def host_names(hostvars, template) -> list[str]:
+    """Names of a host besides the inventory's: where Ansible reaches it, and its own."""
+    facts = hostvars.get("ansible_facts", {})
+    names = [hostvars.get("ansible_host"), facts.get("fqdn"), facts.get("hostname")]
+    return list(dict.fromkeys(template(name) for name in names if name))
+
+
+def is_address(value) -> bool:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,158 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from ansible_collections.intranet.mcp.plugins.module_utils.engine import definition as service
+from ansible_collections.intranet.mcp.plugins.module_utils.examine import probe_host
+
+
+def statuses(rows):
+    return [found["status"] for found in rows]
+
+
+def test_disk_space_is_judged_where_a_directory_is_yet_to_be(tmp_path):
+    paths = [str(tmp_path / "not" / "yet")]
+    assert statuses(probe_host.disk("disk", {"paths": paths, "free_mb": 1})) == ["passed"]
+    (row,) = probe_host.disk("disk", {"paths": paths, "free_mb": 10**9})
+    assert row["status"] == "failed" and "free space" in row["action"]
+
+
+@pytest.mark.parametrize(
+    ("off", "status"), [(0, "passed"), (50, "passed"), (-90, "failed"), (90, "failed")]
+)
+def test_a_clock_may_be_off_by_so_much(off, status):
+    params = {"control_time": time.time() + off, "tolerance_seconds": 60}
+    (row,) = probe_host.clock("clock", params)
+    assert row["status"] == status
+    assert ("behind" in row["found"]) == (off > 0)
+
+
+@pytest.mark.parametrize(("used", "status"), [(90, "passed"), (91, "failed")])
+def test_a_database_full_of_connections_fails(used, status):
+    assert probe_host.connections("c", used, 100)["status"] == status
+
+
+@pytest.mark.parametrize(("pool_sum", "status"), [(90, "passed"), (91, "failed")])
+def test_pools_must_fit_below_what_the_server_allows(pool_sum, status):
+    assert probe_host.pools("p", pool_sum, 100, 10)["status"] == status
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "complaint", "status"),
+    [
+        (0, '{"changed": false, "pending": [], "half_done": []}', "", "passed"),
+        (2, 'noise\n{"changed": true, "pending": ["a"], "half_done": []}', "", "failed"),
+        (1, '{"pending": [], "half_done": ["b"]}', "", "failed"),
+        (1, "", "database postgres:5432 did not answer", "failed"),
+        (127, "", "sh: litellm-migrate: not found", "unknown"),  # the upstream image
+    ],
+)
+def test_migrations_are_complete_only_when_the_tool_says_so(code, said, complaint, status):
+    row = probe_host.judge_migrations("migrations", code, said, complaint)
+    assert row["status"] == status
+
+
+def spec(name, digest="1", image="i:1"):
+    return {"name": name, "hash": digest, "image": image}
+
+
+def container(digest="1", state="running", status="Up", image_id="sha256:1"):
+    labels = {service.LABEL_HASH: digest}
+    return {"Labels": labels, "State": state, "Status": status, "ImageID": image_id}
+
+
+IDS = {"i:1": "sha256:1"}
+
+
+def test_what_runs_as_defined_is_neither_broken_nor_drifted():
+    assert probe_host.sort_out([spec("a")], {"a": container()}, IDS) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("running", "broken"),
+    [
+        ({}, "a: is not there"),
+        ({"a": container(state="exited")}, "a: is exited"),
+        ({"a": container(status="Up 3 minutes (unhealthy)")}, "a: is unhealthy"),
+    ],
+)
+def test_what_does_not_run_is_broken(running, broken):
+    assert probe_host.sort_out([spec("a")], running, IDS) == ([broken], [])
+
+
+@pytest.mark.parametrize(
+    ("running", "drifted"),
+    [
+        ({"a": container(digest="2")}, "a: definition or configuration changed"),
+        ({"a": container(image_id="sha256:2")}, "a: image changed"),
+        ({"a": container(), "b": container()}, "b: no longer defined"),
+    ],
+)
+def test_what_runs_otherwise_than_defined_has_drifted(running, drifted):
+    assert probe_host.sort_out([spec("a")], running, IDS) == ([], [drifted])
+
+
+def test_a_definitions_summary_has_digests_and_no_secrets():
+    definition = {
+        "name": "redis",
+        "image": "redis",
+        "user": "1:1",
+        "command": ["redis-server"],
+        "files": {"a.conf": "port 1"},
+        "secrets": {"password": "hunter2"},
+        "health": {"command": ["true"]},
+        "memory_mb": 64,
+    }
+    context = {
+        "prefix": "x-",
+        "config_dir": "/etc/x",
+        "data_dir": "/data",
+        "owner": "redis",
+        "images": {"redis": "intranet-mcp/redis:8"},
+        "services": {"redis": {"networks": [{"name": "n-redis", "interface": "redis-1"}]}},
+    }
+    specs = service.specs([definition], context)
+    found = service.summary(specs)["redis"]
+    assert found["hash"] == specs[0]["hash"] and found["image"] == "intranet-mcp/redis:8"
+    assert list(found["files"]) == ["/etc/x/redis/config/a.conf"]
+    assert "hunter2" not in json.dumps(found)
+
+
+NEIGHBOURS = [
+    {"host": "app1", "addresses": ["192.0.2.21"], "ports": [4000, 5432], "open": [4000]},
+    {"host": "data1", "addresses": ["192.0.2.31"], "ports": [4000, 5432], "open": []},
+]
+
+
+@pytest.mark.parametrize(
+    ("open_ports", "status", "found"),
+    [
+        ({("192.0.2.21", 4000)}, "passed", "app1: 4000; data1: nothing"),
+        (set(), "failed", "app1: nothing; data1: nothing"),
+        (
+            {("192.0.2.21", 4000), ("192.0.2.31", 5432)},
+            "failed",
+            "app1: 4000; data1: 5432",
+        ),
+    ],
+)
+def test_a_host_reaches_exactly_what_is_declared_of_the_others(open_ports, status, found):
+    states = dict.fromkeys(open_ports, "open")
+    asked = [(n["addresses"][0], port) for n in NEIGHBOURS for port in n["ports"]]
+    states = {target: states.get(target, "filtered") for target in asked}
+    judged = probe_host.judge_matrix("reach from lb1", NEIGHBOURS, states)
+    assert (judged["status"], judged["found"]) == (status, found)
+    assert judged["expected"] == "app1: 4000; data1: nothing"
+
+
+def test_every_address_of_a_neighbour_has_its_own_place():
+    two = [{"host": "app1", "addresses": ["192.0.2.21", "2001:db8::21"], "ports": [80], "open": []}]
+    states = {("192.0.2.21", 80): "refused", ("2001:db8::21", 80): "open"}
+    judged = probe_host.judge_matrix("reach from lb1", two, states)
+    assert judged["found"] == "app1 192.0.2.21: nothing; app1 2001:db8::21: 80"
+    assert judged["status"] == "failed"

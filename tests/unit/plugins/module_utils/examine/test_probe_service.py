@@ -1,0 +1,97 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from ansible_collections.intranet.mcp.plugins.module_utils.common import errors
+from ansible_collections.intranet.mcp.plugins.module_utils.examine import probe_service
+
+HTTP = {"service": "the gateway", "status": 200, "contains": "", "ca": "", "timeout": 5}
+NOW = datetime(2026, 6, 1, tzinfo=timezone.utc)  # noqa: UP017
+
+
+@pytest.mark.parametrize(
+    ("reply", "status"),
+    [((200, b"connected"), "passed"), ((503, b"connected"), "failed"), ((200, b"no"), "failed")],
+)
+def test_status_and_words_of_an_answer_count(service, reply, status):
+    service.replies["GET", "/health"] = reply
+    params = {**HTTP, "url": service.url + "/health", "contains": "connected"}
+    (row,) = probe_service.http("health", params)
+    assert row["status"] == status and row["milliseconds"] >= 0
+    assert (row["action"] == "read the log of the gateway") == (status == "failed")
+
+
+def test_a_service_that_is_away_says_what_to_do(closed_port):
+    with pytest.raises(errors.Unreachable, match="start the gateway"):
+        probe_service.http("health", {**HTTP, "url": closed_port})
+
+
+@pytest.mark.parametrize(
+    ("days", "status", "word"),
+    [(21, "passed", "expires"), (20, "failed", "expires"), (-1, "failed", "expired")],
+)
+def test_a_certificate_must_last_a_while(days, status, word):
+    row = probe_service.judge_validity("c", NOW + timedelta(days=days, hours=1), NOW, 21)
+    assert row["status"] == status and row["found"].startswith(word)
+
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("loaded", "status", "words"),
+    [
+        ([("qwen3:8b", 8, 8)], "passed", "qwen3:8b 100% on the GPU"),
+        ([("qwen3:32b", 20, 15)], "passed", "qwen3:32b 75% on the GPU"),
+        ([("qwen3:8b", 8, 8), ("embed", 1, 0)], "failed", "embed 0% on the GPU"),
+        ([], "unknown", "no model is in memory"),
+    ],
+)
+def test_a_model_that_fills_only_the_cpus_memory_fails_a_gpu_host(loaded, status, words):
+    models = [{"name": n, "size": s * GIB, "size_vram": v * GIB} for n, s, v in loaded]
+    row = probe_service.judge_gpu("GPU gpu1", models)
+    assert row["status"] == status and words in row["found"]
+
+
+def test_a_model_is_loaded_where_none_is_in_memory(service):
+    service.replies["GET", "/api/ps"] = (200, {"models": []})
+    service.replies["POST", "/api/generate"] = (200, {"done": True})
+    options = {"url": service.url, "model": "qwen3:8b", "embeds_only": False, "timeout": 5}
+    (row,) = probe_service.gpu("GPU gpu1", options)
+    assert row["status"] == "unknown"  # this service forgets it at once
+    (load,) = [exchange for exchange in service.exchanges if exchange.method == "POST"]
+    assert b"keep_alive" not in load.body  # it stays for as long as the site lets models stay
+
+
+SESSION = {
+    "era": "modern",
+    "protocol_version": "2026-07-28",
+    "server": {"name": "s", "version": "1"},
+    "tools": ["a", "b"],
+    "latency_ms": {"open": 2.0, "list": 1.0, "call": 40.0},
+}
+
+
+def test_a_session_and_each_check_of_it_are_rows():
+    checks = [
+        {"name": "tools", "era": "modern", "status": "passed", "found": ["a", "b"], "expected": []},
+        {"name": "call", "era": "modern", "status": "passed", "found": "x\ny", "expected": "z"},
+        {
+            "name": "denies_call_a__b",
+            "era": "modern",
+            "status": "failed",
+            "found": "let in",
+            "expected": "refused",
+            "action": "close it",
+        },
+    ]
+    session, tools, call, denied = probe_service.mcp_rows("mcp s", [SESSION], checks)
+    assert session["found"] == "s 1, 2026-07-28, 2 tools" and session["milliseconds"] == 3.0
+    assert tools["found"] == "2 names, as expected"
+    assert (call["found"], call["milliseconds"]) == ("x y", 40.0)
+    assert denied["name"] == "mcp s denies call of a__b"
+    assert denied["action"] == "close it"

@@ -1,0 +1,155 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import base64
+import subprocess
+
+import pytest
+from ansible_collections.intranet.mcp.plugins.module_utils.images import registry
+from ansible_collections.intranet.mcp.plugins.module_utils.images.registry import Registries
+
+DIGEST, OTHER = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+LOGIN = {"username": "robot", "password": "secret"}
+MANIFEST = "/v2/hub/library/redis/manifests"
+
+
+@pytest.fixture(autouse=True)
+def this_machine(tmp_path, monkeypatch):
+    """Nothing of this machine's own settings plays a part."""
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setattr(registry, "CERTIFICATES", str(tmp_path / "certs.d"))
+    monkeypatch.setattr(registry, "DAEMON_JSON", str(tmp_path / "daemon.json"))
+
+
+@pytest.fixture
+def host(service):
+    return service.url.partition("://")[2]
+
+
+def held(digest=DIGEST):
+    return 200, b"", {"Docker-Content-Digest": digest}
+
+
+def behind(authorization, reply, challenge):
+    """Give the reply to whoever sends this Authorization, a challenge to others."""
+
+    def answer(exchange):
+        if exchange.headers.get("authorization") == authorization:
+            return reply
+        return 401, b"", {"WWW-Authenticate": challenge}
+
+    return answer
+
+
+def failure(host, reference="hub/library/redis:8.0", logins=(), **settings):
+    return Registries(logins, **settings).failure(f"{host}/{reference}")
+
+
+def test_an_image_that_is_there_is_no_problem(service, host):
+    service.replies[("HEAD", f"{MANIFEST}/8.0")] = held()
+    assert failure(host) == ""
+    (exchange,) = service.seen("HEAD", f"{MANIFEST}/8.0")
+    for kind in ("oci.image.index", "manifest.list"):
+        assert kind in exchange.headers["accept"]
+
+
+def test_an_image_that_is_not_there_is_named(service, host):
+    assert failure(host) == f"{host}/hub/library/redis:8.0 is not there"
+
+
+def test_another_digest_is_told_with_the_one_expected(service, host):
+    service.replies[("HEAD", f"{MANIFEST}/8.0")] = held(OTHER)
+    reason = failure(host, f"hub/library/redis:8.0@{DIGEST}")
+    assert f"8.0 is {OTHER}, expected {DIGEST}" in reason
+    assert "copy the image with its digest" in reason
+    service.replies[("HEAD", f"{MANIFEST}/{DIGEST}")] = held()
+    assert failure(host, f"hub/library/redis:8.0@{DIGEST}") == ""
+
+
+def test_a_login_is_sent_to_its_registry_only_when_it_asks(service, host):
+    basic = "Basic " + base64.b64encode(b"robot:secret").decode()
+    challenge = 'Basic realm="registry"'
+    service.replies[("HEAD", f"{MANIFEST}/8.0")] = behind(basic, held(), challenge)
+    assert failure(host, logins=[{"registry": host, **LOGIN}]) == ""
+    assert "authorization" not in service.exchanges[0].headers
+    assert "asks for a login" in failure(host, logins=[{"registry": "other.example", **LOGIN}])
+    wrong = failure(host, logins=[{"registry": host, **LOGIN, "password": "wrong"}])
+    assert f"{host} refuses robot" in wrong
+    assert "wrong" not in wrong.partition("refuses")[0]
+
+
+def test_a_token_is_fetched_where_the_registry_says(service, host):
+    basic = "Basic " + base64.b64encode(b"robot:secret").decode()
+    challenge = f'Bearer realm="{service.url}/token",service="harbor",scope="repository:hub/x:pull"'
+    service.replies[("HEAD", f"{MANIFEST}/8.0")] = behind("Bearer t", held(), challenge)
+    service.replies[("GET", "/token")] = behind(basic, (200, {"token": "t"}), challenge)
+    assert failure(host, logins=[{"registry": host, **LOGIN}]) == ""
+    (asked, *_more) = service.seen("GET", "/token")
+    assert "service=harbor" in asked.path and "scope=repository%3Ahub%2Fx%3Apull" in asked.path
+    assert "asks for a login" in failure(host)
+
+
+def test_a_registry_that_is_away_is_told_once_and_shortly(closed_port):
+    host = closed_port.partition("://")[2]
+    reason = failure(host)
+    assert reason.startswith(f"{host} does not answer (")
+    assert "refused" in reason
+
+
+def test_a_registry_that_is_ill_is_told(service, host):
+    service.replies[("HEAD", f"{MANIFEST}/8.0")] = (503, {})
+    assert failure(host) == f"{host} answers 503"
+
+
+@pytest.fixture
+def own_tls(service, tmp_path, monkeypatch):
+    """The service with a certificate of its own, and no exception for loopback addresses."""
+    monkeypatch.setattr(registry, "_is_loopback", lambda _registry: False)
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    subprocess.run(
+        [
+            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-noenc", "-days", "1",
+            "-subj", "/CN=registry", "-addext", "subjectAltName=IP:127.0.0.1",
+            "-keyout", key, "-out", certificate,
+        ],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    service.use_tls(certificate, key)
+    service.replies[("HEAD", f"{MANIFEST}/8.0")] = held()
+    return certificate
+
+
+def test_the_authority_of_a_registry_is_needed_and_is_enough(own_tls, host, tmp_path):
+    assert "docker_registry_ca" in failure(host)
+    assert failure(host, authorities={host: own_tls.read_text()}) == ""
+    assert "docker_registry_ca" in failure(host, authorities={"other": own_tls.read_text()})
+
+
+def test_what_the_engine_trusts_already_is_enough(own_tls, host, tmp_path):
+    place = tmp_path / "certs.d" / host
+    place.mkdir(parents=True)
+    (place / "ca.crt").write_bytes(own_tls.read_bytes())
+    assert failure(host) == ""
+
+
+def test_a_registry_that_the_site_calls_insecure_is_not_verified(own_tls, host, tmp_path):
+    assert failure(host, insecure=[host]) == ""
+    (tmp_path / "daemon.json").write_text(f'{{"insecure-registries": ["{host}"]}}')
+    assert failure(host) == ""
+
+
+def test_a_registry_without_tls_is_asked_only_where_the_site_allows_it(service, host, monkeypatch):
+    monkeypatch.setattr(registry, "_is_loopback", lambda _registry: False)
+    service.replies[("HEAD", f"{MANIFEST}/8.0")] = held()
+    assert "does not answer" in failure(host)
+    assert failure(host, insecure=[host]) == ""
+
+
+def test_logins_that_only_a_helper_knows_are_left_to_the_engine(service, host, tmp_path):
+    (tmp_path / "config.json").write_text('{"credsStore": "pass"}')
+    challenge = 'Basic realm="registry"'
+    service.replies[("HEAD", f"{MANIFEST}/8.0")] = behind("Basic x", held(), challenge)
+    assert failure(host) == ""

@@ -1,0 +1,130 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.doctor_report import (
+    report,
+    table,
+    treatments,
+)
+
+AT = "2026-11-24T22:00:00+00:00"
+
+
+def finding(fix="", service="", role="", check="container"):
+    return {
+        "check": check,
+        "found": f"{service} is ill",
+        "expected": "well",
+        "do": "mend it",
+        "fix": fix,
+        "service": service,
+        "role": role or service,
+    }
+
+
+def looked(*findings, unseen=()):
+    facts = {"containers": {"redis": {}, "litellm": {}}}
+    return {"changed": False, "findings": list(findings), "unseen": list(unseen), "facts": facts}
+
+
+def test_a_platform_that_is_well_is_said_to_be():
+    found = report({"a": looked(), "b": looked()}, AT)
+    assert found["healthy"]
+    assert table(found) == ["Healthy: 4 containers on 2 hosts, nothing found."]
+
+
+def test_each_finding_is_told_with_its_host_and_the_verdict_comes_last():
+    found = report({"a": looked(), "b": looked(finding("start", "redis"), finding())}, AT)
+    lines = table(found)
+    assert lines[0] == "1. b, container"
+    assert lines[1:4] == [
+        "   found:    redis is ill",
+        "   expected: well",
+        "   do:       mend it   [--tags fix does it]",
+    ]
+    assert lines[7] == "   do:       mend it"
+    assert lines[-1] == "Ill: 2 findings, 1 of them mended by --tags fix (4 containers on 2 hosts)."
+
+
+def test_what_was_not_looked_at_is_told_once_a_reason():
+    unseen = [{"check": "models", "why": "no answer"}, {"check": "context", "why": "no answer"}]
+    lines = table(report({"a": looked(unseen=unseen)}, AT))
+    assert lines[0] == "not looked at on a, as no answer: models, context"
+    assert lines[-1].startswith("Healthy")
+
+
+def test_a_host_that_is_away_is_a_finding():
+    away = {"unreachable": True, "msg": "Failed to connect\n to the host"}
+    found = report({"a": away, "b": {"failed": True, "msg": "no Python"}, "c": {}}, AT)
+    texts = [finding["found"] for finding in found["findings"]]
+    assert texts == [
+        "a is out of reach: Failed to connect to the host",
+        "b could not be looked at: no Python",
+        "c could not be looked at: nothing came back",
+    ]
+    assert not found["healthy"]
+
+
+def balancer(*held):
+    result = looked()
+    result["facts"]["shared_address"] = {"addresses": ["10.0.0.10"], "held": list(held)}
+    return result
+
+
+def test_an_address_that_one_balancer_holds_is_well():
+    assert report({"a": balancer("10.0.0.10"), "b": balancer(), "c": looked()}, AT)["healthy"]
+
+
+def test_an_address_that_two_balancers_hold_or_none_is_a_finding():
+    (found,) = report({"a": balancer("10.0.0.10"), "b": balancer("10.0.0.10")}, AT)["findings"]
+    assert found["host"] == "a and b"
+    assert found["found"] == "a holds 10.0.0.10; b holds 10.0.0.10"
+    (found,) = report({"a": balancer(), "b": balancer()}, AT)["findings"]
+    assert found["found"] == "nobody holds 10.0.0.10"
+
+
+def test_a_balancer_that_is_away_may_be_the_holder():
+    away = {"unreachable": True, "msg": "no route"}
+    (found,) = report({"a": balancer(), "b": away}, AT)["findings"]
+    assert found["check"] == "host"
+
+
+def test_services_are_mended_in_the_order_in_which_they_need_one_another():
+    order = treatments([finding("start", name) for name in ("gateway", "litellm", "postgres")])
+    assert [role["role"] for role in order["roles"]] == ["postgres", "litellm", "gateway"]
+    assert order["host"] == []
+
+
+def test_a_service_of_an_unknown_role_is_mended_last():
+    order = treatments([finding("start", "dashboards"), finding("start", "gateway")])
+    assert [role["role"] for role in order["roles"]] == ["gateway", "dashboards"]
+
+
+def test_the_host_is_mended_before_its_services():
+    found = [finding("firewall"), finding("engine"), finding("daemon_json"), finding()]
+    assert treatments(found) == {"host": ["daemon_json", "engine", "firewall"], "roles": []}
+
+
+def test_a_container_that_is_made_anew_is_not_started_before():
+    found = [finding("connect", "litellm"), finding("replace", "litellm")]
+    assert treatments(found)["roles"] == [
+        {"role": "litellm", "stop": ["litellm"], "containers": [], "run": True}
+    ]
+
+
+def test_one_restart_mends_what_a_restart_and_a_connection_mend():
+    ill = (("connect", "tool-a"), ("restart", "tool-a"), ("start", "tool-b"))
+    found = [finding(fix, service, "tool_server") for fix, service in ill]
+    (role,) = treatments(found)["roles"]
+    assert role["containers"] == [
+        {"service": "tool-a", "restart": True},
+        {"service": "tool-b", "restart": False},
+    ]
+    assert not role["run"]
+
+
+def test_a_missing_model_runs_the_role_without_stopping_anything():
+    (role,) = treatments([finding("models", "ollama")])["roles"]
+    assert role == {"role": "ollama", "stop": [], "containers": [], "run": True}
