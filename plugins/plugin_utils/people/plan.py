@@ -33,10 +33,6 @@ _TEAM_KEYS = ("name", "models", "budget", "limits", "mcp", "expires", "members")
 _MEMBER_KEYS = ("alias", "email", "models", "budget", "limits", "expires", "state")
 
 
-class PeopleError(Exception):
-    """`teams` cannot be used; the message lists every problem."""
-
-
 # --- what is wrong ------------------------------------------------------------------------------
 
 
