@@ -67,6 +67,17 @@ def test_all_turns_of_a_session_go_to_one_host(choose):
     assert all(choose(turn) == first for turn in turns)
 
 
+def test_whoever_repeats_the_session_or_the_words_of_another_meets_no_certain_host(choose):
+    """Else the speed of an answer would tell whether another has said the same."""
+    same = ({"session_id": "one"}, {})
+    for metadata in same:
+        requests = [
+            {"messages": [user("Hello")], "metadata": {**metadata, "user_api_key_hash": f"key-{n}"}}
+            for n in range(60)
+        ]
+        assert {choose(request)[0] for request in requests} == {"gpu1", "gpu2", "gpu3"}
+
+
 def test_the_order_in_which_a_replica_knows_the_hosts_is_no_matter(choose):
     assert choose(session("one"), HOSTS[::-1]) == choose(session("one"))
 

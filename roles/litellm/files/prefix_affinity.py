@@ -53,12 +53,18 @@ def are_alike(deployments):
 def conversation_key(request):
     """Return what all turns of a conversation have in common, None where nothing says so.
 
-    LiteLLM reads the session id from the headers of Claude Code, Codex and opencode.
+    LiteLLM reads the session id from the headers of Claude Code, Codex and opencode. The caller's
+    key is part of it: whoever repeats another's words or session id must not meet the server that
+    has read them, and hear from its speed that they were said.
     """
-    for metadata in metadata_of(request):
-        if metadata.get("session_id"):
-            return str(metadata["session_id"])
-    return request.get("prompt_cache_key") or opening_hash(request)
+    session = _told(request, "session_id") or request.get("prompt_cache_key")
+    session = session or opening_hash(request)
+    return (_told(request, "user_api_key_hash"), str(session)) if session else None
+
+
+def _told(request, name):
+    """Return what LiteLLM knows of a request."""
+    return next((found[name] for found in metadata_of(request) if found.get(name)), None)
 
 
 def opening_hash(request):
@@ -81,6 +87,7 @@ def untried(deployments, request):
         attempt.get("deployment_id")
         for metadata in metadata_of(request)
         for attempt in metadata.get("previous_models") or ()
+        if isinstance(attempt, dict)
     }
     return [one for one in deployments if one["model_info"]["id"] not in failed] or deployments
 

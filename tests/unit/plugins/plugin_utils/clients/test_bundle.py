@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import stat
 import subprocess
 import sys
+import time
 
 import pytest
 import support
@@ -227,7 +229,8 @@ import json, os, sys, urllib.request
 if "--version" in sys.argv:
     sys.exit("2.1.330")
 home = os.environ["HOME"]
-os.environ.update(json.load(open(f"{home}/.claude/settings.json"))["env"])
+place = os.environ.get("CLAUDE_CONFIG_DIR", f"{home}/.claude")
+os.environ.update(json.load(open(f"{place}/settings.json"))["env"])
 url = json.load(open(f"{home}/.claude.json"))["mcpServers"]["gw"]["url"]
 request = urllib.request.Request(url, b"{}", {"X-Cli": "claude"})
 try:
@@ -291,11 +294,37 @@ def test_check_sees_a_proxy_that_only_a_clis_settings_name(
     own = {"HTTP_PROXY": company.url, "http_proxy": company.url, "NO_PROXY": "localhost"}
     path.write_text(json.dumps({**settings, "env": {**settings["env"], **own}}))
     before = path.read_text()
-    said = proxy_line(run("check.sh", PATH=connecting))
+    said = proxy_line(run("check.sh", PATH=connecting, CLAUDE_CONFIG_DIR=str(path.parent)))
     assert said.startswith("  FAILED") and "Proxy    claude would send" in said, said
     assert "set by ~/.claude/settings.json" in said
     assert "and 127.0.0.1 into NO_PROXY of ~/.claude/settings.json" in said
     assert company.exchanges == [] and path.read_text() == before
+
+
+def test_an_interrupted_check_leaves_no_cli_and_no_copy_of_the_settings(
+    bundle, service, claude, tmp_path
+):
+    answers(service)
+    program = tmp_path / "programs/claude"
+    program.write_text(
+        f'#!/bin/sh\n[ "$1" != --version ] || exit 0\necho $$ >{tmp_path}/pid\nexec sleep 60\n'
+    )
+    environment = {"HOME": str(tmp_path), "PATH": claude, "PYTHON": sys.executable}
+    environment |= {"TMPDIR": str(tmp_path / "copies"), "https_proxy": "http://127.0.0.1:1"}
+    (tmp_path / "copies").mkdir()
+    check = subprocess.Popen([bundle / "check.sh"], env=environment, stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 20
+        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().strip():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)  # nothing tells when a program has started
+        check.terminate()
+        assert check.wait(20) == 128 + signal.SIGTERM
+    finally:
+        check.kill()
+    assert list((tmp_path / "copies").iterdir()) == []
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
 def test_check_claims_nothing_of_a_cli_that_does_not_connect(run, service, claude):

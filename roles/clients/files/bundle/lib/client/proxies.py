@@ -23,6 +23,10 @@ import urllib.parse
 import urllib.request
 
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+# These name other places of settings than the home, where the copy is.
+PLACES = re.compile(
+    r"XDG_\w+_HOME|(?:CLAUDE|CODEX|GEMINI|QWEN|OPENCODE)_(?:\w+_)?(?:CONFIG|CONTENT|DIR|HOME|PATH)"
+)
 SECONDS = 30
 # What makes each connect to the gateway without asking a model.
 COMMANDS = {
@@ -62,7 +66,7 @@ class Proxies:
         programs: name of a CLI to its program.
         """
         found = {True: [], False: [], None: []}
-        with _listener() as listener:
+        with _cleaning_up(), _listener() as listener:
             for name, program in programs.items():
                 found[self._uses_proxy(program, COMMANDS[name], listener)].append(name)
         return found[True], found[False], found[None]
@@ -79,7 +83,8 @@ class Proxies:
         home = tempfile.mkdtemp()
         try:
             self._write(home, listener.url, url)
-            environment = {**os.environ, **dict.fromkeys(self.names, listener.url), "HOME": home}
+            kept = {name: v for name, v in os.environ.items() if not PLACES.fullmatch(name)}
+            environment = {**kept, **dict.fromkeys(self.names, listener.url), "HOME": home}
             said = _output(command, home, environment)
         finally:
             shutil.rmtree(home, ignore_errors=True)
@@ -177,6 +182,22 @@ def _listener():
     finally:
         server.shutdown()
         server.server_close()
+
+
+@contextlib.contextmanager
+def _cleaning_up():
+    """Let a signal that ends this program end the CLI and remove the copied settings, too."""
+    signals = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, _leave) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _leave(number, _frame):
+    raise SystemExit(128 + number)
 
 
 def _output(command, folder, environment):
