@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 
 from ansible_collections.intranet.mcp.plugins.module_utils.engine import authorities
 
@@ -85,7 +86,7 @@ def check(definition: dict) -> dict:
     if missing:
         raise DefinitionError(f"service {name!r}: missing key {', '.join(missing)}")
     user = str(definition["user"])
-    if not all(part.isdigit() for part in user.split(":")) or user.count(":") != 1:
+    if not re.fullmatch(r"(0|[1-9][0-9]*):(0|[1-9][0-9]*)", user):
         raise DefinitionError(
             f"service {name!r}: user is {user!r}; expected numbers 'uid:gid', "
             "because secrets are handed to exactly this user"

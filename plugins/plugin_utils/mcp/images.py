@@ -29,7 +29,7 @@ ENVIRONMENT = {
 }
 MOUNTS = (PLACE, "/config", "/secrets", authorities.INSIDE)
 
-_EMPTY: dict = {"entrypoint": [], "cmd": [], "env": [], "user": ""}
+_EMPTY: dict = {"entrypoint": [], "cmd": [], "env": []}
 
 # Asks the container's own address: a server on loopback alone would be healthy and out of reach.
 _ANSWERS = """
@@ -50,7 +50,7 @@ class ImageError(Exception):
 
 
 def said(names: list[str], references: dict[str, str], found: list[dict]) -> dict[str, dict]:
-    """Return what the engine says of each image: entrypoint, cmd, env and user.
+    """Return what the engine says of each image: entrypoint, cmd and env.
 
     found: images as the engine describes them; one that is not there yet has nothing to say.
     """
@@ -88,16 +88,6 @@ def environment(server: dict, image: dict) -> dict[str, str]:
     own = dict(entry.partition("=")[::2] for entry in image.get("env", []))
     kept = {name: own[name] for name in own if name not in authorities.ENVIRONMENT}
     return {"HOME": "/tmp", **kept, **server.get("env", {})}  # noqa: S108  the container's own
-
-
-def user(server: dict, image: dict, default: str) -> str:
-    """Return who the program runs as: as declared, else the image's own if that is a number."""
-    if server.get("user"):
-        return server["user"]
-    uid, _colon, gid = image.get("user", "").partition(":")
-    if uid.isdigit() and int(uid) and (gid or uid).isdigit():
-        return f"{uid}:{gid or uid}"
-    return default
 
 
 def bridged(service: dict, directory: str) -> dict:

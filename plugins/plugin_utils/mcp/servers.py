@@ -55,7 +55,7 @@ _KEYS = {
     "timeout_seconds": (int, "longest call"),
     "tools": (list, "globs of the tools offered; with ! before them, of those that are not"),
     "url": (str, "a server that runs elsewhere"),
-    "user": (str, "uid:gid of an image, by default its own if that is a number, else everybody's"),
+    "user": (str, "uid:gid that an image runs as, tool_server_user by default"),
     "volumes": (dict, "path in the container -> host directory, read-only unless it ends in :rw"),
 }
 _SOURCES = ("url", "image", "npm", "pip")
@@ -145,11 +145,7 @@ def _check_image(where: str, entry: dict) -> None:
             f"{where} has command and args; expected one of them: command is the whole program, "
             "args are for the image's own entrypoint"
         )
-    if not re.fullmatch(r"[1-9][0-9]*:[0-9]+", entry.get("user", "1:1")):
-        raise DefinitionError(
-            f"{where}.user is {entry['user']!r}; expected numbers 'uid:gid' and not root: secrets "
-            "are handed to exactly this user, and root in a container is more than a tool needs"
-        )
+    _check_user(f"{where}.user", entry.get("user", "1:1"))
     for key in ("http_path", "http_health"):
         if not entry.get(key, "/").startswith("/"):
             raise DefinitionError(
@@ -163,6 +159,14 @@ def _check_image(where: str, entry: dict) -> None:
             )
 
 
+def _check_user(where: str, user: str) -> None:
+    if not re.fullmatch(r"[1-9][0-9]*:[1-9][0-9]*", user):
+        raise DefinitionError(
+            f"{where} is {user!r}; expected numbers 'uid:gid', both not root's (0): secrets are "
+            "handed to exactly this user, and root or its group is more than a tool needs"
+        )
+
+
 def tool_services(
     servers: dict, tokens: dict[str, str], defaults: dict, beside: dict | None = None
 ) -> list[dict]:
@@ -172,6 +176,7 @@ def tool_services(
     beside: of images that were not built here, `images` (name -> what the engine says of it) and
     `bridge`, the directory that is mounted into their containers.
     """
+    _check_user("tool_server_user", defaults["user"])
     beside = beside or {"images": {}, "bridge": ""}
     return [
         _tool_service(name, servers[name], tokens[name], defaults, beside)
@@ -226,7 +231,9 @@ def _tool_service(name: str, server: dict, token: str, defaults: dict, beside: d
     service = {
         "name": f"tool-{name}",
         "image": image_name,
-        "user": defaults["user"],
+        # Never the image's own: its number may be a person's on this host, and processes of one
+        # number read each other's environment and memory.
+        "user": server.get("user", defaults["user"]),
         "command": ["--config", "/config/bridge.yml"],
         "secrets": secrets,
         "binds": [_bind(inside, outside) for inside, outside in server.get("volumes", {}).items()],
@@ -239,7 +246,6 @@ def _tool_service(name: str, server: dict, token: str, defaults: dict, beside: d
     if image is None:
         env = {"HOME": "/tmp", **server.get("env", {})}  # noqa: S108  the container's own
         return _behind_bridge(service, name, server, token, server["command"], env)
-    service["user"] = images.user(server, image, defaults["user"])
     argv, env = images.program(name, server, image), images.environment(server, image)
     if server.get("http_path"):
         service["secrets"] = {**secrets, _TOKEN: token}

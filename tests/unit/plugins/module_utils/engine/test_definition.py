@@ -304,6 +304,7 @@ def test_containers_of_other_owners_are_never_touched():
         ({"memroy_mb": 1}, "unknown key memroy_mb"),
         ({"user": "root"}, "expected numbers 'uid:gid'"),
         ({"user": "0:0"}, "runs as root"),
+        ({"user": "00:0"}, "expected numbers"),
         ({"user": "999"}, "expected numbers"),
     ],
 )

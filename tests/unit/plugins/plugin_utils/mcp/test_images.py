@@ -9,7 +9,11 @@ import pytest
 from ansible_collections.intranet.mcp.plugins.module_utils.images import manifest as images
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import build_services
 from ansible_collections.intranet.mcp.plugins.plugin_utils.mcp import images as mcp_images
-from ansible_collections.intranet.mcp.plugins.plugin_utils.mcp.servers import merge, tool_services
+from ansible_collections.intranet.mcp.plugins.plugin_utils.mcp.servers import (
+    DefinitionError,
+    merge,
+    tool_services,
+)
 
 DEFAULTS = {"user": "10001:10001", "memory_mb": 512, "pids": 256}
 GITHUB = {"image": "ghcr.io/github/github-mcp-server:v1.0.0", "port": 8120}
@@ -17,7 +21,6 @@ SAID = {
     "entrypoint": ["/server/github-mcp-server"],
     "cmd": ["stdio"],
     "env": ["PATH=/usr/bin:/bin", "SSL_CERT_FILE=/etc/ssl/own.crt", "LD_PRELOAD=/x.so"],
-    "user": "",
 }
 
 
@@ -79,22 +82,26 @@ def test_the_program_has_its_images_environment_but_trusts_whom_the_platform_say
 
 
 @pytest.mark.parametrize(
-    ("declared", "own", "runs_as"),
-    [
-        (None, "", "10001:10001"),
-        (None, "0", "10001:10001"),
-        (None, "root:root", "10001:10001"),
-        (None, "node", "10001:10001"),
-        (None, "65532", "65532:65532"),
-        (None, "1000:100", "1000:100"),
-        ("2000:2000", "65532", "2000:2000"),
-    ],
+    "own", ["", "0", "root:root", "node", "65532", "1000:100", "1001:0", "\N{SUPERSCRIPT TWO}"]
 )
-def test_the_program_runs_as_declared_or_as_its_image_says_and_never_as_root(
-    declared, own, runs_as
-):
-    server = {**GITHUB, "user": declared} if declared else GITHUB
-    assert service(server, {**SAID, "user": own})["user"] == runs_as
+def test_the_program_runs_as_the_site_says_and_never_as_an_account_that_its_image_names(own):
+    """A person's processes on the host read what those of the same number have in memory."""
+    found = mcp_images.said(
+        ["tool-hub"], {"tool-hub": "x:1"}, [{"RepoTags": ["x:1"], "Config": {"User": own}}]
+    )
+    image = {**SAID, **{key: value for key, value in found["tool-hub"].items() if value}}
+    assert service(GITHUB, image)["user"] == "10001:10001"
+    assert service({**GITHUB, "user": "2000:2001"}, image)["user"] == "2000:2001"
+
+
+@pytest.mark.parametrize(
+    "user", ["0:0", "00:1", "1000:0", "1000", "tools", "\N{SUPERSCRIPT TWO}:1"]
+)
+def test_no_server_runs_as_root_or_in_its_group_whoever_says_so(user):
+    with pytest.raises(
+        DefinitionError, match=r"tool_server_user is .*; expected numbers 'uid:gid'"
+    ):
+        tool_services(merge({}, {"hub": GITHUB}), {"hub": "t0ken"}, {**DEFAULTS, "user": user})
 
 
 def test_a_server_cannot_read_the_token_that_its_bridge_is_called_with():
@@ -126,7 +133,7 @@ def test_an_image_that_listens_is_asked_at_the_port_and_path_of_its_entry():
 
 def test_an_image_that_starts_nothing_is_refused_with_the_remedy():
     with pytest.raises(mcp_images.ImageError, match=r"neither ENTRYPOINT nor CMD; .*set command"):
-        service(GITHUB, {"entrypoint": [], "cmd": [], "env": [], "user": ""})
+        service(GITHUB, {"entrypoint": [], "cmd": [], "env": []})
 
 
 def test_an_image_that_is_not_there_yet_is_no_mistake_of_the_entry():
@@ -135,11 +142,11 @@ def test_an_image_that_is_not_there_yet_is_no_mistake_of_the_entry():
 
 
 def test_what_the_engine_says_is_found_by_the_images_name():
-    config = {"Entrypoint": ["/x"], "Cmd": None, "Env": ["A=b"], "User": "65532"}
+    config = {"Entrypoint": ["/x"], "Cmd": None, "Env": ["A=b"]}
     found = [{"RepoTags": ["intranet-mcp/tool-hub:1"], "Config": config}, {"RepoTags": None}]
     references = {"tool-hub": "intranet-mcp/tool-hub:1", "tool-far": "intranet-mcp/tool-far:1"}
     said = mcp_images.said(["tool-hub", "tool-far"], references, found)
-    assert said["tool-hub"] == {"entrypoint": ["/x"], "cmd": [], "env": ["A=b"], "user": "65532"}
+    assert said["tool-hub"] == {"entrypoint": ["/x"], "cmd": [], "env": ["A=b"]}
     assert said["tool-far"] == {}
 
 
