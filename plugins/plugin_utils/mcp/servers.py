@@ -68,6 +68,8 @@ _BELONGS = {
     "http_health": "http_path",
 }
 
+_HEADER = re.compile(r"[0-9A-Za-z!#$%&'*+.^_`|~-]{1,100}")
+
 
 class DefinitionError(Exception):
     """An entry of mcp_servers that cannot be used; the message says what to change."""
@@ -125,6 +127,7 @@ def check(name: str, entry: dict) -> dict:
         for key in ("port",) if _has_program(entry) else ("port", "command"):
             if not entry.get(key):
                 raise DefinitionError(f"{where}: missing {key}: {_KEYS[key][1]}")
+    _check_headers(where, entry)
     _check_image(where, entry)
     return entry
 
@@ -132,6 +135,22 @@ def check(name: str, entry: dict) -> dict:
 def _has_program(entry: dict) -> bool:
     """Whether the image says itself what it starts: one that is built here does not."""
     return bool(entry.get("http_path")) or manifest.is_reference(entry.get("image"))
+
+
+def _check_headers(where: str, entry: dict) -> None:
+    """Each becomes the name of a file, in small letters."""
+    seen = set()
+    for header in entry.get("headers", {}):
+        if not isinstance(header, str) or not _HEADER.fullmatch(header):
+            raise DefinitionError(
+                f"{where}.headers: {header!r}; expected a header's name, such as 'X-Api-Key'"
+            )
+        if header.lower() in seen:
+            raise DefinitionError(
+                f"{where}.headers has {header} twice, in other letters; expected each once: "
+                "servers do not tell them apart"
+            )
+        seen.add(header.lower())
 
 
 def _check_image(where: str, entry: dict) -> None:
@@ -344,4 +363,5 @@ def _token_file(server: str) -> str:
 
 
 def _header_file(server: str, header: str) -> str:
-    return f"header-{server}-{header.lower()}"
+    """No server's name has `_`: `crm` with `X-Key` is not `crm-x` with `Key`."""
+    return f"header-{server}_{header.lower()}"

@@ -114,7 +114,7 @@ class Site:
         for secret in self.folder.glob("secrets/tool-token-*"):
             name = secret.name.removeprefix("tool-token-")
             (home / f"token-{name}").write_text(secret.read_text())
-        (home / "header-web-authorization").write_text(f"Bearer {TOKEN}")
+        (home / "header-web_authorization").write_text(f"Bearer {TOKEN}")
         upstreams = json.loads((self.folder / "upstreams.json").read_text())
         (home / "key").write_text(KEY)
         config = {

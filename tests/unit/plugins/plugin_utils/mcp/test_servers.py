@@ -70,6 +70,9 @@ def test_a_remote_server_needs_no_port():
         ({"image": "o:1", "port": 1, "http_port": 8082}, "http_port belongs to http_path"),
         ({"image": "o:1", "port": 1, "http_path": "mcp"}, "starts with /"),
         ({"image": "o:1", "port": 1, "command": ["a"], "args": []}, "expected one of them"),
+        ({"url": "http://x", "headers": {"X-Key": "a", "x-key": "b"}}, "x-key twice"),
+        ({"url": "http://x", "headers": {"../x": "a"}}, "'../x'; expected a header's name"),
+        ({"url": "http://x", "headers": {1: "a"}}, "1; expected a header's name"),
         ({"image": "o:1", "port": 1, "user": "0:0"}, "not root's"),
         ({"image": "o:1", "port": 1, "user": "1000:0"}, "not root's"),
         ({"image": "o:1", "port": 1, "user": "1000:00"}, "not root's"),
@@ -169,7 +172,18 @@ def test_the_gateway_reaches_bridges_remote_and_listening_servers():
     assert found["own"]["url"] == "http://b:8000/mcp"
     assert found["wiki"]["url"] == "https://wiki.example.internal/mcp"
     assert "s3cret" not in json.dumps(found)
-    assert header_secrets(servers) == {"header-wiki-x-key": "s3cret"}
+    assert header_secrets(servers) == {"header-wiki_x-key": "s3cret"}
+
+
+def test_no_server_is_sent_what_another_ones_headers_hold():
+    servers = {
+        "crm": {"url": "https://crm.example.internal", "headers": {"X-Api-Key": "crm's"}},
+        "crm-x": {"url": "https://x.example.internal", "headers": {"Api-Key": "crm-x's"}},
+    }
+    files = header_secrets(servers)
+    for name, upstream in gateway_upstreams(servers, {}).items():
+        (header,) = upstream["headers_from_files"].values()
+        assert files[header["file"].removeprefix("/secrets/")] == f"{name}'s"
 
 
 def test_an_image_that_wants_a_credential_gets_it_in_place_of_the_gateways_token():
@@ -177,7 +191,7 @@ def test_an_image_that_wants_a_credential_gets_it_in_place_of_the_gateways_token
     servers = {"own": {"image": "o:1", "http_path": "/", "port": 8111, "headers": headers}}
     sent = gateway_upstreams(servers, {"own": "b:8082"})["own"]["headers_from_files"]
     assert {name: secret["file"] for name, secret in sent.items()} == {
-        "authorization": "/secrets/header-own-authorization",
-        "X-Toolsets": "/secrets/header-own-x-toolsets",
+        "authorization": "/secrets/header-own_authorization",
+        "X-Toolsets": "/secrets/header-own_x-toolsets",
     }
-    assert header_secrets(servers)["header-own-authorization"] == "Bearer of-its-own"
+    assert header_secrets(servers)["header-own_authorization"] == "Bearer of-its-own"
