@@ -12,6 +12,7 @@ so nobody needs the engine's socket.
 from __future__ import annotations
 
 import json
+import posixpath
 
 from ansible_collections.intranet.mcp.plugins.module_utils.engine import authorities
 
@@ -29,7 +30,11 @@ ENVIRONMENT = {
 }
 MOUNTS = (PLACE, "/config", "/secrets", authorities.INSIDE)
 
-_EMPTY: dict = {"entrypoint": [], "cmd": [], "env": []}
+# Where nothing else may be mounted: what is the platform's, and what is the kernel's.
+TAKEN = (*MOUNTS, "/proc", "/sys", "/dev")
+
+_TMP = "/tmp"  # noqa: S108  inside the container
+_EMPTY: dict = {"entrypoint": [], "cmd": [], "env": [], "volumes": {}}
 
 # Asks the container's own address: a server on loopback alone would be healthy and out of reach.
 _ANSWERS = """
@@ -50,7 +55,7 @@ class ImageError(Exception):
 
 
 def said(names: list[str], references: dict[str, str], found: list[dict]) -> dict[str, dict]:
-    """Return what the engine says of each image: entrypoint, cmd and env.
+    """Return what the engine says of each image: entrypoint, cmd, env and volumes.
 
     found: images as the engine describes them; one that is not there yet has nothing to say.
     """
@@ -87,19 +92,41 @@ def environment(server: dict, image: dict) -> dict[str, str]:
     """
     own = dict(entry.partition("=")[::2] for entry in image.get("env", []))
     kept = {name: own[name] for name in own if name not in authorities.ENVIRONMENT}
-    return {"HOME": "/tmp", **kept, **server.get("env", {})}  # noqa: S108  the container's own
+    return {"HOME": _TMP, **kept, **server.get("env", {})}
 
 
-def bridged(service: dict, directory: str) -> dict:
-    """Return the service of a stdio server with the bridge mounted into its image."""
+def normalized(path: str) -> str:
+    """Return an absolute path of a container as the kernel reads it."""
+    return posixpath.normpath(f"/{path.lstrip('/')}")
+
+
+def is_taken(path: str) -> bool:
+    """Tell whether a normalized path is one where only the platform or the kernel mounts."""
+    return path == "/" or any(f"{path}/".startswith(f"{taken}/") for taken in TAKEN)
+
+
+def with_bridge(service: dict, image: dict, directory: str) -> dict:
+    """Return the service with the bridge, a directory of the host, mounted into its image."""
+    binds = [*service["binds"], f"{directory}:{PLACE}:ro"]
     return {
-        **_with_bridge(service, directory),
+        **service,
+        "entrypoint": PYTHON,
+        "env": ENVIRONMENT,
+        "binds": binds,
+        "tmpfs": _in_memory({**service, "binds": binds}, image),
+    }
+
+
+def bridged(service: dict) -> dict:
+    """Return the service of a stdio server, whose bridge speaks to its program."""
+    return {
+        **service,
         "command": ["-m", "mcp_gateway", "--config", "/config/bridge.yml"],
         "health": _health("8000", ""),
     }
 
 
-def listening(service: dict, server: dict, argv: list[str], env: dict, directory: str) -> dict:
+def listening(service: dict, server: dict, argv: list[str], env: dict) -> dict:
     """Return the service of a server that listens itself."""
     launch = {
         "argv": argv,
@@ -108,20 +135,32 @@ def listening(service: dict, server: dict, argv: list[str], env: dict, directory
         "hidden": sorted(ENVIRONMENT),
     }
     return {
-        **_with_bridge(service, directory),
+        **service,
         "command": ["-m", "mcp_gateway.launch", "/config/launch.json"],
         "files": {"launch.json": json.dumps(launch, indent=2) + "\n"},
         "health": _health(str(server.get("http_port", 8000)), server.get("http_health", "")),
     }
 
 
-def _with_bridge(service: dict, directory: str) -> dict:
-    return {
-        **service,
-        "entrypoint": PYTHON,
-        "env": ENVIRONMENT,
-        "binds": [*service["binds"], f"{directory}:{PLACE}:ro"],
-    }
+def _in_memory(service: dict, image: dict) -> list[str]:
+    """Return what of a container is memory: /tmp, and each VOLUME of its image.
+
+    The engine would make those disk without bound, also where the root file system is read-only.
+    One where something is mounted is that.
+    """
+    uid, gid = service["user"].split(":")
+    bound = f"size={max(1, service['memory_mb'] // 2)}m,mode=0700,uid={uid},gid={gid}"
+    mounted = {_TMP, "/config", *(bind.split(":")[1] for bind in service["binds"])}
+    mounted |= {"/secrets"} if service["secrets"] else set()
+    declared = sorted({normalized(path) for path in image.get("volumes", {})} - mounted)
+    for path in declared:
+        if is_taken(path) or ":" in path:
+            raise ImageError(
+                f"mcp_servers.{service['name'].removeprefix('tool-')}: its image declares VOLUME "
+                f"{path}; expected a path without ':' and outside of {', '.join(TAKEN)}: take an "
+                "image without it"
+            )
+    return [_TMP, *(f"{path}:{bound}" for path in declared)]
 
 
 def _health(port: str, path: str) -> dict:

@@ -268,9 +268,10 @@ def _tool_service(name: str, server: dict, token: str, defaults: dict, beside: d
     argv, env = images.program(name, server, image), images.environment(server, image)
     if server.get("http_path"):
         service["secrets"] = {**secrets, _TOKEN: token}
-        return images.listening(service, server, argv, env, beside["bridge"])
-    service = _behind_bridge(service, name, server, token, argv, env)
-    return images.bridged(service, beside["bridge"])
+        service = images.with_bridge(service, image, beside["bridge"])
+        return images.listening(service, server, argv, env)
+    service = images.with_bridge(service, image, beside["bridge"])
+    return images.bridged(_behind_bridge(service, name, server, token, argv, env))
 
 
 def _behind_bridge(

@@ -38,6 +38,7 @@ FROM scratch
 COPY --from=tool /usr/local/bin/github-mcp-server /server/github-mcp-server
 WORKDIR /server
 ENV SSL_CERT_FILE=/nowhere.pem
+VOLUME /scratch/
 {user}
 ENTRYPOINT ["/server/github-mcp-server"]
 CMD ["{cmd}"]
@@ -246,6 +247,17 @@ def test_a_container_changes_nothing_that_others_run_and_drives_no_engine(site, 
         mounts = {mount["Destination"]: mount for mount in json.loads(found)}
         assert mounts["/bridge"]["RW"] is False
         assert not [mount for mount in mounts.values() if mount["Source"].endswith(".sock")]
+
+
+def test_a_volume_of_the_image_is_memory_with_a_bound(site, docker):
+    for name in ("hub", "web"):
+        pid = docker.run("inspect", "--format={{.State.Pid}}", f"{site.prefix}tool-{name}").strip()
+        (mount,) = [
+            line
+            for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines()
+            if line.split()[4] == "/scratch"
+        ]
+        assert " - tmpfs " in mount and re.search(r"size=\d+k", mount), mount
 
 
 def test_a_second_run_changes_nothing(site, servers):

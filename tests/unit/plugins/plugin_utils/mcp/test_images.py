@@ -104,6 +104,28 @@ def test_no_server_runs_as_root_or_in_its_group_whoever_says_so(user):
         tool_services(merge({}, {"hub": GITHUB}), {"hub": "t0ken"}, {**DEFAULTS, "user": user})
 
 
+def test_what_an_image_declares_as_volume_is_memory_with_a_bound():
+    """The engine would give it disk without one, and leave that behind with each container."""
+    image = {**SAID, "volumes": {"/data": {}, "/var/lib/x/../y/": {}, "/cache": {}, "/tmp": {}}}
+    found = service({**GITHUB, "volumes": {"/cache": "/srv/cache:rw"}, "memory_mb": 100}, image)
+    bounded = "size=50m,mode=0700,uid=10001,gid=10001"
+    assert found["tmpfs"] == ["/tmp", f"/data:{bounded}", f"/var/lib/y:{bounded}"]
+    assert service(GITHUB)["tmpfs"] == ["/tmp"]
+
+
+def test_a_volume_of_an_image_where_the_platform_mounts_something_is_that():
+    image = {**SAID, "volumes": {"/config": {}, "//secrets": {}}}
+    assert service({**GITHUB, "secrets": {"A": "b"}}, image)["tmpfs"] == ["/tmp"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/proc/x", "/", "/config/x", "/trust", "/a:b", "/x/../bridge/lib"]
+)
+def test_a_volume_of_an_image_where_none_may_be_is_refused(path):
+    with pytest.raises(mcp_images.ImageError, match=r"hub: its image declares VOLUME .*; expected"):
+        service(GITHUB, {**SAID, "volumes": {path: {}}})
+
+
 def test_a_server_cannot_read_the_token_that_its_bridge_is_called_with():
     assert "t0ken" not in json.dumps(service(GITHUB))
 
@@ -142,11 +164,16 @@ def test_an_image_that_is_not_there_yet_is_no_mistake_of_the_entry():
 
 
 def test_what_the_engine_says_is_found_by_the_images_name():
-    config = {"Entrypoint": ["/x"], "Cmd": None, "Env": ["A=b"]}
+    config = {"Entrypoint": ["/x"], "Cmd": None, "Env": ["A=b"], "Volumes": {"/d": {}}}
     found = [{"RepoTags": ["intranet-mcp/tool-hub:1"], "Config": config}, {"RepoTags": None}]
     references = {"tool-hub": "intranet-mcp/tool-hub:1", "tool-far": "intranet-mcp/tool-far:1"}
     said = mcp_images.said(["tool-hub", "tool-far"], references, found)
-    assert said["tool-hub"] == {"entrypoint": ["/x"], "cmd": [], "env": ["A=b"]}
+    assert said["tool-hub"] == {
+        "entrypoint": ["/x"],
+        "cmd": [],
+        "env": ["A=b"],
+        "volumes": {"/d": {}},
+    }
     assert said["tool-far"] == {}
 
 
