@@ -28,7 +28,7 @@ attributes:
   idempotent:
     support: full
 notes:
-  - Needs the C(docker) command line on the host.
+  - Needs the C(docker) command line and C(sync) of coreutils on the host.
 options:
   image:
     description: The image, by a name it has on the host.
@@ -95,7 +95,7 @@ class ImageDirectory:
 
     def image_id(self) -> str:
         """Return the image's id; empty where there is no such image, or no engine."""
-        status, output, _errors = docker("image", "inspect", "--format={{.Id}}", self.image)
+        status, output, _errors = run("docker", "image", "inspect", "--format={{.Id}}", self.image)
         return output.strip().rpartition(":")[2][:ID_LETTERS] if status == 0 else ""
 
     def others(self, wanted: str) -> list[str]:
@@ -106,30 +106,57 @@ class ImageDirectory:
         """Copy to a name beside the right one, which it gets when it is complete."""
         os.makedirs(self.path, mode=0o755, exist_ok=True)
         partial = os.path.join(self.path, PARTIAL + os.path.basename(directory))
-        shutil.rmtree(partial, ignore_errors=True)
+        remove(partial)
         # The command is never run; an image that has none of its own needs one to be accepted.
-        container = self._must("create", self.image, "none").strip()
+        container = self._must("docker create", self.image, "none").strip()
         try:
-            self._must("cp", f"{container}:{self.source}", partial)
+            self._must("docker cp", f"{container}:{self.source}", partial)
         finally:
-            docker("rm", "--force", "--volumes", container)
+            run("docker", "rm", "--force", "--volumes", container)
+        self._check(partial)
+        # Or a power cut could leave the name of what is complete, and empty files below it.
+        self._must("sync --file-system", partial)
+        remove(directory)
         os.rename(partial, directory)
 
-    def _must(self, *words: str) -> str:
-        status, output, errors = docker(*words)
+    def _check(self, partial: str) -> None:
+        """A link of the image would be followed on the host, by whoever mounts it."""
+        if is_directory(partial):
+            return
+        kind = "link" if os.path.islink(partial) else "file"
+        remove(partial)
+        raise DirectoryError(
+            f"{self.source} of {self.image} is a {kind}; expected a directory: get the image anew "
+            "from where it is made"
+        )
+
+    def _must(self, command: str, *words: str) -> str:
+        status, output, errors = run(*command.split(), *words)
         if status:
             raise DirectoryError(
-                f"docker {words[0]} says: {errors.strip()[-300:]}; expected {self.source} of "
+                f"{command} says: {errors.strip()[-300:]}; expected {self.source} of "
                 f"{self.image} at {self.path}: look at the engine and at the free space there"
             )
         return output
 
 
-def docker(*words: str) -> tuple[int, str, str]:
-    """Ask the docker command line: status, output, errors."""
+def is_directory(path: str) -> bool:
+    return os.path.isdir(path) and not os.path.islink(path)
+
+
+def remove(path: str) -> None:
+    """Remove what has this name, but never what a link leads to."""
+    if is_directory(path):
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        os.unlink(path)
+
+
+def run(*argv: str) -> tuple[int, str, str]:
+    """Run a command: status, output, errors."""
     try:
         done = subprocess.run(
-            ["docker", *words],
+            argv,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -137,7 +164,7 @@ def docker(*words: str) -> tuple[int, str, str]:
             check=False,
         )
     except FileNotFoundError:
-        return 127, "", "there is no docker command line"
+        return 127, "", f"there is no command {argv[0]}"
     except subprocess.TimeoutExpired:
         return 124, "", f"no answer within {SECONDS} s"
     return done.returncode, done.stdout, done.stderr
@@ -161,14 +188,14 @@ def main() -> None:
             "the tag images, which gets it"
         )
     directory = os.path.join(wanted.path, image_id or "unknown")
-    is_missing = not os.path.isdir(directory)
+    is_missing = not is_directory(directory)
     removed = wanted.others(directory) if module.params["exclusive"] else []
     if not module.check_mode:
         try:
             if is_missing:
                 wanted.unpack(directory)
             for other in removed:
-                shutil.rmtree(other)
+                remove(other)
         except DirectoryError as error:
             module.fail_json(msg=str(error))
         except OSError as error:
