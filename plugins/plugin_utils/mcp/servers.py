@@ -70,6 +70,8 @@ _BELONGS = {
 
 _HEADER = re.compile(r"[0-9A-Za-z!#$%&'*+.^_`|~-]{1,100}")
 
+_VARIABLE = re.compile(r"[A-Za-z_][0-9A-Za-z_.-]{0,199}")
+
 
 class DefinitionError(Exception):
     """An entry of mcp_servers that cannot be used; the message says what to change."""
@@ -128,6 +130,8 @@ def check(name: str, entry: dict) -> dict:
             if not entry.get(key):
                 raise DefinitionError(f"{where}: missing {key}: {_KEYS[key][1]}")
     _check_headers(where, entry)
+    _check_secrets(where, entry)
+    _check_volumes(where, entry)
     _check_image(where, entry)
     return entry
 
@@ -153,6 +157,44 @@ def _check_headers(where: str, entry: dict) -> None:
         seen.add(header.lower())
 
 
+def _check_secrets(where: str, entry: dict) -> None:
+    """Each becomes the name of a file, too."""
+    for name in entry.get("secrets", {}):
+        if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
+            raise DefinitionError(
+                f"{where}.secrets: {name!r}; expected the name of an environment variable"
+            )
+        if name == _TOKEN and entry.get("http_path"):
+            raise DefinitionError(
+                f"{where}.secrets: the name {name!r} is taken: with http_path, /secrets/{name} is "
+                "what the gateway shows; expected another name"
+            )
+
+
+def _check_volumes(where: str, entry: dict) -> None:
+    seen = set()
+    for inside, outside in entry.get("volumes", {}).items():
+        if not isinstance(inside, str) or not inside.startswith("/") or ":" in inside:
+            raise DefinitionError(
+                f"{where}.volumes: {inside!r}; expected a path that starts with / and has no ':'"
+            )
+        if not isinstance(outside, str) or not re.fullmatch(r"[^:]+(:rw)?", outside):
+            raise DefinitionError(
+                f"{where}.volumes: {inside} is {outside!r}; expected a directory of the host, with "
+                ":rw at its end or without"
+            )
+        path = images.normalized(inside)
+        if images.is_taken(path):
+            meant = "" if path == inside else f", which is {path!r},"
+            raise DefinitionError(
+                f"{where}.volumes: {inside!r}{meant} is taken; expected a path other than / and "
+                f"outside of {', '.join(images.TAKEN)}"
+            )
+        if path in seen:
+            raise DefinitionError(f"{where}.volumes has {inside!r} twice; expected each path once")
+        seen.add(path)
+
+
 def _check_image(where: str, entry: dict) -> None:
     for key, needed in _BELONGS.items():
         if key in entry and not entry.get(needed):
@@ -169,12 +211,6 @@ def _check_image(where: str, entry: dict) -> None:
         if not entry.get(key, "/").startswith("/"):
             raise DefinitionError(
                 f"{where}.{key} is {entry[key]!r}; expected a path that starts with /"
-            )
-    for inside in entry.get("volumes", {}):
-        if any(f"{inside}/".startswith(f"{taken}/") for taken in images.MOUNTS):
-            raise DefinitionError(
-                f"{where}.volumes: {inside} is taken; expected a path outside of "
-                f"{', '.join(images.MOUNTS)}"
             )
 
 
@@ -351,8 +387,8 @@ _PORT_ANSWERS = [
 
 
 def _bind(inside: str, outside: str) -> str:
-    directory, _colon, mode = outside.rpartition(":")
-    return f"{directory}:{inside}:rw" if mode == "rw" and directory else f"{outside}:{inside}:ro"
+    mode = "rw" if outside.endswith(":rw") else "ro"
+    return f"{outside.removesuffix(':rw')}:{images.normalized(inside)}:{mode}"
 
 
 def _digest(token: str) -> str:

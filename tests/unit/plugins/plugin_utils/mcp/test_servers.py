@@ -77,7 +77,36 @@ def test_a_remote_server_needs_no_port():
         ({"image": "o:1", "port": 1, "user": "1000:0"}, "not root's"),
         ({"image": "o:1", "port": 1, "user": "1000:00"}, "not root's"),
         ({"image": "o:1", "port": 1, "user": "node"}, "expected numbers 'uid:gid'"),
-        ({"image": "o:1", "port": 1, "volumes": {"/bridge/x": "/srv"}}, "/bridge/x is taken"),
+        ({"image": "o:1", "port": 1, "volumes": {"/bridge/x": "/srv"}}, "/bridge/x'.* is taken"),
+        ({"image": "o:1", "port": 1, "volumes": {"//secrets": "/srv"}}, "//secrets'.* is taken"),
+        ({"image": "o:1", "port": 1, "volumes": {"/x/../bridge": "/srv"}}, "x/../bridge'.* is tak"),
+        ({"image": "o:1", "port": 1, "volumes": {"/": "/srv"}}, "'/' is taken"),
+        (
+            {"image": "o:1", "port": 1, "volumes": {"/x/..": "/srv"}},
+            r"'/x/\.\.', which is '/', is tak",
+        ),
+        ({"image": "o:1", "port": 1, "volumes": {"/proc": "/srv"}}, "'/proc' is taken"),
+        ({"image": "o:1", "port": 1, "volumes": {"/sys/fs": "/srv"}}, "'/sys/fs' is taken"),
+        ({"image": "o:1", "port": 1, "volumes": {"data": "/srv"}}, "'data'; expected a path that"),
+        (
+            {"image": "o:1", "port": 1, "volumes": {"/a:/b": "/srv"}},
+            "'/a:/b'; expected a path that",
+        ),
+        ({"image": "o:1", "port": 1, "volumes": {1: "/srv"}}, "1; expected a path that"),
+        ({"image": "o:1", "port": 1, "volumes": {"/a": 1}}, "/a is 1; expected a directory of the"),
+        ({"image": "o:1", "port": 1, "volumes": {"/a": "/x", "/a/": "/y"}}, "'/a/' twice"),
+        (
+            {"image": "o:1", "port": 1, "http_path": "/", "secrets": {"token": "x"}},
+            "'token'.* taken",
+        ),
+        (
+            {"image": "o:1", "port": 1, "secrets": {"../x": "y"}},
+            "'../x'; expected the name of an env",
+        ),
+        (
+            {"image": "o:1", "port": 1, "secrets": {1: "y"}},
+            "1; expected the name of an environment",
+        ),
     ],
 )
 def test_a_wrong_entry_is_refused_with_the_remedy(entry, message):
@@ -151,6 +180,16 @@ def test_what_is_offered_is_what_the_gateway_lets_through(globs, left):
 def test_host_directories_are_read_only_unless_they_say_otherwise():
     (service,) = tool_services({"tickets": TICKETS}, {"tickets": "t0ken"}, DEFAULTS)
     assert service["binds"] == ["/srv/data:/data:ro", "/srv/out:/out:rw"]
+
+
+def test_a_path_of_a_container_is_mounted_as_the_kernel_reads_it():
+    server = {**TICKETS, "volumes": {"//data/./x/": "/srv/data"}}
+    (service,) = tool_services(merge({}, {"tickets": server}), {"tickets": "t0ken"}, DEFAULTS)
+    assert service["binds"] == ["/srv/data:/data/x:ro"]
+
+
+def test_a_secret_of_a_server_behind_the_bridge_may_be_called_token():
+    assert merge({}, {"tickets": {**TICKETS, "secrets": {"token": "x"}}})
 
 
 @pytest.mark.parametrize(("memory_mb", "processes"), [(1536, 6), (100, 1)])
