@@ -25,6 +25,9 @@ ENVIRONMENT = {
     "PYTHONPATH": f"{PLACE}/packages",
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONUNBUFFERED": "1",
+    # No modules of the image: its working directory and the user's home may have some of any name.
+    "PYTHONSAFEPATH": "1",
+    "PYTHONNOUSERSITE": "1",
     "LD_LIBRARY_PATH": "",
     "LD_PRELOAD": "",
 }
@@ -90,7 +93,7 @@ def environment(server: dict, image: dict) -> dict[str, str]:
 
     The image's own values, since Python here needs others; but whom to trust says the platform.
     """
-    own = dict(entry.partition("=")[::2] for entry in image.get("env", []))
+    own = _variables(image)
     kept = {name: own[name] for name in own if name not in authorities.ENVIRONMENT}
     return {"HOME": _TMP, **kept, **server.get("env", {})}
 
@@ -111,7 +114,7 @@ def with_bridge(service: dict, image: dict, directory: str) -> dict:
     return {
         **service,
         "entrypoint": PYTHON,
-        "env": ENVIRONMENT,
+        "env": _for_python(image),
         "binds": binds,
         "tmpfs": _in_memory({**service, "binds": binds}, image),
     }
@@ -132,7 +135,7 @@ def listening(service: dict, server: dict, argv: list[str], env: dict) -> dict:
         "argv": argv,
         "env": env,
         "secrets": {key: f"/secrets/{key}" for key in server.get("secrets", {})},
-        "hidden": sorted(ENVIRONMENT),
+        "hidden": sorted(service["env"]),
     }
     return {
         **service,
@@ -140,6 +143,21 @@ def listening(service: dict, server: dict, argv: list[str], env: dict) -> dict:
         "files": {"launch.json": json.dumps(launch, indent=2) + "\n"},
         "health": _health(str(server.get("http_port", 8000)), server.get("http_health", "")),
     }
+
+
+def _variables(image: dict) -> dict[str, str]:
+    return dict(entry.partition("=")[::2] for entry in image.get("env", []))
+
+
+def _for_python(image: dict) -> dict[str, str]:
+    """Return the container's environment: what the image says is for its program alone.
+
+    Variables such as LD_AUDIT, OPENSSL_CONF or PYTHONWARNINGS would change Python here. The engine
+    removes none of an image's; empty ones count as absent. Whom to trust says the platform, and
+    PATH means nothing to Python.
+    """
+    names = _variables(image).keys() - authorities.ENVIRONMENT.keys() - {"PATH"}
+    return {**dict.fromkeys(sorted(names), ""), **ENVIRONMENT}
 
 
 def _in_memory(service: dict, image: dict) -> list[str]:

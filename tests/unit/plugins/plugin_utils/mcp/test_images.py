@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from ansible_collections.intranet.mcp.plugins.module_utils.images import manifest as images
@@ -79,6 +82,53 @@ def test_the_program_has_its_images_environment_but_trusts_whom_the_platform_say
     assert env["LD_PRELOAD"] == "/x.so"
     assert "SSL_CERT_FILE" not in env
     assert service(GITHUB)["env"]["LD_PRELOAD"] == "", "Python here has other libraries"
+
+
+HOSTILE = {
+    "PYTHONUTF8": "9",
+    "PYTHONWARNINGS": "error",
+    "PYTHONVERBOSE": "1",
+    "PYTHONHASHSEED": "x",
+    "LD_AUDIT": "/nowhere.so",
+    "OPENSSL_CONF": "/nowhere.cnf",
+    "LC_ALL": "xx",
+}
+
+
+def test_nothing_of_the_image_changes_what_the_bridges_python_does(tmp_path):
+    """Its variables, and the directory it starts in, which may have modules of any name."""
+    (tmp_path / "json.py").write_text("raise SystemExit('the image')")
+    site = f"{tmp_path}/.local/lib/python3.{sys.version_info.minor}/site-packages"
+    Path(site).mkdir(parents=True)
+    (Path(site) / "usercustomize.py").write_text("print('the image')")
+    own = {**HOSTILE, "HOME": str(tmp_path)}
+    image = {**SAID, "env": [f"{key}={value}" for key, value in own.items()]}
+    for server in (GITHUB, {**GITHUB, "http_path": "/"}):
+        env = service(server, image)["env"]
+        here = {key: value for key, value in env.items() if not value.startswith("/bridge")}
+        done = subprocess.run(
+            [
+                Path(sys.executable).resolve(),
+                "-c",
+                "import json, ssl, sys; print(json.dumps(sys.warnoptions))",
+            ],
+            env={**own, **here, "HOME": str(tmp_path)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_the_program_has_every_variable_of_its_image_and_none_of_the_bridges():
+    image = {**SAID, "env": ["PATH=/own/bin", *(f"{k}={v}" for k, v in HOSTILE.items())]}
+    given = {**HOSTILE, "HOME": "/tmp", "PATH": "/own/bin"}
+    assert upstream(service(GITHUB, image))["env"] == given
+    listens = service({**GITHUB, "http_path": "/"}, image)
+    assert launch(listens)["env"] == given
+    assert launch(listens)["hidden"] == sorted(listens["env"])
+    assert "PATH" not in listens["env"], "who looks into a container finds its programs"
 
 
 @pytest.mark.parametrize(
