@@ -33,6 +33,9 @@ UNHASHED = ("context", "dockerfile", "ignore", "seconds")
 _LEGACY_STEP = re.compile(r"^Step (\d+)/(\d+) : (.*)")
 _BUILDKIT_STEP = re.compile(r"^#\d+ \[(?:\S+ )?(\d+)/(\d+)\] (.*)")
 
+# What tool servers are made from and what goes beside them, whoever's image that is.
+SHARED = ("tool-base", "tool-bridge")
+
 
 class ImageError(Exception):
     """Images that cannot be had; the message says found, expected and what to do."""
@@ -55,6 +58,7 @@ def manifest_of_servers(servers: dict, known: Iterable[str]) -> dict:
     """
     entries = {}
     for name, server in servers.items():
+        _check_name(name, server, servers)
         for kind in ("npm", "pip"):
             if server.get(kind):
                 entries[f"tool-{name}"] = _packaged(name, kind, server[kind])
@@ -67,6 +71,20 @@ def manifest_of_servers(servers: dict, known: Iterable[str]) -> dict:
                 f"({', '.join(sorted(known))})"
             )
     return entries
+
+
+def _check_name(name: str, server: dict, servers: dict) -> None:
+    """Refuse a server whose own image would take the place of one that others run."""
+    image = f"tool-{name}"
+    if server.get("url") or image_of_server(name, server) == server.get("image"):
+        return
+    users = [other for other, entry in servers.items() if entry.get("image") == image]
+    if users or image in SHARED:
+        who = ", ".join(f"mcp_servers.{user}" for user in users) or "every tool server"
+        raise ImageError(
+            f"mcp_servers.{name}: its image is called {image!r}, which {who} would run; expected "
+            "an image for itself alone: give the server another name"
+        )
 
 
 def image_of_server(name: str, server: dict) -> str:
@@ -91,7 +109,8 @@ def _named(name: str, reference: str) -> dict:
         )
     version = tag or digest.partition(":")[2][:12]
     why = f"mcp_servers.{name}.image"
-    entry = {"version": version, "upstream": place, "why": why, "named": True}
+    # No recipe: a built-in server of this name may have one.
+    entry = {"version": version, "upstream": place, "why": why, "named": True, "recipe": None}
     return {**entry, "digest": digest} if digest else entry
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible.utils.vars import merge_hash
 from ansible_collections.intranet.mcp.plugins.module_utils.images import manifest as images
 from ansible_collections.intranet.mcp.plugins.module_utils.images import sources as image_sources
 
@@ -162,6 +163,24 @@ def test_a_site_names_an_image_of_its_own_by_its_full_reference():
         found = image_sources.places(name, manifest[name], "", {}, False)
         assert [str(one) for one in found] == [expected]
     assert images.names_of_servers(servers) == ["tool-maps", "tool-tickets"]
+
+
+@pytest.mark.parametrize("name", ["bridge", "base", "python"])
+@pytest.mark.parametrize("source", [{"image": "acme/x:1"}, {"pip": "acme==1"}])
+def test_no_server_is_called_so_that_others_would_run_its_image(name, source):
+    """The bridge, above all, is mounted into every publisher's container."""
+    servers = {name: source, "example": {"image": "tool-python"}}
+    with pytest.raises(images.ImageError, match=f"mcp_servers.{name}: .*'tool-{name}', which .*;"):
+        images.manifest_of_servers(servers, ["tool-bridge", "tool-base", "tool-python"])
+
+
+def test_a_publishers_image_for_a_built_in_server_is_run_as_that_and_never_built():
+    servers = {"github": {"image": "ghcr.io/github/github-mcp-server:v1.0.0", "port": 1}}
+    built_in = {"tool-github": {"version": "1", "upstream": None, "recipe": {"context": "x"}}}
+    own = images.manifest_of_servers(servers, built_in)
+    everything = merge_hash(built_in, own)  # as `combine` does in the platform role
+    assert not everything["tool-github"]["recipe"]
+    assert images.foreign_of_servers(servers, everything) == ["tool-github"]
 
 
 @pytest.mark.parametrize(
