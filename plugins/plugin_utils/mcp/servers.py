@@ -231,7 +231,7 @@ def tool_services(
     beside: of images that were not built here, `images` (name -> what the engine says of it) and
     `bridge`, the directory that is mounted into their containers.
     """
-    _check_user("tool_server_user", defaults["user"])
+    _check_user("tool_server_user", str(defaults["user"]))
     beside = beside or {"images": {}, "bridge": ""}
     return [
         _tool_service(name, servers[name], tokens[name], defaults, beside)

@@ -145,7 +145,7 @@ def test_the_program_runs_as_the_site_says_and_never_as_an_account_that_its_imag
 
 
 @pytest.mark.parametrize(
-    "user", ["0:0", "00:1", "1000:0", "1000", "tools", "\N{SUPERSCRIPT TWO}:1"]
+    "user", ["0:0", "00:1", "1000:0", "1000", "tools", "\N{SUPERSCRIPT TWO}:1", 60050]
 )
 def test_no_server_runs_as_root_or_in_its_group_whoever_says_so(user):
     with pytest.raises(
