@@ -36,6 +36,12 @@ def test_the_program_takes_the_place_of_the_launcher(tmp_path):
     assert done.returncode == 7
 
 
+def test_the_program_gets_no_signal_ignored(tmp_path):
+    """Python ignores SIGPIPE and SIGXFSZ; a program that inherits that goes on writing for ever."""
+    done = launch(tmp_path, ["/bin/grep", "SigIgn", "/proc/self/status"], {}, {})
+    assert done.stdout.split() == ["SigIgn:", "0" * 16]
+
+
 def test_a_program_is_found_by_the_path_of_its_image(tmp_path):
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "server").symlink_to("/usr/bin/env")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 
 
@@ -18,6 +19,9 @@ def main(argv: list[str]) -> None:
         config = json.load(file)
     program = config["argv"]
     env = environment(config, os.environ)
+    # Python ignores these; a program that inherits that writes on after its reader has left.
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
     try:
         os.execvpe(program[0], program, env)  # noqa: S606  it may have no shell
     except OSError as error:
