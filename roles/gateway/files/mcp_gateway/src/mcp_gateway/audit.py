@@ -100,12 +100,15 @@ class Audit:
         os.close(old)
 
     def reopen(self, settings: Settings) -> None:
-        """Open the file anew, after something else moved it, and keep it as `settings` say."""
-        self._settings = msgspec.structs.replace(settings, file=self._settings.file)
-        if self._has_file:
-            with self._lock:
+        """Open the file anew, after something else moved it, and keep it as `settings` say.
+
+        OSError, with the file and the settings as before, when it cannot be opened.
+        """
+        with self._lock:
+            if self._has_file:
                 old, self._fd = self._fd, self._open()
                 os.close(old)
+            self._settings = msgspec.structs.replace(settings, file=self._settings.file)
 
     def close(self) -> None:
         """Write what is left."""

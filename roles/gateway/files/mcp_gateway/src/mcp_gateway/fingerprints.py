@@ -26,18 +26,24 @@ class Fingerprints:
         self.settings = settings
         self.accepted: Accepted = {}
         self.drifted: dict[tuple[str, str], str] = {}
-        self.seen: Accepted = {}
-        self.load()
+        if settings.accepted_file:
+            self.accepted = read_accepted(settings.accepted_file)
 
     @property
     def blocks(self) -> bool:
         return self.settings.action == "block"
 
-    def load(self) -> None:
-        """Read what was accepted; later look-ups compare with that."""
-        if self.settings.accepted_file:
-            self.accepted = read_accepted(self.settings.accepted_file)
-        self.drifted = {k: v for k, v in self.drifted.items() if not self._is_accepted(*k, v)}
+    def go_on_from(self, previous: Fingerprints, servers: list[str]) -> None:
+        """Take over what is known of these servers, whose lists are not read anew after a reload.
+
+        Without this a changed tool would be let through until its server's list changes again.
+        """
+        self.accepted = self.accepted or previous.accepted
+        self.drifted = {
+            key: fingerprint
+            for key, fingerprint in previous.drifted.items()
+            if key[0] in servers and not self._is_accepted(*key, fingerprint)
+        }
 
     def _is_accepted(self, server: str, tool: str, fingerprint: str) -> bool:
         return self.accepted.get(server, {}).get(tool) == fingerprint
@@ -67,7 +73,6 @@ class Fingerprints:
                     item.fingerprint[:12],
                     "; refused until accepted" if self.blocks else "",
                 )
-        self.seen[server] = {i.name: i.fingerprint for i in items}
         return newly
 
     def is_blocked(self, server: str, tool: str) -> bool:

@@ -8,29 +8,24 @@ import logging
 import time
 from collections.abc import Coroutine
 from typing import Any
-from urllib.parse import urlsplit
 
 from mcp_gateway.access import Access
 from mcp_gateway.address import path_prefix
-from mcp_gateway.addresses import Proxies
-from mcp_gateway.admit import Admission
 from mcp_gateway.audit import Audit
-from mcp_gateway.auth.build import build_identification
-from mcp_gateway.authorize import Authorization
-from mcp_gateway.config import read_secret
 from mcp_gateway.fingerprints import Fingerprints
 from mcp_gateway.hub import Hub
 from mcp_gateway.identify import AuthFailures
-from mcp_gateway.limits import Bounds, Connections, RateLimiter
+from mcp_gateway.limits import Bounds, Connections
 from mcp_gateway.lists import Lists
 from mcp_gateway.metrics import Metrics
+from mcp_gateway.parts import Parts, build
 from mcp_gateway.peers import Peers
 from mcp_gateway.pending import Parking, Questions
 from mcp_gateway.record import Recorder
 from mcp_gateway.servers import Servers
-from mcp_gateway.sessions import Sealer, Sessions, read_keys
+from mcp_gateway.sessions import Sealer, Sessions
 from mcp_gateway.sessionstate import SessionState
-from mcp_gateway.settings import Config, Secret
+from mcp_gateway.settings import Config
 from mcp_gateway.upstream import Upstream
 from mcp_gateway.upstreams.base import Link
 
@@ -42,43 +37,44 @@ class Gateway:
     """The parts that the pipeline's stages use; `reload` replaces what a configuration decides."""
 
     def __init__(self, config: Config) -> None:
-        self.config = config
         self.metrics = Metrics()
+        self.failures = AuthFailures(0)
+        parts = build(config, self.metrics, self.failures)
         self.recorder = Recorder(self.metrics, Audit(config.audit, self.metrics.audit_dropped.inc))
         home = config.sessions.peer_url or ""
-        self.sealer = Sealer(read_keys(config.sessions.key_files))
+        self.sealer = Sealer(parts.sealing_keys)
         self.sessions = Sessions(self.sealer, config.sessions.max_age_seconds, home)
         self.questions = Questions(self.sealer, home)
         self.parking = Parking(self.sealer, config.limits.input_wait_seconds, home)
         self.peers = Peers(config.sessions.peer_url, self.sealer)
         self.bounds = Bounds(config)
         self.connections = Connections(config.limits)
-        self.failures = AuthFailures(0)
         self.hub = Hub()
         self.servers = Servers(config, self.hub, self.metrics, self._session_opened)
-        self.access = Access(self.servers, Authorization(config.policy))
+        self.access = Access(self.servers, parts.authorization)
         self.lists = Lists(self.servers, self.access, config.limits)
         self.session_state = SessionState(self.servers, self.sessions, self.bounds, self.background)
+        self.reloading = asyncio.Lock()
         self.is_draining = False
         self.is_closing = False
         self.last_reload_error = ""
         self.started_at = time.time()
         self._background: set[asyncio.Task[Any]] = set()
-        self._apply(config)
+        self._use(parts)
 
-    def _apply(self, config: Config) -> None:
-        """Build what a configuration decides and nothing else remembers."""
-        self.config = config
+    def _use(self, parts: Parts) -> None:
+        """Go on with these; nothing here may raise, or a reload would be half done."""
+        self._parts = parts
+        self.config = config = parts.config
+        self.proxies = parts.proxies
+        self.admission = parts.admission
+        self.identification = parts.identification
+        self.rate_limiter = parts.rate_limiter
+        self.access.authorization = parts.authorization
+        self.sealer.use(parts.sealing_keys)
         self.peers.known = frozenset(config.sessions.peers)
-        listen = config.listen
-        peers = [urlsplit(url).hostname or "" for url in config.sessions.peers]
-        self.proxies = Proxies([*listen.trusted_proxies, *peers], listen.trust_caller_header)
         self.path_prefix = path_prefix(config.listen.public_url)
-        self.admission = Admission(config.listen, config.limits)
         self.failures.per_minute = config.limits.auth_failures_per_minute
-        self.identification = build_identification(config, self.metrics, self.failures)
-        self.access.authorization = Authorization(config.policy)
-        self.rate_limiter = RateLimiter(config.rate_limit, _redis_url(config), self.metrics)
         self.bounds.limits = self.connections.limits = self.lists.limits = config.limits
         self.sessions.max_age = config.sessions.max_age_seconds
         self.parking.wait_seconds = config.limits.input_wait_seconds
@@ -99,19 +95,21 @@ class Gateway:
         self.background(self._sweep())
 
     async def reload(self, config: Config) -> None:
-        """Go on with another configuration: unchanged servers keep their links and processes."""
-        prepared = self.servers.prepare(config, self.config)
+        """Go on with another configuration: unchanged servers keep their links and processes.
+
+        When a part of it cannot be used this raises, and nothing has changed. All that may raise or
+        wait comes first; from `reopen` on, no request comes in between.
+        """
+        parts = build(config, self.metrics, self.failures)
+        await parts.proxies.resolve()
+        prepared = self.servers.prepare(config)
         fingerprints = Fingerprints(config.on_drift)
-        keys = read_keys(config.sessions.key_files)  # up to here it may raise: nothing has changed
-        previous = (self.identification, self.rate_limiter)
-        self._apply(config)
-        await self.proxies.resolve()
-        self.sealer.use(keys)
-        await previous[0].close()
-        await previous[1].close()
-        self.recorder.audit.reopen(config.audit)
+        self.recorder.audit.reopen(config.audit)  # the last step that may raise
+        previous = self._parts
+        self._use(parts)
         for upstream in self.servers.replace(prepared, fingerprints):
             self.background(upstream.stop())
+        self.background(previous.close())
 
     async def stop(self) -> None:
         """End everything that the gateway started."""
@@ -121,8 +119,7 @@ class Gateway:
         tell = not self.config.sessions.key_files
         stopping = (u.stop(tell=tell) for u in self.upstreams.values())
         await asyncio.gather(*stopping, return_exceptions=True)
-        await self.identification.close()
-        await self.rate_limiter.close()
+        await self._parts.close()
         self.peers.close()
         self.recorder.refusals.summarize()
         self.recorder.audit.close()
@@ -166,10 +163,3 @@ class Gateway:
     async def wait_until_read(self, server: str = "") -> None:
         """Until servers that were just started were asked once, or should have been."""
         await self.servers.wait_until_read(server, self.config.sessions.initialize_seconds)
-
-
-def _redis_url(config: Config) -> str | None:
-    path = config.rate_limit.redis_url_file
-    if path:
-        return read_secret(Secret(file=path), "rate_limit.redis_url_file")
-    return config.rate_limit.redis_url

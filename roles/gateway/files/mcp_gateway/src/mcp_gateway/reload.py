@@ -27,6 +27,11 @@ Stamp = tuple[int, int, int]
 
 async def reload(gateway: Gateway, path: str) -> bool:
     """Use the file's new content; keep the old configuration, and say why, when it is broken."""
+    async with gateway.reloading:  # of two, the one that reads the file last must also end last
+        return await _reload(gateway, path)
+
+
+async def _reload(gateway: Gateway, path: str) -> bool:
     try:
         config = load(path)
         fixed = [

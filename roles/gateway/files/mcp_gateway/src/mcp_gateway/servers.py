@@ -30,27 +30,27 @@ class Servers:
         self._header_maps: dict[str, dict[str, dict[tuple[str, ...], str]]] = {}
 
     def start(self, config: Config) -> None:
-        self.upstreams = self.prepare(config, None)
+        self.upstreams = self.prepare(config)
         for upstream in self.upstreams.values():
             upstream.start()
 
-    def prepare(self, config: Config, old: Config | None) -> dict[str, Upstream]:
+    def prepare(self, config: Config) -> dict[str, Upstream]:
         """Every server of `config`, those that stay as they are included; changes nothing yet."""
         return {
             name: self.upstreams[name]
-            if old is not None and self._is_unchanged(name, config, old)
+            if self._is_unchanged(name, config)
             else self._create(name, config)
             for name in config.upstreams
         }
 
-    def _is_unchanged(self, name: str, config: Config, old: Config) -> bool:
-        """Whether a server may keep its links and processes."""
-        settings = config.upstreams[name]
+    def _is_unchanged(self, name: str, config: Config) -> bool:
+        """Whether a server may keep its links and processes: it runs with just these options."""
+        settings, running = config.upstreams[name], self.upstreams.get(name)
         return (
-            name in self.upstreams
-            and old.upstreams.get(name) == settings
-            and config.limits == old.limits
-            and self.upstreams[name].secrets == read_secrets(name, settings)
+            running is not None
+            and running.settings == settings
+            and running.limits == config.limits
+            and running.secrets == read_secrets(name, settings)
         )
 
     def _create(self, name: str, config: Config) -> Upstream:
@@ -65,7 +65,8 @@ class Servers:
 
     def replace(self, prepared: dict[str, Upstream], fingerprints: Fingerprints) -> list[Upstream]:
         """Go on with these; the servers that are gone, still to be stopped."""
-        fingerprints.accepted = fingerprints.accepted or self.fingerprints.accepted
+        kept = [name for name, upstream in prepared.items() if self.upstreams.get(name) is upstream]
+        fingerprints.go_on_from(self.fingerprints, kept)
         self.fingerprints = fingerprints
         previous, self.upstreams = self.upstreams, prepared
         for name, upstream in prepared.items():

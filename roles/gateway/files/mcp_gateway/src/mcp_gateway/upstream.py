@@ -64,7 +64,7 @@ class Upstream:
         self.listing = Listing()
         self.refreshed = asyncio.Event()
         self.started_at = 0.0
-        self._limits = limits
+        self.limits = limits
         self._on_change = on_change
         self._on_event = on_event
         self._on_session = on_session
@@ -181,7 +181,7 @@ class Upstream:
         link = await self.control.link()
         try:
             listing = await discovery.read_listing(
-                link, self.name, self.timeout, self._limits, self.listing
+                link, self.name, self.timeout, self.limits, self.listing
             )
         except UpstreamError:
             await self.control.reset()
