@@ -6,8 +6,9 @@
 index.json: {"images": {REFERENCE: {"id", "archive", "recipe", "bytes", "sha256", "architecture",
 "digest"}}}; digest is that of the registry an image came from. An archive is named after the
 image's content, so the same image is never written twice, and a bundle may be read while it is
-renewed. It may come from elsewhere: no path of the index leads out of it, and archives
-are compared by digest before they are loaded.
+renewed. It may come from elsewhere: no path of the index leads out of it, and before an archive is
+loaded its digest is compared, and what it would name is read: loading names everything in it. An
+archive does not carry a registry's digest, so for that the index is believed.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import hashlib
 import json
 import os
 import platform
+import posixpath
 import re
 import tarfile
 
-from ansible_collections.intranet.mcp.plugins.module_utils.images import sources
+from ansible_collections.intranet.mcp.plugins.module_utils.images import manifest, sources
 from ansible_collections.intranet.mcp.plugins.module_utils.images.archive import CommandError
 from ansible_collections.intranet.mcp.plugins.module_utils.images.manifest import ImageError
 
@@ -63,7 +65,7 @@ class Bundle:
         return self.images.get(reference)
 
     def archive(self, reference: str) -> tuple[str, dict]:
-        """Return the archive of an image and what the index says of it."""
+        """Return the archive of an image and its entry, with the recipe the image itself names."""
         if not self.path:
             raise CommandError("no bundle is given (image_bundle_path is not set)", [])
         if not self.images:
@@ -80,9 +82,13 @@ class Bundle:
                 f"expected {entry['bytes']} bytes",
                 [],
             )
-        refuse_architecture(path, entry)
         _compare(path, entry)
-        return path, entry
+        found = described(path, reference)
+        architecture = found["architecture"] or entry.get("architecture")
+        problem = sources.architecture_problem(architecture, platform.machine())
+        if problem:
+            raise CommandError(problem, [])
+        return path, {**entry, "recipe": found["recipe"], "architecture": architecture}
 
 
 def contents(path: str | None) -> dict[str, str] | None:
@@ -125,22 +131,56 @@ def refuse_links(root: str, path: str) -> None:
             raise CommandError(f"{place} is a link; expected the archive itself", [])
 
 
-def refuse_architecture(path: str, entry: dict) -> None:
-    """Raise CommandError where an archive is for hosts of another architecture."""
-    found = entry.get("architecture") or _architecture(path)
-    problem = sources.architecture_problem(found, platform.machine())
-    if problem:
-        raise CommandError(problem, [])
+def described(path: str, reference: str) -> dict:
+    """Return architecture and recipe of the one image in an archive, by the archive itself.
 
-
-def _architecture(path: str) -> str | None:
-    """Return the architecture that an archive itself names; older indexes do not."""
+    Raises CommandError unless loading it gives this reference and names nothing else.
+    """
     try:
-        with tarfile.open(path) as archive:
-            (image,) = json.load(archive.extractfile("manifest.json"))
-            return json.load(archive.extractfile(image["Config"])).get("architecture")
-    except (tarfile.TarError, ValueError, KeyError, TypeError, AttributeError):
-        return None  # loading it will tell what is wrong
+        with tarfile.open(path, "r:") as archive:
+            read = _Members(archive)
+            names, (image,) = _named(read), read("manifest.json")
+            config = read(image["Config"])
+            labels = (config.get("config") or {}).get("Labels") or {}
+    except (tarfile.TarError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise CommandError(
+            f"{path} is no archive of an image ({error}); expected what docker save writes: "
+            "export the bundle again",
+            [],
+        ) from error
+    if names != [sources.parse(reference)]:
+        found = ", ".join(map(str, names)) or "nothing"
+        raise CommandError(
+            f"{path} names {found}; expected {reference} alone: export the bundle again", []
+        )
+    return {"architecture": config.get("architecture"), "recipe": labels.get(manifest.LABEL_RECIPE)}
+
+
+class _Members:
+    """Reads JSON out of an archive as the engine finds it, which unpacks it: the last one wins."""
+
+    def __init__(self, archive: tarfile.TarFile) -> None:
+        self.archive = archive
+        self.members = {posixpath.normpath(one.name): one for one in archive.getmembers()}
+
+    def __call__(self, name: str):
+        return json.load(self.archive.extractfile(self.members[name]))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.members
+
+
+def _named(read: _Members) -> list[sources.Place]:
+    """Return every reference that loading an archive would set.
+
+    Engines with containerd's image store go by index.json, all others by manifest.json.
+    """
+    found = [tag for image in read("manifest.json") for tag in image.get("RepoTags") or []]
+    if "index.json" in read:
+        for entry in read("index.json").get("manifests") or []:
+            tag = (entry.get("annotations") or {}).get("io.containerd.image.name")
+            found += [tag] if tag else []
+    return list(dict.fromkeys(sources.parse(tag) for tag in found))
 
 
 def _compare(path: str, entry: dict) -> None:

@@ -142,6 +142,8 @@ class Images:
         """Get what is missing: source after source, each for what is still missing."""
         for name, places in self.better(present).items():
             self._improve(name, places, present[name])
+        if self.done:
+            present = self.read()
         missing = self.missing(present)
         methods = {"bundle": self._load, "registry": self._pull}
         for source in self.params["sources"]:
@@ -156,7 +158,8 @@ class Images:
 
     def _improve(self, name: str, places: list[str], found: dict) -> None:
         """Get an image from a registry that was added; without it, what is there stays."""
-        self._attempt("registry", name, lambda name: self._pull(name, places))
+        must_be_current = manifest.is_current(found, self.params["recipes"].get(name))
+        self._attempt("registry", name, lambda name: self._pull(name, places, must_be_current))
         if name not in self.done:
             origin = self._origin(name, found)
             asked = [*origin["asked"], *places]
@@ -166,22 +169,34 @@ class Images:
         started = time.monotonic()
         try:
             origin = method(name)
-            found = self.engine.inspect([self.references[name]])[self.references[name]]
-            if not self._is_right(name, found):
-                raise CommandError("its image is of another recipe than this collection's", [])
-        except (CommandError, KeyError) as error:
-            reason = "; ".join([str(error), *getattr(error, "tail", [])[-1:]])
+            found = self.engine.inspect([self.references[name]]).get(self.references[name])
+            if not found:
+                raise CommandError("the engine does not list it afterwards: see its log", [])
+        except CommandError as error:
+            reason = "; ".join([str(error), *error.tail[-1:]])
             self.tried.setdefault(name, {})[source] = reason
             return
         self.record.write(self.references[name], {"id": found["id"], **origin})
         self._record(name, source, found["id"], time.monotonic() - started)
         self.report(f"{ACTIONS[source]} {name} in {self.done[name]['seconds']:.0f} s")
 
+    def _problem(self, name: str, facts: dict, must_be_current: bool) -> str:
+        """Say why an image is not the wanted one, before it gets the platform's name.
+
+        Whoever names it first and looks then has replaced the good one by what it rejects.
+        """
+        is_current = manifest.is_current(facts, self.params["recipes"].get(name))
+        if is_current or (self._is_right(name, facts) and not must_be_current):
+            return sources.architecture_problem(facts["architecture"], platform.machine())
+        return (
+            "its image is of another recipe than this collection's: push or export the one of "
+            "this version"
+        )
+
     def _load(self, name: str) -> dict:
         archive, entry = self.bundle.archive(self.references[name])
-        wanted = self.params["recipes"].get(name)
-        if "build" in self.params["sources"] and entry.get("recipe") not in (None, wanted):
-            raise CommandError("its image is of another recipe than this collection's", [])
+        if problem := self._problem(name, entry, must_be_current=False):
+            raise CommandError(problem, [])
         digest, expected = entry.get("digest", ""), self._wanted(name).digest
         if digest and expected and digest != expected:
             raise CommandError(
@@ -192,7 +207,7 @@ class Images:
         self.engine.load(f"load {name}", archive, self._log("load", name))
         return {"way": "bundle", "digest": digest, "asked": self._wanted(name).before("bundle")}
 
-    def _pull(self, name: str, among: list[str] | None = None) -> dict:
+    def _pull(self, name: str, among: list[str] | None = None, must_be_current=False) -> dict:
         places = [place for place in self._places(name) if not among or place.name in among]
         if not places:
             raise CommandError(
@@ -201,7 +216,11 @@ class Images:
                 [],
             )
         place, digest = self.puller.pull(
-            f"pull {name}", places, self.references[name], self._log("pull", name)
+            f"pull {name}",
+            places,
+            self.references[name],
+            self._log("pull", name),
+            lambda facts: self._problem(name, facts, must_be_current),
         )
         asked = self._wanted(name).before(place.name)
         return {"way": place.name, "digest": digest, "asked": asked}

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import platform
-
 from ansible_collections.intranet.mcp.plugins.module_utils.images import registry_login, sources
 from ansible_collections.intranet.mcp.plugins.module_utils.images.archive import (
     CommandError,
@@ -26,13 +24,18 @@ class Puller:
         self.engine = engine
         self.logins = logins
 
-    def pull(self, title: str, places: list[Place], reference: str, log: str) -> tuple[Place, str]:
-        """Return the place that had it, and the digest. Raises CommandError with all reasons."""
+    def pull(
+        self, title: str, places: list[Place], reference: str, log: str, problem
+    ) -> tuple[Place, str]:
+        """Return the place that had it, and the digest. Raises CommandError with all reasons.
+
+        problem: says of an image's facts why it is not the wanted one, or nothing.
+        """
         reasons = []
         with registry_login.environment(self.logins) as variables:
             for place in places:
                 try:
-                    return place, self._pull(title, place, reference, log, variables)
+                    return place, self._pull(title, place, reference, log, variables, problem)
                 except CommandError as error:
                     reasons.append(f"{place}: {self._reason(place, error)}")
         raise CommandError("; ".join(reasons), [])
@@ -44,21 +47,22 @@ class Puller:
         except RegistryError:
             return False  # what is there goes on serving
 
-    def _pull(self, title, place, reference, log, variables) -> str:
+    def _pull(self, title, place, reference, log, variables, problem) -> str:
         source = str(place)
         was_there = self.engine.facts(source) is not None
         self.engine.pull(title, source, log, variables)
-        facts = self.engine.facts(source) or {}
+        facts = self.engine.facts(source)
+        if not facts:
+            raise CommandError("the engine pulled it and does not have it: run again", [])
         try:
-            problem = sources.architecture_problem(facts.get("architecture"), platform.machine())
-            if problem:
-                raise CommandError(problem, [])
+            if found := problem(facts):
+                raise CommandError(found, [])
             self.engine.tag(source, reference)
         finally:
             # The platform's own name keeps the image; another one would keep it for ever.
             if not was_there:
                 self.engine.remove(source)
-        return sources.digest_at(place, facts.get("digests") or [])
+        return sources.digest_at(place, facts["digests"])
 
     def _reason(self, place: Place, error: CommandError) -> str:
         """The engine says of a digest only that it is unknown; the registry knows what it has."""

@@ -6,7 +6,7 @@
     fake_docker.py STATE ARGUMENTS...
 
 STATE is a directory: images.json {reference: {id, labels}}, registry.json [references] or
-{reference: {id, architecture, digest}}, broken.json [names whose build fails], down (a file: the
+{reference: {id, architecture, digest, recipe}}, broken.json [names whose build fails], down (a file: the
 daemon does not answer), calls.
 """
 
@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import io
 import json
 import sys
+import tarfile
 from pathlib import Path
 
 
@@ -72,10 +74,30 @@ def pull(state, images, reference):
     repository = reference.partition("@")[0] if "@" in reference else reference.rpartition(":")[0]
     images[reference] = {
         "id": facts.get("id", f"sha256:{reference}"),
-        "labels": {},
+        "labels": {"intranet.mcp.recipe": facts["recipe"]} if "recipe" in facts else {},
         "architecture": facts.get("architecture"),
         "digests": [f"{repository}@{facts['digest']}"] if "digest" in facts else [],
     }
+
+
+def save(images, path, reference):
+    image = images[reference]
+    config = {**image, "config": {"Labels": image["labels"]}}
+    manifest = [{"Config": "config.json", "RepoTags": [reference]}]
+    with tarfile.open(path, "w") as archive:
+        for name, value in (("config.json", config), ("manifest.json", manifest)):
+            content = json.dumps(value).encode()
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+
+
+def load_archive(images, path):
+    with tarfile.open(path) as archive:
+        for image in json.load(archive.extractfile("manifest.json")):
+            config = json.load(archive.extractfile(image["Config"]))
+            labels = config.pop("config")["Labels"]
+            images.update(dict.fromkeys(image["RepoTags"], {**config, "labels": labels}))
 
 
 def main():
@@ -103,9 +125,9 @@ def act(state, images, words):
         case ["tag", source, target]:
             images[target] = images[source]
         case ["save", "--output", path, reference]:
-            Path(path).write_text(json.dumps({reference: images[reference]}))
+            save(images, path, reference)
         case ["load", "--input", path]:
-            images.update(json.loads(Path(path).read_text()))
+            load_archive(images, path)
         case ["image", "rm", reference]:
             del images[reference]
         case _:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import shlex
 import sys
@@ -189,6 +190,64 @@ def test_a_registry_that_is_added_before_the_builds_is_asked_once(docker, image)
     assert actions(added) == {"redis": "pulled"}
 
 
+STALE = {
+    "another recipe": {"id": "sha256:stale", "recipe": "older"},
+    "its image is for s390x": {"id": "sha256:stale", "recipe": "r1", "architecture": "s390x"},
+}
+
+
+@pytest.mark.parametrize("reason", STALE)
+def test_a_rejected_image_leaves_the_good_one_its_name(docker, image, reason):
+    """As where a registry was added that holds the image of an older version of this collection."""
+    image("redis", sources=["build"])
+    good = docker.images()["intranet-mcp/redis:8.0"]
+    docker.write("registry.json", {"reg.example/x/redis:8.0": STALE[reason]})
+    options = {"sources": ["registry", "build"], "registry_prefix": "reg.example/x"}
+    result = image("redis", **options)
+    assert reason in result["images"]["redis"]["tried"]["registry"]
+    assert docker.images()["intranet-mcp/redis:8.0"] == good
+    assert "reg.example/x/redis:8.0" not in docker.images()
+    assert not image("redis", **options)["changed"]
+
+
+def test_a_stale_image_at_one_registry_is_passed_over_for_the_next(docker, image):
+    right = {"id": "sha256:right", "recipe": "r1"}
+    stale = STALE["another recipe"]
+    docker.write("registry.json", {"reg.example/x/redis:8.0": stale, f"{MIRRORED}:8.0": right})
+    options = {"registry_prefix": "reg.example/x", "registry_mirrors": MIRRORS}
+    result = image("redis", sources=["registry", "build"], **options)
+    assert actions(result) == {"redis": "pulled"}
+    assert result["images"]["redis"]["id"] == "sha256:right"
+
+
+def test_a_current_image_is_not_replaced_by_one_of_an_older_recipe(docker, image):
+    """Where nothing is built, an older recipe will do for a host without any image, only there."""
+    right, stale = {"id": "sha256:right", "recipe": "r1"}, STALE["another recipe"]
+    docker.write("registry.json", {"reg.example/x/redis:8.0": stale, f"{MIRRORED}:8.0": right})
+    mirror = {"sources": ["registry"], "registry_mirrors": MIRRORS}
+    both = {**mirror, "registry_prefix": "reg.example/x"}
+    assert actions(image("redis", **mirror)) == {"redis": "pulled"}
+    assert not image("redis", **both)["changed"]
+    assert docker.images()["intranet-mcp/redis:8.0"]["id"] == "sha256:right"
+    docker.write("images.json", {})
+    assert image("redis", **both)["images"]["redis"]["id"] == "sha256:stale"
+
+
+def test_an_image_from_a_registry_that_was_added_is_pulled_once(docker, image):
+    """What is there is read again: what it replaced says nothing of it."""
+    places = ("reg.example/x/redis", MIRRORED)
+    held = {f"{place}@{DIGEST}": {"id": place, "digest": DIGEST} for place in places}
+    docker.write("registry.json", held)
+    mirror = {"sources": ["registry"], "registry_mirrors": MIRRORS, "manifest": pinned(DIGEST)}
+    image("redis", **mirror)
+    images = docker.images()
+    images["intranet-mcp/redis:8.0"]["digests"] = [f"redis@{OTHER}"]
+    docker.write("images.json", images)
+    pulls = docker.verbs().count("pull")
+    image("redis", registry_prefix="reg.example/x", **mirror)
+    assert docker.verbs().count("pull") == pulls + 1
+
+
 def test_an_image_of_an_older_recipe_follows_its_tag_in_the_registry(docker, image, service):
     """As after an update of this collection, whose version of the image stayed the same."""
     prefix = f"{service.url.partition('://')[2]}/x"
@@ -271,6 +330,57 @@ def test_a_bundle_carries_the_digest_an_image_was_pulled_by(docker, image, tmp_p
     assert not image("redis", manifest=pinned(DIGEST), **other)["changed"]
     refused = image("redis", manifest=pinned(OTHER), **other)
     assert f"the bundle holds {DIGEST}; expected {OTHER}" in refused["msg"]
+
+
+def rewrite(bundle, tags, labels):
+    """Let the bundle's one archive name other images, and the index agree with its bytes."""
+    index = json.loads((bundle / "index.json").read_text())
+    (entry,) = index["images"].values()
+    config = {"id": "sha256:other", "config": {"Labels": labels}}
+    with tarfile.open(bundle / entry["archive"], "w") as archive:
+        for name, value in (
+            ("config.json", config),
+            ("manifest.json", [{"Config": "config.json", "RepoTags": tags}]),
+        ):
+            content = json.dumps(value).encode()
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, BytesIO(content))
+    content = (bundle / entry["archive"]).read_bytes()
+    entry.update(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+    (bundle / "index.json").write_text(json.dumps(index))
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        ["intranet-mcp/redis:8.0", "intranet-mcp/postgres:17"],
+        ["intranet-mcp/postgres:17"],
+        [],
+    ],
+)
+def test_an_archive_that_names_anything_else_is_not_loaded(docker, image, tmp_path, tags):
+    bundle = tmp_path / "bundle"
+    docker.has("intranet-mcp/redis:8.0", "r1")
+    docker.has("intranet-mcp/postgres:17", "p1")
+    image("redis", state="exported", bundle_path=str(bundle))
+    rewrite(bundle, tags, {})
+    before = docker.images()
+    options = {"sources": ["bundle"], "bundle_path": str(bundle), "force": ["redis"]}
+    result = image("redis", **options)
+    assert "expected intranet-mcp/redis:8.0 alone" in result["msg"]
+    assert docker.images() == before
+
+
+def test_an_archive_of_another_recipe_than_its_index_says_is_not_loaded(docker, image, tmp_path):
+    bundle = tmp_path / "bundle"
+    docker.has("intranet-mcp/redis:8.0", "r1")
+    image("redis", state="exported", bundle_path=str(bundle))
+    rewrite(bundle, ["intranet-mcp/redis:8.0"], {"intranet.mcp.recipe": "older"})
+    before = docker.images()
+    options = {"sources": ["bundle"], "bundle_path": str(bundle), "force": ["redis"]}
+    assert "another recipe" in image("redis", **options)["msg"]
+    assert docker.images() == before
 
 
 def test_an_older_index_is_completed_without_writing_archives_again(docker, image, tmp_path):

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import tarfile
 
 import pytest
 from ansible_collections.intranet.mcp.plugins.module_utils.images.archive import CommandError
@@ -15,7 +17,25 @@ from ansible_collections.intranet.mcp.plugins.module_utils.images.manifest impor
 
 REFERENCE = "intranet-mcp/redis:8.0"
 HEX = "ab" * 32
-CONTENT = b"an archive"
+
+
+def archive_of(*tags, index=None, prefix="", **changes):
+    """Return an archive as docker save writes it, with one image under these tags."""
+    image = {"Config": "config.json", "RepoTags": list(tags), **changes}
+    files = {"config.json": {"config": {"Labels": None}}, f"{prefix}manifest.json": [image]}
+    if index:
+        files["index.json"] = index
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, value in files.items():
+            content = json.dumps(value).encode()
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+CONTENT = archive_of(REFERENCE)
 ENTRY = {
     "id": f"sha256:{HEX}",
     "archive": f"images/{HEX}.tar",
@@ -90,7 +110,7 @@ def test_what_is_no_index_is_refused(tmp_path, text):
 
 def test_an_archive_of_other_bytes_is_not_loaded(make):
     folder = make()
-    (folder / ENTRY["archive"]).write_bytes(b"an ARCHIVE")  # as long
+    (folder / ENTRY["archive"]).write_bytes(CONTENT[:-1] + b"!")  # as long
     with pytest.raises(CommandError, match=r"sha256.*copy the bundle again"):
         Bundle(str(folder)).archive(REFERENCE)
 
@@ -114,5 +134,35 @@ def test_a_bundle_of_an_older_version_has_no_digests_and_is_compared_by_size(mak
     folder = make(sha256=None)
     assert Bundle(str(folder)).archive(REFERENCE)
     (folder / ENTRY["archive"]).write_bytes(CONTENT + b"!")
-    with pytest.raises(CommandError, match="11 bytes"):
+    with pytest.raises(CommandError, match=f"{len(CONTENT) + 1} bytes"):
+        Bundle(str(folder)).archive(REFERENCE)
+
+
+def index_of(*names):
+    """Return the index of an archive for engines with containerd's image store."""
+    return {"manifests": [{"annotations": {"io.containerd.image.name": name}} for name in names]}
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (archive_of(), "nothing"),
+        (archive_of("intranet-mcp/postgres:17"), "postgres:17"),
+        (archive_of(REFERENCE, "intranet-mcp/postgres:17"), "redis:8.0, .*postgres:17"),
+        (archive_of(REFERENCE, index=index_of("docker.io/intranet-mcp/x:1")), "redis:8.0, .*/x:1"),
+        (archive_of("intranet-mcp/postgres:17", prefix="./"), "postgres:17"),
+        (archive_of(REFERENCE, Config="nothing.json"), "no archive of an image"),
+        (archive_of(REFERENCE) + b"more", None),
+        (archive_of(REFERENCE, index=index_of(f"docker.io/{REFERENCE}")), None),
+        (b"hello", "no archive of an image"),
+    ],
+)
+def test_an_archive_is_loaded_only_if_it_names_its_image_alone(make, content, found):
+    digest = hashlib.sha256(content).hexdigest()
+    folder = make(bytes=len(content), sha256=digest)
+    (folder / ENTRY["archive"]).write_bytes(content)
+    if found is None:
+        assert Bundle(str(folder)).archive(REFERENCE)
+        return
+    with pytest.raises(CommandError, match=f"{found}.*export the bundle again"):
         Bundle(str(folder)).archive(REFERENCE)
