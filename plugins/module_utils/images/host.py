@@ -194,18 +194,25 @@ class Images:
         )
 
     def _load(self, name: str) -> dict:
+        wanted = self._wanted(name)
+        if self.bundle.entry(self.references[name]):
+            self._require_digest(name, wanted.digest)
         archive, entry = self.bundle.archive(self.references[name])
         if problem := self._problem(name, entry, must_be_current=False):
             raise CommandError(problem, [])
-        digest, expected = entry.get("digest", ""), self._wanted(name).digest
-        if digest and expected and digest != expected:
+        self.engine.load(f"load {name}", archive, self._log("load", name))
+        digest = entry.get("digest", "")
+        return {"way": "bundle", "digest": digest, "asked": wanted.before("bundle")}
+
+    def _require_digest(self, name: str, expected: str) -> None:
+        """Raise unless the bundle declares the digest that is pinned."""
+        found = self.bundle.entry(self.references[name]).get("digest", "")
+        if expected and found != expected:
             raise CommandError(
-                f"the bundle holds {digest}; expected {expected}: export it again where that is, "
-                "or correct digest in image_extra",
+                f"the bundle holds {found or 'it without a digest'}; expected {expected}: export "
+                "it on a host that pulled that, or correct digest in image_extra",
                 [],
             )
-        self.engine.load(f"load {name}", archive, self._log("load", name))
-        return {"way": "bundle", "digest": digest, "asked": self._wanted(name).before("bundle")}
 
     def _pull(self, name: str, among: list[str] | None = None, must_be_current=False) -> dict:
         places = [place for place in self._places(name) if not among or place.name in among]

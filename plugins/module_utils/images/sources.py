@@ -153,7 +153,7 @@ class Wanted:
             return not (self.digest and known) or self.digest in known
         if origin["way"] == "build":
             return not self.ways or "build" in self.ways
-        if self.digest and origin["digest"] and origin["digest"] != self.digest:
+        if self.digest and origin["digest"] != self.digest:
             return False
         return not self.ways or origin["way"] in (*self.ways, self.upstream)
 

@@ -6,8 +6,8 @@
     fake_docker.py STATE ARGUMENTS...
 
 STATE is a directory: images.json {reference: {id, labels}}, registry.json [references] or
-{reference: {id, architecture, digest, recipe}}, broken.json [names whose build fails], down (a file: the
-daemon does not answer), calls.
+{reference: {id, architecture, digest, recipe}}, broken.json [names whose build fails], down (a
+file: the daemon does not answer), calls.
 """
 
 from __future__ import annotations
@@ -97,7 +97,8 @@ def load_archive(images, path):
         for image in json.load(archive.extractfile("manifest.json")):
             config = json.load(archive.extractfile(image["Config"]))
             labels = config.pop("config")["Labels"]
-            images.update(dict.fromkeys(image["RepoTags"], {**config, "labels": labels}))
+            for tag in image["RepoTags"]:
+                images[tag] = {**config, "labels": labels}
 
 
 def main():

@@ -332,6 +332,20 @@ def test_a_bundle_carries_the_digest_an_image_was_pulled_by(docker, image, tmp_p
     assert f"the bundle holds {DIGEST}; expected {OTHER}" in refused["msg"]
 
 
+def test_a_bundle_without_a_digest_does_not_meet_a_pinned_one(docker, image, tmp_path):
+    bundle = str(tmp_path / "bundle")
+    docker.has("intranet-mcp/redis:8.0", "r1")
+    image("redis", state="exported", bundle_path=bundle)
+    docker.write("images.json", {})
+    options = {"sources": ["bundle"], "bundle_path": bundle}
+    refused = image("redis", manifest=pinned(DIGEST), **options)
+    assert f"the bundle holds it without a digest; expected {DIGEST}" in refused["msg"]
+    assert docker.images() == {}
+    assert actions(image("redis", **options)) == {"redis": "loaded"}
+    again = image("redis", manifest=pinned(DIGEST), **options)
+    assert again["failed"], "pinned after it was loaded"
+
+
 def rewrite(bundle, tags, labels):
     """Let the bundle's one archive name other images, and the index agree with its bytes."""
     index = json.loads((bundle / "index.json").read_text())

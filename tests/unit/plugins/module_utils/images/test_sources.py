@@ -108,7 +108,8 @@ def origin(way, digest="", asked=()):
         ((MIRROR,), DIGEST, origin(MIRROR, DIGEST), True),
         ((MIRROR,), DIGEST, origin(MIRROR, OTHER), False),
         (("bundle",), DIGEST, origin("bundle", OTHER), False),
-        (("bundle",), DIGEST, origin("bundle"), True),  # made by the site: it has no digest
+        (("bundle",), DIGEST, origin("bundle", DIGEST), True),
+        (("bundle",), DIGEST, origin("bundle"), False),  # nobody said that it is the pinned one
         (("build",), DIGEST, origin("build"), True),
     ],
 )
