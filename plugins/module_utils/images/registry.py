@@ -35,6 +35,8 @@ MANIFESTS = ", ".join(
 )
 CERTIFICATES = "/etc/docker/certs.d"
 DAEMON_JSON = "/etc/docker/daemon.json"
+REDIRECTS = (301, 302, 303, 307, 308)
+MAX_REDIRECTS = 10
 _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 LOGINS = {
     "type": "list",
@@ -134,9 +136,12 @@ class Registries:
 
     def _schemes(self, registry: str) -> list[tuple[str, bool]]:
         secure = [("https", True)]
-        if _is_loopback(registry) or registry in self.insecure:
+        if self._is_insecure(registry):
             return [*secure, ("https", False), ("http", False)]
         return secure
+
+    def _is_insecure(self, registry: str) -> bool:
+        return _is_loopback(registry) or registry in self.insecure
 
     def _context(self, registry: str, is_verified: bool) -> ssl.SSLContext:
         context = ssl.create_default_context()
@@ -153,12 +158,15 @@ class Registries:
     def _authorized(self, registry: str, url: str, context):
         reply = self._send("HEAD", url, {"Accept": MANIFESTS}, context)
         challenge = reply.headers.get("WWW-Authenticate", "")
-        if reply.status != 401 or not challenge:
+        # Another host, where a redirect led, must not say where the login goes.
+        is_own = _origin(reply.geturl()) == _origin(url)
+        if reply.status != 401 or not challenge or not is_own:
             return reply
         kind = challenge.split()[0].lower()
         authorization = self._basic(registry)
         if kind == "bearer":
-            token = self._token(dict(_CHALLENGE.findall(challenge)), authorization, context)
+            asked = dict(_CHALLENGE.findall(challenge))
+            token = self._token(registry, asked, authorization, context)
             authorization = f"Bearer {token}" if token else ""
         if not authorization:
             return reply
@@ -172,8 +180,13 @@ class Registries:
         pair = f"{login['username']}:{login['password']}".encode()
         return f"Basic {base64.b64encode(pair).decode()}"
 
-    def _token(self, challenge: dict, authorization: str, context) -> str:
+    def _token(self, registry: str, challenge: dict, authorization: str, context) -> str:
         realm = challenge.pop("realm", "")
+        if authorization and not realm.startswith("https:") and not self._is_insecure(registry):
+            raise RegistryError(
+                f"wants its login sent to {realm!r}, without TLS: have its realm be https, or name "
+                "the registry in docker_insecure_registries"
+            )
         url = f"{realm}?{urllib.parse.urlencode(challenge)}"
         headers = {"Authorization": authorization} if authorization else {}
         reply = self._send("GET", url, headers, context)
@@ -184,15 +197,38 @@ class Registries:
         return answer.get("token") or answer.get("access_token") or ""
 
     def _send(self, method: str, url: str, headers: dict, context):
+        """Return the reply at the end of redirects; a login goes to no other place than this one.
+
+        Request's own redirects would send it along, and make a GET of a HEAD.
+        """
+        for _hop in range(MAX_REDIRECTS):
+            reply = self._reply(method, url, headers, context)
+            target = reply.headers.get("Location") if reply.status in REDIRECTS else None
+            if not target:
+                return reply
+            target = urllib.parse.urljoin(url, target)
+            if _origin(target) != _origin(url):
+                headers = {key: value for key, value in headers.items() if key != "Authorization"}
+            url = target
+        raise RegistryError(f"redirects more than {MAX_REDIRECTS} times: correct its address")
+
+    def _reply(self, method: str, url: str, headers: dict, context):
+        if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+            raise RegistryError(f"leads to {url!r}: expected an http or https address")
         request = Request(
             context=context, use_netrc=False, timeout=self.timeout, http_agent="intranet.mcp"
         )
         try:
-            return request.open(method, url, headers=headers)
+            return request.open(method, url, headers=headers, follow_redirects="none")
         except urllib.error.HTTPError as error:
             return error
         except ValueError as error:  # no URL at all
             raise OSError(str(error)) from error
+
+
+def _origin(url: str) -> tuple:
+    parts = urllib.parse.urlsplit(url)
+    return parts.scheme, parts.netloc.lower()
 
 
 def _reason(error: OSError) -> str:

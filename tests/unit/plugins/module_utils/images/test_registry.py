@@ -7,6 +7,7 @@ import base64
 import subprocess
 
 import pytest
+import support
 from ansible_collections.intranet.mcp.plugins.module_utils.images import registry
 from ansible_collections.intranet.mcp.plugins.module_utils.images.registry import Registries
 
@@ -91,6 +92,72 @@ def test_a_token_is_fetched_where_the_registry_says(service, host):
     assert "asks for a login" in failure(host)
 
 
+@pytest.fixture
+def elsewhere():
+    """Another host than the registry's; here another port."""
+    other = support.FakeService()
+    yield other
+    other.close()
+
+
+def redirect(status, url):
+    return status, b"", {"Location": url}
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_no_login_follows_a_redirect_to_another_host(service, host, elsewhere, status):
+    basic = "Basic " + base64.b64encode(b"robot:secret").decode()
+    moved = redirect(status, f"{elsewhere.url}/blob")
+    service.replies[("HEAD", f"{MANIFEST}/8.0")] = behind(basic, moved, 'Basic realm="x"')
+    elsewhere.replies[("HEAD", "/blob")] = held()
+    assert failure(host, logins=[{"registry": host, **LOGIN}]) == ""
+    (exchange,) = elsewhere.exchanges
+    assert exchange.method == "HEAD"
+    assert "authorization" not in exchange.headers
+    assert "oci.image.index" in exchange.headers["accept"]
+
+
+@pytest.mark.parametrize("status", [302, 307])
+def test_no_login_follows_a_token_servers_redirect(service, host, elsewhere, status):
+    challenge = f'Bearer realm="{service.url}/token",service="harbor"'
+    service.replies[("HEAD", f"{MANIFEST}/8.0")] = behind("Bearer t", held(), challenge)
+    service.replies[("GET", "/token")] = redirect(status, f"{elsewhere.url}/token")
+    elsewhere.replies[("GET", "/token")] = (200, {"token": "t"})
+    assert failure(host, logins=[{"registry": host, **LOGIN}]) == ""
+    (exchange,) = elsewhere.exchanges
+    assert "authorization" not in exchange.headers
+
+
+def test_a_login_follows_a_redirect_within_its_registry(service, host):
+    basic = "Basic " + base64.b64encode(b"robot:secret").decode()
+    challenge = 'Basic realm="x"'
+    service.replies[("HEAD", f"{MANIFEST}/8.0")] = behind(basic, redirect(307, "/new"), challenge)
+    service.replies[("HEAD", "/new")] = behind(basic, held(), challenge)
+    assert failure(host, logins=[{"registry": host, **LOGIN}]) == ""
+
+
+def test_another_hosts_challenge_is_not_answered(service, host, elsewhere):
+    service.replies[("HEAD", f"{MANIFEST}/8.0")] = redirect(307, f"{elsewhere.url}/blob")
+    challenge = f'Bearer realm="{elsewhere.url}/token"'
+    elsewhere.replies[("HEAD", "/blob")] = (401, b"", {"WWW-Authenticate": challenge})
+    assert "refuses robot" in failure(host, logins=[{"registry": host, **LOGIN}])
+    assert [repr(exchange) for exchange in elsewhere.exchanges] == ["HEAD /blob"]
+
+
+def test_redirects_in_a_circle_end(service, host):
+    service.replies[("HEAD", f"{MANIFEST}/8.0")] = redirect(302, f"{MANIFEST}/8.0")
+    assert failure(host) == f"{host} redirects more than 10 times: correct its address"
+
+
+@pytest.mark.parametrize("address", ["file:///etc/hostname", "ftp://127.0.0.1/x"])
+def test_neither_a_redirect_nor_a_realm_leads_to_anything_but_http(service, host, address):
+    service.replies[("HEAD", f"{MANIFEST}/8.0")] = redirect(302, address)
+    assert "expected an http or https address" in failure(host)
+    challenge = f'Bearer realm="{address}"'
+    service.replies[("HEAD", f"{MANIFEST}/8.0")] = behind("Bearer t", held(), challenge)
+    assert "expected an http or https address" in failure(host)
+
+
 def test_a_registry_that_is_away_is_told_once_and_shortly(closed_port):
     host = closed_port.partition("://")[2]
     reason = failure(host)
@@ -126,6 +193,29 @@ def test_the_authority_of_a_registry_is_needed_and_is_enough(own_tls, host, tmp_
     assert "docker_registry_ca" in failure(host)
     assert failure(host, authorities={host: own_tls.read_text()}) == ""
     assert "docker_registry_ca" in failure(host, authorities={"other": own_tls.read_text()})
+
+
+def test_no_login_is_sent_without_tls_to_a_token_server(own_tls, service, host, elsewhere):
+    challenge = f'Bearer realm="{elsewhere.url}/token"'
+    service.replies[("HEAD", f"{MANIFEST}/8.0")] = behind("Bearer t", held(), challenge)
+    elsewhere.replies[("GET", "/token")] = (200, {"token": "t"})
+    options = {"authorities": {host: own_tls.read_text()}}
+    login = {"logins": [{"registry": host, **LOGIN}]}
+    assert f"sent to '{elsewhere.url}/token', without TLS" in failure(host, **login, **options)
+    assert not elsewhere.exchanges
+    assert failure(host, **options) == "", "nothing is given away without a login"
+    assert failure(host, insecure=[host], **login, **options) == "", "the site allows it"
+
+
+def test_a_token_server_on_another_host_is_asked_with_tls(own_tls, service, host, elsewhere):
+    """As GitLab's and Docker Hub's are."""
+    elsewhere.use_tls(own_tls, own_tls.with_name("key.pem"))
+    basic = "Basic " + base64.b64encode(b"robot:secret").decode()
+    challenge = f'Bearer realm="{elsewhere.url}/token"'
+    service.replies[("HEAD", f"{MANIFEST}/8.0")] = behind("Bearer t", held(), challenge)
+    elsewhere.replies[("GET", "/token")] = behind(basic, (200, {"token": "t"}), challenge)
+    options = {"authorities": {host: own_tls.read_text()}}
+    assert failure(host, logins=[{"registry": host, **LOGIN}], **options) == ""
 
 
 def test_what_the_engine_trusts_already_is_enough(own_tls, host, tmp_path):
