@@ -31,6 +31,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.examine.preflight_mod
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.images.bundle import contents
 from ansible_collections.intranet.mcp.plugins.module_utils.images.manifest import ImageError
+from ansible_collections.intranet.mcp.plugins.module_utils.images.registry import authority_problem
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import TopologyError
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.shared_address import sharing
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.topology import port_conflicts
@@ -203,19 +204,33 @@ def authorities(files):
     """The authorities of registries, read here, and what cannot be read."""
     found, problems = {}, []
     for registry, path in files.items() if isinstance(files, dict) else ():
-        try:
-            with open(path, encoding="utf-8") as file:
-                found[registry] = file.read()
-        except OSError as error:
-            problems.append(
-                Problem(
-                    "inventory",
-                    f"docker_registry_ca names {path} for {registry}: {error.strerror}",
-                    "a PEM file on the control node",
-                    "correct the path, {{ inventory_dir }}/... for one beside the inventory",
-                )
+        text, reason = authority(path)
+        if not reason:
+            found[registry] = text
+            continue
+        problems.append(
+            Problem(
+                "inventory",
+                f"docker_registry_ca names {path} for {registry}: {reason}",
+                "a PEM file on the control node",
+                "correct the path, {{ inventory_dir }}/... for one beside the inventory; make PEM "
+                "of DER with openssl x509 -inform der",
             )
+        )
     return found, problems
+
+
+def authority(path):
+    """The text of an authority's file, and why it cannot be used."""
+    try:
+        # A number would be taken for an open file of this process.
+        with open(os.fspath(path), encoding="utf-8") as file:
+            text = file.read()
+    except OSError as error:
+        return "", error.strerror
+    except (ValueError, TypeError) as error:  # DER, or no path at all
+        return "", f"no text ({error})"
+    return text, authority_problem(text)
 
 
 def check_balancers(topology, host):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import glob
+import http.client
 import json
 import os
 import re
@@ -130,7 +131,7 @@ class Registries:
             context = self._context(registry, is_verified)
             try:
                 return self._authorized(registry, f"{scheme}://{host}{path}", context)
-            except OSError as error:
+            except (OSError, http.client.HTTPException, ValueError) as error:
                 first = first or error
         raise RegistryError(_reason(first)) from first
 
@@ -149,9 +150,14 @@ class Registries:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         if self.authorities.get(registry):
+            if problem := authority_problem(self.authorities[registry]):
+                raise RegistryError(
+                    f"has an authority in docker_registry_ca that cannot be used ({problem}): name "
+                    "a PEM file there"
+                )
             context.load_verify_locations(cadata=self.authorities[registry])
-        for path in glob.glob(os.path.join(CERTIFICATES, registry, "*.crt")):
-            with contextlib.suppress(ssl.SSLError):
+        for path in glob.glob(os.path.join(CERTIFICATES, glob.escape(registry), "*.crt")):
+            with contextlib.suppress(OSError):
                 context.load_verify_locations(cafile=path)
         return context
 
@@ -194,6 +200,8 @@ class Registries:
             answer = json.loads(reply.read()) if reply.status == 200 else {}
         except ValueError:
             return ""
+        if not isinstance(answer, dict):
+            return ""
         return answer.get("token") or answer.get("access_token") or ""
 
     def _send(self, method: str, url: str, headers: dict, context):
@@ -222,8 +230,6 @@ class Registries:
             return request.open(method, url, headers=headers, follow_redirects="none")
         except urllib.error.HTTPError as error:
             return error
-        except ValueError as error:  # no URL at all
-            raise OSError(str(error)) from error
 
 
 def _origin(url: str) -> tuple:
@@ -231,7 +237,18 @@ def _origin(url: str) -> tuple:
     return parts.scheme, parts.netloc.lower()
 
 
-def _reason(error: OSError) -> str:
+def authority_problem(text: str) -> str:
+    """Say why a text is no certificate in PEM, which is all that the engine reads, or nothing."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
+    except (ssl.SSLError, ValueError, TypeError) as error:
+        return getattr(error, "reason", None) or str(error)
+    return ""
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, http.client.HTTPException | ValueError):
+        return f"does not speak HTTP ({error!r}): correct its address"
     reason = getattr(error, "reason", None) or error
     if isinstance(reason, ssl.SSLCertVerificationError):
         return (

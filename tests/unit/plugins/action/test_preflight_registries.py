@@ -6,14 +6,39 @@
 from __future__ import annotations
 
 import json
+import ssl
+import subprocess
 
+import pytest
 from ansible_collections.intranet.mcp.plugins.action import preflight
 
 
-def test_authorities_of_registries_are_read_on_the_control_node(tmp_path):
-    path = tmp_path / "ca.pem"
-    path.write_text("PEM")
-    assert preflight.authorities({"harbor.example": str(path)}) == ({"harbor.example": "PEM"}, [])
+@pytest.fixture
+def certificate(tmp_path):
+    """The file of an authority that is made for this test."""
+    new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=site")
+    made = ("-keyout", tmp_path / "ca.key", "-out", tmp_path / "ca.pem", "-days", "1")
+    subprocess.run(["openssl", "req", "-x509", *new, *made], check=True, capture_output=True)
+    return tmp_path / "ca.pem"
+
+
+def test_authorities_of_registries_are_read_on_the_control_node(certificate):
+    found = preflight.authorities({"harbor.example": str(certificate)})
+    assert found == ({"harbor.example": certificate.read_text()}, [])
+
+
+def test_an_authority_that_the_engine_cannot_read_is_a_problem(certificate):
+    der = certificate.with_name("ca.der")
+    der.write_bytes(ssl.PEM_cert_to_DER_cert(certificate.read_text()))
+    empty, hello, umlaut = (certificate.with_name(name) for name in ("empty", "hello", "umlaut"))
+    empty.write_text("")
+    hello.write_text("hello")
+    umlaut.write_text("hallöle")
+    for path in (der, empty, hello, umlaut, 7):
+        found, (problem,) = preflight.authorities({"harbor.example": path})
+        assert found == {}
+        assert f"{path} for harbor.example: " in problem.found
+        assert problem.expected == "a PEM file on the control node"
 
 
 def test_an_authority_that_is_not_there_is_named_with_its_registry(tmp_path):

@@ -4,12 +4,17 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import socket
 import subprocess
+import threading
 
 import pytest
 import support
 from ansible_collections.intranet.mcp.plugins.module_utils.images import registry
+from ansible_collections.intranet.mcp.plugins.module_utils.images.pull import Puller
 from ansible_collections.intranet.mcp.plugins.module_utils.images.registry import Registries
+from ansible_collections.intranet.mcp.plugins.module_utils.images.sources import parse
 
 DIGEST, OTHER = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 LOGIN = {"username": "robot", "password": "secret"}
@@ -168,6 +173,55 @@ def test_a_registry_that_is_away_is_told_once_and_shortly(closed_port):
 def test_a_registry_that_is_ill_is_told(service, host):
     service.replies[("HEAD", f"{MANIFEST}/8.0")] = (503, {})
     assert failure(host) == f"{host} answers 503"
+
+
+@pytest.mark.parametrize("authority", ["hello", "hallöle", "-----BEGIN CERTIFICATE-----\nAAAA\n"])
+def test_an_authority_that_is_none_is_named_with_its_option(service, host, authority):
+    reason = failure(host, authorities={host: authority})
+    assert reason.startswith(f"{host} has an authority in docker_registry_ca that cannot be used")
+
+
+@pytest.fixture
+def no_http():
+    """The address of something that answers, and speaks no HTTP."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            while True:
+                try:
+                    connection, _address = server.accept()
+                except OSError:
+                    return
+                with connection, contextlib.suppress(OSError):
+                    connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+                    connection.recv(1024)
+
+        threading.Thread(target=answer, daemon=True).start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def test_what_speaks_no_http_is_a_reason_and_no_traceback(no_http, monkeypatch):
+    monkeypatch.setattr(Registries, "_schemes", lambda *_asked: [("http", False)])
+    reason = failure(no_http)
+    assert reason.startswith(f"{no_http} does not speak HTTP (")
+    assert "SSH-2.0" in reason
+    place = parse(f"{no_http}/hub/library/redis:8.0")
+    assert Puller(None, []).has_other(place, DIGEST) is False
+
+
+@pytest.mark.parametrize("location", ["http://[", "//["])
+def test_a_redirect_to_no_address_is_a_reason(service, host, location):
+    service.replies[("HEAD", f"{MANIFEST}/8.0")] = redirect(302, location)
+    assert failure(host).startswith(f"{host} does not answer (")
+
+
+@pytest.mark.parametrize("answer", [b"[]", b"7", b"null", b"{", b"\xff", b'{"token": null}'])
+def test_a_token_servers_answer_without_a_token_is_a_refused_login(service, host, answer):
+    challenge = f'Bearer realm="{service.url}/token"'
+    service.replies[("HEAD", f"{MANIFEST}/8.0")] = behind("Bearer t", held(), challenge)
+    service.replies[("GET", "/token")] = (200, answer)
+    assert "refuses robot" in failure(host, logins=[{"registry": host, **LOGIN}])
 
 
 @pytest.fixture
