@@ -113,7 +113,15 @@ options:
     type: dict
     default: {}
   insecure_registries:
-    description: Registries that may be asked without verified TLS, beside those of the engine.
+    description:
+      - Registries, or networks as C(10.0.0.0/8), that may be asked without verified TLS, beside
+        those of the engine.
+    type: list
+    elements: str
+    default: []
+  hub_mirrors:
+    description:
+      - Addresses of Docker Hub's mirrors, which are asked first, beside those of the engine.
     type: list
     elements: str
     default: []
@@ -314,6 +322,7 @@ import platform
 import re
 import time
 import urllib.error
+import urllib.request
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
@@ -373,8 +382,11 @@ class Host:
         return found
 
     @contextlib.contextmanager
-    def engines_proxies(self):
-        """Ask as the engine will: it may have a proxy that this user's environment lacks."""
+    def engines_proxies(self, hosts: set[str]):
+        """Ask as the engine will: it may have a proxy that this user's environment lacks.
+
+        Yields whether the engine hides the login at its proxy, which then cannot be used here.
+        """
         engine = get(self.params["socket"], "/info")[0] or {}
         named = {"http_proxy": "HttpProxy", "https_proxy": "HttpsProxy", "no_proxy": "NoProxy"}
         added = {
@@ -382,32 +394,43 @@ class Host:
             for name, key in named.items()
             if engine.get(key) and not os.environ.get(name) and not os.environ.get(name.upper())
         }
+        if "no_proxy" in added:  # Python knows no networks in it, the engine does
+            entries = [entry.strip() for entry in added["no_proxy"].split(",")]
+            inside = sorted(host for host in hosts if registry.in_networks(host, entries))
+            added["no_proxy"] = ",".join([*entries, *inside])
         os.environ.update(added)
         try:
-            yield
+            yield any("//xxxxx:xxxxx@" in value for value in added.values())
         finally:
             for name in added:
                 del os.environ[name]
 
     def registry_failures(self, missing: list[str]) -> dict[str, str]:
-        """Places of registries that do not give the images asked for, with the reason."""
+        """Places of registries that do not give the images asked for, with the reason.
+
+        What only the engine's own proxy reaches is not asked and counts as there.
+        """
         ways = self.params["image_ways"]
-        asked = sorted(
-            {place for image in missing for place in ways.get(image, {"places": []})["places"]}
-        )
-        if not asked:
+        places = {place for image in missing for place in ways.get(image, {"places": []})["places"]}
+        hosts = {place: image_sources.parse(place).registry.split(":")[0] for place in places}
+        if not places:
             return {}
         registries = registry.Registries(
             self.params["registry_logins"],
             self.params["registry_ca"],
             self.params["insecure_registries"],
             self.params["source_timeout_seconds"],
+            self.params["hub_mirrors"],
         )
         with (
-            self.engines_proxies(),
-            concurrent.futures.ThreadPoolExecutor(min(8, len(asked))) as pool,
+            self.engines_proxies(set(hosts.values())) as is_hidden,
+            concurrent.futures.ThreadPoolExecutor(min(8, len(places))) as pool,
         ):
-            answers = {place: pool.submit(registries.failure, place) for place in asked}
+            answers = {
+                place: pool.submit(registries.failure, place)
+                for place in sorted(places)
+                if not is_hidden or urllib.request.proxy_bypass(hosts[place])
+            }
         return {place: answer.result() for place, answer in answers.items() if answer.result()}
 
     def filesystems(self) -> dict[str, tuple[int, int]]:
@@ -594,6 +617,7 @@ ARGUMENTS = {
     "registry_logins": registry.LOGINS,
     "registry_ca": {"type": "dict", "default": {}},
     "insecure_registries": {"type": "list", "elements": "str", "default": []},
+    "hub_mirrors": {"type": "list", "elements": "str", "default": []},
     "ca_bundle": {"type": "path"},
     "nvidia_gpu": {
         "type": "str",

@@ -9,9 +9,11 @@ import base64
 import contextlib
 import glob
 import http.client
+import ipaddress
 import json
 import os
 import re
+import socket
 import ssl
 import urllib.error
 import urllib.parse
@@ -34,6 +36,7 @@ MANIFESTS = ", ".join(
         "docker.distribution.manifest.v2",
     )
 )
+HUB_HOST = "registry-1.docker.io"
 CERTIFICATES = "/etc/docker/certs.d"
 DAEMON_JSON = "/etc/docker/daemon.json"
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -63,15 +66,24 @@ class Registries:
     """Every registry, by the settings of the site and of this host.
 
     logins: {registry, username, password}. authorities: registry -> PEM text. insecure: registries
-    that may be asked without verified TLS, beside those of the engine.
+    and networks that may be asked without verified TLS, and hub_mirrors: addresses of mirrors of
+    Docker Hub, both beside those of the engine.
     """
 
-    def __init__(self, logins=(), authorities=None, insecure=(), timeout: float = 10) -> None:
+    def __init__(
+        self, logins=(), authorities=None, insecure=(), timeout: float = 10, hub_mirrors=()
+    ) -> None:
         own, self.has_store = registry_login.own_logins()
         self.logins = {login["registry"]: login for login in (*own, *logins)}
         self.authorities = authorities or {}
-        self.insecure = {*insecure, *_insecure_of_engine()}
+        self.insecure = {*insecure, *_of_engine("insecure-registries")}
         self.timeout = timeout
+        mirrors = [
+            urllib.parse.urlsplit(address)
+            for address in (*hub_mirrors, *_of_engine("registry-mirrors"))
+        ]
+        self.hub_mirrors = list(dict.fromkeys(url.netloc for url in mirrors if url.netloc))
+        self.insecure |= {url.netloc for url in mirrors if url.scheme == "http"}
 
     def __repr__(self) -> str:
         return f"Registries(logins for {sorted(self.logins)})"
@@ -88,7 +100,16 @@ class Registries:
         return ""
 
     def digest(self, place: Place) -> str:
-        """Return the digest of what is there. Raises RegistryError with the reason."""
+        """Return the digest of what is there. Raises RegistryError with the reason.
+
+        Like the engine, mirrors of Docker Hub are asked first, and their failures are no reason.
+        """
+        for mirror in self.hub_mirrors if place.registry == DOCKER_HUB else ():
+            with contextlib.suppress(RegistryError):
+                return self._digest(replace(place, registry=mirror))
+        return self._digest(place)
+
+    def _digest(self, place: Place) -> str:
         reference = place.digest or place.tag
         path = f"/v2/{place.path}/manifests/{reference}"
         reply = self._ask(place.registry, path)
@@ -106,7 +127,7 @@ class Registries:
         if not (place.digest and place.tag):
             return NotFound("is not there")
         try:
-            found = self.digest(replace(place, digest=""))
+            found = self._digest(replace(place, digest=""))
         except RegistryError:
             return NotFound("is not there")
         return NotFound(
@@ -125,7 +146,7 @@ class Registries:
 
     def _ask(self, registry: str, path: str):
         """Return the reply of the first address of a registry that answers."""
-        host = "registry-1.docker.io" if registry == DOCKER_HUB else registry
+        host = HUB_HOST if registry == DOCKER_HUB else registry
         first = None
         for scheme, is_verified in self._schemes(registry):
             context = self._context(registry, is_verified)
@@ -142,7 +163,10 @@ class Registries:
         return secure
 
     def _is_insecure(self, registry: str) -> bool:
-        return _is_loopback(registry) or registry in self.insecure
+        if _is_loopback(registry) or registry in self.insecure:
+            return True
+        networks = [entry for entry in self.insecure if "/" in entry]
+        return any(in_networks(address, networks) for address in _addresses(registry, networks))
 
     def _context(self, registry: str, is_verified: bool) -> ssl.SSLContext:
         context = ssl.create_default_context()
@@ -263,9 +287,30 @@ def _is_loopback(registry: str) -> bool:
     return registry.split(":")[0] == "localhost" or registry.startswith("127.")
 
 
-def _insecure_of_engine() -> list[str]:
+def _addresses(registry: str, networks: list[str]) -> list[str]:
+    """Return the addresses of a registry, where networks could hold them."""
+    if not networks:
+        return []
+    try:
+        host = urllib.parse.urlsplit(f"//{registry}").hostname
+        return [found[4][0] for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
+    except (OSError, ValueError):
+        return []
+
+
+def in_networks(address: str, entries) -> bool:
+    """Tell whether an address is in one of the networks (CIDR) among entries of any kind."""
+    for entry in entries:
+        with contextlib.suppress(ValueError):  # a name
+            if ipaddress.ip_address(address) in ipaddress.ip_network(entry, strict=False):
+                return True
+    return False
+
+
+def _of_engine(key: str) -> list[str]:
     try:
         with open(DAEMON_JSON, encoding="utf-8") as stream:
-            return json.load(stream).get("insecure-registries") or []
+            found = json.load(stream).get(key)
     except (OSError, ValueError, AttributeError):
         return []
+    return [entry for entry in found if isinstance(entry, str)] if isinstance(found, list) else []

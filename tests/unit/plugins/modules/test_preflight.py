@@ -50,6 +50,7 @@ REGISTRIES = {
     "registry_logins": [],
     "registry_ca": {},
     "insecure_registries": [],
+    "hub_mirrors": [],
     "source_timeout_seconds": 5,
     "socket": "/nowhere",
 }
@@ -65,6 +66,22 @@ def test_registries_are_asked_through_the_engines_proxy(service, closed_port, mo
     service.replies[("HEAD", f"{closed_port}/v2/x/there/manifests/1")] = (200, b"")
     assert found.registry_failures(["there"]) == {}
     assert "http_proxy" not in os.environ
+
+
+def test_a_registry_behind_a_proxy_whose_login_is_hidden_is_left_to_the_engine(
+    service, closed_port, monkeypatch
+):
+    for name in ("http_proxy", "https_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    proxy = service.url.replace("//", "//xxxxx:xxxxx@")
+    info = {"HttpProxy": proxy, "HttpsProxy": proxy, "NoProxy": "10.0.0.0/8,127.0.0.0/8"}
+    monkeypatch.setattr(preflight, "get", lambda *_asked: (info, 1))
+    near = f"{closed_port.partition('://')[2]}/x/near:1"
+    ways = {"far": {"places": ["harbor.invalid/x/far:1"]}, "near": {"places": [near]}}
+    found = preflight.Host({**REGISTRIES, "image_ways": ways})
+    assert list(found.registry_failures(["far", "near"])) == [near]
+    assert not service.exchanges
 
 
 def test_registries_are_asked_for_what_is_missing_alone(service):

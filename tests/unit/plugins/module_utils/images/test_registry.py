@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import socket
 import subprocess
 import threading
@@ -290,6 +291,52 @@ def test_a_registry_without_tls_is_asked_only_where_the_site_allows_it(service, 
     service.replies[("HEAD", f"{MANIFEST}/8.0")] = held()
     assert "does not answer" in failure(host)
     assert failure(host, insecure=[host]) == ""
+
+
+@pytest.mark.parametrize(
+    ("registry_name", "networks", "is_insecure"),
+    [
+        ("10.1.2.3:5000", ["10.0.0.0/8"], True),
+        ("10.1.2.3", ["10.1.2.3/8"], True),
+        ("192.0.2.1", ["10.0.0.0/8"], False),
+        ("[fd00::1]:5000", ["10.0.0.0/8", "fd00::/8"], True),
+        ("ip6-of-nobody.invalid", ["10.0.0.0/8"], False),
+        ("10.1.2.3", ["harbor.example/x", "10.0.0.0"], False),
+    ],
+)
+def test_insecure_registries_may_be_networks_as_for_the_engine(
+    tmp_path, registry_name, networks, is_insecure
+):
+    (tmp_path / "daemon.json").write_text(json.dumps({"insecure-registries": networks}))
+    schemes = Registries()._schemes(registry_name)
+    assert (("http", False) in schemes) is is_insecure
+
+
+@pytest.mark.parametrize("found", ["x", 7, None, [7]])
+def test_settings_of_the_engine_that_are_none_are_left_out(tmp_path, found):
+    (tmp_path / "daemon.json").write_text(json.dumps({"insecure-registries": found}))
+    assert Registries().insecure == set()
+
+
+def test_docker_hubs_mirrors_are_asked_first_as_by_the_engine(service, elsewhere, monkeypatch):
+    monkeypatch.setattr(registry, "HUB_HOST", elsewhere.url.partition("://")[2])
+    settings = {"hub_mirrors": [f"{service.url}/"], "insecure": ["docker.io"]}
+    path = ("HEAD", "/v2/library/redis/manifests/8.0")
+    service.replies[path] = held()
+    assert Registries(**settings).failure("redis:8.0") == ""
+    assert not elsewhere.exchanges
+    del service.replies[path]
+    assert Registries(**settings).failure("redis:8.0") == "docker.io/library/redis:8.0 is not there"
+    elsewhere.replies[path] = held()
+    assert Registries(**settings).failure("redis:8.0") == ""
+    assert Registries(**settings).failure("ghcr.io.invalid/redis:8.0").startswith("ghcr.io.invalid")
+    assert all("authorization" not in exchange.headers for exchange in service.exchanges)
+
+
+def test_mirrors_of_docker_hub_that_the_engine_has_are_asked(service, elsewhere, tmp_path):
+    (tmp_path / "daemon.json").write_text(json.dumps({"registry-mirrors": [service.url]}))
+    service.replies[("HEAD", "/v2/library/redis/manifests/8.0")] = held()
+    assert Registries().failure("redis:8.0") == ""
 
 
 def test_logins_that_only_a_helper_knows_are_left_to_the_engine(service, host, tmp_path):
