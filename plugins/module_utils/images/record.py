@@ -29,7 +29,9 @@ class Record:
                 found = json.load(stream)["images"]
         except (OSError, ValueError, KeyError, TypeError):
             return {}  # without it, images that are there are taken for what they say they are
-        return found if isinstance(found, dict) else {}
+        if not isinstance(found, dict):
+            return {}
+        return {name: entry for name, entry in found.items() if _is_entry(entry)}
 
     def origin(self, reference: str, image_id: str) -> dict | None:
         """Return what is known of an image, unless another one has its name now."""
@@ -49,3 +51,11 @@ class Record:
             json.dump({"images": self.images}, stream, indent=2, sort_keys=True)
             stream.write("\n")
         os.replace(partial, self.path)
+
+
+def _is_entry(entry) -> bool:
+    return (
+        isinstance(entry, dict)
+        and all(isinstance(entry.get(key), str) for key in ("id", "way", "digest"))
+        and isinstance(entry.get("asked"), list)
+    )
