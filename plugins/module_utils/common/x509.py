@@ -15,6 +15,8 @@ import re
 import time
 
 _SEQUENCE, _CONTEXT_0, _UTC_TIME, _GENERALIZED_TIME = 0x30, 0xA0, 0x17, 0x18
+_SERVER = bytes.fromhex("06082b06010505070301")  # serverAuth
+_ANY_PURPOSE = bytes.fromhex("0604551d2500")
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -43,6 +45,23 @@ def not_after(der: bytes) -> int:
         return _seconds(kind, text.decode("ascii"))
     except (IndexError, ValueError) as error:
         raise CertificateError(f"is no certificate ({error})") from error
+
+
+def trusted_certificate(der: bytes) -> bytes:
+    """The certificate in OpenSSL's TRUSTED CERTIFICATE, empty if it is not for TLS servers.
+
+    What it is trusted and rejected for follows the certificate itself (X509_CERT_AUX).
+    """
+    try:
+        end = _element(der, 0)[1]
+        settings = _children(der[end:]) if der[end:] else []
+    except (IndexError, ValueError) as error:
+        raise CertificateError(f"is no certificate ({error})") from error
+    purposes = {tag: content for tag, _whole, content in settings}
+    is_rejected = _SERVER in purposes.get(_CONTEXT_0, b"")
+    trusted = purposes.get(_SEQUENCE)
+    is_trusted = trusted is None or _SERVER in trusted or _ANY_PURPOSE in trusted
+    return der[:end] if is_trusted and not is_rejected else b""
 
 
 def _children(der: bytes) -> list[tuple[int, bytes, bytes]]:

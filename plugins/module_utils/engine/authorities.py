@@ -13,6 +13,8 @@ import re
 import ssl
 import struct
 
+from ansible_collections.intranet.mcp.plugins.module_utils.common import x509
+
 PUBLIC_CERTIFICATES = "/usr/share/ca-certificates"
 SYSTEM_BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -27,7 +29,10 @@ ANCHORS = (
 )
 BUNDLE_VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
-_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.S)
+# OpenSSL's other two labels are valid for what an administrator added, too.
+_CERTIFICATE = re.compile(
+    r"-----BEGIN (|X509 |TRUSTED )CERTIFICATE-----(.+?)-----END \1CERTIFICATE-----", re.S
+)
 
 # Where containers see the trust store, and the files in it.
 INSIDE = "/trust"
@@ -57,8 +62,8 @@ class AuthorityError(Exception):
 
 def certificates(text: str) -> list[str]:
     """Return the certificates of a text, each once and in one spelling."""
-    bodies = dict.fromkeys("".join(body.split()) for body in _CERTIFICATE.findall(text))
-    return [_pem(body) for body in bodies]
+    bodies = dict.fromkeys(_body(*found) for found in _CERTIFICATE.findall(text))
+    return [_pem(body) for body in bodies if body]
 
 
 def beyond(bundle: str, known: str) -> list[str]:
@@ -78,7 +83,8 @@ def site_certificates(ca_bundle: str, environment: dict | None = None) -> list[s
         return beyond(_given(ca_bundle), public)
     named = [path for key in BUNDLE_VARIABLES if (path := (environment or {}).get(key))]
     bundles = [SYSTEM_BUNDLES[0]] if public else []
-    bundles += [path for path in named if os.path.realpath(path) not in _real(SYSTEM_BUNDLES)]
+    known = _real(SYSTEM_BUNDLES)
+    bundles += [glob.escape(path) for path in named if os.path.realpath(path) not in known]
     return beyond(texts([*ANCHORS, *bundles]), public)
 
 
@@ -103,11 +109,11 @@ def _given(ca_bundle: str) -> str:
             "a file on this host with the site's certificate authorities (PEM)",
             "put it there or correct platform_ca_bundle",
         )
-    text = texts([ca_bundle])
+    text = _text(ca_bundle)
     if not certificates(text):
         raise AuthorityError(
             f"{ca_bundle} has no certificate",
-            "blocks of -----BEGIN CERTIFICATE-----",
+            "blocks of -----BEGIN CERTIFICATE-----, or DER",
             "correct the file or platform_ca_bundle",
         )
     return text
@@ -152,6 +158,17 @@ def _require_valid(site: list[str], ca_bundle: str) -> None:
             ) from error
 
 
+def _body(label: str, body: str) -> str:
+    """Return the base64 of a certificate alone, empty where it is not trusted for TLS servers."""
+    body = "".join(body.split())
+    if label != "TRUSTED ":
+        return body
+    try:
+        return base64.b64encode(x509.trusted_certificate(base64.b64decode(body))).decode()
+    except (x509.CertificateError, ValueError):
+        return body  # whoever uses it is told that it cannot be read
+
+
 def _pem(body: str) -> str:
     try:
         return ssl.DER_cert_to_PEM_cert(base64.b64decode(body, validate=True))
@@ -169,10 +186,20 @@ def _real(paths) -> set[str]:
 
 def texts(patterns: list[str]) -> str:
     """Return the content of every file that matches."""
-    found = []
-    for pattern in patterns:
-        for path in sorted(glob.glob(pattern, recursive=True)):
-            if os.path.isfile(path):
-                with open(path, encoding="utf-8", errors="replace") as stream:
-                    found.append(stream.read())
-    return "\n".join(found)
+    return "\n".join(
+        _text(path)
+        for pattern in patterns
+        for path in sorted(glob.glob(pattern, recursive=True))
+        if os.path.isfile(path)
+    )
+
+
+def _text(path: str) -> str:
+    """Return the content of a file; certificates in DER as PEM."""
+    with open(path, "rb") as stream:
+        content = stream.read()
+    try:
+        x509.not_after(content)
+    except x509.CertificateError:
+        return content.decode(errors="replace")
+    return ssl.DER_cert_to_PEM_cert(content)

@@ -90,12 +90,57 @@ def test_the_digest_tells_the_sites_authorities_and_not_the_public_ones(host):
     assert authorities.digest_of(own) != authorities.digest_of(before)
 
 
+@pytest.mark.parametrize("name", ["ca[1].pem", "*.pem", "ca?.pem"])
+def test_the_name_of_a_bundle_is_no_pattern(host, name, monkeypatch):
+    (host / name).write_text(authority(host, "one"))
+    assert subjects(authorities.trust_store(str(host / name)), authorities.SITE) == {"one"}
+    environment = {"SSL_CERT_FILE": str(host / name)}
+    assert len(authorities.site_certificates("", environment)) == 1
+
+
+def test_der_is_read_as_pem_is(host):
+    der = ssl.PEM_cert_to_DER_cert(authority(host, "one"))
+    (host / "anchors").mkdir()
+    (host / "anchors" / "one.cer").write_bytes(der)
+    (host / "anchors" / "other").write_bytes(b"\x30\x03key")
+    assert subjects(authorities.trust_store(""), authorities.SITE) == {"one"}
+    (host / "given.der").write_bytes(der)
+    assert subjects(authorities.trust_store(str(host / "given.der")), authorities.SITE) == {"one"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_trusted"),
+    [
+        ([], True),
+        (["-addtrust", "serverAuth"], True),
+        (["-addtrust", "anyExtendedKeyUsage"], True),
+        (["-addtrust", "emailProtection"], False),
+        (["-addreject", "serverAuth"], False),
+        (["-addreject", "emailProtection"], True),
+        (["-setalias", "company"], True),
+    ],
+)
+def test_openssls_trusted_certificates_are_read_by_what_they_are_trusted_for(
+    host, settings, is_trusted
+):
+    authority(host, "one")
+    (host / "anchors").mkdir()
+    made = ("-in", host / "one.crt", "-out", host / "anchors" / "one.pem", "-trustout")
+    subprocess.run(["openssl", "x509", *made, *settings], check=True, capture_output=True)
+    assert "BEGIN TRUSTED CERTIFICATE" in (host / "anchors" / "one.pem").read_text()
+    store = authorities.trust_store("")
+    assert bool(store) is is_trusted
+    if store:
+        assert subjects(store, authorities.SITE) == {"one"}
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (None, "is not there; expected a file on this host"),
         ("hello\n", "has no certificate; expected blocks"),
         (f"{pem('AAAA')}\n", "certificate 1 of .* cannot be read .*; expected certificates in PEM"),
+        (pem("!!!!").replace("CERT", "TRUSTED CERT"), "certificate 1 of .* cannot be read"),
         (f"{pem('!!!!')}\n", "certificate 1 of .* cannot be read .*; expected certificates in PEM"),
     ],
 )
