@@ -50,7 +50,7 @@ def company(docker, container_registry_image, tmp_path_factory):
     wait_until(lambda: made.status() == 401, 30, f"the registry at {made.host}")
     yield made
     directory = f"/etc/docker/certs.d/{made.host}"
-    for path in (f"{directory}/ca.crt", directory):
+    for path in (f"{directory}/intranet-mcp.crt", directory):
         if os.path.isdir(path):
             os.rmdir(path)
         elif os.path.exists(path):
