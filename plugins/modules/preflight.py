@@ -197,7 +197,7 @@ options:
       holds:
         description:
           - Set by the action plugin where a bundle is on the control node. Its images, with their
-            architectures.
+            architectures and digests.
         type: dict
   source_timeout_seconds:
     description: Longest wait for an address.

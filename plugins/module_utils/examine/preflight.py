@@ -281,9 +281,9 @@ def image_problems(
 ) -> list[Problem]:
     """Images that no source gives to a host of this architecture.
 
-    ways: {name, urls, path, holds} beside registries; holds: image -> architecture, of a bundle.
-    failures: address, path or place of a registry -> why. wanted: image -> {ways, places}. What a
-    way of the site's own holds is not known here: one that works is enough.
+    ways: {name, urls, path, holds} beside registries; holds: image -> {architecture, digest}, of a
+    bundle. failures: address, path or place of a registry -> why. wanted: image -> {ways, places,
+    digest}. What a way of the site's own holds is not known here: one that works is enough.
     """
     broken = {way["name"]: _failed(way, failures) for way in ways}
     works = {name for name, failed in broken.items() if not failed}
@@ -294,7 +294,8 @@ def image_problems(
     for image in missing:
         said = wanted.get(image, {"places": [], "ways": ["build"]})
         is_built = "build" in said["ways"]
-        reasons = [_lack(name, image, holds, machine) for name, holds in bundles.items()]
+        wants = {"architecture": architecture_of(machine), "digest": said.get("digest")}
+        reasons = [_lack(name, image, holds, wants) for name, holds in bundles.items()]
         reasons += [failures.get(place, "") for place in said["places"]]
         if not all(reasons) or (is_built and "build" in works):
             continue
@@ -320,12 +321,19 @@ def _failed(way: dict, failures: dict[str, str]) -> str:
     return ", ".join(f"{place} ({failures[place]})" for place in needed if place in failures)
 
 
-def _lack(name: str, image: str, holds: dict[str, str], machine: str) -> str:
-    if image not in holds and image != f"{OURS}*":
+def _lack(name: str, image: str, holds: dict[str, dict], wants: dict) -> str:
+    if image == f"{OURS}*":
+        return ""
+    if image not in holds:
         return f"the {name} does not hold it"
-    found, expected = holds.get(image), architecture_of(machine)
-    is_fit = not (found and machine) or found == expected
-    return "" if is_fit else f"the {name} holds it for {found}, this host is {expected}"
+    found = holds[image]
+    if wants["digest"] and found["digest"] != wants["digest"]:
+        declared = found["digest"] or "no digest"
+        return f"the {name} declares {declared} of it, pinned is {wants['digest']}"
+    is_fit = not (found["architecture"] and wants["architecture"])
+    if is_fit or found["architecture"] == wants["architecture"]:
+        return ""
+    return f"the {name} holds it for {found['architecture']}, this host is {wants['architecture']}"
 
 
 def _no_build(broken: dict[str, str], is_built: bool) -> str:

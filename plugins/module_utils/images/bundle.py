@@ -91,12 +91,14 @@ class Bundle:
         return path, {**entry, "recipe": found["recipe"], "architecture": architecture}
 
 
-def contents(path: str | None) -> dict[str, str] | None:
-    """Return {reference: architecture, empty where unknown}, or None where there is no bundle."""
+def contents(path: str | None) -> dict[str, dict] | None:
+    """Return {reference: {architecture, digest}}, empty where unknown; None without a bundle."""
     if not path or not os.path.isfile(os.path.join(path, INDEX)):
         return None
-    images = Bundle(path).images
-    return {reference: entry.get("architecture", "") for reference, entry in images.items()}
+    return {
+        reference: {key: entry.get(key) or "" for key in ("architecture", "digest")}
+        for reference, entry in Bundle(path).images.items()
+    }
 
 
 def archive_name(image_id: str) -> str:

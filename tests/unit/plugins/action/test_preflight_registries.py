@@ -57,7 +57,8 @@ def test_a_bundle_on_the_control_node_is_a_source(tmp_path):
     assert preflight.from_here(here) == {**here, "path": None, "holds": None}, "not a bundle"
     entry = {"id": "sha256:a", "archive": "images/a.tar", "bytes": 1, "architecture": "arm64"}
     (tmp_path / "index.json").write_text(json.dumps({"images": {"intranet-mcp/x:1": entry}}))
-    assert preflight.from_here(here)["holds"] == {"intranet-mcp/x:1": "arm64"}
+    held = {"architecture": "arm64", "digest": ""}
+    assert preflight.from_here(here)["holds"] == {"intranet-mcp/x:1": held}
     (tmp_path / "index.json").write_text("{")
     assert preflight.from_here(here)["holds"] is None
 

@@ -180,13 +180,33 @@ def test_an_image_that_is_only_fetched_is_not_waited_for_from_a_build():
     assert "image_registry_prefix" in problem.action
 
 
+def held(architecture, digest=""):
+    """Return what a bundle's index says of an image."""
+    return {"architecture": architecture, "digest": digest}
+
+
+@pytest.mark.parametrize(
+    ("declared", "words"),
+    [
+        ("sha256:a", ""),
+        ("sha256:b", "the bundle declares sha256:b of it, pinned is sha256:a"),
+        ("", "the bundle declares no digest of it, pinned is sha256:a"),
+    ],
+)
+def test_a_bundle_is_a_source_of_a_pinned_image_only_by_its_digest(declared, words):
+    bundle = {**BUNDLE, "holds": {CUDA: held("amd64", declared)}}
+    asked = {CUDA: {"ways": ["bundle"], "places": [], "digest": "sha256:a"}}
+    problems = image_problems([CUDA], [bundle], {}, asked, "x86_64")
+    assert [words in problem.found for problem in problems] == ([True] if words else [])
+
+
 @pytest.mark.parametrize(
     ("holds", "words"),
     [
-        ({CUDA: "amd64"}, ""),
-        ({CUDA: ""}, ""),  # an older bundle does not say
-        ({REDIS: "amd64"}, "the bundle does not hold it"),
-        ({CUDA: "arm64"}, "the bundle holds it for arm64, this host is amd64"),
+        ({CUDA: held("amd64")}, ""),
+        ({CUDA: held("")}, ""),  # an older bundle does not say
+        ({REDIS: held("amd64")}, "the bundle does not hold it"),
+        ({CUDA: held("arm64")}, "the bundle holds it for arm64, this host is amd64"),
         (None, ""),  # what it holds is not known
     ],
 )
@@ -199,7 +219,9 @@ def test_a_bundle_is_a_source_of_what_it_holds_for_this_architecture(holds, word
 
 def test_images_nobody_asked_about_need_no_source():
     assert image_problems(["intranet-mcp/*"], [], {}, {}) == []
-    assert image_problems(["intranet-mcp/*"], [{**BUNDLE, "holds": {REDIS: ""}}], {}, {}) == []
+    assert (
+        image_problems(["intranet-mcp/*"], [{**BUNDLE, "holds": {REDIS: held("")}}], {}, {}) == []
+    )
 
 
 GPU = {"device": True, "driver": "550.54.15", "switch": False, "fabric_manager": False}
