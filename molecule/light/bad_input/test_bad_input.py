@@ -202,7 +202,8 @@ def test_an_unreachable_source_of_images_is_named():
     )
     assert run.status != 0
     # What came from the bundle, which is no source now, is asked for too.
-    assert "images are missing (intranet-mcp/tool-tickets:1" in run.output
+    (line,) = re.findall(r"images are missing \(([^)]*)\) and no source has them", run.output)[:1]
+    assert {"intranet-mcp/tool-tickets:1", "intranet-mcp/redis:8.0"} <= set(line.split(", "))
     assert "127.0.0.1:1 does not answer" in run.output
 
 
