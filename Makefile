@@ -63,7 +63,7 @@ bench-llm: venv-test ## The first word of each turn of an agent, and what LiteLL
 	@python tests/bench/llm/bench.py $(BENCH)
 test-clients-gateway: venv-test ## Claude Code and Codex against the gateway
 	@python -m pytest -p no:cacheprovider --import-mode=importlib tests/clients/test_clients.py
-test-clients: venv-test ## Five real CLIs with rendered bundles against a platform of the roles
+test-clients: venv-test ## Five real CLIs with rendered bundles: a platform of the roles, a scripted model, real weights
 	@python -m pytest -p no:cacheprovider --import-mode=importlib tests/clients
 record-clients: venv-test ## Record what each pinned CLI sends first, after a version changed
 	@python tests/clients/record.py

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -26,8 +28,31 @@ from gateway_lab import ROOT, free_port
 from scripted_model import ScriptedModel, Wanted
 
 HERE = Path(__file__).resolve().parent
-MODEL = "scripted"
+HOME = "/home/alice"
+MODEL, SMALL = "scripted", "small:1"
 TEXT = "pineapple"
+# The smallest model there is, with a template that puts all of a request before it: the role's own
+# shows it the first tool only, which it then calls whatever it is asked.
+TEMPLATE = """{{- if or .System .Tools }}<|im_start|>system
+{{ .System }}
+{{- range .Tools }}
+{{ .Function }}
+{{- end }}<|im_end|>
+{{ end }}
+{{- range .Messages }}{{ if ne .Role "system" }}<|im_start|>{{ .Role }}
+{{ .Content }}{{ range .ToolCalls }}{{ .Function }}{{ end }}<|im_end|>
+{{ end }}{{ end }}<|im_start|>assistant
+"""
+CONTEXT = 16384
+MODELFILE = f'FROM base:1\nTEMPLATE """{TEMPLATE}"""\nPARAMETER temperature 0\n'
+SMALL_MODELS = [
+    {"name": "base:1", "file": "smollm2-135m", "context": CONTEXT},
+    {
+        "name": SMALL,
+        "context": CONTEXT,
+        "sources": [{"type": "modelfile", "content": f"{{% raw %}}{MODELFILE}{{% endraw %}}"}],
+    },
+]
 WANTED = Wanted("example__checksum", {"text": TEXT})
 
 
@@ -84,7 +109,10 @@ class Switch:
 
 
 class Platform:
-    """LiteLLM, PostgreSQL, gateway and two tool servers, and the model that follows a script."""
+    """All that a CLI meets, with a model that follows a script and one of real weights.
+
+    alice uses the first and every tool, bob the second and the tools of one server.
+    """
 
     def __init__(self, folder: Path, switch: Switch) -> None:
         self.folder, self.switch = folder, switch
@@ -94,10 +122,11 @@ class Platform:
         self.clients = self.inventory / ".intranet-mcp/clients"
         self.litellm = f"http://{switch.address}:{free_port()}"
         self.gateway = f"http://{switch.address}:{free_port()}"
+        self.ollama_port = free_port()
         self._write_inventory()
 
     def _write_inventory(self) -> None:
-        groups = ("postgres", "litellm", "tool_servers", "gateway")
+        groups = ("postgres", "ollama", "litellm", "tool_servers", "gateway")
         children = {group: {"hosts": {"here": {}}} for group in groups}
         host = {
             "ansible_connection": "local",
@@ -122,7 +151,18 @@ class Platform:
                     "api_key": self.model.api_key,
                 }
             ],
-            "teams": [{"name": "payments", "members": [{"alias": "alice"}]}],
+            "platform_cache_dir": str(ROOT / ".cache/artifacts"),
+            "platform_ollama_port": self.ollama_port,
+            "ollama_models": SMALL_MODELS,
+            "teams": [
+                {"name": "payments", "models": [MODEL], "members": [{"alias": "alice"}]},
+                {
+                    "name": "weights",
+                    "models": [SMALL],
+                    "mcp": {"example": ["*"]},
+                    "members": [{"alias": "bob"}],
+                },
+            ],
         }
         (self.inventory / "group_vars").mkdir(parents=True)
         (self.inventory / "hosts.yml").write_text(json.dumps(hosts))
@@ -143,6 +183,15 @@ class Platform:
         """Remove it, even when it did not come up."""
         self.play(HERE / "platform.yml", "-e", "platform_verb=absent", check=False)
         self.model.close()
+
+    def restart_litellm(self, seconds: float = 240) -> None:
+        """Let LiteLLM read its configuration again."""
+        run("docker", "restart", f"{self.prefix}litellm")
+        deadline = time.monotonic() + seconds
+        while status_of(f"{self.litellm}/health/readiness") != 200:
+            if time.monotonic() > deadline:
+                pytest.fail(f"waited {seconds} s in vain for LiteLLM at {self.litellm}")
+            time.sleep(0.5)  # a container tells nobody when it is ready
 
     @property
     def key(self) -> str:
@@ -210,3 +259,23 @@ def status_of(url: str) -> int:
         return error.code
     except OSError:
         return 0
+
+
+def as_user(machine, platform, bin_directory, *command, cwd=HOME, **options):
+    """Run a command as alice from a login shell; the only way out is a trap."""
+    proxies = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+    environment = {
+        **dict.fromkeys(proxies, platform.model.url),
+        **dict.fromkeys(("NO_PROXY", "no_proxy"), platform.switch.address),
+        "HOME": HOME,
+        "LANG": "C.UTF-8",
+    }
+    path = f'PATH="{bin_directory}:$PATH"; export PATH; ' if bin_directory else ""
+    script = f'. /etc/profile; [ ! -r ~/.profile ] || . ~/.profile; {path}cd {cwd}; "$@"'
+    return machine.run("sh", "-c", script, "sh", *command, user="alice", **environment, **options)
+
+
+def tools_by_server(names):
+    """Count the gateway's tools in one model request, by server; CLIs differ in the prefix."""
+    found = [re.match(r"(?:mcp_+)?gw_+(.+?)__", name) for name in names]
+    return dict(Counter(match[1] for match in found if match))

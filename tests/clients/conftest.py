@@ -23,6 +23,7 @@ import yaml
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
+from client_machines import Machine, Platform, Switch, image, why_not  # noqa: E402
 from client_stubs import LITELLM_KEY, STATIC_KEY, WORD, Stubs, Wanted  # noqa: E402
 from gateway_lab import (  # noqa: E402
     ROOT,
@@ -70,6 +71,41 @@ def cli_modules():
             package = found / client["package"]
             subprocess.run(["node", step], cwd=package, check=True, timeout=120)
     return found
+
+
+@pytest.fixture(scope="session")
+def switch():
+    """The network of the machines."""
+    if reason := why_not():
+        pytest.skip(reason)
+    made = Switch()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def platform(switch, tmp_path_factory):
+    """A running platform, and everybody's bundle."""
+    for name in ("postgres", "ollama", "litellm", "gateway", "tool-filesystem", "tool-python"):
+        image(name)
+    made = Platform(tmp_path_factory.mktemp("platform"), switch)
+    try:
+        made.up()
+        made.play(ROOT / "playbooks/clients.yml")
+        yield made
+    finally:
+        made.down()
+
+
+@pytest.fixture(scope="session")
+def laptop(switch, platform, cli_modules):
+    """A person's own machine: the CLIs are there, the platform is unknown."""
+    machine = Machine("laptop", switch, f"--volume={cli_modules}:/opt/cli/node_modules:ro")
+    try:
+        machine.run("useradd", "--create-home", "alice")
+        yield machine
+    finally:
+        machine.close()
 
 
 @pytest.fixture(scope="session")
@@ -205,3 +241,27 @@ def run_cli(home, request):
         )
 
     return run
+
+
+TABLE = pytest.StashKey[list]()
+
+
+@pytest.fixture
+def clients_table(request):
+    """Rows that the run ends with: what real weights took to answer each CLI."""
+    return request.config.stash.setdefault(TABLE, [])
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Say how long it took, since the lane is bounded by what the CLIs let one leave out."""
+    rows = config.stash.get(TABLE, [])
+    if not rows:
+        return
+    terminalreporter.section("real weights: prompts as short as each CLI allows")
+    terminalreporter.write_line("CLI        prompt tokens   read in   words in   in all   said")
+    for cli, answered, took, said in rows:
+        read, words = (answered[f"{part}_duration"] / 1e9 for part in ("prompt_eval", "eval"))
+        terminalreporter.write_line(
+            f"{cli:<10} {answered['prompt_eval_count']:>13} {read:>7.1f} s {words:>8.1f} s "
+            f"{took:>6.0f} s   {said[:40]!r}"
+        )

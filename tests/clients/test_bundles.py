@@ -12,14 +12,12 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections import Counter
 
 import pytest
 import yaml
-from client_machines import MODEL, TEXT, Machine, Platform, Switch, image, why_not
+from client_machines import HOME, MODEL, TEXT, Machine, as_user, tools_by_server
 from gateway_lab import ROOT
 
-HOME = "/home/alice"
 PROJECT = f"{HOME}/project"
 CHECKSUM = hashlib.sha256(TEXT.encode()).hexdigest()
 PROMPT = "Call the checksum tool, then say what it returned."
@@ -40,41 +38,6 @@ EXPECTED = {
 each_cli = pytest.mark.parametrize("cli", COMMANDS)
 
 
-@pytest.fixture(scope="session")
-def switch():
-    """The network of the machines."""
-    if reason := why_not():
-        pytest.skip(reason)
-    made = Switch()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="session")
-def platform(switch, tmp_path_factory):
-    """A running platform, and alice's bundle."""
-    for name in ("postgres", "litellm", "gateway", "tool-filesystem", "tool-python"):
-        image(name)
-    made = Platform(tmp_path_factory.mktemp("platform"), switch)
-    try:
-        made.up()
-        made.play(ROOT / "playbooks/clients.yml")
-        yield made
-    finally:
-        made.down()
-
-
-@pytest.fixture(scope="session")
-def laptop(switch, platform, cli_modules):
-    """A person's own machine: the CLIs are there, the platform is unknown."""
-    machine = Machine("laptop", switch, f"--volume={cli_modules}:/opt/cli/node_modules:ro")
-    try:
-        machine.run("useradd", "--create-home", "alice")
-        yield machine
-    finally:
-        machine.close()
-
-
 @pytest.fixture
 def alice(laptop, platform):
     """Run commands as alice, in a home that holds nothing but her unpacked bundle."""
@@ -90,26 +53,6 @@ def alice(laptop, platform):
     runner("rm", "bundle.tar.gz")
     runner("mkdir", "project")
     return runner
-
-
-def as_user(machine, platform, bin_directory, *command, cwd=HOME, **options):
-    """Run a command as alice from a login shell; the only way out is a trap."""
-    proxies = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
-    environment = {
-        **dict.fromkeys(proxies, platform.model.url),
-        **dict.fromkeys(("NO_PROXY", "no_proxy"), platform.switch.address),
-        "HOME": HOME,
-        "LANG": "C.UTF-8",
-    }
-    path = f'PATH="{bin_directory}:$PATH"; export PATH; ' if bin_directory else ""
-    script = f'. /etc/profile; [ ! -r ~/.profile ] || . ~/.profile; {path}cd {cwd}; "$@"'
-    return machine.run("sh", "-c", script, "sh", *command, user="alice", **environment, **options)
-
-
-def tools_by_server(names):
-    """Count the gateway's tools in one model request, by server; CLIs differ in the prefix."""
-    found = [re.match(r"(?:mcp_+)?gw_+(.+?)__", name) for name in names]
-    return dict(Counter(match[1] for match in found if match))
 
 
 def check_conversation(platform, output, since):
@@ -178,7 +121,7 @@ def test_a_revoked_key_reaches_neither_models_nor_tools(platform, alice, command
     assert platform.model.requests == []
     checked = alice("intranet-mcp-alice/check.sh", check=False)
     assert checked.returncode == 1
-    assert checked.stdout.count("does not accept your key") == 3
+    assert checked.stdout.count("does not accept your key") == 3 + len(COMMANDS)
 
 
 def test_nothing_but_the_platform_is_reachable(platform, alice):
@@ -197,8 +140,8 @@ def test_nothing_but_the_platform_is_reachable(platform, alice):
         ('{"teams": []}', "no members were found in `teams`"),
         ('{"clients_names": ["cursor"]}', "clients_names has cursor, expected some of claude"),
         (
-            '{"teams": [{"name": "risk", "members": [{"alias": "bob"}]}]}',
-            "found no key of bob in",
+            '{"teams": [{"name": "risk", "members": [{"alias": "dave"}]}]}',
+            "found no key of dave in",
         ),
     ],
 )
