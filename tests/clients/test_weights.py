@@ -26,6 +26,17 @@ QWEN_TOOLS = (
     "agent,enter_worktree,exit_worktree,get_goal,list_agents,read_file,record_artifact,"
     "report_findings,send_message,skill,task_stop,update_goal"
 )
+# Its prompt would list these, whether there is a tool to read them or not.
+QWEN_SKILLS = (
+    "batch,browser-use,computer-use,dataviz,extension-creator,goal-draft,loop,new-app,qc-helper,"
+    "review,simplify,stuck,workflow-authoring,workflow-creator"
+)
+QWEN_PROJECT = json.dumps(
+    {
+        "memory": {"enableManagedAutoMemory": False},
+        "skills": {"disabled": QWEN_SKILLS.split(",")},
+    }
+)
 CODEX_FEATURES = ("shell_tool", "multi_agent", "goals", "image_generation", "tool_suggest")
 COMMANDS = {
     "claude": ["claude", "-p", HELLO, "--system-prompt", BRIEF, "--tools", "",
@@ -73,7 +84,8 @@ def bob(laptop, platform, ollama):
         return as_user(laptop, platform, "/opt/cli/node_modules/.bin", *command, **options)
 
     runner("tar", "xzf", "bundle.tar.gz")
-    runner("mkdir", PROJECT)
+    runner("mkdir", "-p", f"{PROJECT}/.qwen")
+    runner("sh", "-c", 'printf "%s" "$1" >project/.qwen/settings.json', "sh", QWEN_PROJECT)
     runner("sh", "-c", 'printf "%s" "$1" >brief.md', "sh", BRIEF)
     runner("intranet-mcp-bob/install.sh")
     return runner
