@@ -44,7 +44,9 @@ TEMPLATE = """{{- if or .System .Tools }}<|im_start|>system
 {{ end }}{{ end }}<|im_start|>assistant
 """
 CONTEXT = 16384
-MODELFILE = f'FROM base:1\nTEMPLATE """{TEMPLATE}"""\nPARAMETER temperature 0\n'
+# So small a model does not end by itself: its first sentence is its answer.
+STOPS = "".join(f"PARAMETER stop {mark}\n" for mark in ".!?")
+MODELFILE = f'FROM base:1\nTEMPLATE """{TEMPLATE}"""\nPARAMETER temperature 0\n{STOPS}'
 SMALL_MODELS = [
     {"name": "base:1", "file": "smollm2-135m", "context": CONTEXT},
     {

@@ -51,7 +51,7 @@ COMMANDS = {
     "opencode": ["env", f"OPENCODE_CONFIG_CONTENT={OPENCODE}",
                  "opencode", "run", "--agent", "brief", "--title", "hello", HELLO],
 }  # fmt: skip
-SECONDS = 540
+SECONDS = 300
 
 
 @pytest.fixture(scope="module")
