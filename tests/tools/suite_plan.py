@@ -44,7 +44,7 @@ _MODULES = (
         *("balancer_reload", "balancer_server", "balancer_edge", "keepalived", "traefik", "nginx"),
         waits=True,
     ),
-    _modules("modules-ssh", 150, "progress_over_ssh", waits=True),
+    _modules("modules-ssh", 200, "progress_over_ssh", waits=True),
     # Those of models unpack the same weights into the same cache.
     _modules("modules-models", 560, "model_sources", "model_limits", "ollama_model", "ollama_gpu"),
     _modules(
@@ -62,7 +62,7 @@ def _other_modules(root: Path) -> Job:
     named = {path for job in _MODULES for path in job.paths}
     found = (str(path.relative_to(root)) for path in (root / INTEGRATION).glob("test_*.py"))
     paths = tuple(sorted(path for path in found if path not in named))
-    return Job("modules-other", paths, 300, needs=("images",))
+    return Job("modules-other", paths, 390, needs=("images",))
 
 
 def jobs(root: Path) -> dict[str, Job]:
@@ -72,16 +72,16 @@ def jobs(root: Path) -> dict[str, Job]:
     listed = (
         # How long it takes depends on how many images are at hand.
         Job("images", (suite("images"),), 60, measures_speed=False),
-        Job("molecule", (suite("molecule"),), 1700, ("images",), inner=light),
+        Job("molecule", (suite("molecule"),), 1300, ("images",), inner=light),
         Job("standard", (suite("standard"),), 4000, ("images",)),
         Job("lint", (suite("lint"),), 130),
-        Job("unit", ("tests/unit",), 75),
+        Job("unit", ("tests/unit",), 110),
         Job("artifact", (suite("artifact"),), 20),
         Job("gateway", (suite("gateway"),), 180),
         Job("sanity", (suite("sanity"),), 140),
         *_MODULES,
         _other_modules(root),
-        Job("cores", (suite("cores"),), 120),
+        Job("cores", (suite("cores"),), 150),
     )
     return {job.name: job for job in listed}
 
