@@ -33,6 +33,7 @@ import support  # noqa: E402
 support.make_collection_importable()
 
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import preflight  # noqa: E402
+from ansible_collections.intranet.mcp.plugins.plugin_utils.common.table import aligned  # noqa: E402
 
 HELD = ROOT / "tests" / "tools" / "held.yml"
 IMAGES = ROOT / "roles" / "platform" / "vars" / "main" / "images.yml"
@@ -232,13 +233,7 @@ def table(rows: Iterable[Row]) -> str:
         (row.pin.registry, row.pin.name, row.pin.version, row.newest, row.pin.place, row.verdict)
         for row in ordered
     ]
-    widths = [max(len(line[column]) for line in lines) for column in range(5)]
-    return "\n".join(
-        "  ".join(
-            (*(cell.ljust(w) for cell, w in zip(line, widths, strict=False)), line[5])
-        ).rstrip()
-        for line in lines
-    )
+    return "\n".join(aligned(lines))
 
 
 def main() -> int:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from ansible_collections.intranet.mcp.plugins.plugin_utils.common.table import aligned
+
 HEADER = ("component", "version", "on", "publisher's image", "pinned in", "why this version")
 MANIFEST = "roles/platform/vars/main/images.yml"
 
@@ -42,9 +44,7 @@ def table(found: list[dict]) -> list[str]:
     """The rows as aligned lines for a terminal."""
     keys = ("component", "version", "hosts", "upstream", "pinned", "why")
     cells = [HEADER] + [tuple(_text(row[key]) for key in keys) for row in found]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(HEADER))]
-    form = "  ".join(f"{{:<{width}}}" for width in widths)
-    return [form.format(*line).rstrip() for line in cells]
+    return aligned(cells)
 
 
 def _text(value: str | list[str]) -> str:

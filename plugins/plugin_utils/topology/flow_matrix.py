@@ -12,6 +12,7 @@ import ipaddress
 import re
 
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.topology import Topology
+from ansible_collections.intranet.mcp.plugins.plugin_utils.common.table import aligned
 from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.networks import (
     connects,
     contacts,
@@ -92,9 +93,7 @@ def table(rows: list[dict]) -> list[str]:
         )
         for row in rows
     ]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(HEADER))]
-    form = "  ".join(f"{{:<{width}}}" for width in widths)
-    return [form.format(*line).rstrip() for line in cells]
+    return aligned(cells)
 
 
 def mermaid(rows: list[dict]) -> list[str]:
