@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -36,10 +37,12 @@ def test_the_program_takes_the_place_of_the_launcher(tmp_path):
     assert done.returncode == 7
 
 
-def test_the_program_gets_no_signal_ignored(tmp_path):
+def test_the_program_ignores_no_signal_because_of_python(tmp_path):
     """Python ignores SIGPIPE and SIGXFSZ; a program that inherits that goes on writing for ever."""
     done = launch(tmp_path, ["/bin/grep", "SigIgn", "/proc/self/status"], {}, {})
-    assert done.stdout.split() == ["SigIgn:", "0" * 16]
+    ignored = int(done.stdout.split()[1], 16)
+    # What ignores other signals is older than this test: its own parents may do so.
+    assert [s for s in (signal.SIGPIPE, signal.SIGXFSZ) if ignored >> (s - 1) & 1] == []
 
 
 def test_a_program_is_found_by_the_path_of_its_image(tmp_path):
