@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 
-from support import Legacy, Modern, gateway, http, plain, text_of
+from support import Legacy, Modern, gateway, http, plain, text_of, until
 
 ROUNDS = 250
 
@@ -23,7 +23,6 @@ def bodies(generator):
         "completion/complete",
         "server/discover",
         "logging/setLevel",
-        "subscriptions/lister",
         "tasks/get",
         "ping",
         "notifications/cancelled",
@@ -98,6 +97,34 @@ async def test_no_message_makes_the_gateway_fail_or_grow(sdk):
         assert state.bounds._total == 0 and not state.bounds._streams
         assert not any(u.gate.busy for u in state.upstreams.values())
         assert text_of(await modern.call("two__echo", text="well")) == "well"
+
+
+async def first_words(client, request):
+    """Return status and body; of a subscription, which does not end by itself, its first words."""
+    async with client.stream("POST", "/mcp", **request) as answer:
+        if "event-stream" in answer.headers.get("content-type", ""):
+            return answer.status_code, await anext(answer.aiter_bytes(), b"")
+        return answer.status_code, await answer.aread()
+
+
+async def test_no_subscription_makes_the_gateway_fail_or_outlives_its_client():
+    generator = random.Random(20260728)
+    odd = [None, True, -1, "x" * 300, [], {}, [None], ["memo://today"], 10**30, "\ud800"]
+    kinds = ["toolsListChanged", "resourceSubscriptions", "resourcesListChanged", "other", ""]
+    opened = 0
+    async with gateway({"one": plain()}) as gw:
+        await gw.up()
+        for _ in range(60):
+            wanted = {kind: generator.choice(odd) for kind in generator.sample(kinds, 2)}
+            wanted = generator.choice([wanted, wanted, *odd])
+            request = Modern(gw).build("subscriptions/listen", {"notifications": wanted})
+            request["content"] = json.dumps(request.pop("json")).encode()
+            status, said = await first_words(gw.http, request)
+            assert status < 500, (wanted, said)
+            assert b"internal error" not in said, (wanted, said)
+            opened += status == 200
+        assert 0 < opened < 60
+        await until(lambda: not gw.gateway.bounds._streams, "each ended with its client")
 
 
 async def test_random_paths_and_methods_never_fail(sdk):
