@@ -100,7 +100,7 @@ import os
 import sys
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.intranet.mcp.plugins.module_utils.engine.docker import get
+from ansible_collections.intranet.mcp.plugins.module_utils.engine.docker import SOCKET, get
 from ansible_collections.intranet.mcp.plugins.module_utils.host.release import os_family
 
 BOOT_LINK = "/etc/systemd/system/multi-user.target.wants/docker.service"
@@ -134,7 +134,7 @@ def read(path: str) -> str:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "socket": {"type": "path", "default": "/var/run/docker.sock"},
+            "socket": {"type": "path", "default": SOCKET},
             "supervisor": {
                 "type": "path",
                 "default": "/usr/local/lib/intranet-mcp/docker-supervisor",

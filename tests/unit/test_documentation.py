@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,17 @@ def test_module_states_what_check_mode_and_diff_do(module):
 
 
 @each_module
-def test_module_is_tested(module):
-    places = ["unit/plugins/modules", "integration/pytest"]
-    assert any((ROOT / "tests" / p / f"test_{module.stem}.py").is_file() for p in places)
+def test_module_has_tests_that_run_it(module):
+    """By the name of its file, its tests name the module and there is at least one."""
+    places = (ROOT / "tests" / "unit/plugins/modules", ROOT / "tests" / "integration/pytest")
+    texts = [path.read_text() for place in places for path in place.glob(f"test_{module.stem}.py")]
+    assert any("def test_" in text and runs(text, module.stem) for text in texts)
+
+
+def runs(text, name):
+    """Tell whether a test file imports the module, or has Ansible or a harness run it."""
+    return bool(
+        re.search(rf"plugins\.(modules|action) import .*\b{name}\b", text)
+        or re.search(rf"plugins\.(modules|action)\.{name}\b", text)
+        or re.search(rf"intranet\.mcp\.{name}\b|[\"']{name}[\"']", text)
+    )

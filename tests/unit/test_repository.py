@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -90,16 +91,54 @@ def test_secrets_and_caches_are_ignored_by_git():
         assert ignored.returncode == 0, path
 
 
+# Programs' own ports as defaults of what may be used without the catalog, a port inside containers
+# that happens to be the same, and an example in a message.
+OTHER_PORTS = {
+    "plugins/module_utils/firewall/egress.py",
+    "plugins/module_utils/litellm/client.py",
+    "plugins/modules/ollama_model.py",
+    "plugins/modules/postgres_member.py",
+    "plugins/modules/redis_member.py",
+    "plugins/plugin_utils/mcp/images.py",
+}
+
+
 def test_ports_of_the_catalog_stand_in_one_place(texts):
+    """In roles, playbooks and the code of plugins; their documentation shows examples."""
     catalog = yaml.safe_load((ROOT / "roles/platform/defaults/main/main.yml").read_text())
-    ports = [
-        str(value) for name, value in catalog.items() if re.fullmatch(r"platform_\w+_port", name)
-    ]
-    assert ports
-    code = {
-        n: c for n, c in texts.items() if re.match(r"roles/[^/]+/(tasks|templates|handlers)/", n)
+    ports = {str(v) for n, v in catalog.items() if re.fullmatch(r"platform_\w+_port", n)}
+    ports = {port for port in ports if port.isdigit()} - {"80"}  # 80 is a percentage, too
+    assert len(ports) > 10
+    number = rf"(?<![\d.])({'|'.join(ports)})(?![\d.])"
+    place = r"(roles/[^/]+/(tasks|templates|handlers|vars)/|playbooks/|site\.yml)"
+    code = {n: c for n, c in texts.items() if re.match(place, n)}
+    assert not lines_matching(code, number, but=("roles/platform/vars/",))
+    plugins = {n: c for n, c in texts.items() if re.match(r"plugins/.*\.py$", n)}
+    plugins = {n: c for n, c in plugins.items() if "/doc_fragments/" not in n}
+    wrong = {
+        f"{name}:{node.lineno}"
+        for name, content in plugins.items()
+        if name not in OTHER_PORTS
+        for node in constants(content)
+        if re.search(number, str(node.value))
     }
-    assert not lines_matching(code, rf"(?<!\d)({'|'.join(ports)})(?!\d)")
+    assert not wrong
+
+
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
+
+
+def constants(source):
+    """Yield numbers and texts of a program, without its documentation."""
+    tree = ast.parse(source)
+    told = {"DOCUMENTATION", "EXAMPLES", "RETURN"}
+    for node in ast.walk(tree):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node) is not None:
+            node.body.pop(0)
+    for statement in tree.body:
+        if told.isdisjoint(getattr(t, "id", "") for t in getattr(statement, "targets", [])):
+            nodes = (n for n in ast.walk(statement) if isinstance(n, ast.Constant))
+            yield from nodes
 
 
 def test_versions_of_the_collection_agree(texts):

@@ -29,7 +29,7 @@ def quorum(facts, wanted):
             "cluster",
             f"etcd has no majority, so no PostgreSQL can become the primary: {said}",
             "more than half of its members running, and reachable from each other",
-            "start etcd on the other hosts; look at the firewall between them (2379, 2380)",
+            "start etcd on the other hosts; check the firewall between them (playbooks/flows.yml)",
             service="etcd",
         )
 

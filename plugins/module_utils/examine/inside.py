@@ -60,7 +60,7 @@ def _tell(pid: int, targets: list[Target], tell: int) -> None:
                 raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
         os.write(tell, json.dumps(open_among(targets)).encode())
     except Exception as error:
-        os.write(tell, str(error).encode()[:4000])
+        os.write(tell, str(error).encode()[:4096])
     finally:
         os._exit(0)  # nothing of the parent is to be cleaned up here
 

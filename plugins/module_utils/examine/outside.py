@@ -158,7 +158,7 @@ def _child(source: str, target: str, ports: list[int], tell: int, wired: int) ->
                 states = pool.map(lambda port: _state(target, port), ports)
                 os.write(tell, json.dumps(dict(zip(ports, states))).encode())  # noqa: B905
     except Exception as error:
-        os.write(tell, str(error).encode()[:4000])
+        os.write(tell, str(error).encode()[:4096])
     finally:
         os._exit(0)
 

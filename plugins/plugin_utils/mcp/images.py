@@ -16,6 +16,8 @@ import posixpath
 
 from ansible_collections.intranet.mcp.plugins.module_utils.engine import authorities
 
+# Where a tool server listens in its container, unless its image says otherwise.
+PORT = 8000
 # Where the directory `bridge` of image tool-bridge is mounted.
 PLACE = "/bridge"
 PYTHON = [f"{PLACE}/ld.so", "--library-path", f"{PLACE}/lib", f"{PLACE}/bin/python3"]
@@ -125,7 +127,7 @@ def bridged(service: dict) -> dict:
     return {
         **service,
         "command": ["-m", "mcp_gateway", "--config", "/config/bridge.yml"],
-        "health": _health("8000", ""),
+        "health": _health(PORT, ""),
     }
 
 
@@ -141,7 +143,7 @@ def listening(service: dict, server: dict, argv: list[str], env: dict) -> dict:
         **service,
         "command": ["-m", "mcp_gateway.launch", "/config/launch.json"],
         "files": {"launch.json": json.dumps(launch, indent=2) + "\n"},
-        "health": _health(str(server.get("http_port", 8000)), server.get("http_health", "")),
+        "health": _health(server.get("http_port", PORT), server.get("http_health", "")),
     }
 
 
@@ -181,5 +183,5 @@ def _in_memory(service: dict, image: dict) -> list[str]:
     return [_TMP, *(f"{path}:{bound}" for path in declared)]
 
 
-def _health(port: str, path: str) -> dict:
-    return {"command": [*PYTHON, "-c", _ANSWERS, port, path], "start_seconds": 30}
+def _health(port: int, path: str) -> dict:
+    return {"command": [*PYTHON, "-c", _ANSWERS, str(port), path], "start_seconds": 30}

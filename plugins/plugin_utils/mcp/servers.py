@@ -20,7 +20,6 @@ from ansible_collections.intranet.mcp.plugins.module_utils.firewall import egres
 from ansible_collections.intranet.mcp.plugins.module_utils.images import manifest
 from ansible_collections.intranet.mcp.plugins.plugin_utils.mcp import images
 
-BRIDGE_PORT = 8000
 # What one process of a server that has one for each caller is reckoned with: a browser needs about
 # 90 MiB idle and 350 with a page. More of them than fit, and the kernel ends one in mid-call.
 PROCESS_MB = 256
@@ -40,7 +39,7 @@ _KEYS = {
         "path that an image with http_path answers with 2xx; else its port is asked",
     ),
     "http_path": (str, "path of an image that speaks Streamable HTTP itself"),
-    "http_port": (int, "port that an image with http_path listens on, 8000 by default"),
+    "http_port": (int, f"port that an image with http_path listens on, {images.PORT} by default"),
     "image": (str, "an image of the manifest, or a full reference"),
     "memory_mb": (int, "memory limit in MiB"),
     "mode": (str, "shared (one process for all callers) or per_session"),
@@ -327,7 +326,7 @@ def _bridge(name: str, server: dict, token: str, memory_mb: int) -> dict:
     return {
         "listen": {
             "host": "0.0.0.0",  # noqa: S104  the container's own
-            "port": BRIDGE_PORT,
+            "port": images.PORT,
             # Nobody gets in without the token, under whatever name.
             "allowed_hosts": ["*"],
             "trust_caller_header": True,
@@ -382,7 +381,7 @@ def _headers(name: str, server: dict) -> dict[str, dict]:
 _PORT_ANSWERS = [
     "python3",
     "-c",
-    f"import socket; socket.create_connection(('127.0.0.1', {BRIDGE_PORT}), 4)",
+    f"import socket; socket.create_connection(('127.0.0.1', {images.PORT}), 4)",
 ]
 
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from mcp_gateway import envelope
+from mcp_gateway import __version__, envelope
 from mcp_gateway.eras import META_CAPABILITIES, META_CLIENT, META_VERSION
 from mcp_gateway.settings import Breaker as BreakerSettings
 from mcp_gateway.sse import Frame
@@ -44,7 +44,7 @@ class Hello(msgspec.Struct, frozen=True):
     """How the gateway introduces a caller to an upstream."""
 
     version: str
-    client: bytes = b'{"name":"intranet-mcp-gateway","version":"0.1.0"}'
+    client: bytes = msgspec.json.encode({"name": "intranet-mcp-gateway", "version": __version__})
     capabilities: bytes = b"{}"
     caller: str = ""  # who it is, for bridges that are told (upstream option caller_header)
 
