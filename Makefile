@@ -9,7 +9,7 @@ SUITE := python tests/tools/suite.py
 
 .DEFAULT_GOAL := help
 .PHONY: help venv venv-test up verify doctor flows versions down purge test test-quick lint sanity test-unit test-gateway \
-	test-artifact images test-modules test-molecule test-standard test-cores docs conformance bench-gateway bench-llm \
+	test-all test-artifact images test-modules test-molecule test-standard test-cores docs conformance bench-gateway bench-llm \
 	test-clients test-clients-gateway record-clients outdated
 
 help: ## Show this list
@@ -32,6 +32,10 @@ purge: venv ## Remove the platform with data, secrets and images
 
 test: venv-test ## Everything below but test-standard, in two lanes: within 40 minutes on two cores, images at hand
 	@$(SUITE) all
+test-all: ## `make test`, then every lane that is a command of its own, one after the other: about three hours
+	@failed=; for lane in test test-standard test-clients conformance; do \
+		echo "== $$lane"; $(MAKE) --no-print-directory $$lane || failed="$$failed $$lane"; \
+	done; [ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 test-quick: venv-test ## Lint, unit tests, the artifact and the gateway, within four minutes
 	@$(SUITE) quick
 lint: venv-test ## ansible-lint, yamllint, ruff, shellcheck
