@@ -159,7 +159,7 @@ def test_conversations_spread(site, shape):
 
 HEADERS = [
     ("claude", lambda session: {"x_claude_code_session_id": session}),
-    ("codex", lambda session: {"session_id": session, "User_Agent": "codex_exec/0.169.0"}),
+    ("codex", lambda session: {"session_id": session, "User_Agent": "codex_exec/0.171.0"}),
     ("chat", lambda session: {"x_session_id": session}),
 ]
 

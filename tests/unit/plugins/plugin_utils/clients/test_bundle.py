@@ -179,7 +179,7 @@ def claude(tmp_path):
     """The PATH of a machine where Claude Code is, and no other CLI."""
     folder = tmp_path / "programs"
     folder.mkdir()
-    (folder / "claude").write_text("#!/bin/sh\necho 2.1.330\n")
+    (folder / "claude").write_text("#!/bin/sh\necho 2.1.332\n")
     (folder / "claude").chmod(0o755)
     return f"{folder}:/usr/bin:/bin"
 
@@ -227,7 +227,7 @@ def test_check_tells_a_proxy_from_a_wrong_network(run, service):
 CONNECTING = """
 import json, os, sys, urllib.request
 if "--version" in sys.argv:
-    sys.exit("2.1.330")
+    sys.exit("2.1.332")
 home = os.environ["HOME"]
 place = os.environ.get("CLAUDE_CONFIG_DIR", f"{home}/.claude")
 os.environ.update(json.load(open(f"{place}/settings.json"))["env"])
