@@ -25,6 +25,7 @@ description:
   - An interrupted build leaves nothing under the image's name; the next run continues.
 extends_documentation_fragment:
   - intranet.mcp.attributes
+  - intranet.mcp.registry
 attributes:
   check_mode:
     support: full
@@ -85,24 +86,6 @@ options:
     description: Whether to pull from the registry that publishes an image.
     type: bool
     default: true
-  registry_logins:
-    description: Logins at registries, which are on the host only while it pulls.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      registry:
-        description: The registry's host, as references name it.
-        type: str
-        required: true
-      username:
-        description: Who pulls.
-        type: str
-        required: true
-      password:
-        description: The password or token.
-        type: str
-        required: true
   mirrors:
     description:
       - Build arguments that name package mirrors (C(APT_MIRROR), C(APT_SECURITY_MIRROR),

@@ -16,6 +16,8 @@ description:
     files and the versions, and reports them on the play's first host.
   - Takes a lock on the host, so that two runs never work on it at once. A lock whose run has ended
     is taken over.
+extends_documentation_fragment:
+  - intranet.mcp.registry
 attributes:
   check_mode:
     support: full
@@ -89,24 +91,6 @@ options:
     description: File on the host that says of each image which source it came from.
     type: path
     default: /var/lib/intranet-mcp/images.json
-  registry_logins:
-    description: Logins at registries.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      registry:
-        description: The registry's host, as references name it.
-        type: str
-        required: true
-      username:
-        description: Who pulls.
-        type: str
-        required: true
-      password:
-        description: The password or token.
-        type: str
-        required: true
   registry_ca:
     description:
       - Files on the control node with the authorities of registries' certificates, by their hosts.

@@ -41,6 +41,8 @@ CERTIFICATES = "/etc/docker/certs.d"
 DAEMON_JSON = "/etc/docker/daemon.json"
 REDIRECTS = (301, 302, 303, 307, 308)
 MAX_REDIRECTS = 10
+# What credential helpers call the user of an identity token.
+TOKEN_USER = "<token>"  # noqa: S105  the name stands for one
 _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 LOGINS = {
     "type": "list",
@@ -73,8 +75,8 @@ class Registries:
     def __init__(
         self, logins=(), authorities=None, insecure=(), timeout: float = 10, hub_mirrors=()
     ) -> None:
-        own, self.has_store = registry_login.own_logins()
-        self.logins = {login["registry"]: login for login in (*own, *logins)}
+        self.logins = {login["registry"]: login for login in logins}
+        self._own = registry_login.OwnLogins(timeout)
         self.authorities = authorities or {}
         self.insecure = {*insecure, *_of_engine("insecure-registries")}
         self.timeout = timeout
@@ -116,8 +118,8 @@ class Registries:
         if reply.status == 404:
             raise self._not_found(place)
         if reply.status in (401, 403):
-            if self.has_store and place.registry not in self.logins:
-                return ""  # the engine's program has logins that nobody else can read
+            if self._login(place.registry).get("username") == TOKEN_USER:
+                return ""  # a token that the engine changes for another one
             raise RegistryError(self._refused(place.registry))
         if reply.status != 200:
             raise RegistryError(f"answers {reply.status}")
@@ -135,12 +137,22 @@ class Registries:
             "its digest (a pull and push changes it), or correct digest in image_extra"
         )
 
+    def _login(self, registry: str) -> dict:
+        """Return the login at a registry, the site's before this user's own; empty without one."""
+        return self.logins.get(registry) or self._own.at(registry)
+
     def _refused(self, registry: str) -> str:
-        login = self.logins.get(registry)
-        if login:
+        login = self._login(registry)
+        if "username" in login:
+            place = f" (from {login['source']})" if "source" in login else ""
             return (
-                f"refuses {login['username']}: correct docker_registry_logins, or let this user "
-                "read it"
+                f"refuses {login['username']}{place}: correct docker_registry_logins, or let this "
+                "user read it"
+            )
+        if "problem" in login:
+            return (
+                f"asks for a login, and {login['problem']}: set docker_registry_logins, or mend "
+                "what ~/.docker/config.json of the user who deploys names"
             )
         return "asks for a login, and docker_registry_logins has none for it"
 
@@ -204,8 +216,8 @@ class Registries:
         return self._send("HEAD", url, headers, context)
 
     def _basic(self, registry: str) -> str:
-        login = self.logins.get(registry)
-        if not login:
+        login = self._login(registry)
+        if login.get("username", TOKEN_USER) == TOKEN_USER:
             return ""
         pair = f"{login['username']}:{login['password']}".encode()
         return f"Basic {base64.b64encode(pair).decode()}"

@@ -11,7 +11,9 @@ import json
 import os
 import shutil
 import tempfile
+import threading
 
+from ansible_collections.intranet.mcp.plugins.module_utils.images import credential_helper
 from ansible_collections.intranet.mcp.plugins.module_utils.images.sources import DOCKER_HUB
 
 HUB_KEY = "https://index.docker.io/v1/"
@@ -50,18 +52,52 @@ def merged(config: dict, logins: list[dict]) -> dict:
     return {**config, "auths": auths, "credHelpers": helpers}
 
 
-def own_logins() -> tuple[list[dict], bool]:
-    """Return this user's logins at registries, and whether some are in a store outside the file."""
-    config = _read(_config(_own_directory()))
-    logins = []
-    for key, entry in (config.get("auths") or {}).items():
-        with contextlib.suppress(ValueError, AttributeError, TypeError):
-            pair = base64.b64decode(entry.get("auth") or "").decode()
-            username, colon, password = pair.partition(":")
-            registry = DOCKER_HUB if key == HUB_KEY else key
-            if colon:
-                logins.append({"registry": registry, "username": username, "password": password})
-    return logins, bool(config.get("credsStore") or config.get("credHelpers"))
+class OwnLogins:
+    """This user's own logins at registries, found as the docker program finds them.
+
+    Each is looked up once, and only when a registry asks for it: a credential helper may be slow.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._found: dict[str, dict] = {}
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"OwnLogins({sorted(self._found)})"
+
+    def at(self, registry: str) -> dict:
+        """Return {username, password, source}, {problem} where a helper fails, or nothing."""
+        with self._lock:
+            if registry not in self._found:
+                self._found[registry] = self._look_up(registry)
+            return self._found[registry]
+
+    def _look_up(self, registry: str) -> dict:
+        path = _config(_own_directory())
+        config = _read(path)
+        key = HUB_KEY if registry == DOCKER_HUB else registry
+        # The program's own order: the helper of a registry, the store of all others, the file.
+        helper = (config.get("credHelpers") or {}).get(key, config.get("credsStore"))
+        try:
+            if helper:
+                found = credential_helper.ask(helper, key, self.seconds)
+            else:
+                found = _pair((config.get("auths") or {}).get(key))
+        except credential_helper.HelperError as error:
+            return {"problem": str(error)}
+        if not found:
+            return {}
+        source = credential_helper.PROGRAM.format(helper) if helper else path
+        return {"username": found[0], "password": found[1], "source": source}
+
+
+def _pair(entry: object) -> tuple[str, str] | None:
+    with contextlib.suppress(ValueError, AttributeError, TypeError):
+        pair = base64.b64decode(entry.get("auth") or "").decode()
+        username, colon, password = pair.partition(":")
+        return (username, password) if colon else None
+    return None
 
 
 def _own_directory() -> str:

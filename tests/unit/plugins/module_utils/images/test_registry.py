@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import os
 import socket
 import subprocess
 import threading
@@ -85,6 +86,43 @@ def test_a_login_is_sent_to_its_registry_only_when_it_asks(service, host):
     wrong = failure(host, logins=[{"registry": host, **LOGIN, "password": "wrong"}])
     assert f"{host} refuses robot" in wrong
     assert "wrong" not in wrong.partition("refuses")[0]
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    """A function that has this user's logins kept by a helper, which gives this answer."""
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    (tmp_path / "config.json").write_text('{"credsStore": "store"}')
+    program = tmp_path / "docker-credential-store"
+
+    def answer(text, code=0):
+        program.write_text(f"#!/bin/sh\ncat > /dev/null\necho '{text}'\nexit {code}\n")
+        program.chmod(0o755)
+
+    return answer
+
+
+def test_a_login_that_a_credential_helper_keeps_is_used_as_the_engine_would(service, host, store):
+    basic = "Basic " + base64.b64encode(b"robot:secret").decode()
+    service.replies[("HEAD", f"{MANIFEST}/8.0")] = behind(basic, held(), 'Basic realm="registry"')
+    store('{"Username": "robot", "Secret": "secret"}')
+    assert failure(host) == ""
+    store('{"Username": "robot", "Secret": "changed"}')
+    assert f"{host} refuses robot (from docker-credential-store)" in failure(host)
+    assert failure(host, logins=[{"registry": host, **LOGIN}]) == "", "the site's own comes first"
+    store("credentials not found in native keychain", 1)
+    assert "asks for a login, and docker_registry_logins has none" in failure(host)
+    store("gpg: no secret key", 2)
+    said = failure(host)
+    assert "asks for a login, and docker-credential-store ended with 2: gpg: no secret key" in said
+    assert "set docker_registry_logins, or" in said
+
+
+def test_a_token_that_only_the_engine_can_use_counts_as_a_login(service, host, store):
+    challenge = f'Bearer realm="{service.url}/token"'
+    service.replies[("HEAD", f"{MANIFEST}/8.0")] = behind("Bearer t", held(), challenge)
+    store('{"Username": "<token>", "Secret": "identity"}')
+    assert failure(host) == ""
 
 
 def test_a_token_is_fetched_where_the_registry_says(service, host):
@@ -337,10 +375,3 @@ def test_mirrors_of_docker_hub_that_the_engine_has_are_asked(service, elsewhere,
     (tmp_path / "daemon.json").write_text(json.dumps({"registry-mirrors": [service.url]}))
     service.replies[("HEAD", "/v2/library/redis/manifests/8.0")] = held()
     assert Registries().failure("redis:8.0") == ""
-
-
-def test_logins_that_only_a_helper_knows_are_left_to_the_engine(service, host, tmp_path):
-    (tmp_path / "config.json").write_text('{"credsStore": "pass"}')
-    challenge = 'Basic realm="registry"'
-    service.replies[("HEAD", f"{MANIFEST}/8.0")] = behind("Basic x", held(), challenge)
-    assert failure(host) == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -62,8 +63,80 @@ def test_docker_hub_has_a_key_of_its_own():
     assert list(config["auths"]) == ["https://index.docker.io/v1/"]
 
 
-def test_own_logins_are_read_and_a_store_is_told_of(own):
-    own(registry_login.merged({"credsStore": "pass"}, [LOGIN]))
-    assert registry_login.own_logins() == ([LOGIN], True)
+HELPER = """#!/bin/sh
+[ "$1" = get ] && cat >> "$0".asked
+{answer}
+"""
+
+
+@pytest.fixture
+def helper(tmp_path, monkeypatch):
+    """A function that puts a credential helper on the path; it notes what it is asked."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+
+    def put(name, answer):
+        program = folder / f"docker-credential-{name}"
+        program.write_text(HELPER.format(answer=answer))
+        program.chmod(0o755)
+        return program
+
+    return put
+
+
+def kept(username, password):
+    """What a helper does that keeps a login for harbor.example alone."""
+    answer = json.dumps({"ServerURL": "harbor.example", "Username": username, "Secret": password})
+    return (
+        f"case $(tail -n1 \"$0\".asked) in harbor.example) echo '{answer}';;"
+        " *) echo 'credentials not found in native keychain'; exit 1;; esac"
+    )
+
+
+def own_login(registry, seconds=5):
+    return registry_login.OwnLogins(seconds).at(registry)
+
+
+def test_own_logins_are_read_out_of_the_file(own, tmp_path):
+    own(registry_login.merged({}, [LOGIN]))
+    source = f"{tmp_path}/config.json"
+    assert own_login("harbor.example") == {
+        "username": LOGIN["username"],
+        "password": LOGIN["password"],
+        "source": source,
+    }
     own({"auths": {"broken.example": {"auth": "?"}, "empty.example": {}}})
-    assert registry_login.own_logins() == ([], False)
+    assert own_login("broken.example") == own_login("empty.example") == {}
+
+
+def test_a_credential_helper_is_asked_once_for_what_it_keeps(own, helper):
+    own({"credsStore": "pass", "credHelpers": {"gcr.example": "itest-absent"}})
+    store = helper("pass", kept("robot", "secret"))
+    logins = registry_login.OwnLogins(5)
+    found = {"username": "robot", "password": "secret", "source": "docker-credential-pass"}
+    assert logins.at("harbor.example") == logins.at("harbor.example") == found
+    assert logins.at("other.example") == {}
+    assert logins.at("docker.io") == {}
+    asked = store.with_name(f"{store.name}.asked").read_text().splitlines()
+    assert asked == ["harbor.example", "other.example", "https://index.docker.io/v1/"]
+    assert "docker-credential-itest-absent cannot be run" in logins.at("gcr.example")["problem"]
+
+
+def test_a_helper_that_fails_is_named_with_what_it_said(own, helper):
+    own({"credsStore": "pass"})
+    helper("pass", "echo 'pass not initialized' >&2; exit 1")
+    problem = own_login("harbor.example")["problem"]
+    assert problem == "docker-credential-pass ended with 1: pass not initialized"
+    helper("pass", "echo 'not JSON'")
+    assert "something else than a login" in own_login("harbor.example")["problem"]
+
+
+def test_a_helper_that_waits_for_somebody_is_ended_with_its_children(own, helper):
+    own({"credsStore": "pass"})
+    store = helper("pass", 'sleep 60 & echo $! > "$0".child; wait')
+    problem = own_login("harbor.example", seconds=1)["problem"]
+    assert problem == "docker-credential-pass gave no answer within 1 s"
+    child = store.with_name(f"{store.name}.child").read_text().strip()
+    status = Path(f"/proc/{child}/status")
+    assert not status.exists() or "State:\tZ" in status.read_text()
