@@ -135,6 +135,12 @@ options:
       - Memory that Ollama has, in MiB. A model whose weights and context take more is refused with
         the numbers, before it is loaded.
     type: int
+  prompt_cache_mb:
+    description:
+      - What a model's server may keep, besides, of conversations that wait, in MiB. With
+        O(memory_mb) a model is also refused where the host has less than both together.
+    type: int
+    default: 0
   load_timeout:
     description: Seconds that loading may take.
     type: int
@@ -281,7 +287,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import 
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.common.http import HttpClient
 from ansible_collections.intranet.mcp.plugins.module_utils.common.progress import Progress
-from ansible_collections.intranet.mcp.plugins.module_utils.ollama import client
+from ansible_collections.intranet.mcp.plugins.module_utils.ollama import client, memory
 from ansible_collections.intranet.mcp.plugins.module_utils.ollama import sources as ollama_sources
 from ansible_collections.intranet.mcp.plugins.module_utils.ollama.gguf import POOLING_TYPES
 
@@ -332,13 +338,14 @@ class OllamaModel:
             return client.NO_FACTS
         shown, limits = self.client.show(self.name), self.params
         context = client.context_of(self.name, shown, limits["context"], limits["context_limit"])
-        memory = client.needed_memory(
-            self.name, entry["size"], shown, context, limits["parallel"], limits["memory_mb"]
+        demand = memory.demand(
+            self.name, entry["size"], shown, context, limits["parallel"], bool(limits["context"])
         )
+        there = memory.Limits(limits["memory_mb"], limits["prompt_cache_mb"], memory.of_host())
         return {
             "capabilities": shown.get("capabilities") or [],
             "context": context,
-            "memory": memory,
+            "memory": memory.check(demand, there),
         }
 
     def desired(self):
@@ -478,6 +485,7 @@ def main():
             "context_limit": {"type": "int"},
             "parallel": {"type": "int", "default": 1},
             "memory_mb": {"type": "int"},
+            "prompt_cache_mb": {"type": "int", "default": 0},
             "load_timeout": {"type": "int", "default": 300},
             "stall_seconds": {"type": "int", "default": 60},
             "retries": {"type": "int", "default": 3},

@@ -133,8 +133,12 @@ options:
         type: str
         required: true
       memory_mb:
-        description: Memory of its container, in MiB. Left out where the memory is a GPU's.
+        description: Memory of its models, in MiB. Left out where the memory is a GPU's.
         type: int
+      prompt_cache_mb:
+        description: What a model's server may keep, besides, of conversations that wait, in MiB.
+        type: int
+        default: 0
       parallel:
         description: Requests a model answers at once.
         type: int

@@ -12,11 +12,12 @@ from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import 
 from ansible_collections.intranet.mcp.plugins.module_utils.common.http import HttpClient
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.preflight import Problem
 from ansible_collections.intranet.mcp.plugins.module_utils.ollama import client as ollama
-from ansible_collections.intranet.mcp.plugins.module_utils.ollama import gguf
+from ansible_collections.intranet.mcp.plugins.module_utils.ollama import gguf, memory
 
 ARGUMENTS: dict[str, Any] = {
     "url": {"type": "str", "required": True},
     "memory_mb": {"type": "int"},
+    "prompt_cache_mb": {"type": "int", "default": 0},
     "parallel": {"type": "int", "default": 1},
     "context_limit": {"type": "int"},
     "models": {
@@ -69,6 +70,8 @@ def of_ollama(client: ollama.OllamaClient, name: str) -> tuple[int, dict[str, An
 def judge(model: dict[str, Any], size: int, shown: dict[str, Any], wanted: dict[str, Any]) -> int:
     """Return the bytes that the model takes, or raise with the numbers."""
     context = ollama.context_of(model["name"], shown, model["context"], wanted["context_limit"])
-    return ollama.needed_memory(
-        model["name"], size, shown, context, wanted["parallel"], wanted["memory_mb"]
+    demand = memory.demand(
+        model["name"], size, shown, context, wanted["parallel"], bool(model["context"])
     )
+    there = memory.Limits(wanted["memory_mb"], wanted["prompt_cache_mb"], memory.of_host())
+    return memory.check(demand, there)

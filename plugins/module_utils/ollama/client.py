@@ -370,26 +370,6 @@ def cache_bytes(shown: dict[str, Any]) -> int:
     return int(in_all_layers * both * _CACHE_BYTES)
 
 
-def needed_memory(
-    name: str, size: int, shown: dict[str, Any], context: int, parallel: int, limit_mb: int | None
-) -> int:
-    """Return the bytes of a loaded model, weights and cache; refuse more than the limit."""
-    per_token = cache_bytes(shown)
-    cache = per_token * context * parallel
-    needed, limit = size + cache, (limit_mb or 0) * 1024 * 1024
-    if limit and needed > limit:
-        room = max(limit - size, 0) // max(per_token * parallel, 1)
-        fits = f"context: {room // 1024 * 1024}" if room >= 1024 else "a smaller model"
-        raise errors.NoSpace(
-            f"{name} takes {mebibytes(needed)} of memory: {mebibytes(size)} of weights and "
-            f"{mebibytes(cache)} for {context} tokens of context x {parallel} at once "
-            f"({per_token} bytes a token)",
-            f"at most {limit_mb} MiB (ollama_memory_mb)",
-            f"raise ollama_memory_mb, or set {fits} in ollama_models",
-        )
-    return needed
-
-
 def not_enough_space(needed: int, free: int) -> errors.NoSpace:
     """Return the error for a store that is too small."""
     return errors.NoSpace(

@@ -35,7 +35,8 @@ def weights(tmp_path):
 def found(service):
     def ask(memory_mb, url=service.url, **model):
         model = {"name": "m:1", "context": None, "weights": None, **model}
-        wanted = {"url": url, "memory_mb": memory_mb, "parallel": 1, "context_limit": 65536}
+        limits = {"memory_mb": memory_mb, "prompt_cache_mb": 64, "context_limit": 65536}
+        wanted = {"url": url, "parallel": 1, **limits}
         return preflight_models.problems({**wanted, "models": [model]})
 
     return ask
@@ -58,6 +59,16 @@ def test_a_model_that_ollama_has_is_judged_by_what_it_says(found, service):
     assert "ollama_memory_mb" in problem.expected and "context: 4096" in problem.action
     (problem,) = found(300, context=16384)
     assert "16384 is declared" in problem.found
+
+
+def test_the_prompt_cache_is_part_of_what_the_host_must_have(found, weights, monkeypatch):
+    monkeypatch.setattr(preflight_models.memory, "of_host", lambda: 256)
+    assert found(200, weights=weights) == []
+    monkeypatch.setattr(preflight_models.memory, "of_host", lambda: 240)
+    (problem,) = found(200, weights=weights)
+    assert "64 MiB more are for conversations that wait" in problem.found
+    assert "240 MiB together" in problem.expected
+    assert "lower ollama_prompt_cache_mb to 29" in problem.action
 
 
 def test_what_is_not_there_yet_is_judged_later(found, service, closed_port, tmp_path):

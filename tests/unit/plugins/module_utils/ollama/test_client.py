@@ -206,18 +206,3 @@ def test_cache_is_computed_from_the_header():
     mixed = {"llama.attention.head_count_kv": [0, 3, 3]}  # layers without attention keep none
     assert ollama.cache_bytes({"model_info": {**SHOWN["model_info"], **mixed}}) == 1536
     assert ollama.cache_bytes({}) == 0
-
-
-def test_context_that_does_not_fit_into_memory_is_refused_with_the_numbers():
-    size = 92 * 1024 * 1024
-    assert ollama.needed_memory("m", size, SHOWN, 8192, 1, 300) == size + 23040 * 8192
-    with pytest.raises(errors.NoSpace) as refused:
-        ollama.needed_memory("m", size, SHOWN, 8192, 2, 300)
-    for part in (
-        "360 MiB for 8192 tokens of context x 2",
-        "300 MiB (ollama_memory_mb)",
-        "context: 4",
-    ):
-        assert part in str(refused.value)
-    with pytest.raises(errors.NoSpace, match="smaller model"):
-        ollama.needed_memory("m", size, SHOWN, 8192, 1, 90)
