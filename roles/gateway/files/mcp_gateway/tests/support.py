@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -286,8 +287,17 @@ class Scripted:
 
     TOOLS = [{"name": "act", "description": "Acts.", "inputSchema": {"type": "object"}}]
 
-    def __init__(self, on_call: Handler | None = None, tools: list[Any] | None = None) -> None:
+    def __init__(
+        self,
+        on_call: Handler | None = None,
+        tools: list[Any] | None = None,
+        certificate: tuple[Path, Path] | None = None,
+    ) -> None:
         self.on_call = on_call
+        self.tls: ssl.SSLContext | None = None
+        if certificate is not None:  # the file and its key's
+            self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.tls.load_cert_chain(*certificate)
         self.on_all: Handler | None = None  # answers everything, from when a test sets it
         self.tools = tools if tools is not None else self.TOOLS
         self.seen: list[tuple[dict[str, Any], dict[str, str]]] = []
@@ -297,7 +307,7 @@ class Scripted:
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> Scripted:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -309,7 +319,8 @@ class Scripted:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/mcp"
+        scheme = "https" if self.tls else "http"
+        return f"{scheme}://127.0.0.1:{self.port}/mcp"
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
+import subprocess
 from pathlib import Path
 
 import certifi
@@ -243,3 +245,67 @@ async def test_an_edited_file_is_noticed(tmp_path, monkeypatch):
         gw.gateway.background(reload.watch(gw.gateway, file, reload.stamp(file)))
         write(path, {"one": one, "two": plain()})
         await until(lambda: "two" in gw.gateway.upstreams, "the new server is there")
+
+
+def self_signed(folder, name):
+    """A certificate for 127.0.0.1 that vouches for itself, and its key."""
+    certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
+    new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1")
+    names = ("-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1")
+    made = ("-keyout", key, "-out", certificate)
+    subprocess.run(
+        ["openssl", "req", "-x509", *new, *names, *made], check=True, capture_output=True
+    )
+    return certificate, key
+
+
+async def test_a_renewed_authority_under_the_same_path_is_read_again(tmp_path):
+    """The site's authority changed, and with it a server's certificate; the option did not."""
+    path, trusted = tmp_path / "gateway.yml", tmp_path / "ca.pem"
+    old, new = (self_signed(tmp_path, name) for name in ("old", "new"))
+    trusted.write_bytes(old[0].read_bytes())
+    async with Scripted(certificate=new) as up:
+        one = http(up.url, ca_file=str(trusted))
+        file = write(path, {"one": one})
+        async with gateway({"one": one}) as gw:
+            running = gw.gateway.upstreams["one"]
+            await until(lambda: running.breaker.last_error, "the server is not trusted")
+            assert await reload.reload(gw.gateway, file)
+            assert gw.gateway.upstreams["one"] is running, "nothing changed"
+            trusted.write_bytes(new[0].read_bytes())
+            assert await reload.reload(gw.gateway, file)
+            await gw.up()
+            trusted.unlink()
+            assert not await reload.reload(gw.gateway, file)
+            assert "upstreams.one.ca_file" in gw.gateway.last_reload_error
+            assert text_of(await Modern(gw).call("one__act")) == "acted"
+
+
+@pytest.fixture
+def few_files():
+    """The process may have few open files, as many systems let it have at first."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, before[1]))
+    yield before[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+async def test_more_connections_are_given_as_many_open_files(tmp_path, few_files):
+    path = tmp_path / "gateway.yml"
+    async with gateway() as gw:
+        assert await reload.reload(gw.gateway, write(path, {}, limits={"connections": 600}))
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 2 * 600 + 256
+        assert await reload.reload(gw.gateway, write(path, {}, limits={"connections": 10}))
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 2 * 600 + 256, "those are in use"
+
+
+async def test_more_connections_than_the_system_allows_files_are_named(tmp_path, few_files, caplog):
+    path = tmp_path / "gateway.yml"
+    async with gateway() as gw:
+        many = few_files  # each needs two
+        assert await reload.reload(gw.gateway, write(path, {}, limits={"connections": many}))
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == few_files
+        assert (
+            f"limits.connections is {many}, which takes {2 * many + 256} open files" in caplog.text
+        )
+        assert f"this process may have {few_files}" in caplog.text

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import sys
 
 import pytest
-from support import Legacy, Modern, gateway, plain, text_of, until
+from mcp_gateway.upstreams import stdio
+from mcp_gateway.upstreams.base import Hello, UpstreamError
+from mcp_gateway.upstreams.pool import SHARED_KEY
+from support import MODERN, Legacy, Modern, gateway, plain, text_of, until
 
 
 async def test_callers_share_one_process_by_default():
@@ -110,6 +115,45 @@ async def test_a_gateway_that_stops_leaves_no_process_behind():
         pids = [text_of(await client.call(f"{n}__pid")) for n in ("one", "two")]
         assert all(alive(pid) for pid in pids)
     assert not any(alive(pid) for pid in pids)
+
+
+# Reads the first message, notes its process id, and does nothing more.
+SILENT = """
+import os, sys, time
+sys.stdin.readline()
+with open(sys.argv[1], "w") as note:
+    note.write(str(os.getpid()))
+time.sleep(600)
+"""
+
+
+async def test_a_server_that_never_answers_holds_up_no_stop(tmp_path, monkeypatch):
+    """Its process is being opened when the gateway ends: it ends with it, and soon."""
+    monkeypatch.setattr(stdio, "GRACE_SECONDS", 0.2)
+    note = tmp_path / "pid"
+    command = {"type": "stdio", "command": sys.executable, "args": ["-S", "-c", SILENT, str(note)]}
+    async with gateway({"one": command}) as gw:
+        await until(lambda: note.exists() and note.read_text(), "its process runs")
+        link = gw.gateway.upstreams["one"].pool.link
+        caller = asyncio.create_task(link("any", SHARED_KEY, Hello(MODERN)))
+        await asyncio.sleep(0)  # it waits for the same process
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await gw.gateway.stop()
+        assert loop.time() - began < 2
+        assert not alive(note.read_text())
+        with pytest.raises(UpstreamError, match="is stopping"):
+            await caller
+
+
+async def test_a_server_that_was_taken_out_is_not_started_again():
+    async with gateway({"one": plain()}) as gw:
+        await gw.up()
+        pool = gw.gateway.upstreams["one"].pool
+        await gw.gateway.stop()
+        with pytest.raises(UpstreamError, match="is stopping"):
+            await pool.control()
+        assert pool.links == {}
 
 
 async def test_errors_of_a_process_pass():

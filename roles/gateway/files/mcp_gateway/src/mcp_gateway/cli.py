@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import resource
 import signal
 import sys
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from mcp_gateway import __version__, listener, reload
 from mcp_gateway.config import ConfigError, load
 from mcp_gateway.fingerprints import read_accepted, write_accepted
 from mcp_gateway.gateway import Gateway
+from mcp_gateway.limits import allow_files
 from mcp_gateway.settings import Audit, Config, Drift
 
 
@@ -61,7 +61,7 @@ def run(config: Config, path: str) -> None:
 
 
 async def serve(config: Config, path: str) -> None:
-    _allow_connections(config.limits.connections)
+    allow_files(config.limits.connections)
     gateway = Gateway(config)
     server = _Server(listener.configuration(gateway), gateway)
     await gateway.start()
@@ -74,15 +74,6 @@ async def serve(config: Config, path: str) -> None:
         await server.serve()
     finally:
         await asyncio.shield(gateway.stop())
-
-
-def _allow_connections(count: int) -> None:
-    """Ask for as many open files as that may need: a call has a connection on either side."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 2 * count + 256
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 async def accept(config: Config, servers: list[str]) -> None:

@@ -26,6 +26,7 @@ class Fingerprints:
         self.settings = settings
         self.accepted: Accepted = {}
         self.drifted: dict[tuple[str, str], str] = {}
+        self._not_kept = ""  # why, as far as it was said
         if settings.accepted_file:
             self.accepted = read_accepted(settings.accepted_file)
 
@@ -91,14 +92,16 @@ class Fingerprints:
         path = self.settings.accepted_file
         if not path:
             return
-        on_disk = read_accepted(path)
-        if on_disk == self.accepted:
-            return
-        merged = {s: {**t, **on_disk.get(s, {})} for s, t in self.accepted.items()}
         try:
-            write_accepted(path, {**on_disk, **merged})
-        except OSError as error:
-            log.warning("accepted fingerprints cannot be kept in %s: %s", path, error.strerror)
+            on_disk = read_accepted(path)
+            if on_disk != self.accepted:
+                merged = {s: {**t, **on_disk.get(s, {})} for s, t in self.accepted.items()}
+                write_accepted(path, {**on_disk, **merged})
+            self._not_kept = ""
+        except (ConfigError, OSError) as error:  # comparing goes on by what is known
+            if str(error) != self._not_kept:
+                self._not_kept = str(error)
+                log.warning("accepted fingerprints cannot be kept in %s: %s", path, error)
 
 
 def read_accepted(path: str) -> Accepted:
@@ -119,6 +122,11 @@ def write_accepted(path: str, accepted: Accepted) -> None:
     """Replace the file in one step."""
     folder = os.path.dirname(path) or "."
     with tempfile.NamedTemporaryFile("w", dir=folder, delete=False, encoding="utf-8") as handle:
-        json.dump(accepted, handle, indent=1, sort_keys=True)
-        handle.write("\n")
-    os.replace(handle.name, path)
+        try:
+            json.dump(accepted, handle, indent=1, sort_keys=True)
+            handle.write("\n")
+            handle.flush()
+            os.replace(handle.name, path)
+        except BaseException:
+            os.unlink(handle.name)
+            raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import resource
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
@@ -139,6 +140,24 @@ class Held:
         bounds, self._bounds = self._bounds, None
         if bounds is not None:
             bounds.let_go(self._caller, self._size)
+
+
+def allow_files(connections: int) -> None:
+    """Have as many open files as so many connections need: a call has one on either side."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * connections + 256
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+    if most < wanted:
+        log.warning(
+            "limits.connections is %d, which takes %d open files, and this process may have %d: "
+            "lower it, or raise the limit of the system (RLIMIT_NOFILE)",
+            connections,
+            wanted,
+            max(soft, most),
+        )
 
 
 class Connections:

@@ -8,6 +8,7 @@ import os
 
 from mcp_gateway.config import ConfigError, load
 from mcp_gateway.gateway import Gateway
+from mcp_gateway.limits import allow_files
 
 log = logging.getLogger("mcp_gateway.reload")
 POLL_SECONDS = 2.0
@@ -40,6 +41,7 @@ async def _reload(gateway: Gateway, path: str) -> bool:
             if _get(config, name) != _get(gateway.config, name)
         ]
         await gateway.reload(config)
+        allow_files(config.limits.connections)
     except (ConfigError, ValueError, OSError) as error:
         gateway.metrics.reloads.labels("refused").inc()
         gateway.last_reload_error = str(error)

@@ -12,7 +12,7 @@ from mcp_gateway.fingerprints import Fingerprints
 from mcp_gateway.hub import Hub
 from mcp_gateway.metrics import Metrics
 from mcp_gateway.settings import Config
-from mcp_gateway.upstream import SessionOpened, Upstream, read_secrets
+from mcp_gateway.upstream import SessionOpened, Upstream, read_authorities, read_secrets
 
 
 class Servers:
@@ -51,6 +51,7 @@ class Servers:
             and running.settings == settings
             and running.limits == config.limits
             and running.secrets == read_secrets(name, settings)
+            and running.authorities == read_authorities(name, settings)
         )
 
     def _create(self, name: str, config: Config) -> Upstream:

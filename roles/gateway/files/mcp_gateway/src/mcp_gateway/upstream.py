@@ -11,7 +11,7 @@ from functools import partial
 
 from mcp_gateway import discovery, envelope, faults
 from mcp_gateway.catalog import Listing
-from mcp_gateway.config import read_secret
+from mcp_gateway.config import ConfigError, read_secret
 from mcp_gateway.control import ControlLink
 from mcp_gateway.healthprobe import HealthProbe
 from mcp_gateway.httpclient import Client
@@ -44,6 +44,19 @@ def read_secrets(name: str, settings: UpstreamSettings) -> dict[str, dict[str, s
     }
 
 
+def read_authorities(name: str, settings: UpstreamSettings) -> bytes:
+    """What is in an upstream's `ca_file` now; ConfigError when it cannot be read."""
+    if not settings.ca_file:
+        return b""
+    try:
+        with open(settings.ca_file, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise ConfigError(
+            f"upstreams.{name}.ca_file", [f"{settings.ca_file} cannot be read: {error.strerror}"]
+        ) from None
+
+
 class Upstream:
     """A tool server behind the gateway."""
 
@@ -72,6 +85,7 @@ class Upstream:
         self._watch_task: asyncio.Task[None] | None = None
         self._answers: set[asyncio.Task[None]] = set()
         self.secrets = read_secrets(name, settings)
+        self.authorities = read_authorities(name, settings)
         self.pool = self._make_pool(limits)
         self.control = ControlLink(self.pool, self._unrelated, self._renew_watches, self.touch)
         self.watcher = ResourceWatcher(name, self.timeout, self.control, self.publish)

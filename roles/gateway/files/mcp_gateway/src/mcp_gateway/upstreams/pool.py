@@ -12,6 +12,8 @@ from mcp_gateway.upstreams.base import Hello, Link, UpstreamError
 # Links that belong to no caller: the gateway's own, and one that all callers share.
 GATEWAY_KEY = "@gateway"
 SHARED_KEY = "@shared"
+# A process that does not end by itself is killed before this has passed.
+CLOSE_SECONDS = 10.0
 # What the gateway can pass on for a caller who is not known yet.
 OPEN_CAPABILITIES = b'{"sampling":{},"elicitation":{},"roots":{"listChanged":true}}'
 
@@ -29,18 +31,27 @@ class LinkPool:
         self.eras: frozenset[str] = frozenset()
         self.links: dict[str, Link] = {}
         self._opening: dict[str, asyncio.Task[Link]] = {}
+        self._is_closed = False
 
     async def link(self, era: str, key: str, hello: Hello) -> Link:
         """The open link for `key`, opened once however many ask for it."""
         link = self.links.get(key)
         if link is not None and link.is_open:
             return link
+        if self._is_closed:
+            raise self._stopping()
         task = self._opening.get(key)
         if task is None:
             task = asyncio.create_task(self._open_and_keep(era, key, hello))
             self._opening[key] = task
             task.add_done_callback(lambda t: self._opened(key, t))
-        return await asyncio.shield(task)
+        await asyncio.wait([task])  # whoever goes away leaves it to the others
+        if task.cancelled():
+            raise self._stopping()
+        return task.result()
+
+    def _stopping(self) -> UpstreamError:
+        return UpstreamError("unreachable", f"server {self.name} is stopping")
 
     def _opened(self, key: str, task: asyncio.Task[Link]) -> None:
         self._opening.pop(key, None)
@@ -96,7 +107,15 @@ class LinkPool:
                 await self.drop(key, tell=tell or self.is_connection_bound)
 
     async def close(self, *, tell: bool) -> None:
-        """Drop every link. Without `tell` callers' sessions stay: another replica goes on there."""
+        """Drop every link. Without `tell` callers' sessions stay: another replica goes on there.
+
+        What is being opened is not waited for: a server may take minutes, or never answer.
+        """
+        self._is_closed = True
+        if opening := list(self._opening.values()):
+            for task in opening:
+                task.cancel()
+            await asyncio.wait(opening, timeout=CLOSE_SECONDS)
         drops = (
             self.drop(key, tell=tell or key.startswith("@") or self.is_connection_bound)
             for key in list(self.links)
