@@ -20,7 +20,14 @@ ROLES = sorted(path for path in (ROOT / "roles").iterdir() if (path / "meta").is
 # A catalog: data that others read, so there is nothing to run.
 WITHOUT_TASKS = {"platform"}
 # Names that people know, given to the catalog without its prefix.
-KNOWN_NAMES = {"mcp_servers", "ollama_models", "image_extra", "teams", "litellm_keys"} | {
+KNOWN_NAMES = {
+    "mcp_servers",
+    "ollama_gpus",
+    "ollama_models",
+    "image_extra",
+    "teams",
+    "litellm_keys",
+} | {
     "ansible_pipelining",  # of Ansible itself
     "ansible_ssh_extra_args",
 }
@@ -181,7 +188,7 @@ def test_roles_read_no_variables_of_no_role(role):
 @pytest.mark.parametrize(("said", "has_gpu"), [("false", False), ("true", True), (True, True)])
 def test_ollama_gets_a_gpu_as_inventories_of_text_say_it(said, has_gpu):
     """In an INI inventory `nvidia_gpu=false` is a text, which would count as true."""
-    default = defaults_of(ROOT / "roles/ollama")["ollama_gpus"]
+    default = defaults_of(ROOT / "roles/platform")["ollama_gpus"]
     templar = Templar(loader=DataLoader(), variables={"nvidia_gpu": said})
     assert templar.template(trust_as_template(default)) is has_gpu
 

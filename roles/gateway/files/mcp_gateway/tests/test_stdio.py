@@ -119,11 +119,11 @@ async def test_a_gateway_that_stops_leaves_no_process_behind():
 
 # Reads the first message, notes its process id, and does nothing more.
 SILENT = """
-import os, sys, time
+import os, signal, sys
 sys.stdin.readline()
 with open(sys.argv[1], "w") as note:
     note.write(str(os.getpid()))
-time.sleep(600)
+signal.pause()
 """
 
 
@@ -136,7 +136,7 @@ async def test_a_server_that_never_answers_holds_up_no_stop(tmp_path, monkeypatc
         await until(lambda: note.exists() and note.read_text(), "its process runs")
         link = gw.gateway.upstreams["one"].pool.link
         caller = asyncio.create_task(link("any", SHARED_KEY, Hello(MODERN)))
-        await asyncio.sleep(0)  # it waits for the same process
+        await asyncio.sleep(0)  # let it begin to wait for the same process
         loop = asyncio.get_running_loop()
         began = loop.time()
         await gw.gateway.stop()
