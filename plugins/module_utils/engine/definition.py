@@ -31,6 +31,11 @@ _WITH_SECRETS = (
     'for file in /secrets/env/*; do export "${file##*/}=$(cat "$file")"; done; exec "$@"'
 )
 
+# Where the engine separates containers by SELinux (`selinux-enabled`), they reach directories of
+# the host only with its label, and this lets it label them; elsewhere it does nothing. Only for the
+# platform's own directories: what the site mounts may belong to other services of the host, too.
+LABELLED = "z"
+
 _DEFINITION_KEYS = {
     "name",
     "image",
@@ -209,12 +214,12 @@ def _spec(definition: dict, context: dict) -> dict:
             _directory(data, "0711", "0", "0"),
             _directory(f"{data}/{volume}", "0750", uid, gid),
         ]
-        mounts.append(f"{data}/{volume}:{target}:rw")
+        mounts.append(f"{data}/{volume}:{target}:rw,{LABELLED}")
     mounts += list(definition.get("binds", []))
     catalog = context["services"].get(name, {})
     trust = context.get("trust") or {"digest": ""}
     trusted = authorities.ENVIRONMENT if trust["digest"] else {}
-    mounts += [f"{trust['path']}:{authorities.INSIDE}:ro"] if trusted else []
+    mounts += [f"{trust['path']}:{authorities.INSIDE}:ro,{LABELLED}"] if trusted else []
     gpu = {"NVIDIA_VISIBLE_DEVICES": "nvidia.com/gpu=all"} if definition.get("gpus") else {}
     env = {**gpu, **trusted, **definition.get("env", {})}
     networks = _networks(definition, catalog)
@@ -303,13 +308,13 @@ def _places(definition: dict, home: str, uid: str, gid: str) -> tuple[dict, list
     config = definition.get("files", {})
     if config:
         directories.append(_directory(f"{home}/config", "0755", "0", "0", exclusive=True))
-        mounts.append(f"{home}/config:/config:ro")
+        mounts.append(f"{home}/config:/config:ro,{LABELLED}")
     files = [_file(f"{home}/config/{key}", text, "0444", "0") for key, text in config.items()]
     values = dict(definition.get("secrets", {}))
     secret_env = definition.get("secret_env", {})
     if values or secret_env:
         directories.append(_directory(f"{home}/secrets", "0500", uid, gid, exclusive=True))
-        mounts.append(f"{home}/secrets:/secrets:ro")
+        mounts.append(f"{home}/secrets:/secrets:ro,{LABELLED}")
     if secret_env:
         directories.append(_directory(f"{home}/secrets/env", "0500", uid, gid, exclusive=True))
         values.update({f"env/{key}": value for key, value in secret_env.items()})

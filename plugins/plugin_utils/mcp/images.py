@@ -15,6 +15,7 @@ import json
 import posixpath
 
 from ansible_collections.intranet.mcp.plugins.module_utils.engine import authorities
+from ansible_collections.intranet.mcp.plugins.module_utils.engine.definition import LABELLED
 
 # Where a tool server listens in its container, unless its image says otherwise.
 PORT = 8000
@@ -112,7 +113,7 @@ def is_taken(path: str) -> bool:
 
 def with_bridge(service: dict, image: dict, directory: str) -> dict:
     """Return the service with the bridge, a directory of the host, mounted into its image."""
-    binds = [*service["binds"], f"{directory}:{PLACE}:ro"]
+    binds = [*service["binds"], f"{directory}:{PLACE}:ro,{LABELLED}"]
     return {
         **service,
         "entrypoint": PYTHON,

@@ -177,10 +177,10 @@ def _check_volumes(where: str, entry: dict) -> None:
             raise DefinitionError(
                 f"{where}.volumes: {inside!r}; expected a path that starts with / and has no ':'"
             )
-        if not isinstance(outside, str) or not re.fullmatch(r"[^:]+(:rw)?", outside):
+        if not isinstance(outside, str) or not re.fullmatch(r"[^:]+(:(rw|z|rw,z))?", outside):
             raise DefinitionError(
                 f"{where}.volumes: {inside} is {outside!r}; expected a directory of the host, with "
-                ":rw at its end or without"
+                ":rw, :z (SELinux's label for containers) or :rw,z at its end or without"
             )
         path = images.normalized(inside)
         if images.is_taken(path):
@@ -386,8 +386,9 @@ _PORT_ANSWERS = [
 
 
 def _bind(inside: str, outside: str) -> str:
-    mode = "rw" if outside.endswith(":rw") else "ro"
-    return f"{outside.removesuffix(':rw')}:{images.normalized(inside)}:{mode}"
+    directory, _colon, options = outside.partition(":")
+    mode = options if options.startswith("rw") else ",".join(["ro", *filter(None, [options])])
+    return f"{directory}:{images.normalized(inside)}:{mode}"
 
 
 def _digest(token: str) -> str:

@@ -110,7 +110,7 @@ def trusting(digest, services=CONTEXT["services"], **changes):
 
 def test_a_container_has_the_sites_authorities_and_is_told_of_them():
     found = trusting("one")["container"]
-    assert "/etc/x/trust:/trust:ro" in found["volumes"]
+    assert "/etc/x/trust:/trust:ro,z" in found["volumes"]
     assert found["env"]["SSL_CERT_FILE"] == found["env"]["REQUESTS_CA_BUNDLE"] == "/trust/ca.pem"
     assert found["env"]["NODE_EXTRA_CA_CERTS"] == "/trust/site.pem"
 
@@ -146,6 +146,18 @@ def test_networks_that_are_not_there_yet_are_made():
 def test_a_service_without_a_network_is_refused_rather_than_put_on_the_hosts():
     with pytest.raises(DefinitionError, match="gives it no network on this host; expected"):
         specs([DEFINITION], {**CONTEXT, "services": {}})
+
+
+def test_the_platforms_own_directories_and_no_others_get_selinuxs_label():
+    """`z` relabels what lies there: right for these, and ruin for /home or a socket."""
+    binds = ["/srv/data:/data2:ro", "/var/run/some.sock:/run/some.sock:rw"]
+    context = {**CONTEXT, "trust": {"path": "/etc/x/trust", "digest": "1"}}
+    (found,) = specs([{**DEFINITION, "binds": binds}], context)
+    labelled = [m for m in found["container"]["volumes"] if "z" in m.rpartition(":")[2].split(",")]
+    assert [mount for mount in found["container"]["volumes"] if mount not in labelled] == binds
+    assert [mount.split(":")[1] for mount in labelled] == ["/config", "/secrets", "/data", "/trust"]
+    for mount in labelled:
+        assert mount.startswith((CONTEXT["config_dir"], CONTEXT["data_dir"], "/etc/x/trust")), mount
 
 
 def test_secrets_reach_files_and_never_the_container_parameters():

@@ -47,7 +47,7 @@ def launch(found):
 
 def test_the_bridge_is_mounted_into_the_image_and_starts_the_images_own_program():
     found = service(GITHUB)
-    assert "/var/x/bridge/1:/bridge:ro" in found["binds"]
+    assert "/var/x/bridge/1:/bridge:ro,z" in found["binds"]
     assert found["entrypoint"][0] == "/bridge/ld.so"
     assert (upstream(found)["command"], upstream(found)["args"]) == (
         "/server/github-mcp-server",

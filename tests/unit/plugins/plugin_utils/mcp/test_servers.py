@@ -182,6 +182,16 @@ def test_host_directories_are_read_only_unless_they_say_otherwise():
     assert service["binds"] == ["/srv/data:/data:ro", "/srv/out:/out:rw"]
 
 
+def test_a_directory_of_the_site_gets_selinuxs_label_only_where_the_site_says_so():
+    volumes = {"/a": "/srv/a", "/b": "/srv/b:z", "/c": "/srv/c:rw,z", "/d": "/srv/d:rw"}
+    servers = merge({}, {"tickets": {**TICKETS, "volumes": volumes}})
+    (service,) = tool_services(servers, {"tickets": "t0ken"}, DEFAULTS)
+    assert service["binds"] == ["/srv/a:/a:ro", "/srv/b:/b:ro,z", "/srv/c:/c:rw,z", "/srv/d:/d:rw"]
+    for wrong in ("/srv/a:Z", "/srv/a:z,rw", "/srv/a:", "/srv/a:ro:z"):
+        with pytest.raises(DefinitionError, match=":rw,z at its end or without"):
+            merge({}, {"tickets": {**TICKETS, "volumes": {"/a": wrong}}})
+
+
 def test_a_path_of_a_container_is_mounted_as_the_kernel_reads_it():
     server = {**TICKETS, "volumes": {"//data/./x/": "/srv/data"}}
     (service,) = tool_services(merge({}, {"tickets": server}), {"tickets": "t0ken"}, DEFAULTS)
