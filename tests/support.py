@@ -68,6 +68,25 @@ def run_module(module_name: str, /, check: bool = False, diff: bool = True, **op
     return {"failed": ended.value.code != 0, **result, "warnings": warnings}
 
 
+def run_lookup(name: str, /, *terms, variables: dict, **options) -> list:
+    """Run a lookup of the collection in this process, with its documented options."""
+    from ansible.parsing.dataloader import DataLoader
+    from ansible.template import Templar
+
+    module = importlib.import_module(f"ansible_collections.intranet.mcp.plugins.lookup.{name}")
+    documented = yaml.safe_load(module.DOCUMENTATION)["options"]
+    own = {key: told for key, told in documented.items() if key != "_terms"}
+    assert set(options) <= set(own), "an option that DOCUMENTATION does not have"
+    values = {key: told.get("default") for key, told in own.items()} | options
+    plugin = module.LookupModule(
+        loader=DataLoader(), templar=Templar(DataLoader(), variables=variables)
+    )
+    # What Ansible's loader does for a plugin that it finds.
+    plugin.set_options = lambda **_given: None
+    plugin.get_option = values.__getitem__
+    return plugin.run(list(terms), variables, **options)
+
+
 def untold(found: dict, documented: dict, place: str = "") -> set[str]:
     """Return the keys that a result holds and RETURN does not document, inner ones included."""
     unknown = set()

@@ -11,6 +11,28 @@ from dataclasses import dataclass
 BALANCER = "load_balancer"
 # Protocols without ports: who speaks one is on the host's own network and publishes nothing.
 PORTLESS = ("vrrp",)
+# What an entry may say; roles/platform/defaults/main/main.yml explains each.
+KEYS = (
+    "clients",
+    "container_port",
+    "door",
+    "egress",
+    "enabled",
+    "group",
+    "health",
+    "image",
+    "members",
+    "part_of",
+    "peers",
+    "port",
+    "proto",
+    "ready",
+    "role",
+    "tag",
+    "zone",
+)
+# The plays of site.yml that deploy what names no others.
+SERVICES_TAG = "services"
 
 
 class TopologyError(Exception):
@@ -31,9 +53,7 @@ class Service:
     clients: tuple[str, ...] = ()
     container_port: int = 0
     health: str = ""
-    metrics: str = ""
     ready: str = ""
-    replicas: str = "one"
     peers: bool = False
     part_of: str = ""
     proto: str = "tcp"
@@ -59,6 +79,30 @@ class Service:
         return BALANCER in self.clients
 
 
+def checked(catalog: dict) -> dict:
+    """The catalog, once every entry is one that can be read."""
+    for name, entry in catalog.items():
+        place = f"platform_services.{name}"
+        if unknown := sorted(set(entry) - set(KEYS)):
+            raise TopologyError(
+                f"{place} has the key {unknown[0]!r}",
+                f"only {', '.join(KEYS)}",
+                "correct its name, or leave it out",
+            )
+        if not entry.get("group"):
+            raise TopologyError(
+                f"{place} has no group",
+                "the inventory group whose hosts run it",
+                "add its key `group`",
+            )
+    return catalog
+
+
+def role_of(name: str, entry: dict) -> str:
+    """The role that runs an entry of the catalog."""
+    return entry.get("role") or entry.get("part_of") or name
+
+
 def build_services(catalog: dict, mcp_servers: dict) -> dict[str, Service]:
     """The catalog as services; MCP servers that run here become services of their own.
 
@@ -67,7 +111,7 @@ def build_services(catalog: dict, mcp_servers: dict) -> dict[str, Service]:
     that is `part_of` another is a further port of that one's container.
     """
     services: dict[str, Service] = {}
-    for name, entry in catalog.items():
+    for name, entry in checked(catalog).items():
         if not entry.get("enabled", True):
             continue
         if entry.get("members") == "mcp_servers":
@@ -96,14 +140,12 @@ def _service(name: str, entry: dict, part_of: str = "") -> Service:
         clients=tuple(entry.get("clients", ())),
         container_port=int(entry.get("container_port", 0)),
         health=entry.get("health", ""),
-        metrics=entry.get("metrics", ""),
         ready=entry.get("ready", ""),
         peers=bool(entry.get("peers", False)),
-        replicas=entry.get("replicas", "one"),
         part_of=part_of or entry.get("part_of", ""),
         proto=proto,
         door=entry.get("door", ""),
-        role=entry.get("role", "") or part_of or entry.get("part_of", "") or name,
+        role=role_of(part_of or name, entry),
         zone=entry.get("zone", "") or entry["group"],
         egress=tuple(entry.get("egress", ())),
     )

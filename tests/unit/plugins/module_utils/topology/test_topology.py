@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+import yaml
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import (
+    KEYS,
     TopologyError,
     build_services,
 )
@@ -12,6 +16,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.topology.topology imp
     Topology,
     port_conflicts,
 )
+from platforms import ROOT
 
 CATALOG = {
     "postgres": {"group": "postgres", "port": 5432, "clients": ["litellm"]},
@@ -19,7 +24,6 @@ CATALOG = {
         "group": "ollama",
         "port": 11434,
         "clients": ["litellm", "operator"],
-        "replicas": "many",
     },
     "litellm": {
         "group": "litellm",
@@ -27,7 +31,6 @@ CATALOG = {
         "clients": ["users", "gateway", "load_balancer", "operator"],
         "ready": "/health/readiness",
         "health": "/health/liveliness",
-        "replicas": "many",
     },
     "gateway": {
         "group": "gateway",
@@ -35,7 +38,6 @@ CATALOG = {
         "clients": ["users", "load_balancer", "operator"],
         "ready": "/ready",
         "peers": True,
-        "replicas": "many",
     },
     "load_balancer": {
         "group": "load_balancer",
@@ -482,3 +484,19 @@ def test_two_services_on_one_port_of_one_host_are_a_conflict():
 
 def test_one_port_on_two_hosts_is_no_conflict(spread):
     assert port_conflicts(spread) == []
+
+
+def test_a_key_that_nobody_reads_is_refused_with_the_known_ones():
+    with pytest.raises(TopologyError) as refused:
+        build_services({"redis": {"group": "redis", "port": 6379, "replica": "many"}}, {})
+    assert refused.value.found == "platform_services.redis has the key 'replica'"
+    assert "part_of, peers, port" in refused.value.expected
+
+
+def test_every_key_of_an_entry_is_explained_and_used_by_the_catalog_or_read_elsewhere():
+    text = (ROOT / "roles/platform/defaults/main/main.yml").read_text()
+    header = text[: text.index("\nplatform_services:")]
+    assert sorted(re.findall(r"^# (\w+): ", header, re.MULTILINE)) == list(KEYS)
+    entries = yaml.safe_load(text)["platform_services"].values()
+    # An own zone is for services that would share a network with others of their group otherwise.
+    assert {key for entry in entries for key in entry} == {*KEYS} - {"zone"}

@@ -1,0 +1,59 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: hosts
+author: intranet.mcp contributors (@intranet-mcp)
+short_description: Which hosts a play is for, as the catalog says
+description:
+  - Returns a pattern of the inventory groups whose hosts run services, for the C(hosts) of a play
+    that has the role C(intranet.mcp.platform) or one that depends on it.
+  - Ansible resolves C(hosts) before there is a host, so the catalog is that of any host of the
+    inventory, where the inventory sets C(platform_services), else the role's.
+options:
+  _terms:
+    description:
+      - A tag of C(site.yml). Only the hosts of services that its plays deploy are meant then.
+    required: false
+"""
+
+EXAMPLES = r"""
+- name: Look at every host of the platform
+  hosts: "{{ lookup('intranet.mcp.hosts') }}"
+  roles: [intranet.mcp.platform]
+"""
+
+RETURN = r"""
+_raw:
+  description: One pattern, V(!all) where no service is meant.
+  type: list
+  elements: str
+"""
+
+from ansible.errors import AnsibleLookupError
+from ansible.plugins.lookup import LookupBase
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import TopologyError
+from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.services import groups
+
+CATALOG = "platform_services"
+
+
+class LookupModule(LookupBase):
+    def run(self, terms, variables=None, **kwargs):
+        try:
+            catalog = self._templar.template(catalog_of(variables))
+            return [":".join(groups(catalog, *terms)) or "!all"]
+        except TopologyError as error:
+            raise AnsibleLookupError(f"hosts: {error}") from error
+
+
+def catalog_of(variables: dict) -> dict:
+    """Return the catalog of the inventory, as its first host knows it, else that of the role."""
+    if "inventory_hostname" not in variables and "hostvars" in variables:
+        for host in variables.get("groups", {}).get("all", [])[:1]:
+            own = variables["hostvars"][host]
+            if CATALOG in own:
+                return own[CATALOG]
+    return variables[CATALOG]

@@ -1,0 +1,54 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""What plays need of the catalog: hosts' groups, roles in their order, images. Pure.
+
+The catalog lists services in the order in which they need one another, so its order is that of
+deploying and, reversed, that of removing.
+"""
+
+from __future__ import annotations
+
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import (
+    SERVICES_TAG,
+    checked,
+    role_of,
+)
+
+
+def groups(catalog: dict, tag: str = "") -> list[str]:
+    """Inventory groups whose hosts run a service; with a tag, one that its plays deploy."""
+    wanted = roles(catalog, tag)
+    return _unique(e["group"] for name, e in checked(catalog).items() if role_of(name, e) in wanted)
+
+
+def roles(catalog: dict, tag: str = "", of_groups: list[str] | None = None) -> list[str]:
+    """Roles that run services, those first that others need.
+
+    tag: only those that the plays of this tag deploy. of_groups: only those of a host's groups.
+    """
+    found: dict[str, dict] = {}
+    for name, entry in checked(catalog).items():
+        found.setdefault(role_of(name, entry), entry)
+    return [
+        role
+        for role, entry in found.items()
+        if tag in ("", entry.get("tag", SERVICES_TAG))
+        and (of_groups is None or entry["group"] in of_groups)
+    ]
+
+
+def images(catalog: dict, of_groups: list[str], of_members: list[str]) -> list[str]:
+    """Names of the images that a host of these groups needs.
+
+    of_members: those of MCP servers, which one entry of the catalog stands for.
+    """
+    found: list[str] = []
+    for name, entry in checked(catalog).items():
+        if entry.get("enabled", True) and entry["group"] in of_groups:
+            found += of_members if "members" in entry else [entry.get("image") or name]
+    return _unique(found)
+
+
+def _unique(items) -> list[str]:
+    return list(dict.fromkeys(items))

@@ -1,0 +1,38 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The hosts of a play, before there is a host."""
+
+from __future__ import annotations
+
+import pytest
+import support
+from ansible.errors import AnsibleLookupError
+
+OF_ROLE = {"store": {"group": "data", "tag": "data"}, "portal": {"group": "web"}}
+
+
+def asked(*terms, **variables):
+    return support.run_lookup(
+        "hosts", *terms, variables={"platform_services": OF_ROLE, **variables}
+    )
+
+
+def test_every_group_of_the_catalog_is_meant():
+    assert asked() == ["data:web"]
+
+
+def test_a_tag_means_the_hosts_of_what_its_plays_deploy():
+    assert asked("services") == ["web"]
+    assert asked("gateway") == ["!all"]
+
+
+def test_an_inventory_that_has_a_catalog_of_its_own_counts():
+    hostvars = {"one": {"platform_services": {"wiki": {"group": "wikis"}}}}
+    assert asked(groups={"all": ["one"]}, hostvars=hostvars) == ["wikis"]
+    assert asked(groups={"all": ["one"]}, hostvars={"one": {}}) == ["data:web"]
+
+
+def test_a_catalog_that_is_wrong_is_one_clear_message():
+    with pytest.raises(AnsibleLookupError, match=r"^hosts: platform_services.store has no group"):
+        asked(platform_services={"store": {"port": 1}})
