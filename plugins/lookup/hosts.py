@@ -17,17 +17,27 @@ options:
     description:
       - A tag of C(site.yml). Only the hosts of services that its plays deploy are meant then.
     required: false
+  changing:
+    description:
+      - Returns only hosts that C(platform_verb=plan) found to change, in the inventory's order.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
 - name: Look at every host of the platform
   hosts: "{{ lookup('intranet.mcp.hosts') }}"
   roles: [intranet.mcp.platform]
+
+- name: Replace replicas of LiteLLM one after the other
+  hosts: "{{ query('intranet.mcp.hosts', 'litellm', changing=true) }}"
+  serial: 1
+  roles: [intranet.mcp.litellm]
 """
 
 RETURN = r"""
 _raw:
-  description: One pattern, V(!all) where no service is meant.
+  description: One pattern, or hosts with O(changing=true); V(!all) where there are none.
   type: list
   elements: str
 """
@@ -35,15 +45,21 @@ _raw:
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import TopologyError
-from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.services import groups
+from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.services import (
+    changing,
+    groups,
+)
 
 CATALOG = "platform_services"
 
 
 class LookupModule(LookupBase):
     def run(self, terms, variables=None, **kwargs):
+        self.set_options(var_options=variables, direct=kwargs)
         try:
             catalog = self._templar.template(catalog_of(variables))
+            if self.get_option("changing"):
+                return changing(catalog, variables["groups"], *terms) or ["!all"]
             return [":".join(groups(catalog, *terms)) or "!all"]
         except TopologyError as error:
             raise AnsibleLookupError(f"hosts: {error}") from error

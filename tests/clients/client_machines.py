@@ -183,7 +183,7 @@ class Platform:
 
     def down(self) -> None:
         """Remove it, even when it did not come up."""
-        self.play(HERE / "platform.yml", "-e", "platform_verb=absent", check=False)
+        self.play(HERE / "platform.yml", "-e", '{"is_wanted": false}', check=False)
         self.model.close()
 
     def restart_litellm(self, seconds: float = 240) -> None:

@@ -5,15 +5,20 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import support
 import yaml
-from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar, trust_as_template
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import role_of
+from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.services import roles
 
-PLAYS = yaml.safe_load((support.REPOSITORY / "playbooks/site.yml").read_text())
-# Enough of them that no set has them in this order by chance.
-HOSTS = [f"app{number}" for number in range(20, 0, -1)]
+
+def read(playbook):
+    return yaml.safe_load((support.REPOSITORY / "playbooks" / playbook).read_text())
+
+
+PLAYS = read("site.yml")
 
 
 def test_no_play_reads_facts_that_nobody_uses():
@@ -40,24 +45,52 @@ def test_every_play_can_be_chosen_by_a_tag_that_the_first_one_knows():
     assert tags[0] == tags[-1] == {"always"}
 
 
-@pytest.mark.parametrize("door", ["litellm", "gateway"])
-def test_replicas_that_change_do_so_in_the_order_of_the_inventory(door):
-    (play,) = [play for play in PLAYS if f"rolling_{door}" in play.get("hosts", "")]
+CATALOG = yaml.safe_load(
+    (support.REPOSITORY / "roles/platform/defaults/main/main.yml").read_text()
+)["platform_services"]
+# Those of clusters.yml, for several hosts of data, are imported with a tag of theirs.
+CLUSTERS = [{**play, "tags": ["data"]} for play in read("clusters.yml")]
 
-    def hosts(**groups):
-        templar = Templar(DataLoader(), variables={"groups": groups})
-        return templar.template(trust_as_template(play["hosts"]))
 
-    changing = sorted(HOSTS)[3:]
-    found = hosts(**{door: HOSTS, f"rolling_{door}": changing})
-    assert found == [host for host in HOSTS if host in changing]
-    assert hosts(**{door: HOSTS}) == hosts() == ["!all"]
+def roles_of(play):
+    """Return the roles that a play deploys, whose names stand there as text."""
+    tasks = [task.get("ansible.builtin.include_role", {}) for task in play.get("tasks", [])]
+    names = [role["role"] for role in play.get("roles", [])]
+    names += [task["name"] for task in tasks if set(task) == {"name"}]
+    return [name.removeprefix("intranet.mcp.") for name in names]
+
+
+@pytest.mark.parametrize("role", roles(CATALOG))
+def test_every_role_of_the_catalog_is_deployed_by_plays_of_its_tag(role):
+    """Ansible knows the tags and roles of plays before it reads a catalog, so they stand there."""
+    tags = [play["tags"] for play in PLAYS + CLUSTERS if role in roles_of(play)]
+    expected = next(e.get("tag", "services") for n, e in CATALOG.items() if role_of(n, e) == role)
+    assert tags and all(found == [expected] for found in tags)
+    assert expected in PLAYS[0]["vars"]["site_tags"]
+
+
+@pytest.mark.parametrize("plays", [PLAYS, CLUSTERS], ids=["site", "clusters"])
+def test_roles_are_deployed_in_the_order_of_the_catalog(plays):
+    order = roles(CATALOG)
+    found = [order.index(role) for play in plays for role in roles_of(play) if role in order]
+    assert len({*found}) > 1
+    assert found == sorted(found)
+
+
+@pytest.mark.parametrize("role", roles(CATALOG))
+def test_plays_that_deploy_a_role_are_for_the_hosts_of_its_group(role):
+    group = next(e["group"] for n, e in CATALOG.items() if role_of(n, e) == role)
+    hosts = [play["hosts"] for play in PLAYS + CLUSTERS if role in roles_of(play)]
+    assert hosts and all(
+        group in re.findall(r"\w+", found.replace("rolling_", "")) for found in hosts
+    )
 
 
 def test_balancers_are_there_before_anybody_is_sent_to_them():
     def place(text):
         return next(i for i, play in enumerate(PLAYS) if text in yaml.safe_dump(play))
 
-    assert place("tasks_from: ahead") < min(place("rolling_litellm"), place("rolling_gateway"))
+    first = min(place(f"''{tag}'', changing=true") for tag in ("litellm", "gateway"))
+    assert place("tasks_from: ahead") < first
     # The primaries are found there, once there are any.
     assert place("clusters.yml") < place("tasks_from: ahead")

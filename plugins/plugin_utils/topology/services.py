@@ -25,17 +25,33 @@ def groups(catalog: dict, tag: str = "") -> list[str]:
 def roles(catalog: dict, tag: str = "", of_groups: list[str] | None = None) -> list[str]:
     """Roles that run services, those first that others need.
 
-    tag: only those that the plays of this tag deploy. of_groups: only those of a host's groups.
+    tag: only those that the plays of this tag deploy. of_groups: only those that have something to
+    run on a host of these groups; else also those of services that are off.
     """
-    found: dict[str, dict] = {}
+    found: dict[str, list[dict]] = {}
     for name, entry in checked(catalog).items():
-        found.setdefault(role_of(name, entry), entry)
+        found.setdefault(role_of(name, entry), []).append(entry)
     return [
         role
-        for role, entry in found.items()
-        if tag in ("", entry.get("tag", SERVICES_TAG))
-        and (of_groups is None or entry["group"] in of_groups)
+        for role, entries in found.items()
+        if tag in ("", entries[0].get("tag", SERVICES_TAG))
+        and (of_groups is None or any(_runs(entry, of_groups) for entry in entries))
     ]
+
+
+def changing(catalog: dict, inventory: dict[str, list[str]], tag: str = "") -> list[str]:
+    """Hosts where a role of these plays has something to change, in the inventory's order.
+
+    inventory: the groups, among them rolling_ROLE, which the role `service` makes when it plans.
+    """
+    wanted = roles(catalog, tag)
+    return _unique(
+        host
+        for name, entry in checked(catalog).items()
+        if role_of(name, entry) in wanted
+        for host in inventory.get(entry["group"], [])
+        if host in inventory.get(f"rolling_{role_of(name, entry)}", [])
+    )
 
 
 def images(catalog: dict, of_groups: list[str], of_members: list[str]) -> list[str]:
@@ -45,9 +61,13 @@ def images(catalog: dict, of_groups: list[str], of_members: list[str]) -> list[s
     """
     found: list[str] = []
     for name, entry in checked(catalog).items():
-        if entry.get("enabled", True) and entry["group"] in of_groups:
+        if _runs(entry, of_groups):
             found += of_members if "members" in entry else [entry.get("image") or name]
     return _unique(found)
+
+
+def _runs(entry: dict, of_groups: list[str]) -> bool:
+    return entry.get("enabled", True) and entry["group"] in of_groups
 
 
 def _unique(items) -> list[str]:

@@ -40,7 +40,7 @@ http.server.ThreadingHTTPServer(("", 4000), Handler).serve_forever()
 """
 PROGRAMS = {"haproxy": "haproxy", "traefik": "traefik-start"}
 FORGET = {"name": "intranet.mcp.load_balancer", "tasks_from": "forget"}
-ROTATE = {"name": "intranet.mcp.service", "tasks_from": "rotate"}
+ROTATE = {"name": "intranet.mcp.load_balancer", "tasks_from": "rotate"}
 PLAY = [
     {
         "hosts": "all",
@@ -55,8 +55,13 @@ PLAY = [
                 "name": "Drain the replica, and give it back",
                 "ansible.builtin.include_role": ROTATE,
                 "loop": ["drain", "ready"],
-                "loop_control": {"loop_var": "__service_state"},
-                "vars": {"service_owner": "litellm"},
+                "vars": {
+                    "load_balancer_replica": {
+                        "service": "litellm",
+                        "state": "{{ item }}",
+                        "timeout_seconds": 30,
+                    }
+                },
             },
         ],
     }

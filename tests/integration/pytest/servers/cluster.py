@@ -43,8 +43,8 @@ RENDER = """
 ROLE = """
 - ansible.builtin.include_role:
     name: "intranet.mcp.{{ role }}"
-    tasks_from: definition
     public: true
+  vars: {platform_verb: define}
 - ansible.builtin.set_fact:
     specs: "{{ defined | intranet.mcp.service_specs(context) }}"
   vars:

@@ -12,10 +12,9 @@ from ansible.errors import AnsibleLookupError
 OF_ROLE = {"store": {"group": "data", "tag": "data"}, "portal": {"group": "web"}}
 
 
-def asked(*terms, **variables):
-    return support.run_lookup(
-        "hosts", *terms, variables={"platform_services": OF_ROLE, **variables}
-    )
+def asked(*terms, changing=False, **variables):
+    known = {"platform_services": OF_ROLE, **variables}
+    return support.run_lookup("hosts", *terms, variables=known, changing=changing)
 
 
 def test_every_group_of_the_catalog_is_meant():
@@ -36,3 +35,11 @@ def test_an_inventory_that_has_a_catalog_of_its_own_counts():
 def test_a_catalog_that_is_wrong_is_one_clear_message():
     with pytest.raises(AnsibleLookupError, match=r"^hosts: platform_services.store has no group"):
         asked(platform_services={"store": {"port": 1}})
+
+
+def test_hosts_that_change_come_in_the_order_of_the_inventory():
+    hosts = [f"app{number}" for number in range(20, 0, -1)]
+    found = asked("services", changing=True, groups={"web": hosts, "rolling_portal": hosts[5:2:-1]})
+    assert found == hosts[3:6]
+    assert asked("services", changing=True, groups={"web": hosts}) == ["!all"]
+    assert asked("data", changing=True, groups={"web": hosts, "rolling_portal": hosts}) == ["!all"]

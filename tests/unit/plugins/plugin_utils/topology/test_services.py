@@ -37,6 +37,7 @@ def test_a_service_without_a_tag_is_deployed_with_the_other_services():
 def test_a_service_that_is_off_still_has_a_role_which_removes_it():
     off = {"store": {"group": "data", "enabled": False}}
     assert services.roles(off) == ["store"]
+    assert services.roles(off, of_groups=["data"]) == []
     assert services.images(off, ["data"], []) == []
 
 
