@@ -27,9 +27,8 @@ options:
       - V(user) answers for people's own machines.
       - V(peer) answers for the service's other replicas, how they reach the one on this host, or
         with O(every=true) how they reach each.
-      - V(names) returns every name and address the service may be called by, without port.
     type: str
-    choices: [container, host, user, peer, names]
+    choices: [container, host, user, peer]
     default: container
   url:
     description:
@@ -52,34 +51,25 @@ _raw:
   elements: str
 """
 
-from ansible.errors import AnsibleLookupError
-from ansible.plugins.lookup import LookupBase
-from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import TopologyError
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.topology import (
     LOOPBACK,
     Endpoint,
 )
-from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.inventory import topology_from
+from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.lookups import TopologyLookup
 
 
-class LookupModule(LookupBase):
-    def run(self, terms, variables=None, **kwargs):
-        self.set_options(var_options=variables, direct=kwargs)
-        client = variables["inventory_hostname"]
-        try:
-            topology = topology_from(variables, self._templar.template)
-            return [
-                endpoint.url if self.get_option("url") else str(endpoint)
-                for name in terms
-                for endpoint in self._endpoints(topology, name, client)
-            ]
-        except TopologyError as error:
-            raise AnsibleLookupError(f"endpoint: {error}") from error
+class LookupModule(TopologyLookup):
+    is_of_services = True
+
+    def answer(self, topology, host, terms):
+        return [
+            endpoint.url if self.get_option("url") else str(endpoint)
+            for name in terms
+            for endpoint in self._endpoints(topology, name, host)
+        ]
 
     def _endpoints(self, topology, name, client):
         vantage = self.get_option("vantage")
-        if vantage == "names":
-            return topology.known_as(name)
         if vantage == "user":
             return [topology.user_endpoint(name)]
         if vantage == "peer":

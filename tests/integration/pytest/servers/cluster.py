@@ -121,7 +121,7 @@ class Site:
                 "config_dir": "{{ platform_config_dir }}/services",
                 "data_dir": "{{ platform_data_dir }}",
                 "images": "{{ image_references }}",
-                "services": "{{ query('intranet.mcp.flows', 'ports') | first }}",
+                "services": "{{ query('intranet.mcp.ports') | first }}",
             },
             "places": [
                 {"path": "{{ folder }}/{{ inventory_hostname }}", "mode": "0755"},
