@@ -1,0 +1,74 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Filters are thin: what they decide is tested where it is decided. Here: that each is used, and
+what a play shows of input that makes no sense, which is one line and no traceback.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+
+import pytest
+import support
+from ansible.errors import AnsibleFilterError
+
+FOLDER = support.REPOSITORY / "plugins" / "filter"
+PLUGINS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
+
+
+def filters(plugin):
+    module = importlib.import_module(f"ansible_collections.intranet.mcp.plugins.filter.{plugin}")
+    return module.FilterModule().filters()
+
+
+ALL = {name: function for plugin in PLUGINS for name, function in filters(plugin).items()}
+SERVICE = {"name": "wiki", "image": "wiki", "user": "1:1", "command": ["x"], "memory_mb": 1}
+CONTEXT = {"config_dir": "/c", "data_dir": "/d", "images": {}, "prefix": "p-", "owner": "wiki"}
+# Filter, what it is given, and what is said.
+WRONG = {
+    "catalog_roles": ([{"redis": {"prot": 1}}], "platform_services.redis has the key 'prot'"),
+    "catalog_images": ([{"redis": {"port": 1}}, [], []], "platform_services.redis has no group"),
+    "client_names": ([["vi"]], "clients_names has vi, expected some of claude"),
+    "client_members": ([[{"name": "a", "members": []}], [], ["eve"]], "eve"),
+    "haproxy_config": ([[], {}], "put a host into group litellm"),
+    "traefik_config": ([[], {}], "put a host into group litellm"),
+    "nginx_config": ([[], {}], "found no host of gateway and litellm"),
+    "image_manifest_of_servers": ([{"a": {"pip": "unpinned"}}, []], "unpinned"),
+    "member_order": (
+        [{host: {"role": "", "data": "primary", "has_begun": False} for host in "ab"}, "redis"],
+        "found data of redis on a, b, expected it on one host",
+    ),
+    "mcp_servers": ([{}, {"a": {"prot": 1}}], "prot"),
+    "people_plan": ([[{"name": "a", "colour": 1}], [], [], {}, []], "colour"),
+    "service_specs": (
+        [[{**SERVICE, "health": {}, "restart": "no"}], {**CONTEXT, "services": {}}],
+        "service 'wiki': unknown key restart",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(WRONG))
+def test_input_that_makes_no_sense_is_one_clear_message(name):
+    given, said = WRONG[name]
+    with pytest.raises(AnsibleFilterError, match=re.escape(said)) as failed:
+        ALL[name](*given)
+    assert "\n" not in str(failed.value)
+
+
+def test_no_name_is_given_twice():
+    names = [name for plugin in PLUGINS for name in filters(plugin)]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_every_filter_is_used(name):
+    texts = (
+        path.read_text()
+        for place in ("roles", "playbooks")
+        for kind in ("yml", "j2")
+        for path in (support.REPOSITORY / place).rglob(f"*.{kind}")
+    )
+    use = re.compile(rf"intranet\.mcp\.{name}\b")
+    assert any(use.search(text) for text in texts)
