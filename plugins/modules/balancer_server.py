@@ -96,9 +96,7 @@ error:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intranet.mcp.plugins.module_utils.balancer.engines import OPTIONS, running
-from ansible_collections.intranet.mcp.plugins.module_utils.balancer.haproxy_config import (
-    server_name,
-)
+from ansible_collections.intranet.mcp.plugins.module_utils.balancer.pools import server_name
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import ServiceError, fail
 
 

@@ -32,6 +32,8 @@ MODEL_PATHS = (
     "/engines",
     "/key/info",
 )
+# Answered by the balancer itself: whether each service has a replica that may get requests.
+HEALTH_PATHS = ("/health", "/ready")
 # Answered by nobody, nor is what lies below it: what it tells is the operator's business.
 HIDDEN_PATH = "/metrics"
 

@@ -11,23 +11,25 @@ need; the platform's own hosts, and operators, have every one.
 from __future__ import annotations
 
 import json
-import re
 
 from ansible_collections.intranet.mcp.plugins.module_utils.balancer.entry_paths import (
     GATEWAY_PATHS,
+    HEALTH_PATHS,
     HIDDEN_PATH,
     REFUSED_PATH,
-    BalancerError,
     model_paths,
     operator_networks,
 )
+from ansible_collections.intranet.mcp.plugins.module_utils.balancer.pools import (
+    ALIVE,
+    CERTIFICATE,
+    HEAD,
+    pools_by_service,
+    server_name,
+)
 
 RUN_DIR = "/run/haproxy"
-CERTIFICATE = "/secrets/tls.pem"
 
-# Where no replica is ready, those that are alive are better than none: a LiteLLM without its
-# database still knows the keys it has seen, a gateway without a required server has the others.
-ALIVE = "_alive"
 # HAProxy reads 64 words of a line.
 WORDS = 40
 FORBIDDEN = {
@@ -65,19 +67,7 @@ def render(pools: list[dict], settings: dict) -> str:
             for suffix, path in (("", "ready"), (ALIVE, "alive"))
         ],
     ]
-    head = "# Written by the load_balancer role; changes here are overwritten.\n"
-    return head + "\n".join(_section(lines) for lines in sections if lines)
-
-
-def pools_by_service(pools: list[dict]) -> dict[str, dict]:
-    """The pools by name; LiteLLM's is there, because it gets what nobody else does."""
-    by_service = {pool["service"]: pool for pool in pools}
-    if "litellm" not in by_service:
-        raise BalancerError(
-            "the load balancer has no litellm host to distribute to; expected at least one: put a "
-            "host into group litellm, or empty the group load_balancer"
-        )
-    return by_service
+    return HEAD + "\n".join(_section(lines) for lines in sections if lines)
 
 
 def _section(lines: list[str]) -> str:
@@ -228,7 +218,7 @@ def _metrics(settings: dict) -> list[str]:
 
 
 def _routes(services: list[str]) -> list[str]:
-    lines = ["acl is_health path /health /ready"]
+    lines = [f"acl is_health path {' '.join(HEALTH_PATHS)}"]
     for name in services:
         lines += [
             f"acl no_{name} nbsrv({name}) lt 1",
@@ -269,8 +259,3 @@ def _server(server: dict) -> str:
     name = server_name(server["name"])
     by_name = " resolvers engine resolve-prefer ipv4 init-addr last,libc,none"
     return f"server {name} {server['address']}{by_name if server['is_name'] else ''}"
-
-
-def server_name(host: str) -> str:
-    """An inventory's host name as HAProxy takes it."""
-    return re.sub(r"[^A-Za-z0-9_.:-]", "_", host)

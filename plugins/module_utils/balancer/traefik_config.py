@@ -18,21 +18,22 @@ import json
 
 from ansible_collections.intranet.mcp.plugins.module_utils.balancer.entry_paths import (
     GATEWAY_PATHS,
+    HEALTH_PATHS,
     HIDDEN_PATH,
     REFUSED_PATH,
     model_paths,
     operator_networks,
 )
-from ansible_collections.intranet.mcp.plugins.module_utils.balancer.haproxy_config import (
+from ansible_collections.intranet.mcp.plugins.module_utils.balancer.pools import (
     ALIVE,
+    CERTIFICATE,
+    HEAD,
     pools_by_service,
     server_name,
 )
 
 STATIC, DYNAMIC = "traefik.yml", "dynamic.yml"
-HEAD = "# Written by the load_balancer role; changes here are overwritten.\n"
 SERVED = "/run/traefik/" + DYNAMIC
-CERTIFICATE = "/secrets/tls.pem"
 READY = "_ready"
 # Which of the files that were served it is; told on the metrics port.
 GENERATION = "X-Generation"
@@ -282,7 +283,11 @@ def _routers(door: str, by_service: dict) -> dict:
     last = "gateway" if "gateway" in by_service else "litellm"
     routers = {
         f"{door}_health": _router(
-            door, "Path(`/health`) || Path(`/ready`)", last, ["is_litellm_alive", "alive"], 3
+            door,
+            " || ".join(f"Path(`{path}`)" for path in HEALTH_PATHS),
+            last,
+            ["is_litellm_alive", "alive"],
+            3,
         ),
         f"{door}_litellm": _router(door, "PathPrefix(`/`)", "litellm", ["again"], 1),
     }

@@ -9,9 +9,7 @@ primary; connections to one that no longer is are cut, so that nobody goes on wi
 
 from __future__ import annotations
 
-from ansible_collections.intranet.mcp.plugins.module_utils.balancer.haproxy_config import (
-    server_name,
-)
+from ansible_collections.intranet.mcp.plugins.module_utils.balancer.pools import server_name
 
 CHECK_SECONDS = 1
 # Connections of pools rest for long; TCP's own keep-alive finds the dead ones.

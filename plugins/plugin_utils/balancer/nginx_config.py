@@ -13,6 +13,7 @@ import re
 
 from ansible_collections.intranet.mcp.plugins.module_utils.balancer.entry_paths import (
     GATEWAY_PATHS,
+    HEALTH_PATHS,
     HIDDEN_PATH,
     REFUSED_PATH,
     BalancerError,
@@ -169,7 +170,7 @@ def _locations(settings: dict) -> list[list]:
     matches = {"path": "= ", "path_beg": "^~ "}
     gateway = [
         [f"location {matches[match]}{path}", f"proxy_pass http://{PREFIX}_gateway"]
-        for match, paths in (*GATEWAY_PATHS, ("path", "/health /ready"))
+        for match, paths in (*GATEWAY_PATHS, ("path", " ".join(HEALTH_PATHS)))
         for path in paths.split()
     ]
     hidden = [

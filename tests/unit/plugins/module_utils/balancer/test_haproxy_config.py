@@ -6,11 +6,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from ansible_collections.intranet.mcp.plugins.module_utils.balancer.entry_paths import BalancerError
-from ansible_collections.intranet.mcp.plugins.module_utils.balancer.haproxy_config import (
-    render,
-    server_name,
-)
+from ansible_collections.intranet.mcp.plugins.module_utils.balancer.haproxy_config import render
 
 SETTINGS = {
     "tls": True,
@@ -167,16 +163,6 @@ def test_without_a_gateway_everything_goes_to_litellm():
     found = sections([LITELLM])
     assert "backend gateway" not in found
     assert not [line for line in found["frontend door"] if "gateway" in line]
-
-
-def test_a_balancer_with_nothing_behind_it_says_which_group_is_empty():
-    with pytest.raises(BalancerError, match="group litellm"):
-        render([GATEWAY], SETTINGS)
-
-
-def test_names_that_haproxy_does_not_take_are_changed():
-    assert server_name("app 1/x") == "app_1_x"
-    assert server_name("app-1.example.internal") == "app-1.example.internal"
 
 
 def test_an_acme_server_is_answered_over_plain_http_only_where_there_is_an_account():
