@@ -38,7 +38,7 @@ def catalog(groups):
     defaults = {**yaml.safe_load(text), "platform_balancer_port": 443}
     clusters = {name: len(groups.get(name, [])) > 1 for name in ("postgres", "redis")}
     for entry in defaults["platform_services"].values():
-        if "port" in entry:
+        if isinstance(entry.get("port"), str):
             entry["port"] = defaults[re.search(r"platform_\w+_port", entry["port"])[0]]
         of_cluster = re.search(r"__platform_(\w+)_cluster", str(entry.get("enabled", "")))
         entry["enabled"] = clusters[of_cluster[1]] if of_cluster else True

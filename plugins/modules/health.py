@@ -136,7 +136,7 @@ EXAMPLES = r"""
     keys:
       mine: "{{ lookup('intranet.mcp.secret', 'key-alice') }}"
     probes:
-      - name: gateway is healthy
+      - name: gateway is alive
         kind: http
         options: {url: "http://127.0.0.1:8080/health"}
       - name: llm
@@ -183,7 +183,7 @@ checks:
       type: float
   sample:
     - group: Services
-      name: gateway is healthy
+      name: gateway is alive
       status: passed
       found: HTTP 200
       expected: HTTP 200 from http://127.0.0.1:8080/health

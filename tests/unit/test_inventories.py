@@ -71,7 +71,7 @@ def catalog():
     defaults = {**yaml.safe_load(text), "platform_balancer_port": 443}
     services = defaults["platform_services"]
     for entry in services.values():
-        if "port" in entry:
+        if isinstance(entry.get("port"), str):
             entry["port"] = defaults[re.search(r"platform_\w+_port", entry["port"])[0]]
         entry["enabled"] = True
     return services

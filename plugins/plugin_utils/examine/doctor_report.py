@@ -7,17 +7,6 @@ from __future__ import annotations
 
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.shared_address import judge
 
-# Roles in the order in which their services need one another; roles not named here come last.
-ORDER = (
-    "etcd",
-    "postgres",
-    "redis",
-    "ollama",
-    "litellm",
-    "tool_server",
-    "gateway",
-    "load_balancer",
-)
 # Treatments of the host itself, which come before those of containers.
 HOST = ("daemon_json", "engine", "settings", "toolkit", "firewall", "password")
 # Treatments for which the service's role makes the container anew.
@@ -78,15 +67,16 @@ def _held_once(looked: dict[str, dict]) -> list[dict]:
     return [finding]
 
 
-def treatments(findings: list[dict]) -> dict:
+def treatments(findings: list[dict], order: list[str]) -> dict:
     """What to do on one host about its findings, in order.
 
+    order: roles as the catalog has them, those first that others need; roles not in it come last.
     Returns {host, roles}: kinds of treatment for the host, and for each role what to stop, which
     containers to start (and whether a running one starts afresh), and whether to run the role.
     """
     fixes = [finding for finding in findings if finding["fix"]]
-    others = sorted({f["role"] for f in fixes if f["role"]} - {*ORDER})
-    roles = [_of_role(r, [f for f in fixes if f["role"] == r]) for r in (*ORDER, *others)]
+    others = sorted({f["role"] for f in fixes if f["role"]} - {*order})
+    roles = [_of_role(r, [f for f in fixes if f["role"] == r]) for r in (*order, *others)]
     return {
         "host": [kind for kind in HOST if any(f["fix"] == kind for f in fixes)],
         "roles": [role for role in roles if role["containers"] or role["run"]],

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import Service
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import BALANCER, Service
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.topology import (
     LOOPBACK,
     Endpoint,
@@ -29,11 +29,14 @@ def ports(topology: Topology, host: str) -> dict[str, dict]:
 
 
 def health(topology: Topology, host: str) -> dict[str, str]:
-    """Address that tells on the host whether a service is alive, of each that has one there."""
+    """Address that tells on the host whether a service is alive, of each that has one there.
+
+    Not of the balancer, which is asked as people ask it.
+    """
     return {
         service.name: Endpoint(LOOPBACK, service.port).url + service.health
         for service in topology.services_on(host)
-        if service.health and topology.publish(service.name, host)
+        if service.health and service.group != BALANCER and topology.publish(service.name, host)
     }
 
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.integration
 ABOUT = {"platform": "local", "at": "2026-01-01T00:00:00+00:00", "seconds": 41.0}
 LONG = "POST_/v1beta/models/a-very-long-name:generateContent_answered_" * 6
 CHECKS = [
-    ("Services", row("gateway is healthy", "passed", "HTTP 200", milliseconds=4.0)),
+    ("Services", row("gateway is alive", "passed", "HTTP 200", milliseconds=4.0)),
     ("Models", row("llm qwen3:8b stream", "passed", "'Hello'", milliseconds=900.0, first_ms=80.0)),
     ("Models", row("llm qwen3:8b gemini", "failed", LONG, "200", "read the log", 12345.0)),
     ("Hosts", row("drift llm1", "failed", "redis: image changed", "nothing", "run site.yml")),

@@ -74,6 +74,7 @@ def test_health_is_asked_where_the_catalog_has_a_path_and_the_port_is_published(
     }
     shut = {"store": {"group": "redis", "port": 6379, "health": "/up"}}
     assert asked("health", host="data", platform_services=shut) == [{}]
+    assert asked("health", host="lb") == [{}]  # verify asks the one address
 
 
 def test_pools_and_replicas_are_what_stands_behind_a_balancer():

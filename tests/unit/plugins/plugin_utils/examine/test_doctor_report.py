@@ -11,6 +11,8 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.doctor_report
 
 AT = "2026-11-24T22:00:00+00:00"
 
+ORDER = ["postgres", "redis", "ollama", "litellm", "gateway"]
+
 
 def finding(fix="", service="", role="", check="container"):
     return {
@@ -92,24 +94,26 @@ def test_a_balancer_that_is_away_may_be_the_holder():
 
 
 def test_services_are_mended_in_the_order_in_which_they_need_one_another():
-    order = treatments([finding("start", name) for name in ("gateway", "litellm", "postgres")])
+    order = treatments(
+        [finding("start", name) for name in ("gateway", "litellm", "postgres")], ORDER
+    )
     assert [role["role"] for role in order["roles"]] == ["postgres", "litellm", "gateway"]
     assert order["host"] == []
 
 
 def test_a_service_of_an_unknown_role_is_mended_last():
-    order = treatments([finding("start", "dashboards"), finding("start", "gateway")])
+    order = treatments([finding("start", "dashboards"), finding("start", "gateway")], ORDER)
     assert [role["role"] for role in order["roles"]] == ["gateway", "dashboards"]
 
 
 def test_the_host_is_mended_before_its_services():
     found = [finding("firewall"), finding("engine"), finding("daemon_json"), finding()]
-    assert treatments(found) == {"host": ["daemon_json", "engine", "firewall"], "roles": []}
+    assert treatments(found, ORDER) == {"host": ["daemon_json", "engine", "firewall"], "roles": []}
 
 
 def test_a_container_that_is_made_anew_is_not_started_before():
     found = [finding("connect", "litellm"), finding("replace", "litellm")]
-    assert treatments(found)["roles"] == [
+    assert treatments(found, ORDER)["roles"] == [
         {"role": "litellm", "stop": ["litellm"], "containers": [], "run": True}
     ]
 
@@ -117,7 +121,7 @@ def test_a_container_that_is_made_anew_is_not_started_before():
 def test_one_restart_mends_what_a_restart_and_a_connection_mend():
     ill = (("connect", "tool-a"), ("restart", "tool-a"), ("start", "tool-b"))
     found = [finding(fix, service, "tool_server") for fix, service in ill]
-    (role,) = treatments(found)["roles"]
+    (role,) = treatments(found, ORDER)["roles"]
     assert role["containers"] == [
         {"service": "tool-a", "restart": True},
         {"service": "tool-b", "restart": False},
@@ -126,5 +130,5 @@ def test_one_restart_mends_what_a_restart_and_a_connection_mend():
 
 
 def test_a_missing_model_runs_the_role_without_stopping_anything():
-    (role,) = treatments([finding("models", "ollama")])["roles"]
+    (role,) = treatments([finding("models", "ollama")], ORDER)["roles"]
     assert role == {"role": "ollama", "stop": [], "containers": [], "run": True}
