@@ -125,6 +125,16 @@ def test_ports_of_the_catalog_stand_in_one_place(texts):
     assert not wrong
 
 
+def test_paths_that_tell_whether_a_service_works_stand_in_one_place(texts):
+    text = (ROOT / "roles/platform/defaults/main/main.yml").read_text()
+    services = yaml.safe_load(text)["platform_services"].values()
+    paths = {entry[key] for entry in services for key in ("health", "ready") if key in entry}
+    assert len(paths) > 4
+    address = rf"(\}}\}}|:\d+)({'|'.join(map(re.escape, sorted(paths)))})(?![\w/])"
+    roles = {n: c for n, c in texts.items() if re.match(r"roles/[^/]+/(?!files/).*\.(yml|j2)$", n)}
+    assert not lines_matching(roles, address)
+
+
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 
 
