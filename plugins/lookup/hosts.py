@@ -10,8 +10,8 @@ short_description: Which hosts a play is for, as the catalog says
 description:
   - Returns a pattern of the inventory groups whose hosts run services, for the C(hosts) of a play
     that has the role C(intranet.mcp.platform) or one that depends on it.
-  - Ansible resolves C(hosts) before there is a host, so the catalog is that of any host of the
-    inventory, where the inventory sets C(platform_services), else the role's.
+  - Ansible resolves C(hosts) before there is a host. So the catalog is the role's, or one given by
+    C(-e); what an inventory says of hosts is not known yet.
 options:
   _terms:
     description:
@@ -50,26 +50,28 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.services imp
     groups,
 )
 
-CATALOG = "platform_services"
+# What decides whose hosts are meant. Ports and the like may hold what preflight has yet to refuse.
+NEEDED = ("group", "part_of", "role", "tag")
 
 
 class LookupModule(LookupBase):
     def run(self, terms, variables=None, **kwargs):
         self.set_options(var_options=variables, direct=kwargs)
         try:
-            catalog = self._templar.template(catalog_of(variables))
+            catalog = self._catalog(variables["platform_services"])
             if self.get_option("changing"):
                 return changing(catalog, variables["groups"], *terms) or ["!all"]
             return [":".join(groups(catalog, *terms)) or "!all"]
         except TopologyError as error:
             raise AnsibleLookupError(f"hosts: {error}") from error
 
-
-def catalog_of(variables: dict) -> dict:
-    """Return the catalog of the inventory, as its first host knows it, else that of the role."""
-    if "inventory_hostname" not in variables and "hostvars" in variables:
-        for host in variables.get("groups", {}).get("all", [])[:1]:
-            own = variables["hostvars"][host]
-            if CATALOG in own:
-                return own[CATALOG]
-    return variables[CATALOG]
+    def _catalog(self, given):
+        """Return the catalog, its entries resolved as far as they are needed."""
+        entries = self._templar.template(given) if isinstance(given, str) else given
+        return {
+            name: {
+                key: self._templar.template(value) if key in NEEDED else value
+                for key, value in entry.items()
+            }
+            for name, entry in entries.items()
+        }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 import support
 from ansible.errors import AnsibleLookupError
+from ansible.template import trust_as_template
 
 OF_ROLE = {"store": {"group": "data", "tag": "data"}, "portal": {"group": "web"}}
 
@@ -26,10 +27,10 @@ def test_a_tag_means_the_hosts_of_what_its_plays_deploy():
     assert asked("gateway") == ["!all"]
 
 
-def test_an_inventory_that_has_a_catalog_of_its_own_counts():
-    hostvars = {"one": {"platform_services": {"wiki": {"group": "wikis"}}}}
-    assert asked(groups={"all": ["one"]}, hostvars=hostvars) == ["wikis"]
-    assert asked(groups={"all": ["one"]}, hostvars={"one": {}}) == ["data:web"]
+def test_what_preflight_has_yet_to_refuse_does_not_keep_plays_from_their_hosts():
+    port = trust_as_template("{{ nobody_knows }}")
+    own = {"store": {"group": trust_as_template("{{ place }}"), "port": port}}
+    assert asked(platform_services=own, place="data") == ["data"]
 
 
 def test_a_catalog_that_is_wrong_is_one_clear_message():
