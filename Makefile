@@ -10,7 +10,7 @@ SUITE := python tests/tools/suite.py
 .DEFAULT_GOAL := help
 .PHONY: help venv venv-test up verify doctor flows versions down purge test test-quick lint sanity test-unit test-gateway \
 	test-all test-artifact images test-modules test-molecule test-standard test-cores docs conformance bench-gateway bench-llm \
-	test-clients test-clients-gateway record-clients outdated
+	test-clients test-clients-gateway record-clients outdated pictures
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' Makefile
@@ -48,6 +48,8 @@ test-gateway: venv-test ## The gateway package
 	@$(SUITE) gateway
 test-artifact: venv-test ## Build the collection, install it elsewhere, use it there
 	@$(SUITE) artifact
+pictures: venv-test ## Take the pictures of the READMEs (needs Chromium)
+	@python tests/pictures/take.py
 images: venv-test ## Build every image once and export it for the test hosts
 	@$(SUITE) images
 test-modules: venv-test ## Modules against real services in containers

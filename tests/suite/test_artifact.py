@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 
 import pytest
@@ -75,6 +76,14 @@ def test_what_an_inventory_means_is_printed_without_its_hosts(
     )
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert not [text for text in expected if text not in answer.stdout]
+
+
+def test_artifact_brings_the_documentation_that_its_readmes_link(installed):
+    for readme in ("README.md", "README.zh-CN.md"):
+        text = (installed.directory / readme).read_text()
+        links = re.findall(r"\]\(((?:docs|roles)/[^)#]+)", text)
+        assert [link for link in links if link.endswith(".png")]
+        assert not [link for link in links if not (installed.directory / link).exists()]
 
 
 def test_artifact_holds_no_caches_and_no_secrets(installed):

@@ -37,10 +37,10 @@ def test_every_play_can_be_chosen_by_a_tag_that_the_first_one_knows():
     assert set().union(*tags) == known | {"always"}
     untagged = [play["name"] for play, found in zip(PLAYS, tags, strict=True) if not found]
     assert untagged == ["Say where everything is"]  # only after a whole run
-    for readme in ("README.md", "README.zh-CN.md"):
-        text = (support.REPOSITORY / readme).read_text()
+    for page in ("docs/en/install.md", "docs/zh-CN/install.md"):
+        text = (support.REPOSITORY / page).read_text()
         (row,) = [line for line in text.splitlines() if line.startswith("| `--tags ")]
-        assert not [tag for tag in known if f"`{tag}`" not in row], readme
+        assert not [tag for tag in known if f"`{tag}`" not in row], page
     # What takes the lock and what gives it back run whatever is chosen.
     assert tags[0] == tags[-1] == {"always"}
 

@@ -61,9 +61,10 @@ PLAY = """
 BUILTIN = ("filesystem", "browser", "example")
 
 
-def example(readme: str) -> dict:
-    """Return the entries that a README shows."""
-    (block,) = EXAMPLE.findall((support.REPOSITORY / readme).read_text())
+def example(language: str) -> dict:
+    """Return the entries that the page about MCP servers shows."""
+    page = support.REPOSITORY / "docs" / language / "mcp-servers.md"
+    (block,) = EXAMPLE.findall(page.read_text())
     return yaml.safe_load(block)["mcp_servers"]
 
 
@@ -162,10 +163,9 @@ def publishers(docker):
 
 @pytest.fixture(scope="module")
 def servers():
-    """What the README shows, on ports that are free here."""
+    """What the page shows, on ports that are free here."""
     shown = {
-        name: {**entry, "port": free_port("127.0.0.1")}
-        for name, entry in example("README.md").items()
+        name: {**entry, "port": free_port("127.0.0.1")} for name, entry in example("en").items()
     }
     return {**{name: {"enabled": False} for name in BUILTIN}, **shown}
 
@@ -196,8 +196,8 @@ def tools(run_module, url: str, prefix: str) -> list[str]:
     return [tool for tool in found["sessions"][0]["tools"] if tool.startswith(prefix)]
 
 
-def test_both_readmes_show_the_same():
-    assert example("README.zh-CN.md") == example("README.md")
+def test_both_languages_show_the_same():
+    assert example("zh-CN") == example("en")
 
 
 def test_the_gateway_offers_the_tools_of_an_image_that_speaks_on_stdio(gateway, run_module):

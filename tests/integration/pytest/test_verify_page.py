@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import html
 import re
-import shutil
-import subprocess
 
+import chromium
 import pytest
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.checks import row
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import verify, verify_files
 from conftest import CACHE
 
-pytestmark = pytest.mark.integration
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(not chromium.program(), reason=chromium.MISSING),
+]
 
 ABOUT = {"platform": "local", "at": "2026-01-01T00:00:00+00:00", "seconds": 41.0}
 LONG = "POST_/v1beta/models/a-very-long-name:generateContent_answered_" * 6
@@ -41,28 +43,6 @@ document.body.dataset.told = JSON.stringify({width: innerWidth, wide,
 
 
 @pytest.fixture(scope="module")
-def browser():
-    """Return a function that opens a page; nothing but files can be loaded."""
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if not program:
-        pytest.skip("needs Chromium (Debian: chromium)")
-    common = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-    common += ["--host-resolver-rules=MAP * ~NOTFOUND"]
-
-    def open_page(path, *options):
-        done = subprocess.run(
-            [program, *common, *options, path.as_uri()],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=True,
-        )
-        return done.stdout
-
-    return open_page
-
-
-@pytest.fixture(scope="module")
 def page():
     checks = [{"group": group, **check} for group, check in CHECKS]
     found = verify.report({"llm1": {"checks": checks}}, ABOUT, advisory=["drift *"])
@@ -74,7 +54,7 @@ GROUNDS = {"light": "rgb(246, 247, 249)", "dark": "rgb(18, 22, 28)"}
 
 @pytest.mark.parametrize("scheme", GROUNDS)
 @pytest.mark.parametrize("width", [390, 1280])
-def test_nothing_is_wider_than_the_window(browser, page, tmp_path, width, scheme):
+def test_nothing_is_wider_than_the_window(page, tmp_path, width, scheme):
     measured = tmp_path / "measured.html"
     # Headless windows are never narrower than 500 pixels, frames are.
     framed = html.escape(page.replace("</body>", MEASURE + "</body>"))
@@ -87,13 +67,11 @@ def test_nothing_is_wider_than_the_window(browser, page, tmp_path, width, scheme
     plain = tmp_path / "verify.html"
     plain.write_text(page)
     option = f"--blink-settings=preferredColorScheme={0 if scheme == 'dark' else 1}"
-    dom = browser(measured, option, "--window-size=1400,1000", "--dump-dom")
+    dom = chromium.show(measured.as_uri(), option, "--window-size=1400,1000", "--dump-dom")
     told = html.unescape(re.search(r"<title>(.*?)</title>", dom)[1])
     assert '"scrolls":false' in told and '"wide":[]' in told, told
     assert GROUNDS[scheme] in told, told
 
-    pictures = CACHE / "pictures"
-    pictures.mkdir(parents=True, exist_ok=True)
-    picture = pictures / f"verify-{width}-{scheme}.png"
-    browser(plain, option, f"--window-size={width},1400", f"--screenshot={picture}")
+    picture = CACHE / "pictures" / f"verify-{width}-{scheme}.png"
+    chromium.picture(plain.as_uri(), picture, width, 1400, option)
     assert picture.read_bytes()[:4] == b"\x89PNG"
