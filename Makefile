@@ -1,4 +1,4 @@
-# Doors to playbooks and tests; what they do stands behind them.
+# Entry points to playbooks and tests, without logic of their own.
 PYTHON ?= python3
 INVENTORY ?= inventories/local
 export PYTHON
@@ -15,15 +15,15 @@ SUITE := python tests/tools/suite.py
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' Makefile
 
-up: venv ## Deploy the light tier on this machine, verify it, print where it is
+up: venv ## Deploy the light tier on this machine, verify it, print its addresses
 	$(PLAY) site.yml
 verify: venv ## Check a running platform from end to end
 	$(PLAY) playbooks/verify.yml
-doctor: venv ## Say what is wrong, with cause and fix; FIX=1 mends what is safe to mend
+doctor: venv ## Diagnose: findings with cause and fix; FIX=1 makes the safe repairs
 	$(PLAY) playbooks/doctor.yml $(if $(FIX),--tags fix)
-flows: venv ## Who may talk to whom by the inventory, as a table and as Mermaid; asks no host
+flows: venv ## Who may talk to whom, as a table and as Mermaid; contacts no host
 	@$(PLAY) playbooks/flows.yml
-versions: venv ## Which version of what the inventory's hosts run, why, and where it is pinned; asks no host
+versions: venv ## Which version of what runs where, why, and where it is pinned; contacts no host
 	@$(PLAY) playbooks/versions.yml
 down: venv ## Remove the platform, keep its data and secrets
 	$(PLAY) playbooks/absent.yml -e '{"absent_data": false}'
@@ -61,11 +61,11 @@ test-standard: venv-test ## Four hosts: faults, rolling restarts and scaling und
 test-cores: venv-test ## The newest ansible-core
 	@$(SUITE) cores
 
-conformance: ## The official MCP suite, directly and through the gateway: no check may be lost
+conformance: ## The official MCP suite, directly and through the gateway: no check may fail only there
 	@$(PYTHON) tests/conformance/conformance.py
-bench-gateway: ## The gateway beside other proxies: requests/s, latency, CPU, memory
+bench-gateway: ## The gateway compared with other proxies: requests/s, latency, CPU, memory
 	@$(PYTHON) tests/bench/gateway/bench.py $(BENCH)
-bench-llm: venv-test ## The first word of each turn of an agent, and what LiteLLM adds to it
+bench-llm: venv-test ## Time to first token of each turn of an agent, and LiteLLM's share of it
 	@python tests/bench/llm/bench.py $(BENCH)
 test-clients-gateway: venv-test ## Claude Code and Codex against the gateway
 	@python -m pytest -p no:cacheprovider --import-mode=importlib tests/clients/test_clients.py
@@ -76,7 +76,7 @@ record-clients: venv-test ## Record what each pinned CLI sends first, after a ve
 
 outdated: venv-test ## Every pinned version beside the newest release, and why some stay behind
 	@python tests/tools/outdated.py
-docs: venv-test ## Write the roles' READMEs from their argument specs
+docs: venv-test ## Generate the roles' READMEs from their argument specs
 	@python tests/tools/role_readme.py
 venv: ## Create .venv with what playbooks need
 	@tests/tools/venv.sh .venv requirements.txt
