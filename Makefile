@@ -48,8 +48,6 @@ test-gateway: venv-test ## The gateway package
 	@$(SUITE) gateway
 test-artifact: venv-test ## Build the collection, install it elsewhere, use it there
 	@$(SUITE) artifact
-pictures: venv-test ## Take the pictures of the READMEs (needs Chromium)
-	@python tests/pictures/take.py
 images: venv-test ## Build every image once and export it for the test hosts
 	@$(SUITE) images
 test-modules: venv-test ## Modules against real services in containers
@@ -78,6 +76,8 @@ outdated: venv-test ## Every pinned version beside the newest release, and why s
 	@python tests/tools/outdated.py
 docs: venv-test ## Generate the roles' READMEs from their argument specs
 	@python tests/tools/role_readme.py
+pictures: venv-test ## Take the pictures of the READMEs (needs Chromium)
+	@python tests/pictures/take.py
 venv: ## Create .venv with what playbooks need
 	@tests/tools/venv.sh .venv requirements.txt
 venv-test: ## ... and with what tests need
