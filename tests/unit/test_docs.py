@@ -1,7 +1,7 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""The documentation: links lead somewhere, both languages say the same, pictures are small."""
+"""The documentation: its links, its words, its two languages, its pictures."""
 
 from __future__ import annotations
 
@@ -20,6 +20,22 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 # What users meet elsewhere and follow: messages, comments, the roles' READMEs.
 POINTER = re.compile(r"docs/[\w-]+/[\w.-]+\.(?:md|png)")
+# Words of this project where the field has its own; what to say instead.
+OWN_WORDS = {
+    r"doors?": "entry point, listener",
+    r"seeks?|looks? away": "inspect, plan",
+    r"settles?|settled": "resolve, define",
+    r"forgets?|forgotten": "deregister, remove",
+    r"strangers?": "unauthenticated, other networks",
+    r"doubts?|doubted": "health probe",
+    r"pours?": "copy, stream",
+    r"made up": "generated",
+    r"mends?|mended": "repair, fix",
+    r"treatments?": "fix",
+    r"leads? to": "forward to, primary",
+    r"artefacts?": "artifact",
+    r"nothing to be had": "rejected",
+}
 POINTING = ("*.md", "inventories/**/*.yml", "playbooks/**/*", "plugins/**/*.py", "roles/**/*")
 
 
@@ -91,6 +107,19 @@ def code_of(text):
         elif language == "console":
             blocks.append([re.sub(r" +# .*", "", line) for line in block.splitlines()])
     return blocks, sorted(set(re.findall(r"`[^`\n]+`", prose(text))))
+
+
+def test_the_documentation_uses_the_fields_words():
+    pages = [page for page in documents() if page.parents[1].name != "roles"]  # those are generated
+    fragments = ROOT.glob("changelogs/fragments/*")
+    inventories = [p for p in ROOT.glob("inventories/**/*.yml") if ".intranet-mcp" not in p.parts]
+    found = [
+        f"{path.relative_to(ROOT)}: {match[0]}: {instead}"
+        for path in [*pages, *fragments, *inventories, ROOT / "Makefile"]
+        for word, instead in OWN_WORDS.items()
+        for match in re.finditer(rf"\b(?:{word})\b", path.read_text(), re.I)
+    ]
+    assert not found
 
 
 def test_both_languages_have_the_same_pages():
