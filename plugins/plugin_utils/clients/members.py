@@ -55,7 +55,7 @@ def members(teams: list, chat_models: list, only: list, preferred: str = "") -> 
     if not people:
         raise ClientsError(
             "no members were found in `teams`; expected at least one: declare teams in group_vars "
-            "(README, Add a developer) and run site.yml, which makes their keys"
+            "(see docs/en/developers.md) and run site.yml, which creates their keys"
         )
     aliases = [person["alias"] for person in people]
     for alias in aliases:
