@@ -64,7 +64,9 @@ def test_a_host_out_of_disk_serves_on_and_is_refused_before_anything_changes(loa
         assert "make room or mount a larger disk" in refused.stdout, refused.stdout[-3000:]
     finally:
         on(APP1, f"rm -f {filler}")
-    assert "changed=0" in site("--limit", APP1).rsplit(APP1, 1)[1]
+    limited = site("--limit", APP1)
+    assert "changed=0" in limited.rsplit(APP1, 1)[1]
+    assert f"This run was limited to {APP1}." in limited
     load.more(5)
     cost = row("an app host out of disk", load, began)
     report(cost)
