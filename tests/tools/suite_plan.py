@@ -54,6 +54,8 @@ _MODULES = (
     ),
     _modules("modules-roles", 400, "balancer_engines", "acme", "own_authority"),
     _modules("modules-images", 330, "trust", "mcp_images"),
+    # The company's registry is started once for both.
+    _modules("modules-registries", 280, "registries", "publishers_images"),
 )
 
 
@@ -62,7 +64,7 @@ def _other_modules(root: Path) -> Job:
     named = {path for job in _MODULES for path in job.paths}
     found = (str(path.relative_to(root)) for path in (root / INTEGRATION).glob("test_*.py"))
     paths = tuple(sorted(path for path in found if path not in named))
-    return Job("modules-other", paths, 390, needs=("images",))
+    return Job("modules-other", paths, 310, needs=("images",))
 
 
 def jobs(root: Path) -> dict[str, Job]:

@@ -297,6 +297,21 @@ def container_registry_image(docker, tmp_path_factory):
     return debian_registry.build(image("base"), tmp_path_factory.mktemp("registry"))
 
 
+@pytest.fixture(scope="session")
+def company(docker, container_registry_image, tmp_path_factory):
+    """The company's registry, which nobody here trusts yet."""
+    folder = tmp_path_factory.mktemp("company")
+    made = debian_registry.CompanyRegistry(docker, container_registry_image, folder)
+    wait_until(lambda: made.status() == 401, 30, f"the registry at {made.host}")
+    yield made
+    directory = f"/etc/docker/certs.d/{made.host}"
+    for path in (f"{directory}/intranet-mcp.crt", directory):
+        if os.path.isdir(path):
+            os.rmdir(path)
+        elif os.path.exists(path):
+            os.unlink(path)
+
+
 @pytest.fixture
 def registry(docker):
     """A model registry on this machine, where containers can reach it."""

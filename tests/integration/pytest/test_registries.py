@@ -24,7 +24,7 @@ import support
 import yaml
 from ansible_collections.intranet.mcp.plugins.module_utils.images import registry_login
 from conftest import image, wait_until
-from servers.container_registry import CompanyRegistry, push
+from servers.container_registry import push
 
 pytestmark = pytest.mark.integration
 
@@ -41,20 +41,6 @@ RUN apt-add locales && localedef -i en_US -c -f UTF-8 en_US.UTF-8 \
 def docker_output(*arguments):
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
-
-
-@pytest.fixture(scope="module")
-def company(docker, container_registry_image, tmp_path_factory):
-    """The company's registry, which nobody here trusts yet."""
-    made = CompanyRegistry(docker, container_registry_image, tmp_path_factory.mktemp("company"))
-    wait_until(lambda: made.status() == 401, 30, f"the registry at {made.host}")
-    yield made
-    directory = f"/etc/docker/certs.d/{made.host}"
-    for path in (f"{directory}/intranet-mcp.crt", directory):
-        if os.path.isdir(path):
-            os.rmdir(path)
-        elif os.path.exists(path):
-            os.unlink(path)
 
 
 class Site:
