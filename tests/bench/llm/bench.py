@@ -8,8 +8,8 @@
 Sends the opening request of Claude Code (roles/clients/files/requests.json), then turn after turn,
 to real weights in one and two Ollamas behind a LiteLLM as the role configures it; "at random" is
 without prefix_affinity. Two people take turns, so that nobody waits for the other. Then the same
-request goes to an Ollama that answers at once, directly and through LiteLLM. Needs the images
-(`make images`); nothing here is judged.
+request goes to an Ollama that answers at once: directly, through LiteLLM, and through HAProxy and
+LiteLLM. Needs the images (`make images`); nothing here is judged.
 
 --longest   bytes of each text at most: the whole request has more tokens than this model reads.
 --turns     of each conversation that are shown; all before the last are sent.
@@ -78,7 +78,7 @@ def prefix(servers: Servers, options: argparse.Namespace) -> None:
 
 
 def overhead(servers: Servers, options: argparse.Namespace) -> None:
-    """Print what LiteLLM adds to the first word, and its CPU, of a model that answers at once."""
+    """Print what LiteLLM and the balancer add to the first word of a model that answers at once."""
     direct, url, container = servers.scripted()
     body = opening(MODEL, "nobody", options.longest)
     key = {"Authorization": f"Bearer {conftest.MASTER_KEY}"}
@@ -96,6 +96,14 @@ def overhead(servers: Servers, options: argparse.Namespace) -> None:
     print(
         f"LiteLLM adds {1000 * added:.0f} ms to the first word and takes {1000 * cpu:.0f} ms of CPU"
     )
+    balanced = servers.balancer(container)
+    # One after the other, so that what else the machine does is in both.
+    pairs = [
+        [first_word(at, "/v1/messages", body, key)[0] for at in (url, balanced)]
+        for _number in range(options.requests)
+    ]
+    share = statistics.median(behind - before for before, behind in pairs)
+    print(f"the load balancer (HAProxy) adds {1000 * share:.1f} ms to it")
 
 
 def main() -> int:

@@ -11,13 +11,25 @@ import urllib.request
 from pathlib import Path
 
 import conftest
+from ansible_collections.intranet.mcp.plugins.module_utils.balancer import haproxy_config
 from conftest import MASTER_KEY, http_status, image, wait_until
 from process import tree
 from servers import configured_litellm, scripted_ollama
+from servers.balancer import PORTS
 from servers.configured_litellm import PORT
 
 MODEL, CONTEXT = "smollm2:135m", 8192
 HOSTS = ("gpu1", "gpu2")
+PORT_LITELLM = 4000
+BALANCER = {
+    "tls": False,
+    "door_port": 80,
+    "ports": PORTS,
+    "timeout_seconds": 600,
+    "connect_seconds": 5,
+    "check_seconds": 2,
+    "max_connections": 500,
+}
 FACTS = {MODEL: {"capabilities": ["completion", "tools"], "context": CONTEXT}}
 # Tools come first, as in the templates of models that call them.
 TEMPLATE = """{{ if .Tools }}<|im_start|>system
@@ -88,6 +100,28 @@ class Servers:
         direct = f"http://{self.docker.address(container, PORT)}"
         return direct, *self._litellm("litellm-scripted", ("scripted",), is_kept=True)
 
+    def balancer(self, litellm: str) -> str:
+        """Start HAProxy, without TLS, before a LiteLLM's container; return its address."""
+        inspected = json.loads(self.docker.run("inspect", litellm))
+        ((_name, network),) = inspected[0]["NetworkSettings"]["Networks"].items()
+        address = f"{network['IPAddress']}:{PORT_LITELLM}"
+        server = {"name": "app1", "address": address, "is_name": False}
+        alive = "/health/liveliness"
+        pool = {"service": "litellm", "ready": alive, "alive": alive, "servers": [server]}
+        text = haproxy_config.render([pool], BALANCER)
+        (self.folder / "haproxy.cfg").write_text(text)
+        container = self.docker.start(
+            "balancer",
+            image("haproxy"),
+            "--publish=127.0.0.1::8443",
+            f"--volume={self.folder}/haproxy.cfg:/config/haproxy.cfg:ro",
+            "--tmpfs=/run/haproxy:uid=99,gid=99",
+            command=("haproxy", "-W", "-db", "-f", "/config/haproxy.cfg"),
+        )
+        url = f"http://{self.docker.address(container, 8443)}"
+        wait_until(lambda: http_status(f"{url}/health") == 200, 60, url)
+        return url
+
     def _litellm(self, name: str, hosts: tuple, is_kept: bool) -> tuple[str, str]:
         folder = self.folder / name
         folder.mkdir()
@@ -103,7 +137,7 @@ class Servers:
         container = configured_litellm.start(
             self.docker, image("litellm"), name, config.parent, MASTER_KEY
         )
-        url = f"http://{self.docker.address(container, 4000)}"
+        url = f"http://{self.docker.address(container, PORT_LITELLM)}"
         wait_until(lambda: http_status(f"{url}/health/liveliness") == 200, 300, url)
         self._warm_up(url)
         return url, container
