@@ -208,6 +208,20 @@ def tasks_in(part):
     return [part, *(task for tasks in nested for task in tasks)]
 
 
+@every_role
+def test_no_task_file_only_forwards_to_another(role):
+    """But for a role's main file, which hands its definition to the role `service`."""
+    names = {f"{kind}_{what}" for kind in ("include", "import") for what in ("role", "tasks")}
+    forwarding = []
+    for path in role.glob("tasks/*.yml"):
+        (first, *others) = yaml.safe_load(path.read_text())
+        uses = {key.rpartition(".")[2] for key in first} & names
+        hands_over = path.name == "main.yml" and "service_definitions" in first.get("vars", {})
+        if uses and not others and "loop" not in first and not hands_over:
+            forwarding.append(path.name)
+    assert not forwarding
+
+
 def test_a_container_takes_its_anonymous_volumes_along():
     """The engine keeps them otherwise, one more with each new container, and nothing uses them."""
     files = [path for role in ROLES for path in sorted((role / "tasks").glob("*.yml"))]
