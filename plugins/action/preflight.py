@@ -25,7 +25,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.engine.definition imp
     check as check_definition,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import preflight as decide
-from ansible_collections.intranet.mcp.plugins.module_utils.examine.preflight import Problem
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.preflight_models import (
     ARGUMENTS as OLLAMA_ARGUMENTS,
 )
@@ -76,7 +76,7 @@ class ActionModule(ActionBase):
         result = self._on_host(arguments, task_vars, without_lock=bool(problems))
         if "problems" not in result:  # the module itself failed
             return result
-        problems += [Problem(**found) for found in result["problems"]]
+        problems += [Finding(**found) for found in result["problems"]]
         if problems:
             # The text alone: Ansible prints every key of a failed result.
             text = decide.report([*dict.fromkeys(problems)], task_vars["inventory_hostname"])
@@ -137,7 +137,7 @@ class ActionModule(ActionBase):
             conflicts = []  # reported for each host by _ports
         for conflict in conflicts:
             found, _colon, remedy = conflict.partition(": ")
-            problems.append(Problem("inventory", found, "one service a port", remedy))
+            problems.append(Finding("inventory", found, "one service a port", remedy))
         ignore = arguments.get("ignore", [])
         return (
             [problem for problem in problems if problem.check not in ignore],
@@ -160,9 +160,9 @@ class ActionModule(ActionBase):
             }, []
         except UNUSABLE as error:
             if getattr(error, "action", ""):
-                return {}, [Problem("inventory", error.found, error.expected, error.action)]
+                return {}, [Finding("inventory", error.found, error.expected, error.action)]
             text = str(error) if isinstance(error, TopologyError | AnsibleError) else repr(error)
-            problem = Problem(
+            problem = Finding(
                 "inventory",
                 f"the catalog cannot be laid over this inventory: {text}",
                 "platform_services and mcp_servers as the platform role documents them",
@@ -186,7 +186,7 @@ def leave_out_unreadable(arguments, problems):
     if any(problem.found.startswith("variable ollama_") for problem in problems):
         return []
     text = "; ".join(checked.error_messages)
-    return [Problem("inventory", text, "the types of ollama_*", "correct it in the inventory")]
+    return [Finding("inventory", text, "the types of ollama_*", "correct it in the inventory")]
 
 
 def from_here(source):
@@ -209,7 +209,7 @@ def authorities(files):
             found[registry] = text
             continue
         problems.append(
-            Problem(
+            Finding(
                 "inventory",
                 f"docker_registry_ca names {path} for {registry}: {reason}",
                 "a PEM file on the control node",
@@ -281,7 +281,7 @@ def value_problems(name, value, spec):
         if spec.get("no_log"):
             text = "a secret value of the wrong type"
         return [
-            Problem(
+            Finding(
                 "inventory",
                 f"variable {name}: {text}",
                 f"type {spec.get('type', 'str')}",
@@ -292,7 +292,7 @@ def value_problems(name, value, spec):
         try:
             check_definition(value)
         except DefinitionError as error:
-            return [Problem("inventory", f"variable {name}: {error}", "a definition", "correct it")]
+            return [Finding("inventory", f"variable {name}: {error}", "a definition", "correct it")]
     return []
 
 

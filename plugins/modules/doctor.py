@@ -174,9 +174,9 @@ EXAMPLES = r"""
 RETURN = r"""
 findings:
   description:
-    - What is wrong. C(check) is the kind, C(service) what it concerns (empty for the host) and
-      C(role) the role that owns it. C(fix) is the treatment that the role C(doctor) gives it with
-      C(--tags fix), empty where only a person may decide.
+    - What is wrong, with C(found), C(expected) and C(action). C(check) is the kind, C(service) what
+      it concerns (empty for the host), C(role) the role that owns it. C(fix) is what the role
+      C(doctor) does about it with C(--tags fix), empty where only a person may decide.
   returned: always
   type: list
   elements: dict
@@ -184,7 +184,7 @@ findings:
     - check: container
       found: intranet-redis is stopped (exit status 0)
       expected: running
-      do: docker start intranet-redis
+      action: docker start intranet-redis
       fix: start
       service: redis
       role: redis

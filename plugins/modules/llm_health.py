@@ -193,7 +193,7 @@ checks:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.intranet.mcp.plugins.module_utils.examine.checks import PASSED
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import PASSED
 from ansible_collections.intranet.mcp.plugins.module_utils.litellm.chat import ARGUMENTS, checks_of
 
 

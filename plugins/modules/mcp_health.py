@@ -317,7 +317,7 @@ error:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import ServiceError, fail
-from ansible_collections.intranet.mcp.plugins.module_utils.examine.checks import FAILED, UNKNOWN
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import FAILED, UNKNOWN
 from ansible_collections.intranet.mcp.plugins.module_utils.mcp.probe import (
     ARGUMENTS,
     RULES,

@@ -318,6 +318,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.engine import authori
 from ansible_collections.intranet.mcp.plugins.module_utils.engine.docker import get
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import preflight as decide
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import preflight_models
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
 from ansible_collections.intranet.mcp.plugins.module_utils.host.facts import (
     nearest,
     port_holders,
@@ -525,7 +526,7 @@ class Lock:
         return False
 
 
-def check(host: Host) -> tuple[list[decide.Problem], list[str]]:
+def check(host: Host) -> tuple[list[Finding], list[str]]:
     """All problems of the host, and the images it lacks."""
     params = host.params
     containers = host.containers()
@@ -557,15 +558,15 @@ def check(host: Host) -> tuple[list[decide.Problem], list[str]]:
     return problems, missing
 
 
-def authority_problems(ca_bundle: str) -> list[decide.Problem]:
+def authority_problems(ca_bundle: str) -> list[Finding]:
     """What keeps containers and builds from trusting the site's own authorities."""
     try:
         authorities.trust_store(ca_bundle)
     except authorities.AuthorityError as error:
-        return [decide.Problem("authorities", error.found, error.expected, error.action)]
+        return [Finding("authorities", error.found, error.expected, error.action)]
     except OSError as error:
         found = f"{error.filename} cannot be read: {error.strerror}"
-        return [decide.Problem("authorities", found, "a file", "correct platform_ca_bundle")]
+        return [Finding("authorities", found, "a file", "correct platform_ca_bundle")]
     return []
 
 

@@ -163,7 +163,7 @@ def test_a_full_database_half_done_migrations_ports_and_disks_are_named(
     assert refused
 
     # Only a person may do these: the doctor's own words are followed.
-    command = look.one("migration", "litellm")["do"].partition("then: ")[2]
+    command = look.one("migration", "litellm")["action"].partition("then: ")[2]
     host.check_output(command)
     end = "select pg_terminate_backend(pid) from pg_stat_activity where application_name ="
     host.check_output(f"{PSQL} \"{end} 'forgotten'\"")

@@ -13,33 +13,14 @@ facts: what _doctor_facts gathers. wanted: the module's options.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.preflight import (
     clock_problems,
     port_problems,
 )
 
 DAY = 86400
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong: what is there, what should be, what to do.
-
-    fix: the treatment that `--tags fix` gives it, empty where only a person may decide. service:
-    the service it concerns, empty for the host.
-    """
-
-    check: str
-    found: str
-    expected: str
-    do: str
-    fix: str = ""
-    service: str = ""
-
-    def as_dict(self) -> dict[str, str]:
-        return asdict(self)
 
 
 class Unseen(Exception):

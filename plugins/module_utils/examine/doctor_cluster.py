@@ -15,10 +15,10 @@ from ansible_collections.intranet.mcp.plugins.module_utils.cluster.patroni impor
 from ansible_collections.intranet.mcp.plugins.module_utils.cluster.redis import read_view
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unexpected
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.doctor import (
-    Finding,
     Rule,
     Unseen,
 )
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
 
 
 def quorum(facts, wanted):

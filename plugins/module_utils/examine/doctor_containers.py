@@ -9,10 +9,10 @@ import re
 
 from ansible_collections.intranet.mcp.plugins.module_utils.engine.definition import bracketed
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.doctor import (
-    Finding,
     Rule,
     Unseen,
 )
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
 
 DEPLOY = "run the playbook: ansible-playbook site.yml"
 

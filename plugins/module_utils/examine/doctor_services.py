@@ -9,11 +9,11 @@ Where a service's container is not running, its own rule reports that; these the
 from __future__ import annotations
 
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.doctor import (
-    Finding,
     Rule,
     Unseen,
     need,
 )
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
 
 FULL = ("too many clients", "remaining connection slots")
 REFUSED = ("password authentication failed",)

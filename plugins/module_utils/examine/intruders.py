@@ -16,13 +16,13 @@ from typing import Any
 
 from ansible_collections.intranet.mcp.plugins.module_utils.common.http import HttpClient, Reply
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import outside
-from ansible_collections.intranet.mcp.plugins.module_utils.examine.checks import (
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import (
     NOT_APPLICABLE,
-    row,
+    Finding,
     verdict,
 )
 
-Rows = list[dict[str, Any]]
+Findings = list[Finding]
 
 INTRUDER = "verify-intruder"
 # What the gateway answers without a key.
@@ -99,7 +99,7 @@ GATEWAY_ARGUMENTS: dict[str, Any] = {
 }
 
 
-def litellm(name: str, params: dict[str, Any]) -> Rows:
+def litellm(name: str, params: dict[str, Any]) -> Findings:
     """Try with a member's key what only administrators may."""
     headers = {"Authorization": f"Bearer {params['api_key']}"}
     client = HttpClient(params["url"], "LiteLLM", "its address", headers, params["timeout"])
@@ -109,7 +109,7 @@ def litellm(name: str, params: dict[str, Any]) -> Rows:
         action = "read LiteLLM's log, then run verify again"
         found = f"the key itself gets HTTP {status}"
         return [
-            row(f"{name} {about}", verdict(None), found, "a key that is valid", action)
+            Finding(f"{name} {about}", found, "a key that is valid", action, status=verdict(None))
             for about in MEMBER_ATTACKS
         ]
     action = "run site.yml, which gives people their role and keys their allowed_routes"
@@ -119,17 +119,17 @@ def litellm(name: str, params: dict[str, Any]) -> Rows:
     ]
 
 
-def _judged(name: str, client: HttpClient, attacks: list[Attack], action: str) -> dict[str, Any]:
+def _judged(name: str, client: HttpClient, attacks: list[Attack], action: str) -> Finding:
     let_through = []
     for attack in attacks:
         reply = client.request(attack.method, attack.path, attack.body, attack.headers)
         if reply.status not in attack.refused and reply.json() not in ABSENT:
             let_through.append(f"{attack.about}: HTTP {reply.status}")
     found = "; ".join(let_through) or f"{len(attacks)} of {len(attacks)} requests refused"
-    return row(name, verdict(not let_through), found, "every request refused", action)
+    return Finding(name, found, "every request refused", action, status=verdict(not let_through))
 
 
-def gateway(name: str, params: dict[str, Any]) -> Rows:
+def gateway(name: str, params: dict[str, Any]) -> Findings:
     """Try at the gateway what no policy may let through."""
     client = HttpClient(params["url"], "the gateway", "its address", timeout=params["timeout"])
     return [
@@ -153,7 +153,7 @@ def injections(server: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def _injected(name: str, client: HttpClient, params: dict[str, Any]) -> dict[str, Any]:
+def _injected(name: str, client: HttpClient, params: dict[str, Any]) -> Finding:
     headers = {
         "Authorization": f"Bearer {params['key']}",
         "Accept": "application/json, text/event-stream",
@@ -170,7 +170,7 @@ def _injected(name: str, client: HttpClient, params: dict[str, Any]) -> dict[str
     action = "update the gateway; until then, anybody with a key can run any tool"
     if not session:
         found = f"no session (HTTP {reply.status} {reply.text[:100]})"
-        return row(name, verdict(None), found, "a session to try it in", "check the key")
+        return Finding(name, found, "a session to try it in", "check the key", status=verdict(None))
     headers["Mcp-Session-Id"] = session
     taken = []
     for about, message in injections(([*params["servers"], "none"])[0]).items():
@@ -178,10 +178,12 @@ def _injected(name: str, client: HttpClient, params: dict[str, Any]) -> dict[str
         if not 400 <= status < 500:
             taken.append(f"{about}: HTTP {status}")
     client.request("DELETE", "/mcp", headers=headers)
-    return row(name, verdict(not taken), "; ".join(taken) or "refused", "HTTP 4xx", action)
+    return Finding(
+        name, "; ".join(taken) or "refused", "HTTP 4xx", action, status=verdict(not taken)
+    )
 
 
-def _foreign_names(name: str, client: HttpClient) -> dict[str, Any]:
+def _foreign_names(name: str, client: HttpClient) -> Finding:
     """A page elsewhere, whose name was made to lead here, is kept out by Host and Origin."""
     attacks = [
         Attack(about, "POST", "/mcp", {}, {header: value}, (400, 403, 421))
@@ -194,13 +196,15 @@ def _foreign_names(name: str, client: HttpClient) -> dict[str, Any]:
     return _judged(name, client, attacks, action)
 
 
-def _discloses(name: str, client: HttpClient, path: str, servers: list[str]) -> dict[str, Any]:
+def _discloses(name: str, client: HttpClient, path: str, servers: list[str]) -> Finding:
     reply = client.request("GET", path, headers={"Accept": "application/json"})
     found = disclosed(reply, servers)
     action = "update the gateway, or close the path at what stands before it"
     name = f"{name} {path} discloses nothing without a key"
     seen = f"HTTP {reply.status}" + (f" with {', '.join(found)}" if found else "")
-    return row(name, verdict(not found), seen, "no server, tool, address or error", action)
+    return Finding(
+        name, seen, "no server, tool, address or error", action, status=verdict(not found)
+    )
 
 
 def disclosed(reply: Reply, servers: list[str]) -> list[str]:
@@ -219,13 +223,17 @@ PORTS_ARGUMENTS: dict[str, Any] = {
 }
 
 
-def ports(name: str, params: dict[str, Any]) -> Rows:
+def ports(name: str, params: dict[str, Any]) -> Findings:
     """Connect from here to another host: what no flow declares for this address must be closed."""
     source = source_to(params["address"])
     if source is None:
-        return [row(name, NOT_APPLICABLE, f"there is no way from here to {params['address']}")]
+        return [
+            Finding(
+                name, f"there is no way from here to {params['address']}", status=NOT_APPLICABLE
+            )
+        ]
     if source == params["address"] or source.startswith("127."):
-        return [row(name, NOT_APPLICABLE, "this is that host, which reaches itself")]
+        return [Finding(name, "this is that host, which reaches itself", status=NOT_APPLICABLE)]
     managed = params["managed"]
     found = outside.reached([(params["address"], port) for port in managed])
     allowed = outside.expected_open(params["flows"], source)
@@ -234,7 +242,7 @@ def ports(name: str, params: dict[str, Any]) -> Rows:
     text = f"open though undeclared: {', '.join(map(str, extra))}" if extra else "none is open"
     wanted = f"{len(set(managed) - allowed)} ports closed to {source}"
     action = "run site.yml for the firewall; look what else filters in between"
-    return [row(name, verdict(not extra), text, wanted, action)]
+    return [Finding(name, text, wanted, action, status=verdict(not extra))]
 
 
 def source_to(address: str) -> str | None:

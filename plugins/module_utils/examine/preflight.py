@@ -8,12 +8,12 @@ from __future__ import annotations
 import difflib
 import re
 import stat
-from dataclasses import asdict, dataclass
 
 from ansible_collections.intranet.mcp.plugins.module_utils.engine.docker import (
     name_of,
     published_ports,
 )
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
 from ansible_collections.intranet.mcp.plugins.module_utils.images.sources import architecture_of
 
 OURS = "intranet-mcp/"
@@ -44,23 +44,7 @@ KERNEL_FLOOR = (5, 9)
 NVIDIA_DRIVER_FLOOR = "531"
 
 
-@dataclass(frozen=True)
-class Problem:
-    """One thing that stops a run: which check, what is there, what should be, what to do."""
-
-    check: str
-    found: str
-    expected: str
-    action: str
-
-    def __str__(self) -> str:
-        return f"{self.found}; expected {self.expected}: {self.action}"
-
-    def as_dict(self) -> dict[str, str]:
-        return asdict(self)
-
-
-def report(problems: list[Problem], host: str) -> str:
+def report(problems: list[Finding], host: str) -> str:
     """All of them in one text."""
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
     lines = [f"  {number}. {problem}" for number, problem in enumerate(problems, 1)]
@@ -70,12 +54,12 @@ def report(problems: list[Problem], host: str) -> str:
 # --- the host -----------------------------------------------------------------------------------
 
 
-def platform_problems(facts: dict, wanted: dict) -> list[Problem]:
+def platform_problems(facts: dict, wanted: dict) -> list[Finding]:
     """Root, operating system, architecture, kernel, memory, clock."""
     problems = []
     if facts["uid"]:
         problems.append(
-            Problem(
+            Finding(
                 "root",
                 f"Ansible acts as user id {facts['uid']}",
                 "root",
@@ -88,7 +72,7 @@ def platform_problems(facts: dict, wanted: dict) -> list[Problem]:
     ):
         if facts[key] not in wanted[key]:
             problems.append(
-                Problem(
+                Finding(
                     check,
                     f"{what} {facts[key]}",
                     " or ".join(wanted[key]),
@@ -97,7 +81,7 @@ def platform_problems(facts: dict, wanted: dict) -> list[Problem]:
             )
     if _parts(facts["kernel"])[:2] < KERNEL_FLOOR:
         problems.append(
-            Problem(
+            Finding(
                 "kernel",
                 f"kernel {facts['kernel']}",
                 ".".join(map(str, KERNEL_FLOOR))
@@ -107,7 +91,7 @@ def platform_problems(facts: dict, wanted: dict) -> list[Problem]:
         )
     if facts["memory_mb"] < wanted["memory_mb"]:
         problems.append(
-            Problem(
+            Finding(
                 "memory",
                 f"{facts['memory_mb']} MiB of memory",
                 f"at least {wanted['memory_mb']} MiB",
@@ -117,7 +101,7 @@ def platform_problems(facts: dict, wanted: dict) -> list[Problem]:
     return problems + clock_problems(facts["time"], wanted["time"], wanted["clock_skew_seconds"])
 
 
-def gpu_problems(found: dict, declared: str) -> list[Problem]:
+def gpu_problems(found: dict, declared: str) -> list[Finding]:
     """Whether somebody decided about the host's NVIDIA GPU, and what it needs to serve models.
 
     found: {device, driver, switch, fabric_manager}; driver is a version or empty. declared: yes,
@@ -125,7 +109,7 @@ def gpu_problems(found: dict, declared: str) -> list[Problem]:
     """
     if declared == "undecided" and found["device"]:
         return [
-            Problem(
+            Finding(
                 "gpu",
                 "an NVIDIA GPU, and nvidia_gpu is not set for this host",
                 "a decision: otherwise Ollama serves from the CPU while the GPU idles",
@@ -136,10 +120,10 @@ def gpu_problems(found: dict, declared: str) -> list[Problem]:
     return _unusable_gpu(found) if declared == "yes" else []
 
 
-def _unusable_gpu(found: dict) -> list[Problem]:
+def _unusable_gpu(found: dict) -> list[Finding]:
     if not found["device"]:
         return [
-            Problem(
+            Finding(
                 "gpu",
                 "nvidia_gpu is true, and there is neither /dev/nvidia0 nor /proc/driver/nvidia",
                 "a loaded NVIDIA driver",
@@ -149,7 +133,7 @@ def _unusable_gpu(found: dict) -> list[Problem]:
     problems = []
     if found["driver"] and _parts(found["driver"]) < _parts(NVIDIA_DRIVER_FLOOR):
         problems.append(
-            Problem(
+            Finding(
                 "gpu",
                 f"NVIDIA driver {found['driver']}",
                 f"{NVIDIA_DRIVER_FLOOR} or newer, for Ollama's CUDA runners",
@@ -158,7 +142,7 @@ def _unusable_gpu(found: dict) -> list[Problem]:
         )
     if found["switch"] and not found["fabric_manager"]:
         problems.append(
-            Problem(
+            Finding(
                 "gpu",
                 "GPUs joined by NVSwitch, and no fabric manager runs",
                 "nvidia-fabricmanager of the driver's version: CUDA does not start without it",
@@ -168,24 +152,24 @@ def _unusable_gpu(found: dict) -> list[Problem]:
     return problems
 
 
-def clock_problems(here: float, controller: float, tolerance: int) -> list[Problem]:
+def clock_problems(here: float, controller: float, tolerance: int) -> list[Finding]:
     if here < EARLIEST:
         found = f"the clock stands before {_year(EARLIEST)}"
     elif abs(here - controller) > tolerance:
         found = f"the clock is {abs(here - controller):.0f} s off the control node's"
     else:
         return []
-    return [Problem("clock", found, f"at most {tolerance} s", "synchronise it (chrony, timesyncd)")]
+    return [Finding("clock", found, f"at most {tolerance} s", "synchronise it (chrony, timesyncd)")]
 
 
-def disk_problems(filesystems: dict[str, tuple[int, int]], needed_mb: int) -> list[Problem]:
+def disk_problems(filesystems: dict[str, tuple[int, int]], needed_mb: int) -> list[Finding]:
     """filesystems: path -> (device, free MiB). A file system is reported once."""
-    seen: dict[int, Problem] = {}
+    seen: dict[int, Finding] = {}
     for path, (device, free) in filesystems.items():
         if free < needed_mb:
             seen.setdefault(
                 device,
-                Problem(
+                Finding(
                     "disk",
                     f"{free} MiB free at {path}",
                     f"at least {needed_mb} MiB",
@@ -198,7 +182,7 @@ def disk_problems(filesystems: dict[str, tuple[int, int]], needed_mb: int) -> li
 
 def port_problems(
     services: dict[str, dict], listeners: list[dict], containers: list[dict], prefix: str
-) -> list[Problem]:
+) -> list[Finding]:
     """Ports that somebody else holds.
 
     services: name -> {port, publish}. listeners: {address, port, holder, container}. containers as
@@ -214,7 +198,7 @@ def port_problems(
         holder = _holder(service, listeners, ours, others, prefix)
         if holder:
             problems.append(
-                Problem(
+                Finding(
                     "ports",
                     f"port {service['port']} is held by {holder}",
                     f"free for {name}",
@@ -278,7 +262,7 @@ def image_problems(
     failures: dict[str, str],
     wanted: dict[str, dict],
     machine: str = "",
-) -> list[Problem]:
+) -> list[Finding]:
     """Images that no source gives to a host of this architecture.
 
     ways: {name, urls, path, holds} beside registries; holds: image -> {architecture, digest}, of a
@@ -303,7 +287,7 @@ def image_problems(
         reasons.append(_no_build(broken, is_built))
         causes.setdefault(tuple(filter(None, dict.fromkeys(reasons))), []).append(image)
     return [
-        Problem(
+        Finding(
             "sources",
             f"images are missing ({', '.join(images)}) and no source has them: "
             + ("; ".join(reasons) or "none is set"),
@@ -347,14 +331,14 @@ def _no_build(broken: dict[str, str], is_built: bool) -> str:
 # --- versions -----------------------------------------------------------------------------------
 
 
-def version_problems(versions: dict[str, str], allowed: dict[str, str]) -> list[Problem]:
+def version_problems(versions: dict[str, str], allowed: dict[str, str]) -> list[Finding]:
     """Versions that must not run, unless exactly this one is allowed by name."""
     problems = []
     for name, version in sorted(versions.items()):
         reason = _refused(RULES.get(name, {}), str(version))
         if reason and str(allowed.get(name)) != str(version):
             problems.append(
-                Problem(
+                Finding(
                     "versions",
                     f"{name} {version} {reason}",
                     _floor_text(RULES[name]),
@@ -391,14 +375,14 @@ def _parts(version: str) -> tuple[int, ...]:
 # --- control node and inventory -----------------------------------------------------------------
 
 
-def secret_problems(entries: dict[str, int]) -> list[Problem]:
+def secret_problems(entries: dict[str, int]) -> list[Finding]:
     """entries: path -> st_mode, of the secrets directory and the files in it."""
     problems = []
     for path, mode in sorted(entries.items()):
         expected = 0o700 if stat.S_ISDIR(mode) else 0o600
         if stat.S_IMODE(mode) & ~expected:
             problems.append(
-                Problem(
+                Finding(
                     "secrets",
                     f"{path} has mode {stat.S_IMODE(mode):04o}",
                     f"{expected:04o}",
@@ -408,11 +392,11 @@ def secret_problems(entries: dict[str, int]) -> list[Problem]:
     return problems
 
 
-def secrets_place_problems(places: dict[str, str]) -> list[Problem]:
+def secrets_place_problems(places: dict[str, str]) -> list[Finding]:
     """places: host -> where its secrets lie. Replicas must have the same."""
     (first, expected), *others = places.items()
     return [
-        Problem(
+        Finding(
             "secrets",
             f"{host} has its secrets in {place}, {first} in {expected}",
             "one place for all hosts",
@@ -423,10 +407,10 @@ def secrets_place_problems(places: dict[str, str]) -> list[Problem]:
     ][:1]
 
 
-def readable_place_problems(places: dict[str, str]) -> list[Problem]:
+def readable_place_problems(places: dict[str, str]) -> list[Finding]:
     """places: inventory -> a directory of secrets below it that Ansible reads as part of it."""
     return [
-        Problem(
+        Finding(
             "secrets",
             f"{directory} is read as part of the inventory {inventory}, and secrets as host names",
             "a place that Ansible does not read",
@@ -436,7 +420,7 @@ def readable_place_problems(places: dict[str, str]) -> list[Problem]:
     ]
 
 
-def group_problems(groups: dict[str, list], required: list[str], known: set[str]) -> list[Problem]:
+def group_problems(groups: dict[str, list], required: list[str], known: set[str]) -> list[Finding]:
     """Groups without a host, with a guess where the inventory has one of nearly that name."""
     problems = []
     strange = sorted(set(groups) - known - {"all", "ungrouped"})
@@ -446,7 +430,7 @@ def group_problems(groups: dict[str, list], required: list[str], known: set[str]
         near = difflib.get_close_matches(name, strange, 1, 0.75)
         hint = f"did you mean {name} where it says {near[0]}? " if near else ""
         problems.append(
-            Problem(
+            Finding(
                 "inventory",
                 f"group {name} has no host",
                 "at least one",
@@ -456,12 +440,12 @@ def group_problems(groups: dict[str, list], required: list[str], known: set[str]
     return problems
 
 
-def engine_problems(engine: str, acme_directory: str) -> list[Problem]:
+def engine_problems(engine: str, acme_directory: str) -> list[Finding]:
     """What an engine of the load balancer cannot do; for clusters of data see _clusters."""
     if engine == "haproxy" or not acme_directory:
         return []
     return [
-        Problem(
+        Finding(
             "inventory",
             f"load_balancer_acme_directory is {acme_directory} and load_balancer_engine {engine}",
             "haproxy, which answers the ACME server's question for every balancer alike",
@@ -471,7 +455,7 @@ def engine_problems(engine: str, acme_directory: str) -> list[Problem]:
     ]
 
 
-def unknown_variables(names: list[str], known: set[str], prefixes: set[str]) -> list[Problem]:
+def unknown_variables(names: list[str], known: set[str], prefixes: set[str]) -> list[Finding]:
     """Variables that look like a misspelt one of ours. Others belong to the site."""
     problems = []
     for name in sorted(names):
@@ -480,7 +464,7 @@ def unknown_variables(names: list[str], known: set[str], prefixes: set[str]) -> 
         near = difflib.get_close_matches(name, known, 1, 0.85)
         if near:
             problems.append(
-                Problem(
+                Finding(
                     "inventory",
                     f"variable {name} is unknown",
                     f"{near[0]}, perhaps",
@@ -509,8 +493,8 @@ def is_gone(owner: dict, me: dict, started_now) -> bool | None:
     return started_now(owner.get("pid", 0)) != owner.get("started")
 
 
-def lock_problem(owner: dict, max_age_seconds: int) -> Problem:
-    return Problem(
+def lock_problem(owner: dict, max_age_seconds: int) -> Finding:
+    return Finding(
         "lock",
         f"another run is in progress: {owner.get('playbook', 'a playbook')}, started "
         f"{owner.get('since', '?')} by {owner.get('user', '?')} on {owner.get('host', '?')} "

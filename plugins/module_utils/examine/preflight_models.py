@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import ServiceError
 from ansible_collections.intranet.mcp.plugins.module_utils.common.http import HttpClient
-from ansible_collections.intranet.mcp.plugins.module_utils.examine.preflight import Problem
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
 from ansible_collections.intranet.mcp.plugins.module_utils.ollama import client as ollama
 from ansible_collections.intranet.mcp.plugins.module_utils.ollama import gguf, memory
 
@@ -33,7 +33,7 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
-def problems(wanted: dict[str, Any]) -> list[Problem]:
+def problems(wanted: dict[str, Any]) -> list[Finding]:
     """Return a problem for each model that is known here and does not fit."""
     found = []
     client = ollama.OllamaClient(HttpClient(wanted["url"], "Ollama", "url", timeout=5))
@@ -43,7 +43,7 @@ def problems(wanted: dict[str, Any]) -> list[Problem]:
             if known:
                 judge(model, *known, wanted)
         except ServiceError as error:
-            found.append(Problem("memory", error.found, error.expected, error.action))
+            found.append(Finding.of("memory", error))
     return found
 
 

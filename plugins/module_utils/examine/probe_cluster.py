@@ -10,19 +10,19 @@ from typing import Any
 from ansible_collections.intranet.mcp.plugins.module_utils.cluster.patroni import Cluster, Patroni
 from ansible_collections.intranet.mcp.plugins.module_utils.cluster.redis import read_role, read_view
 from ansible_collections.intranet.mcp.plugins.module_utils.engine import docker
-from ansible_collections.intranet.mcp.plugins.module_utils.examine.checks import row, verdict
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding, verdict
 
-Rows = list[dict[str, Any]]
+Findings = list[Finding]
 READ_LOG = "read the log: docker logs {}"
 
 
-def postgres_cluster(name: str, params: dict[str, Any]) -> Rows:
+def postgres_cluster(name: str, params: dict[str, Any]) -> Findings:
     """What this member's Patroni says of all of them."""
     patroni = Patroni(params["url"], params["name"], timeout=params["timeout"])
     return judge_postgres(name, patroni.cluster(), params["members"], params["lag_mb"] << 20)
 
 
-def judge_postgres(name: str, cluster: Cluster, members: list[str], lag_bytes: int) -> Rows:
+def judge_postgres(name: str, cluster: Cluster, members: list[str], lag_bytes: int) -> Findings:
     """Return the verdicts over a PostgreSQL cluster. Pure."""
     leaders = [member.name for member in cluster.leaders]
     there = {member.name for member in cluster.members}
@@ -32,31 +32,31 @@ def judge_postgres(name: str, cluster: Cluster, members: list[str], lag_bytes: i
     log = READ_LOG.format("the container postgres")
     expected = f"each of {len(members)} leads or streams, at most {lag_bytes >> 20} MiB behind"
     return [
-        row(
+        Finding(
             f"{name} leader",
-            verdict(len(leaders) == 1),
             ", ".join(leaders) or "nobody",
             "one member",
             f"see that a majority of etcd's members runs, then {log}",
+            status=verdict(len(leaders) == 1),
         ),
-        row(f"{name} members", verdict(not found), found or str(cluster), expected, log),
+        Finding(f"{name} members", found or str(cluster), expected, log, status=verdict(not found)),
     ]
 
 
-def etcd(name: str, params: dict[str, Any]) -> Rows:
+def etcd(name: str, params: dict[str, Any]) -> Findings:
     """Whether this host's etcd agrees with the others, and on whom."""
     argv = ["etcdctl", "--command-timeout=4s", "member", "list"]
     said = docker.Engine(params["socket"]).run(params["container"], argv)
     return judge_etcd(name, said.status, said.stdout, said.stderr, params["members"])
 
 
-def judge_etcd(name: str, status: int, listed: str, complaint: str, members: int) -> Rows:
+def judge_etcd(name: str, status: int, listed: str, complaint: str, members: int) -> Findings:
     """Return the verdict over `etcdctl member list`, which takes a majority to answer. Pure."""
     count = len([line for line in listed.splitlines() if line.count(", ") >= 4])
     found = f"{count} members" if status == 0 else complaint.strip()[-200:] or "no answer"
     is_good = status == 0 and count == members
     action = "start etcd on the other hosts; one that left for good: run site.yml, which forgets it"
-    return [row(name, verdict(is_good), found, f"{members} members that agree", action)]
+    return [Finding(name, found, f"{members} members that agree", action, status=verdict(is_good))]
 
 
 REDIS = r"""
@@ -66,7 +66,7 @@ exec redis-cli -p {port} {command}
 """
 
 
-def redis_cluster(name: str, params: dict[str, Any]) -> Rows:
+def redis_cluster(name: str, params: dict[str, Any]) -> Findings:
     """What Redis and Sentinel of this host say, each asked in its container with its own secret."""
     engine = docker.Engine(params["socket"])
 
@@ -86,7 +86,7 @@ def as_answer(lines: list[str]) -> list:
     return [*lines[:2], lines[2::3]] if lines[:1] == ["master"] else lines
 
 
-def judge_redis(name: str, role: list, view: list, members: int, container: str) -> Rows:
+def judge_redis(name: str, role: list, view: list, members: int, container: str) -> Findings:
     """Return the verdicts over a Redis cluster. Pure."""
     member, seen = read_role(role), read_view(view)
     is_primary = member.role == "primary"
@@ -99,12 +99,12 @@ def judge_redis(name: str, role: list, view: list, members: int, container: str)
     log = READ_LOG.format(container)
     expected = f"the primary of {members - 1}, or a replica that is connected to it"
     return [
-        row(f"{name} member", verdict(follows), str(member), expected, log),
-        row(
+        Finding(f"{name} member", str(member), expected, log, status=verdict(follows)),
+        Finding(
             f"{name} primary",
-            verdict(is_whole),
             counts + flags,
             f"{members} Sentinels, {members - 1} replicas of one primary",
             f"start what is missing; {READ_LOG.format(container + '_sentinel')}",
+            status=verdict(is_whole),
         ),
     ]

@@ -14,20 +14,20 @@ from typing import Any
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Refused, Unreachable
 from ansible_collections.intranet.mcp.plugins.module_utils.engine import definition, docker
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import outside
-from ansible_collections.intranet.mcp.plugins.module_utils.examine.checks import (
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import (
     FAILED,
     NOT_APPLICABLE,
     UNKNOWN,
-    row,
+    Finding,
     verdict,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.topology import shared_address
 
-Rows = list[dict[str, Any]]
+Findings = list[Finding]
 MAX_USED_SHARE = 0.9
 
 
-def disk(name: str, params: dict[str, Any]) -> Rows:
+def disk(name: str, params: dict[str, Any]) -> Findings:
     """Free space where the platform's data lies."""
     rows = []
     for path in params["paths"]:
@@ -39,31 +39,37 @@ def disk(name: str, params: dict[str, Any]) -> Rows:
         is_enough = free >= params["free_mb"]
         action = f"free space on the file system of {path}: old images, logs, backups"
         found, expected = f"{free} MiB free", f">= {params['free_mb']} MiB"
-        rows.append(row(f"{name} {path}", verdict(is_enough), found, expected, action))
+        rows.append(Finding(f"{name} {path}", found, expected, action, status=verdict(is_enough)))
     return rows
 
 
-def clock(name: str, params: dict[str, Any]) -> Rows:
+def clock(name: str, params: dict[str, Any]) -> Findings:
     """This host's clock beside the control node's, which was read before the task began."""
     off = time.time() - params["control_time"]
     is_right = abs(off) <= params["tolerance_seconds"]
     found = f"{abs(off):.1f} s {'ahead' if off > 0 else 'behind'}, the way here included"
     expected = f"at most {params['tolerance_seconds']} s off the control node's"
-    return [row(name, verdict(is_right), found, expected, "synchronise it (chrony, timesyncd)")]
+    return [
+        Finding(
+            name, found, expected, "synchronise it (chrony, timesyncd)", status=verdict(is_right)
+        )
+    ]
 
 
-def ports(name: str, params: dict[str, Any]) -> Rows:
+def ports(name: str, params: dict[str, Any]) -> Findings:
     """Connect from outside: exactly the declared ports must be open to whoever asks."""
     flows = params["flows"]
     if params["seen_by"] == "strangers":
         source = outside.stranger(flows)
         if source is None:
             because = "the declared networks let everybody in, so nobody is a stranger"
-            return [row(name, NOT_APPLICABLE, because)]
+            return [Finding(name, because, status=NOT_APPLICABLE)]
     else:
         source = outside.member(flows, outside.addresses_in_use())
         if source is None:
-            return [row(name, NOT_APPLICABLE, "no flow from a network leads to this host")]
+            return [
+                Finding(name, "no flow from a network leads to this host", status=NOT_APPLICABLE)
+            ]
     is_usable = "." in params["address"]  # IPv4 is what is looked at
     target = params["address"] if is_usable else outside.own_address()
     asked = sorted({*params["managed"], *published(params["prefix"], params["socket"])})
@@ -71,24 +77,24 @@ def ports(name: str, params: dict[str, Any]) -> Rows:
     expected = outside.expected_open(flows, source)
     is_good, text, action = outside.judge(found, expected)
     wanted = f"open: {', '.join(map(str, sorted(expected))) or 'none'} of {len(asked)} ports"
-    return [row(name, verdict(is_good), f"{text} (from {source})", wanted, action)]
+    return [Finding(name, f"{text} (from {source})", wanted, action, status=verdict(is_good))]
 
 
-def matrix(name: str, params: dict[str, Any]) -> Rows:
+def matrix(name: str, params: dict[str, Any]) -> Findings:
     """Connect to every port of every other host: exactly the declared ones must be open from here.
 
     neighbours: host, addresses, ports, open; of several addresses each is tried.
     """
     neighbours = params["neighbours"]
     if not neighbours:
-        return [row(name, NOT_APPLICABLE, "the inventory has no other host")]
+        return [Finding(name, "the inventory has no other host", status=NOT_APPLICABLE)]
     asked = [(a, port) for n in neighbours for a in n["addresses"] for port in n["ports"]]
     return [judge_matrix(name, neighbours, outside.reached(asked))]
 
 
 def judge_matrix(
     name: str, neighbours: list[dict[str, Any]], states: dict[tuple[str, int], str]
-) -> dict[str, Any]:
+) -> Finding:
     """Return the verdict over what one host reaches. Pure."""
     found, expected = [], []
     for other in neighbours:
@@ -98,21 +104,23 @@ def judge_matrix(
             found.append(f"{place}: {_ports(seen)}")
             expected.append(f"{place}: {_ports(other['open'])}")
     action = "run site.yml for the firewall; a closed port may be a service that is down"
-    return row(name, verdict(found == expected), "; ".join(found), "; ".join(expected), action)
+    return Finding(
+        name, "; ".join(found), "; ".join(expected), action, status=verdict(found == expected)
+    )
 
 
 def _ports(numbers: list[int]) -> str:
     return " ".join(map(str, numbers)) or "nothing"
 
 
-def holders(name: str, params: dict[str, Any]) -> Rows:
+def holders(name: str, params: dict[str, Any]) -> Findings:
     """Who holds the address that balancers share, as each of them lists its own."""
     addresses = params["addresses"]
     found = {host: _held(listing, addresses) for host, listing in params["listings"].items()}
     is_good, text, action = shared_address.judge(found, addresses)
     status = UNKNOWN if is_good is None else verdict(is_good)
     expected = f"exactly one of {len(found)} balancers holds {', '.join(addresses)}"
-    return [row(name, status, text, expected, action)]
+    return [Finding(name, text, expected, action, status=status)]
 
 
 def _held(listing: str, addresses: list[str]) -> list[str] | None:
@@ -132,7 +140,7 @@ def published(prefix: str, socket_path: str) -> set[int]:
     }
 
 
-def containers(name: str, params: dict[str, Any]) -> Rows:
+def containers(name: str, params: dict[str, Any]) -> Findings:
     """Whether what is defined runs, and whether it runs as defined."""
     if not params["defined"]:
         raise Refused(
@@ -152,19 +160,19 @@ def containers(name: str, params: dict[str, Any]) -> Rows:
     ]
     count = len(params["defined"])
     return [
-        row(
+        Finding(
             f"containers {name}",
-            verdict(not broken),
             "; ".join(broken) or f"{count} run",
             f"{count} running and healthy",
             "read the log of the container (docker logs NAME), then run site.yml",
+            status=verdict(not broken),
         ),
-        row(
+        Finding(
             f"drift {name}",
-            verdict(not drifted),
             "; ".join(drifted) or "nothing",
             "nothing that site.yml would change",
             "run site.yml, or correct the inventory if the host is right",
+            status=verdict(not drifted),
         ),
     ]
 
@@ -210,7 +218,7 @@ def _file_state(path: str, digest: str) -> str:
     return "" if found == digest else "differs from its template"
 
 
-def postgres(name: str, params: dict[str, Any]) -> Rows:
+def postgres(name: str, params: dict[str, Any]) -> Findings:
     """The database answers, is migrated, and has connections left for everybody."""
     query = (
         "select (select count(*) from pg_stat_activity where backend_type = 'client backend'),"
@@ -224,37 +232,39 @@ def postgres(name: str, params: dict[str, Any]) -> Rows:
     if status != 0:
         found = (complaint or said).strip()[:300]
         expected = f"an answer from database {params['database']}"
-        return [row(f"{name} answers", FAILED, found, expected, f"read the log: {log}")]
+        return [Finding(f"{name} answers", found, expected, f"read the log: {log}")]
     used, limit = (int(number) for number in said.split())
     return [
-        row(f"{name} answers", "passed", "a query's result", "an answer", milliseconds=took),
+        Finding(
+            f"{name} answers", "a query's result", "an answer", status="passed", milliseconds=took
+        ),
         connections(f"{name} connections", used, limit),
         pools(f"{name} pool sum", params["pool_sum"], limit, params["reserve"]),
     ]
 
 
-def connections(name: str, used: int, limit: int) -> dict[str, Any]:
+def connections(name: str, used: int, limit: int) -> Finding:
     """Return the verdict over connections in use. LiteLLM answers 401 when there are none left."""
     expected = f"at most {int(limit * MAX_USED_SHARE)}"
     action = "see who holds them (pg_stat_activity); lower litellm_db_pool or raise max_connections"
     is_good = used <= limit * MAX_USED_SHARE
-    return row(name, verdict(is_good), f"{used} of {limit} in use", expected, action)
+    return Finding(name, f"{used} of {limit} in use", expected, action, status=verdict(is_good))
 
 
-def pools(name: str, pool_sum: int, limit: int, reserve: int) -> dict[str, Any]:
+def pools(name: str, pool_sum: int, limit: int, reserve: int) -> Finding:
     """Return the verdict over what LiteLLM's pools may take at most."""
     expected = f"at most {limit - reserve} (max_connections {limit} less {reserve})"
     action = "lower litellm_db_pool or litellm_workers, or raise platform_database.max_connections"
-    return row(name, verdict(pool_sum <= limit - reserve), pool_sum, expected, action)
+    return Finding(name, pool_sum, expected, action, status=verdict(pool_sum <= limit - reserve))
 
 
-def migrations(name: str, params: dict[str, Any]) -> Rows:
+def migrations(name: str, params: dict[str, Any]) -> Findings:
     """Ask the migration tool of LiteLLM's own image what is pending; it changes nothing."""
     status, said, complaint = _said(params, params["argv"])
     return [judge_migrations(name, status, said, complaint)]
 
 
-def judge_migrations(name: str, status: int | None, said: str, complaint: str) -> dict[str, Any]:
+def judge_migrations(name: str, status: int | None, said: str, complaint: str) -> Finding:
     """Return the verdict over what `litellm-migrate --check` said. Pure."""
     expected = "nothing pending, nothing half done"
     try:
@@ -265,13 +275,15 @@ def judge_migrations(name: str, status: int | None, said: str, complaint: str) -
         is_missing = status in (126, 127)
         action = "the image has no litellm-migrate: see LiteLLM's log for its own migrations"
         kind = UNKNOWN if is_missing else FAILED
-        return row(name, kind, found, expected, action if is_missing else "read LiteLLM's log")
+        return Finding(
+            name, found, expected, action if is_missing else "read LiteLLM's log", status=kind
+        )
     found = f"{len(pending)} pending, {len(half_done)} half done"
     action = "restart the LiteLLM container, which migrates first, and read its log"
-    return row(name, verdict(not pending and not half_done), found, expected, action)
+    return Finding(name, found, expected, action, status=verdict(not pending and not half_done))
 
 
-def command(name: str, params: dict[str, Any]) -> Rows:
+def command(name: str, params: dict[str, Any]) -> Findings:
     """A program inside a container, and what it must say."""
     started = time.monotonic()
     status, said, complaint = _said(params, params["argv"])
@@ -279,7 +291,16 @@ def command(name: str, params: dict[str, Any]) -> Rows:
     is_good = status == 0 and params["contains"] in said
     found = said.strip() if is_good else (said + complaint).strip() or f"exit status {status}"
     action = f"read the log: docker logs {params['container']}"
-    return [row(name, verdict(is_good), found[:300], params["contains"], action, took)]
+    return [
+        Finding(
+            name,
+            found[:300],
+            params["contains"],
+            action,
+            status=verdict(is_good),
+            milliseconds=took,
+        )
+    ]
 
 
 def _said(params: dict[str, Any], argv: list[str]) -> tuple[int, str, str]:

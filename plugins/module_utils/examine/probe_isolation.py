@@ -18,15 +18,15 @@ from ansible_collections.intranet.mcp.plugins.module_utils.engine.definition imp
     bracketed,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import inside
-from ansible_collections.intranet.mcp.plugins.module_utils.examine.checks import row, verdict
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding, verdict
 
-Rows = list[dict[str, Any]]
+Findings = list[Finding]
 # Where clouds hand credentials to whoever asks.
 METADATA = ("169.254.169.254", 80)
 SSH_PORT = 22
 
 
-def isolation(name: str, params: dict[str, Any]) -> Rows:
+def isolation(name: str, params: dict[str, Any]) -> Findings:
     """Connect from inside each container to every other one, to this host and to the others.
 
     contacts: as _networks.contacts returns them. managed: this host's ports. neighbours: the other
@@ -68,7 +68,7 @@ def judge(
     containers: dict[str, dict[str, Any]],
     asked: dict[tuple[str, int], str],
     reached: set[tuple[str, int]],
-) -> dict[str, Any]:
+) -> Finding:
     """Return the verdict over what one container reaches. Pure.
 
     asked: target -> the service behind it, empty for hosts. A service that shares a network with
@@ -100,7 +100,9 @@ def judge(
         texts.append(f"reaches though nothing declares it: {', '.join(wrong[:20])}")
     expected = f"{', '.join(contact['reaches']) or 'no other container'}; no port of a host"
     action = "run site.yml, which renews networks and firewall; then look at both with doctor.yml"
-    return row(name, verdict(not missing and not wrong), "; ".join(texts), expected, action)
+    return Finding(
+        name, "; ".join(texts), expected, action, status=verdict(not missing and not wrong)
+    )
 
 
 def _targets_inside(own: str, containers: dict, ports: dict) -> dict[tuple[str, int], str]:

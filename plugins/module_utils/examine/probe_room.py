@@ -12,12 +12,12 @@ from ansible_collections.intranet.mcp.plugins.module_utils.clients.client_reques
     tokens_of,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.common.http import HttpClient
-from ansible_collections.intranet.mcp.plugins.module_utils.examine.checks import (
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import (
     FAILED,
     NOT_APPLICABLE,
     PASSED,
     WARNING,
-    row,
+    Finding,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.mcp import client as mcp
 
@@ -30,7 +30,7 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
-def room(name: str, params: dict[str, Any]) -> list[dict[str, Any]]:
+def room(name: str, params: dict[str, Any]) -> list[Finding]:
     """List the gateway's tools once, and judge every pair of model and CLI."""
     tools = tools_at(params["url"], params["key"], params["timeout"])
     return [
@@ -48,12 +48,12 @@ def tools_at(url: str, key: str, timeout: int) -> list[dict[str, Any]]:
         return session.tools()
 
 
-def judge(name: str, context: int, opening_bytes: int, tools: list[dict]) -> dict[str, Any]:
+def judge(name: str, context: int, opening_bytes: int, tools: list[dict]) -> Finding:
     """Return the verdict over one model and one CLI. Pure."""
     opening, of_tools = opening_bytes // BYTES_PER_TOKEN, tokens_of(tools)
     if not context:
         found = f"nobody said how much context it has; opening {opening}, tools {of_tools} tokens"
-        return row(name, NOT_APPLICABLE, found)
+        return Finding(name, found, status=NOT_APPLICABLE)
     left = context - opening - of_tools
     found = (
         f"{context} tokens of context - {opening} of its opening prompt - {of_tools} of "
@@ -65,4 +65,4 @@ def judge(name: str, context: int, opening_bytes: int, tools: list[dict]) -> dic
         "another, or give teams fewer tools (mcp of a team: globs of servers' tools); where nobody "
         "uses it with this CLI, put the check's name into verify_advisory"
     )
-    return row(name, status, found, f"half of it left ({context // 2})", action)
+    return Finding(name, found, f"half of it left ({context // 2})", action, status=status)

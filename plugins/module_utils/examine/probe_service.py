@@ -19,20 +19,19 @@ from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import 
     Unreachable,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.common.http import HttpClient
-from ansible_collections.intranet.mcp.plugins.module_utils.examine.checks import (
-    FAILED,
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import (
     PASSED,
-    row,
+    Finding,
     verdict,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.litellm import chat
 from ansible_collections.intranet.mcp.plugins.module_utils.mcp import probe as mcp_probe
 from ansible_collections.intranet.mcp.plugins.module_utils.ollama import client as ollama
 
-Rows = list[dict[str, Any]]
+Findings = list[Finding]
 
 
-def http(name: str, params: dict[str, Any]) -> Rows:
+def http(name: str, params: dict[str, Any]) -> Findings:
     """One GET, as an operator would with curl."""
     client = _client(params)
     started = time.monotonic()
@@ -44,7 +43,16 @@ def http(name: str, params: dict[str, Any]) -> Rows:
     if params["contains"]:
         expected += f" with {params['contains']!r}"
     action = f"read the log of {params['service']}"
-    return [row(name, verdict(is_good), found, f"{expected} from {params['url']}", action, took)]
+    return [
+        Finding(
+            name,
+            found,
+            f"{expected} from {params['url']}",
+            action,
+            status=verdict(is_good),
+            milliseconds=took,
+        )
+    ]
 
 
 def _client(params: dict[str, Any]) -> HttpClient:
@@ -57,7 +65,7 @@ def _client(params: dict[str, Any]) -> HttpClient:
         return HttpClient(*about, timeout=params["timeout"], ca_path=stream.name)
 
 
-def certificate(name: str, params: dict[str, Any]) -> Rows:
+def certificate(name: str, params: dict[str, Any]) -> Findings:
     """How long the certificate behind an https address is valid."""
     parts = urllib.parse.urlsplit(params["url"])
     place = (parts.hostname or "", parts.port or 443)
@@ -80,15 +88,17 @@ def certificate(name: str, params: dict[str, Any]) -> Rows:
     return [judge_validity(name, ends, datetime.now(utc), params["days"])]
 
 
-def judge_validity(name: str, ends: datetime, now: datetime, days: int) -> dict[str, Any]:
+def judge_validity(name: str, ends: datetime, now: datetime, days: int) -> Finding:
     """Return the verdict over a certificate's last day. Pure."""
     left = (ends - now).days
     word = "expired" if ends < now else "expires"
     found = f"{word} {ends:%Y-%m-%d} ({left} days)"
-    return row(name, verdict(left >= days), found, f"{days} days or more left", "renew it")
+    return Finding(
+        name, found, f"{days} days or more left", "renew it", status=verdict(left >= days)
+    )
 
 
-def gpu(name: str, params: dict[str, Any]) -> Rows:
+def gpu(name: str, params: dict[str, Any]) -> Findings:
     """Where Ollama holds its models. One is loaded where none is in memory."""
     about = (params["url"], "Ollama", "its address")
     client = ollama.OllamaClient(HttpClient(*about, timeout=params["timeout"]))
@@ -97,7 +107,7 @@ def gpu(name: str, params: dict[str, Any]) -> Rows:
     return [judge_gpu(name, client.running())]
 
 
-def judge_gpu(name: str, models: list[dict[str, Any]]) -> dict[str, Any]:
+def judge_gpu(name: str, models: list[dict[str, Any]]) -> Finding:
     """Return the verdict over models in memory, as /api/ps lists them. Pure."""
     shares = {model["name"]: ollama.on_gpu(model) for model in models}
     found = ", ".join(f"{model} {share:.0%} on the GPU" for model, share in shares.items())
@@ -107,15 +117,18 @@ def judge_gpu(name: str, models: list[dict[str, Any]]) -> dict[str, Any]:
         "read what Ollama's log says of 'inference compute': without library=CUDA the image has no "
         "CUDA runners or the container lost its GPU (make doctor)"
     )
-    return row(name, verdict(is_good), found or "no model is in memory", expected, action)
+    return Finding(
+        name, found or "no model is in memory", expected, action, status=verdict(is_good)
+    )
 
 
-def llm(name: str, params: dict[str, Any]) -> Rows:
+def llm(name: str, params: dict[str, Any]) -> Findings:
     """Everything `llm_health` checks."""
     return [
-        row(
+        Finding(
             " ".join(filter(None, (name, check["model"], _words(check["name"])))),
-            *(check[key] for key in ("status", "found", "expected", "action")),
+            *(check[key] for key in ("found", "expected", "action")),
+            status=check["status"],
             milliseconds=check["milliseconds"],
             first_ms=check["first_ms"],
         )
@@ -123,18 +136,18 @@ def llm(name: str, params: dict[str, Any]) -> Rows:
     ]
 
 
-def mcp(name: str, params: dict[str, Any]) -> Rows:
+def mcp(name: str, params: dict[str, Any]) -> Findings:
     """Everything `mcp_health` checks."""
     probe = mcp_probe.McpProbe(params)
     broken = []
     try:
         probe.run()
     except ServiceError as error:
-        broken = [row(name, FAILED, error.found, error.expected, error.action)]
+        broken = [Finding(name, error.found, error.expected, error.action)]
     return mcp_rows(name, probe.sessions, probe.checks) + broken
 
 
-def mcp_rows(name: str, sessions: list[dict], checks: list[dict]) -> Rows:
+def mcp_rows(name: str, sessions: list[dict], checks: list[dict]) -> Findings:
     """Return a row a session and a row a check; the call's latency goes to its own row. Pure."""
     rows, calls = [], {}
     for session in sessions:
@@ -144,7 +157,7 @@ def mcp_rows(name: str, sessions: list[dict], checks: list[dict]) -> Rows:
         found = f"{server}, {session['protocol_version']}, {len(session['tools'])} tools"
         took = round(sum(latency.values()), 1)
         title = f"{name} session ({session['era']})"
-        rows.append(row(title, PASSED, found, "a session", milliseconds=took))
+        rows.append(Finding(title, found, "a session", status=PASSED, milliseconds=took))
     for check in checks:
         era = "" if check["name"].startswith("denies_") else f" ({check['era']})"
         title = f"{name} {_words(check['name'])}{era}"
@@ -152,7 +165,16 @@ def mcp_rows(name: str, sessions: list[dict], checks: list[dict]) -> Rows:
         found, expected = _text(check["found"]), _text(check["expected"])
         if check["status"] == PASSED and isinstance(check["found"], list):
             found = f"{len(check['found'])} names, as expected"
-        rows.append(row(title, check["status"], found, expected, check.get("action", ""), took))
+        rows.append(
+            Finding(
+                title,
+                found,
+                expected,
+                check.get("action", ""),
+                status=check["status"],
+                milliseconds=took,
+            )
+        )
     return rows
 
 

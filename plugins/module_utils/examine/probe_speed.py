@@ -22,10 +22,10 @@ from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import 
     Unexpected,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.common.http import HttpClient
-from ansible_collections.intranet.mcp.plugins.module_utils.examine.checks import (
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import (
     PASSED,
     WARNING,
-    row,
+    Finding,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.probe_room import tools_at
 from ansible_collections.intranet.mcp.plugins.module_utils.litellm.shapes import SHAPES, dig
@@ -42,7 +42,7 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
-def first_word(name: str, params: dict[str, Any]) -> list[dict[str, Any]]:
+def first_word(name: str, params: dict[str, Any]) -> list[Finding]:
     """Measure one model after the other: they may share a machine.
 
     What keeps it from measuring is judged by other probes, so it is a warning here.
@@ -65,11 +65,13 @@ def first_word(name: str, params: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def _not_measured(name: str, error: ServiceError) -> dict[str, Any]:
-    return row(name, WARNING, f"not measured: {error.found}", error.expected, error.action)
+def _not_measured(name: str, error: ServiceError) -> Finding:
+    return Finding(
+        name, f"not measured: {error.found}", error.expected, error.action, status=WARNING
+    )
 
 
-def judge(name: str, speed: float, prompts: dict[str, int], seconds: float) -> dict[str, Any]:
+def judge(name: str, speed: float, prompts: dict[str, int], seconds: float) -> Finding:
     """Return the verdict over one model. prompts: tokens by CLI, tools included. Pure."""
     slowest = max((seconds_of(speed, size) for size in prompts.values()), default=0)
     action = (
@@ -79,7 +81,7 @@ def judge(name: str, speed: float, prompts: dict[str, int], seconds: float) -> d
     )
     status = WARNING if slowest > seconds else PASSED
     expected = f"the first word within {seconds:g} s, the first time; a model server keeps the rest"
-    return row(name, status, sentence(speed, prompts), expected, action)
+    return Finding(name, sentence(speed, prompts), expected, action, status=status)
 
 
 def _tokens_read(client: HttpClient, key: str, model: str, text: str) -> int:

@@ -26,11 +26,11 @@ from ansible_collections.intranet.mcp.plugins.module_utils.examine import (
     probe_service,
     probe_speed,
 )
-from ansible_collections.intranet.mcp.plugins.module_utils.examine.checks import (
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import (
     FAILED,
     NOT_APPLICABLE,
     UNKNOWN,
-    row,
+    Finding,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.litellm import chat
 from ansible_collections.intranet.mcp.plugins.module_utils.mcp import probe as mcp_probe
@@ -43,7 +43,7 @@ KEY_OPTIONS = ("key", "api_key", "revoked_key")
 class Kind:
     """One kind of probe: what carries it out, and the options it takes."""
 
-    run: Callable[[str, dict[str, Any]], list[dict[str, Any]]]
+    run: Callable[[str, dict[str, Any]], list[Finding]]
     arguments: dict[str, Any]
     rules: dict[str, Any] = field(default_factory=dict)
 
@@ -54,8 +54,8 @@ _TEXT = {"type": "str", "required": True}
 _SOCKET = {"socket": {"type": "path", "default": docker.SOCKET}}
 
 
-def _not_applicable(name: str, params: dict[str, Any]) -> list[dict[str, Any]]:
-    return [row(name, NOT_APPLICABLE, params["because"])]
+def _not_applicable(name: str, params: dict[str, Any]) -> list[Finding]:
+    return [Finding(name, params["because"], status=NOT_APPLICABLE)]
 
 
 KINDS = {
@@ -215,8 +215,9 @@ def run_all(probes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for probe, outcome in zip(probes, outcomes):  # noqa: B905  targets may run Python 3.9
         if isinstance(outcome, parallel.Crashed):
             action = "this is a fault of the probe itself: report it, with this line"
-            outcome = [row(probe["name"], UNKNOWN, outcome, "a verdict", action)]
-        rows += [{"group": probe["group"], **found} for found in outcome]
+            crashed = Finding(probe["name"], str(outcome), "a verdict", action, status=UNKNOWN)
+            outcome = [crashed.as_row()]
+        rows += [{"group": probe["group"], **row} for row in outcome]
     return rows
 
 
@@ -226,6 +227,8 @@ def _rows(probe: dict[str, Any]) -> list[dict[str, Any]]:
     except ServiceError as error:
         # A probe that may not look (no root, no namespaces) has seen no fault.
         status = UNKNOWN if isinstance(error, Refused) else FAILED
-        found = [row(probe["name"], status, error.found, error.expected, error.action)]
-    silent = "the probe found nothing to judge"
-    return found or [row(probe["name"], UNKNOWN, silent, "a verdict", "check its options")]
+        found = [Finding.of(probe["name"], error, status)]
+    if not found:
+        silent = "the probe found nothing to judge"
+        found = [Finding(probe["name"], silent, "a verdict", "check its options", status=UNKNOWN)]
+    return [finding.as_row() for finding in found]

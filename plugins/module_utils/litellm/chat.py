@@ -23,7 +23,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import 
     Unreachable,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.common.http import HttpClient, Reply
-from ansible_collections.intranet.mcp.plugins.module_utils.examine.checks import (
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import (
     FAILED,
     UNKNOWN,
     verdict,

@@ -10,8 +10,8 @@ import hashlib
 import json
 from typing import Any
 
-from ansible_collections.intranet.mcp.plugins.module_utils.examine import checks as _checks
-from ansible_collections.intranet.mcp.plugins.module_utils.examine.checks import PASSED
+from ansible_collections.intranet.mcp.plugins.module_utils.examine import finding as _checks
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import PASSED
 
 # What a model reads of a tool, and so what a fingerprint covers; the gateway takes the same.
 _READ_BY_MODELS = ("name", "title", "description", "inputSchema", "outputSchema", "annotations")

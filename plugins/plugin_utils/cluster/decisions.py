@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.intranet.mcp.plugins.module_utils.examine.preflight import Problem
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
 
 # Groups whose hosts, when there are several, are one cluster with one primary.
 GROUPS = ("postgres", "redis")
@@ -16,7 +16,7 @@ class ClusterError(Exception):
     """Members of which nobody can tell who should lead; the message says what to do."""
 
 
-def problems(groups: dict[str, list], engine: str = "haproxy") -> list[Problem]:
+def problems(groups: dict[str, list], engine: str = "haproxy") -> list[Finding]:
     """What of the inventory makes no cluster.
 
     groups: inventory group -> hosts. engine: the load balancer's.
@@ -28,7 +28,7 @@ def problems(groups: dict[str, list], engine: str = "haproxy") -> list[Problem]:
             continue
         if count % 2 == 0:
             found.append(
-                Problem(
+                Finding(
                     "inventory",
                     f"group {group} has {count} hosts, of which a majority is no more than "
                     f"{'both' if count == 2 else f'of {count - 1}'}",
@@ -38,7 +38,7 @@ def problems(groups: dict[str, list], engine: str = "haproxy") -> list[Problem]:
             )
         if not groups.get("load_balancer"):
             found.append(
-                Problem(
+                Finding(
                     "inventory",
                     f"group {group} has {count} hosts, and nobody leads clients to its primary",
                     "a host in group load_balancer",
@@ -47,7 +47,7 @@ def problems(groups: dict[str, list], engine: str = "haproxy") -> list[Problem]:
             )
         elif engine != "haproxy":
             found.append(
-                Problem(
+                Finding(
                     "inventory",
                     f"group {group} has {count} hosts, and load_balancer_engine is {engine}",
                     "haproxy, which finds out who the primary is",

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.shared_address import judge
 
 # Treatments of the host itself, which come before those of containers.
@@ -38,17 +39,13 @@ def _findings(host: str, result: dict) -> list[dict]:
         return result["findings"]
     is_away = result.get("unreachable")
     text = " ".join(str(result.get("msg", "nothing came back")).split())
-    return [
-        {
-            "check": "host",
-            "found": f"{host} {'is out of reach' if is_away else 'could not be looked at'}: {text}",
-            "expected": "a host that Ansible can log in to, with Python",
-            "do": "start it, or correct its address, account or Python in the inventory",
-            "fix": "",
-            "service": "",
-            "role": "",
-        }
-    ]
+    silent = Finding(
+        "host",
+        f"{host} {'is out of reach' if is_away else 'could not be looked at'}: {text}",
+        "a host that Ansible can log in to, with Python",
+        "start it, or correct its address, account or Python in the inventory",
+    )
+    return [{**silent.as_dict(), "role": ""}]
 
 
 def _held_once(looked: dict[str, dict]) -> list[dict]:
@@ -62,9 +59,8 @@ def _held_once(looked: dict[str, dict]) -> list[dict]:
     # A host that could not be looked at may be the holder, and has a finding of its own.
     if is_good or (text.startswith("nobody") and any("facts" not in r for r in looked.values())):
         return []
-    finding = {"check": "shared address", "found": text, "expected": "exactly one holder"}
-    finding.update(host=" and ".join(shared), do=action, fix="", service="", role="")
-    return [finding]
+    finding = Finding("shared address", text, "exactly one holder", action)
+    return [{"host": " and ".join(shared), **finding.as_dict(), "role": ""}]
 
 
 def treatments(findings: list[dict], order: list[str]) -> dict:
@@ -106,7 +102,8 @@ def table(found: dict) -> list[str]:
             f"{number}. {finding['host']}, {finding['check']}",
             f"   found:    {finding['found']}",
             f"   expected: {finding['expected']}",
-            f"   do:       {finding['do']}" + ("   [--tags fix does it]" if finding["fix"] else ""),
+            f"   do:       {finding['action']}"
+            + ("   [--tags fix does it]" if finding["fix"] else ""),
         ]
     return [*lines, _verdict(found)]
 

@@ -10,13 +10,13 @@ import fnmatch
 from ansible_collections.intranet.mcp.plugins.module_utils.clients.client_requests import (
     request_from,
 )
-from ansible_collections.intranet.mcp.plugins.module_utils.examine.checks import (
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import (
     FAILED,
     NOT_APPLICABLE,
     PASSED,
     UNKNOWN,
     WARNING,
-    row,
+    Finding,
     verdict,
 )
 from ansible_collections.intranet.mcp.plugins.plugin_utils.mcp.servers import offered
@@ -54,7 +54,8 @@ def _silent(host: str, result: dict) -> dict:
     error = result.get("error") or {}
     found = error.get("found") or result.get("msg") or "no answer"
     action = error.get("action") or "check that Ansible reaches the host, then run verify again"
-    return {"group": "Hosts", **row(f"host {host}", UNKNOWN, found, "a look at it", action)}
+    silent = Finding(f"host {host}", found, "a look at it", action, status=UNKNOWN)
+    return {"group": "Hosts", **silent.as_row()}
 
 
 def _settled(check: dict, advisory: list[str], not_applicable: dict[str, str]) -> dict:
@@ -278,7 +279,8 @@ def people_rows(told: dict, site_keys: list[dict]) -> list[dict]:
 
 def _people_row(name: str, is_good: bool | None, found: str, action: str) -> dict:
     expected = "what site.yml makes of the inventory"
-    return {"group": "Intruders", **row(name, verdict(is_good), found, expected, action)}
+    judged = Finding(name, found, expected, action, status=verdict(is_good))
+    return {"group": "Intruders", **judged.as_row()}
 
 
 def _name_of(key: dict) -> str:

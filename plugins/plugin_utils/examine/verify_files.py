@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 import xml.etree.ElementTree as ET
 
-from ansible_collections.intranet.mcp.plugins.module_utils.examine.checks import (
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import (
     FAILED,
     NOT_APPLICABLE,
     PASSED,

@@ -15,7 +15,7 @@ from datetime import date, datetime, timezone
 from typing import Any
 
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Refused
-from ansible_collections.intranet.mcp.plugins.module_utils.examine.preflight import Problem
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
 from ansible_collections.intranet.mcp.plugins.module_utils.litellm import client
 
 # An alias names a file of secrets, a user and a key; a team's name stands in the gateway's globs.
@@ -38,7 +38,7 @@ _MEMBER_KEYS = ("alias", "email", "models", "budget", "limits", "expires", "stat
 
 def problems(
     teams: Any, keys: Any, servers: Iterable[str] = (), models: Iterable[str] | None = None
-) -> list[Problem]:
+) -> list[Finding]:
     """Return everything that is wrong, at once.
 
     servers: names of the MCP servers in effect. models: names that are declared; None where more
@@ -55,14 +55,14 @@ def problems(
     return [*found, *_name_problems(teams, keys)]
 
 
-def _shape(name: str, entries: Any) -> Iterator[Problem]:
+def _shape(name: str, entries: Any) -> Iterator[Finding]:
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         yield _problem(
             f"{name} is {_kind(entries)}", "a list of mappings", f"write {name} as the README shows"
         )
 
 
-def _team_problems(team: dict, servers: set[str], models: list[str] | None) -> Iterator[Problem]:
+def _team_problems(team: dict, servers: set[str], models: list[str] | None) -> Iterator[Finding]:
     name = team.get("name")
     where = f"the team {name}"
     if not isinstance(name, str) or not TEAM.fullmatch(name):
@@ -82,7 +82,7 @@ def _team_problems(team: dict, servers: set[str], models: list[str] | None) -> I
             yield from _member_problems(team, member, models)
 
 
-def _member_problems(team: dict, member: dict, models: list[str] | None) -> Iterator[Problem]:
+def _member_problems(team: dict, member: dict, models: list[str] | None) -> Iterator[Finding]:
     where = f"{member.get('alias')} in the team {team.get('name')}"
     yield from _unknown_keys(where, member, _MEMBER_KEYS)
     yield from _limit_problems(where, member)
@@ -105,7 +105,7 @@ def _member_problems(team: dict, member: dict, models: list[str] | None) -> Iter
         yield from _model_problems(where, own, models)
 
 
-def _beyond_the_team(where: str, team: dict, member: dict) -> Iterator[Problem]:
+def _beyond_the_team(where: str, team: dict, member: dict) -> Iterator[Finding]:
     """LiteLLM lets no key into a team that may ask faster than the team."""
     for name in ("tpm", "rpm"):
         own, allowed = (_limit(entry, name) for entry in (member, team))
@@ -117,12 +117,12 @@ def _beyond_the_team(where: str, team: dict, member: dict) -> Iterator[Problem]:
             )
 
 
-def _unknown_keys(where: str, entry: dict, known: Iterable[str]) -> Iterator[Problem]:
+def _unknown_keys(where: str, entry: dict, known: Iterable[str]) -> Iterator[Finding]:
     for key in sorted(set(entry) - set(known), key=str):
         yield _problem(f"{where} has a {key!r}", ", ".join(known), "correct or remove it")
 
 
-def _limit_problems(where: str, entry: dict) -> Iterator[Problem]:
+def _limit_problems(where: str, entry: dict) -> Iterator[Finding]:
     yield from _mapping_problems(where, entry, "budget", {"amount": (int, float), "period": str})
     yield from _mapping_problems(where, entry, "limits", {"tpm": int, "rpm": int})
     budget = entry.get("budget")
@@ -147,7 +147,7 @@ def _limit(entry: dict, name: str) -> Any:
     return limits.get(name) if isinstance(limits, dict) else None
 
 
-def _mapping_problems(where: str, entry: dict, name: str, kinds: dict) -> Iterator[Problem]:
+def _mapping_problems(where: str, entry: dict, name: str, kinds: dict) -> Iterator[Finding]:
     value = entry.get(name)
     if value is None:
         return
@@ -166,7 +166,7 @@ def _mapping_problems(where: str, entry: dict, name: str, kinds: dict) -> Iterat
             yield _problem(f"{name}.{key} of {where} is {given!r}", wanted, "correct it")
 
 
-def _model_problems(where: str, wanted: Any, known: list[str] | None) -> Iterator[Problem]:
+def _model_problems(where: str, wanted: Any, known: list[str] | None) -> Iterator[Finding]:
     if wanted is None:
         return
     if not _are_texts(wanted):
@@ -184,7 +184,7 @@ def _model_problems(where: str, wanted: Any, known: list[str] | None) -> Iterato
         )
 
 
-def _server_problems(where: str, mcp: Any, servers: set[str]) -> Iterator[Problem]:
+def _server_problems(where: str, mcp: Any, servers: set[str]) -> Iterator[Finding]:
     if mcp is None:
         return
     if not isinstance(mcp, dict):
@@ -209,7 +209,7 @@ def _server_problems(where: str, mcp: Any, servers: set[str]) -> Iterator[Proble
             )
 
 
-def _name_problems(teams: list[dict], keys: list[dict]) -> Iterator[Problem]:
+def _name_problems(teams: list[dict], keys: list[dict]) -> Iterator[Finding]:
     yield from _twice("name", ((f"the team {t.get('name')}", t.get("name")) for t in teams))
     people = [
         (f"the team {team.get('name')}", member)
@@ -236,7 +236,7 @@ def _name_problems(teams: list[dict], keys: list[dict]) -> Iterator[Problem]:
     yield from _twice("email", mails)
 
 
-def _twice(what: str, entries: Iterable[tuple[str, Any]]) -> Iterator[Problem]:
+def _twice(what: str, entries: Iterable[tuple[str, Any]]) -> Iterator[Finding]:
     """LiteLLM lets equal aliases collide, and tells `Alice` from `alice`, which people do not."""
     holders: dict[str, str] = {}
     for where, value in entries:
@@ -251,8 +251,8 @@ def _twice(what: str, entries: Iterable[tuple[str, Any]]) -> Iterator[Problem]:
         holders.setdefault(value.casefold(), where)
 
 
-def _problem(found: str, expected: str, action: str) -> Problem:
-    return Problem("inventory", found, expected, action)
+def _problem(found: str, expected: str, action: str) -> Finding:
+    return Finding("inventory", found, expected, action)
 
 
 def _kind(value: Any) -> str:

@@ -67,20 +67,20 @@ def rows(prefix, managed=(), **reaches):
         "prefix": prefix,
         "socket": _docker.SOCKET,
     }
-    return {row["name"]: row for row in isolation("from", params)}
+    return {row.check: row for row in isolation("from", params)}
 
 
 def test_containers_reach_whom_they_share_a_network_with(platform):
     found = rows(platform, gateway=["tool"])
-    assert "cannot reach" not in found["from gateway"]["found"]
-    assert found["from gateway"]["found"].startswith("reaches tool")
-    assert "data" not in found["from tool"]["found"]
+    assert "cannot reach" not in found["from gateway"].found
+    assert found["from gateway"].found.startswith("reaches tool")
+    assert "data" not in found["from tool"].found
 
 
 def test_a_service_that_a_container_must_reach_and_cannot_is_named(platform):
     found = rows(platform, tool=["data"])["from tool"]
-    assert found["status"] == "failed"
-    assert "cannot reach data" in found["found"]
+    assert found.status == "failed"
+    assert "cannot reach data" in found.found
 
 
 def test_a_port_of_the_host_that_answers_a_container_is_named(platform, docker):
@@ -89,9 +89,9 @@ def test_a_port_of_the_host_that_answers_a_container_is_named(platform, docker):
     with socket.create_server((gateway, 0)) as server:
         port = server.getsockname()[1]
         found = rows(platform, managed=[port])["from tool"]
-    assert found["status"] == "failed"
-    assert "reaches though nothing declares it" in found["found"]
-    assert f"{gateway}:{port}" in found["found"]
+    assert found.status == "failed"
+    assert "reaches though nothing declares it" in found.found
+    assert f"{gateway}:{port}" in found.found
 
 
 def test_a_closed_container_is_told_names_of_its_network_and_no_others(platform, docker):

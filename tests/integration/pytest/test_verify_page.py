@@ -13,7 +13,7 @@ import re
 
 import chromium
 import pytest
-from ansible_collections.intranet.mcp.plugins.module_utils.examine.checks import row
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import verify, verify_files
 from conftest import CACHE
 
@@ -24,6 +24,14 @@ pytestmark = [
 
 ABOUT = {"platform": "local", "at": "2026-01-01T00:00:00+00:00", "seconds": 41.0}
 LONG = "POST_/v1beta/models/a-very-long-name:generateContent_answered_" * 6
+
+
+def row(check, status, found, expected="", action="", milliseconds=None, first_ms=None):
+    """Return a row of the report."""
+    about = Finding(check, found, expected, action, "", "", status, milliseconds, first_ms)
+    return about.as_row()
+
+
 CHECKS = [
     ("Services", row("gateway is alive", "passed", "HTTP 200", milliseconds=4.0)),
     ("Models", row("llm qwen3:8b stream", "passed", "'Hello'", milliseconds=900.0, first_ms=80.0)),

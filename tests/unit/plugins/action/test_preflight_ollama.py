@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ansible_collections.intranet.mcp.plugins.action.preflight import leave_out_unreadable
-from ansible_collections.intranet.mcp.plugins.module_utils.examine.preflight import Problem
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
 
 GOOD = {"url": "http://127.0.0.1:11434", "context_limit": 4096, "models": [{"name": "small"}]}
 
@@ -20,13 +20,13 @@ def test_what_the_module_can_read_is_left_as_it_is():
 
 def test_a_variable_that_is_reported_by_its_name_is_no_second_problem():
     arguments = {"ollama": {**GOOD, "context_limit": "many"}, "images": []}
-    reported = Problem("inventory", "variable ollama_context_length: not an int", "int", "correct")
+    reported = Finding("inventory", "variable ollama_context_length: not an int", "int", "correct")
     assert leave_out_unreadable(arguments, [reported]) == []
     assert arguments == {"images": []}
 
 
 def test_what_nothing_else_reports_is_named():
     arguments = {"ollama": {**GOOD, "models": [{"name": "small", "context": "wide"}]}}
-    (problem,) = leave_out_unreadable(arguments, [Problem("inventory", "x", "y", "z")])
+    (problem,) = leave_out_unreadable(arguments, [Finding("inventory", "x", "y", "z")])
     assert "wide" in problem.found and problem.action == "correct it in the inventory"
     assert arguments == {}

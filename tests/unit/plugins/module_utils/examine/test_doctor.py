@@ -394,7 +394,7 @@ def test_one_broken_fact_is_one_finding(facts, wanted, case):
     (finding,) = diagnose(facts, wanted)["findings"]
     assert (finding["check"], finding["fix"], finding["service"]) == (check, fix, service)
     assert words in finding["found"]
-    assert finding["expected"] and finding["do"]
+    assert finding["expected"] and finding["action"]
     assert finding["role"] == WANTED["services"].get(service, {}).get("role", "")
 
 
@@ -422,7 +422,7 @@ def test_a_host_without_an_engine_is_told_to_deploy(facts, wanted):
     without_engine(facts)
     facts["has_dockerd"] = False
     (finding,) = diagnose(facts, wanted)["findings"]
-    assert (finding["fix"], "site.yml" in finding["do"]) == ("", True)
+    assert (finding["fix"], "site.yml" in finding["action"]) == ("", True)
 
 
 def test_nothing_deployed_is_one_finding(facts, wanted):
@@ -436,7 +436,7 @@ def test_a_port_behind_a_good_firewall_and_container_is_blocked_elsewhere(facts,
     wanted["reached"]["gateway"] = "no answer in 3 s"
     (finding,) = diagnose(facts, wanted)["findings"]
     assert "port 8080 of gateway: no answer in 3 s" in finding["found"]
-    assert "ufw" in finding["do"]
+    assert "ufw" in finding["action"]
 
 
 @pytest.mark.parametrize(
@@ -548,4 +548,4 @@ def test_a_port_that_a_gone_container_left_taken_needs_another_engine(facts, wan
     holder = {"address": "0.0.0.0", "port": 8080, "holder": "docker-proxy (process 8)"}
     facts["listeners"] = [holder]
     (finding,) = diagnose(facts, wanted)["findings"]
-    assert finding["check"] == "port" and "systemctl restart docker" in finding["do"]
+    assert finding["check"] == "port" and "systemctl restart docker" in finding["action"]

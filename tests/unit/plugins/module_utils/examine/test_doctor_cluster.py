@@ -67,7 +67,7 @@ def test_each_symptom_has_one_finding(broken, found, service):
     (finding,) = diagnose(**broken)["findings"]
     assert found in finding["found"]
     assert (finding["check"], finding["service"]) == ("cluster", service)
-    assert finding["expected"] and finding["do"]
+    assert finding["expected"] and finding["action"]
 
 
 def test_what_does_not_answer_is_not_looked_at():

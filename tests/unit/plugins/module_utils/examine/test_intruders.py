@@ -28,13 +28,13 @@ def litellm(service):
 
 def tried(service, key=KEY):
     rows = intruders.litellm("litellm", {"url": service.url, "api_key": key, "timeout": 5})
-    return {row["name"].removeprefix("litellm "): row for row in rows}
+    return {row.check.removeprefix("litellm "): row for row in rows}
 
 
 def test_a_litellm_that_refuses_everything_passes(litellm):
     rows = tried(litellm)
     assert list(rows) == list(intruders.MEMBER_ATTACKS)
-    assert {row["status"] for row in rows.values()} == {"passed"}
+    assert {row.status for row in rows.values()} == {"passed"}
     assert len(litellm.exchanges) == 1 + len(ATTACKS)
 
 
@@ -51,20 +51,20 @@ def test_each_attack_that_is_let_through_is_named(litellm, attack, status):
         return said if body == attack.body else before
 
     litellm.replies[attack.method, path] = answer
-    failed = [row for row in tried(litellm).values() if row["status"] == "failed"]
-    assert [f"{attack.about}: HTTP {status}" in row["found"] for row in failed] == [True]
-    assert "allowed_routes" in failed[0]["action"]
+    failed = [row for row in tried(litellm).values() if row.status == "failed"]
+    assert [f"{attack.about}: HTTP {status}" in row.found for row in failed] == [True]
+    assert "allowed_routes" in failed[0].action
 
 
 def test_a_path_that_a_version_does_not_have_is_no_hole(litellm):
     litellm.replies["GET", "/credentials"] = (404, {"detail": "Not Found"})
     litellm.replies["GET", "/spend/keys"] = (405, {"detail": "Method Not Allowed"})
-    assert {row["status"] for row in tried(litellm).values()} == {"passed"}
+    assert {row.status for row in tried(litellm).values()} == {"passed"}
 
 
 def test_a_key_that_opens_nothing_proves_nothing(litellm):
     rows = tried(litellm, key="sk-revoked")
-    assert {row["status"] for row in rows.values()} == {"unknown"}
+    assert {row.status for row in rows.values()} == {"unknown"}
 
 
 @pytest.fixture
@@ -93,13 +93,13 @@ def gateway(service):
 
 def attacked(service, servers=("example", "files")):
     params = {"url": service.url, "key": KEY, "servers": list(servers), "timeout": 5}
-    return {row["name"]: row for row in intruders.gateway("gateway", params)}
+    return {row.check: row for row in intruders.gateway("gateway", params)}
 
 
 def test_a_gateway_that_refuses_passes_and_its_session_is_closed(gateway):
-    assert {row["status"] for row in attacked(gateway).values()} == {"passed"}
+    assert {row.status for row in attacked(gateway).values()} == {"passed"}
     assert len(gateway.seen("DELETE", "/mcp")) == 1
-    assert {row["status"] for row in attacked(gateway, servers=()).values()} == {"passed"}
+    assert {row.status for row in attacked(gateway, servers=()).values()} == {"passed"}
 
 
 def test_an_injected_request_that_is_taken_fails(gateway):
@@ -108,19 +108,19 @@ def test_an_injected_request_that_is_taken_fails(gateway):
         (202, b"") if b'"id": "s:' in exchange.body else refusing(exchange)
     )
     row = attacked(gateway)["gateway a response carries no request"]
-    assert (row["status"], row["found"]) == ("failed", "a request in the id: HTTP 202")
+    assert (row.status, row.found) == ("failed", "a request in the id: HTTP 202")
 
 
 def test_a_gateway_without_a_session_for_the_key_is_no_verdict(gateway):
     gateway.replies["POST", "/mcp"] = (401, {"error": "no"})
     row = attacked(gateway)["gateway a response carries no request"]
-    assert row["status"] == "unknown" and "HTTP 401" in row["found"]
+    assert row.status == "unknown" and "HTTP 401" in row.found
 
 
 def test_any_host_is_too_many(gateway):
     gateway.replies["POST", "/mcp"] = lambda exchange: (401, {}, {"Mcp-Session-Id": "s1"})
     row = attacked(gateway)["gateway foreign hosts and origins are refused"]
-    assert row["found"] == "Host: HTTP 401; Origin: HTTP 401"
+    assert row.found == "Host: HTTP 401; Origin: HTTP 401"
 
 
 @pytest.mark.parametrize(
@@ -134,13 +134,13 @@ def test_any_host_is_too_many(gateway):
 def test_pages_that_tell_too_much_fail(gateway, body, found):
     gateway.replies["GET", "/metrics"] = (200, body)
     row = attacked(gateway)["gateway /metrics discloses nothing without a key"]
-    assert (row["status"], row["found"]) == ("failed", found)
+    assert (row.status, row.found) == ("failed", found)
 
 
 def test_servers_that_are_missing_are_named_to_nobody(gateway):
     gateway.replies["GET", "/ready"] = (503, {"status": "waiting", "servers_down": ["files"]})
     row = attacked(gateway)["gateway /ready discloses nothing without a key"]
-    assert (row["status"], row["found"]) == ("failed", "HTTP 503 with files")
+    assert (row.status, row.found) == ("failed", "HTTP 503 with files")
 
 
 def ports(monkeypatch, listening, flows, source="10.9.9.9"):
@@ -148,7 +148,7 @@ def ports(monkeypatch, listening, flows, source="10.9.9.9"):
     managed = [listening, 1]
     params = {"address": "127.0.0.1", "managed": managed, "flows": flows}
     (row,) = intruders.ports("ports", params)
-    return row["status"], row["found"]
+    return row.status, row.found
 
 
 def test_a_port_that_no_flow_opens_to_here_must_be_closed(monkeypatch):
@@ -165,4 +165,4 @@ def test_a_port_that_no_flow_opens_to_here_must_be_closed(monkeypatch):
 def test_a_host_that_is_the_control_node_is_not_asked():
     params = {"address": "127.0.0.1", "managed": [1], "flows": []}
     (row,) = intruders.ports("ports", params)
-    assert row["status"] == "not_applicable" and "reaches itself" in row["found"]
+    assert row.status == "not_applicable" and "reaches itself" in row.found

@@ -6,9 +6,9 @@ from __future__ import annotations
 import stat
 
 import pytest
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.preflight import (
     EARLIEST,
-    Problem,
     clock_problems,
     disk_problems,
     engine_problems,
@@ -331,7 +331,7 @@ def test_a_run_is_known_by_process_and_start():
 
 
 def test_the_report_numbers_everything_and_says_that_nothing_changed():
-    problems = [Problem("a", "x", "y", "do z"), lock_problem({**RUN, "host": "h"}, 60)]
+    problems = [Finding("a", "x", "y", "do z"), lock_problem({**RUN, "host": "h"}, 60)]
     lines = report(problems, "web1").splitlines()
     assert lines[0] == "2 problems found on web1, nothing was changed:"
     assert lines[1] == "  1. x; expected y: do z"

@@ -17,7 +17,7 @@ OTHER = {"name": "c", "role": "replica", "state": "streaming", "lag": 4 << 20}
 def postgres(*members):
     cluster = read_cluster({"members": list(members)})
     rows = probe.judge_postgres("cluster", cluster, ["a", "b", "c"], 16 << 20)
-    return {row["name"]: row["status"] for row in rows}, " ".join(row["found"] for row in rows)
+    return {row.check: row.status for row in rows}, " ".join(row.found for row in rows)
 
 
 def test_one_that_leads_and_two_that_stream_are_well():
@@ -54,7 +54,7 @@ MEMBERS = "1, started, a, p, c, false\n2, started, b, p, c, false\n"
 )
 def test_etcd_answers_only_with_a_majority(status, listed, complaint, expected, text):
     (row,) = probe.judge_etcd("etcd", status, listed, complaint, 3)
-    assert (row["status"], row["found"]) == (expected, text)
+    assert (row.status, row.found) == (expected, text)
 
 
 def view(flags="master", replicas="2", others="2"):
@@ -87,7 +87,7 @@ REPLICA = ["slave", "192.0.2.1", "6379", "connected", "10"]
 )
 def test_redis_and_sentinel_must_agree(role, seen, expected):
     rows = probe.judge_redis("redis", role, seen, 3, "intranet-redis")
-    assert [row["status"] for row in rows] == expected
+    assert [row.status for row in rows] == expected
 
 
 def test_a_primary_counts_its_replicas():

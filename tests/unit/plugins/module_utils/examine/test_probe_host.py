@@ -12,14 +12,14 @@ from ansible_collections.intranet.mcp.plugins.module_utils.examine import probe_
 
 
 def statuses(rows):
-    return [found["status"] for found in rows]
+    return [found.status for found in rows]
 
 
 def test_disk_space_is_judged_where_a_directory_is_yet_to_be(tmp_path):
     paths = [str(tmp_path / "not" / "yet")]
     assert statuses(probe_host.disk("disk", {"paths": paths, "free_mb": 1})) == ["passed"]
     (row,) = probe_host.disk("disk", {"paths": paths, "free_mb": 10**9})
-    assert row["status"] == "failed" and "free space" in row["action"]
+    assert row.status == "failed" and "free space" in row.action
 
 
 @pytest.mark.parametrize(
@@ -28,18 +28,18 @@ def test_disk_space_is_judged_where_a_directory_is_yet_to_be(tmp_path):
 def test_a_clock_may_be_off_by_so_much(off, status):
     params = {"control_time": time.time() + off, "tolerance_seconds": 60}
     (row,) = probe_host.clock("clock", params)
-    assert row["status"] == status
-    assert ("behind" in row["found"]) == (off > 0)
+    assert row.status == status
+    assert ("behind" in row.found) == (off > 0)
 
 
 @pytest.mark.parametrize(("used", "status"), [(90, "passed"), (91, "failed")])
 def test_a_database_full_of_connections_fails(used, status):
-    assert probe_host.connections("c", used, 100)["status"] == status
+    assert probe_host.connections("c", used, 100).status == status
 
 
 @pytest.mark.parametrize(("pool_sum", "status"), [(90, "passed"), (91, "failed")])
 def test_pools_must_fit_below_what_the_server_allows(pool_sum, status):
-    assert probe_host.pools("p", pool_sum, 100, 10)["status"] == status
+    assert probe_host.pools("p", pool_sum, 100, 10).status == status
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_pools_must_fit_below_what_the_server_allows(pool_sum, status):
 )
 def test_migrations_are_complete_only_when_the_tool_says_so(code, said, complaint, status):
     row = probe_host.judge_migrations("migrations", code, said, complaint)
-    assert row["status"] == status
+    assert row.status == status
 
 
 def spec(name, digest="1", image="i:1"):
@@ -146,13 +146,13 @@ def test_a_host_reaches_exactly_what_is_declared_of_the_others(open_ports, statu
     asked = [(n["addresses"][0], port) for n in NEIGHBOURS for port in n["ports"]]
     states = {target: states.get(target, "filtered") for target in asked}
     judged = probe_host.judge_matrix("reach from lb1", NEIGHBOURS, states)
-    assert (judged["status"], judged["found"]) == (status, found)
-    assert judged["expected"] == "app1: 4000; data1: nothing"
+    assert (judged.status, judged.found) == (status, found)
+    assert judged.expected == "app1: 4000; data1: nothing"
 
 
 def test_every_address_of_a_neighbour_has_its_own_place():
     two = [{"host": "app1", "addresses": ["192.0.2.21", "2001:db8::21"], "ports": [80], "open": []}]
     states = {("192.0.2.21", 80): "refused", ("2001:db8::21", 80): "open"}
     judged = probe_host.judge_matrix("reach from lb1", two, states)
-    assert judged["found"] == "app1 192.0.2.21: nothing; app1 2001:db8::21: 80"
-    assert judged["status"] == "failed"
+    assert judged.found == "app1 192.0.2.21: nothing; app1 2001:db8::21: 80"
+    assert judged.status == "failed"

@@ -23,7 +23,7 @@ TOOL = ("10.0.2.3", 8000)
 
 def verdict(*reached, **changes):
     found = judge("reach", {**CONTACT, **changes}, CONTAINERS, ASKED, {*reached})
-    return found["status"], found["found"]
+    return found.status, found.found
 
 
 def test_a_container_that_reaches_what_it_must_and_nothing_else_passes():
@@ -59,4 +59,4 @@ def test_who_shares_a_network_with_a_client_is_judged_by_nobody():
     found = judge("reach", {**CONTACT, "service": "tool", "reaches": []}, CONTAINERS, {
         ("10.0.2.2", 8080): "gateway",
     }, {("10.0.2.2", 8080)})  # fmt: skip
-    assert found["status"] == "passed"
+    assert found.status == "passed"

@@ -16,10 +16,10 @@ TOOLS = [{"name": "files__read", "description": "x" * 3960, "inputSchema": {}, "
 )
 def test_room_is_what_opening_prompt_and_tools_leave(context, status):
     found = probe_room.judge("room m claude", context, 40_000, TOOLS)
-    assert found["status"] == status
-    assert "1005" in found["found"] and "10000" in found["found"]
+    assert found.status == status
+    assert "1005" in found.found and "10000" in found.found
     if status in ("warning", "failed"):
-        assert "globs" in found["action"]
+        assert "globs" in found.action
 
 
 def test_verify_asks_for_room_of_chat_models_only():

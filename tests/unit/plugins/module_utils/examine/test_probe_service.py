@@ -21,8 +21,8 @@ def test_status_and_words_of_an_answer_count(service, reply, status):
     service.replies["GET", "/health"] = reply
     params = {**HTTP, "url": service.url + "/health", "contains": "connected"}
     (row,) = probe_service.http("health", params)
-    assert row["status"] == status and row["milliseconds"] >= 0
-    assert (row["action"] == "read the log of the gateway") == (status == "failed")
+    assert row.status == status and row.milliseconds >= 0
+    assert (row.action == "read the log of the gateway") == (status == "failed")
 
 
 def test_a_service_that_is_away_says_what_to_do(closed_port):
@@ -36,7 +36,7 @@ def test_a_service_that_is_away_says_what_to_do(closed_port):
 )
 def test_a_certificate_must_last_a_while(days, status, word):
     row = probe_service.judge_validity("c", NOW + timedelta(days=days, hours=1), NOW, 21)
-    assert row["status"] == status and row["found"].startswith(word)
+    assert row.status == status and row.found.startswith(word)
 
 
 GIB = 2**30
@@ -54,7 +54,7 @@ GIB = 2**30
 def test_a_model_that_fills_only_the_cpus_memory_fails_a_gpu_host(loaded, status, words):
     models = [{"name": n, "size": s * GIB, "size_vram": v * GIB} for n, s, v in loaded]
     row = probe_service.judge_gpu("GPU gpu1", models)
-    assert row["status"] == status and words in row["found"]
+    assert row.status == status and words in row.found
 
 
 def test_a_model_is_loaded_where_none_is_in_memory(service):
@@ -62,7 +62,7 @@ def test_a_model_is_loaded_where_none_is_in_memory(service):
     service.replies["POST", "/api/generate"] = (200, {"done": True})
     options = {"url": service.url, "model": "qwen3:8b", "embeds_only": False, "timeout": 5}
     (row,) = probe_service.gpu("GPU gpu1", options)
-    assert row["status"] == "unknown"  # this service forgets it at once
+    assert row.status == "unknown"  # this service forgets it at once
     (load,) = [exchange for exchange in service.exchanges if exchange.method == "POST"]
     assert b"keep_alive" not in load.body  # it stays for as long as the site lets models stay
 
@@ -90,8 +90,8 @@ def test_a_session_and_each_check_of_it_are_rows():
         },
     ]
     session, tools, call, denied = probe_service.mcp_rows("mcp s", [SESSION], checks)
-    assert session["found"] == "s 1, 2026-07-28, 2 tools" and session["milliseconds"] == 3.0
-    assert tools["found"] == "2 names, as expected"
-    assert (call["found"], call["milliseconds"]) == ("x y", 40.0)
-    assert denied["name"] == "mcp s denies call of a__b"
-    assert denied["action"] == "close it"
+    assert session.found == "s 1, 2026-07-28, 2 tools" and session.milliseconds == 3.0
+    assert tools.found == "2 names, as expected"
+    assert (call.found, call.milliseconds) == ("x y", 40.0)
+    assert denied.check == "mcp s denies call of a__b"
+    assert denied.action == "close it"

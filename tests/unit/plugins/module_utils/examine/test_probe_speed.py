@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import probe_speed
-from ansible_collections.intranet.mcp.plugins.module_utils.examine.checks import row
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import verify
 
 PROMPTS = {"claude": 19659, "opencode": 7762}
@@ -17,14 +17,18 @@ MODELS = [{"name": "m", "mode": "chat"}, {"name": "e", "mode": "embedding"}]
 @pytest.mark.parametrize(("speed", "status"), [(5000, "passed"), (48, "warning")])
 def test_a_wait_of_minutes_is_a_warning_that_says_what_helps(speed, status):
     found = probe_speed.judge("first word m", speed, PROMPTS, 60)
-    assert found["status"] == status
-    assert f"claude {round(19659 / speed)} s, opencode {round(7762 / speed)} s" in found["found"]
-    assert ("GPU" in found["action"] and "globs" in found["action"]) == (status == "warning")
+    assert found.status == status
+    assert f"claude {round(19659 / speed)} s, opencode {round(7762 / speed)} s" in found.found
+    assert ("GPU" in found.action and "globs" in found.action) == (status == "warning")
+
+
+def passed(check):
+    return Finding(f"llm m {check}", status="passed").as_row()
 
 
 @pytest.mark.parametrize("answered", ["chat", "claude request"])
 def test_a_model_that_answered_is_measured_and_no_other(answered):
-    checks = [row("llm m models", "passed"), row(f"llm m {answered}", "passed")]
+    checks = [passed("models"), passed(answered)]
     (probe,) = verify.first_word_probe(MODELS, checks, SHAPES, URLS, 60, 180)
     assert probe["options"]["models"] == ["m"]
     assert probe["options"]["openings"] == {"claude": 78638}
@@ -53,7 +57,7 @@ def platform(service):
 def probed(run_module, platform):
     (probe,) = verify.first_word_probe(
         MODELS,
-        [row("llm m chat", "passed")],
+        [passed("chat")],
         SHAPES,
         {"llm": platform.url, "mcp": platform.url},
         60,

@@ -19,7 +19,7 @@ def finding(fix="", service="", role="", check="container"):
         "check": check,
         "found": f"{service} is ill",
         "expected": "well",
-        "do": "mend it",
+        "action": "mend it",
         "fix": fix,
         "service": service,
         "role": role or service,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.intranet.mcp.plugins.module_utils.examine.checks import row
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import verify
 
 ROOT = Path(__file__).resolve().parents[5]
@@ -16,7 +16,8 @@ ABOUT = {"platform": "local", "at": "2026-01-01T00:00:00+00:00", "seconds": 12.4
 
 
 def check(name, status="passed", **more):
-    return {"group": "Tools", **row(name, status, "found it", "that", "do this"), **more}
+    row = Finding(name, "found it", "that", "do this", status=status).as_row()
+    return {"group": "Tools", **row, **more}
 
 
 def made(*checks, **settings):

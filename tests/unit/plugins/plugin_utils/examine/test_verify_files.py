@@ -8,18 +8,26 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
-from ansible_collections.intranet.mcp.plugins.module_utils.examine.checks import STATUSES, row
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import (
+    FAILED,
+    NOT_APPLICABLE,
+    PASSED,
+    UNKNOWN,
+    Finding,
+)
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import verify, verify_files
 
+STATUSES = (PASSED, FAILED, UNKNOWN, NOT_APPLICABLE)
 ABOUT = {"platform": "local", "at": "2026-01-01T00:00:00+00:00", "seconds": 12.4}
 NASTY = 'a <b>"bold"</b> & \x1b[31mred\x00 </script>'
 
 
 def report(*statuses, found="x"):
     checks = [
-        {"group": "Keys", **row(f"check {status}", status, found, "y", "z", 12.5, 3.0)}
+        Finding(f"check {status}", found, "y", "z", "", "", status, 12.5, 3.0).as_row()
         for status in statuses
     ]
+    checks = [{"group": "Keys", **check} for check in checks]
     return verify.report({"here": {"checks": checks}}, ABOUT, advisory=["*warned"])
 
 
