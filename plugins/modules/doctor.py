@@ -278,7 +278,7 @@ def summary(facts: dict) -> dict:
         },
         # Judged where all balancers are seen.
         "shared_address": facts["shared_address"],
-        "free_mb": {path: space["free_mb"] for path, space in (facts["filesystems"] or {}).items()},
+        "free_mb": {found.path: found.free_mb for found in facts["filesystems"] or []},
     }
 
 

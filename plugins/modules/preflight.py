@@ -316,14 +316,14 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
 from ansible_collections.intranet.mcp.plugins.module_utils.engine import authorities
 from ansible_collections.intranet.mcp.plugins.module_utils.engine.docker import get
-from ansible_collections.intranet.mcp.plugins.module_utils.examine import preflight as decide
-from ansible_collections.intranet.mcp.plugins.module_utils.examine import preflight_models
-from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
-from ansible_collections.intranet.mcp.plugins.module_utils.host.facts import (
-    nearest,
-    port_holders,
-    read,
+from ansible_collections.intranet.mcp.plugins.module_utils.examine import (
+    clock,
+    disk,
+    preflight_models,
 )
+from ansible_collections.intranet.mcp.plugins.module_utils.examine import preflight as decide
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
+from ansible_collections.intranet.mcp.plugins.module_utils.host.facts import port_holders, read
 from ansible_collections.intranet.mcp.plugins.module_utils.host.release import os_family
 from ansible_collections.intranet.mcp.plugins.module_utils.images import registry
 from ansible_collections.intranet.mcp.plugins.module_utils.images import sources as image_sources
@@ -347,7 +347,6 @@ class Host:
             "architecture": platform.machine(),
             "kernel": platform.release(),
             "memory_mb": int(memory.group(1)) // 1024 if memory else 0,
-            "time": time.time(),
         }
 
     def containers(self) -> list[dict]:
@@ -422,16 +421,10 @@ class Host:
             }
         return {place: answer.result() for place, answer in answers.items() if answer.result()}
 
-    def filesystems(self) -> dict[str, tuple[int, int]]:
+    def data_paths(self) -> list[str]:
+        """Where data and images will lie."""
         engine = get(self.params["socket"], "/info")[0] or {}
-        paths = [*self.params["disk_paths"], engine.get("DockerRootDir")]
-        found = {}
-        for path in filter(None, paths):
-            existing = nearest(path)
-            space = os.statvfs(existing)
-            free = space.f_bavail * space.f_frsize // 2**20
-            found[path] = (os.stat(existing).st_dev, free)
-        return found
+        return list(filter(None, [*self.params["disk_paths"], engine.get("DockerRootDir")]))
 
     def gpu(self) -> dict:
         """What the NVIDIA driver, where there is one, says of itself."""
@@ -527,21 +520,23 @@ class Lock:
 
 
 def check(host: Host) -> tuple[list[Finding], list[str]]:
-    """All problems of the host, and the images it lacks."""
+    """What was found of the host, and the images it lacks."""
     params = host.params
     containers = host.containers()
     wanted = {
         "os_family": params["os_families"],
         "architecture": params["architectures"],
         "memory_mb": params["memory_mb"],
-        "time": params["time"] or time.time(),
-        "clock_skew_seconds": params["clock_skew_seconds"],
     }
     problems = decide.platform_problems(host.facts(), wanted)
+    now = time.time()
+    control_node = params["time"] or now
+    problems.append(clock.judge("clock", now, control_node, params["clock_skew_seconds"]))
     images = host.images()
     missing = decide.missing_images(params["images"], set(images)) + host.misplaced(images)
     needed = params["disk_mb"] if missing else params["disk_reserve_mb"]
-    problems += decide.disk_problems(host.filesystems(), needed)
+    setting = "preflight_disk_mb" if missing else "preflight_disk_reserve_mb"
+    problems += disk.failures("disk", disk.read(host.data_paths()), needed, setting)
     ports = {service["port"] for service in params["ports"].values()}
     problems += decide.port_problems(
         params["ports"], port_holders(ports, containers), containers, params["container_prefix"]
@@ -642,7 +637,8 @@ def main() -> None:
     if params["state"] == "locked":
         is_asked = params["owner"] and not module.check_mode
         module.exit_json(**{"changed": False, "problems": [], **(taken(lock) if is_asked else {})})
-    problems, missing = check(Host(params))
+    findings, missing = check(Host(params))
+    problems = [found for found in findings if found.is_failed]
     ignored = [problem for problem in problems if problem.check in params["ignore"]]
     problems = [problem for problem in problems if problem.check not in params["ignore"]]
     result = {

@@ -14,13 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from ansible_collections.intranet.mcp.plugins.module_utils.examine import (
+    certificates,
+    clock,
+    disk,
+)
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.preflight import (
-    clock_problems,
     port_problems,
 )
-
-DAY = 86400
 
 
 class Unseen(Exception):
@@ -36,7 +38,7 @@ def diagnose(facts: dict, wanted: dict, rules: list[tuple[str, Rule]]) -> dict:
     unseen: list[dict] = []
     for name, rule in rules:
         try:
-            findings += rule(facts, wanted)
+            findings += [found for found in rule(facts, wanted) if found.is_failed]
         except Unseen as reason:
             unseen.append({"check": name, "why": str(reason)})
     return {
@@ -177,58 +179,20 @@ def doors(services: dict) -> dict:
     return found
 
 
-def disk(facts, wanted):
-    seen = set()
-    for path, space in need(facts, "filesystems", "it cannot be read").items():
-        if space["device"] in seen:
-            continue
-        for kind, free, needed in (
-            ("MiB", space["free_mb"], wanted["disk_reserve_mb"]),
-            ("inodes", space["free_inodes"], 1000),
-        ):
-            if free is not None and free < needed:
-                seen.add(space["device"])
-                yield Finding(
-                    "disk",
-                    f"{free} {kind} free at {path}",
-                    f"at least {needed} {kind}",
-                    "make room: old images (docker image prune), models no longer used, backups. "
-                    "Nothing is deleted for you",
-                )
+def disk_space(facts, wanted):
+    found = need(facts, "filesystems", "it cannot be read")
+    yield from disk.failures("disk", found, wanted["disk_reserve_mb"], "doctor_disk_reserve_mb")
 
 
-def clock(facts, wanted):
-    for problem in clock_problems(
-        facts["time"], wanted["time"] or facts["time"], wanted["clock_skew_seconds"]
-    ):
-        yield Finding(
-            "clock",
-            problem.found,
-            problem.expected,
-            "synchronise it: systemctl enable --now chrony or systemd-timesyncd, with a server "
-            "that this network reaches",
-        )
+def time_of_day(facts, wanted):
+    control_node = wanted["time"] or facts["time"]
+    yield clock.judge("clock", facts["time"], control_node, wanted["clock_skew_seconds"])
 
 
-def certificates(facts, wanted):
+def validity(facts, wanted):
     for certificate in need(facts, "certificates", "they cannot be read"):
-        place, left = certificate["place"], None
-        if certificate["not_after"] is not None:
-            left = (certificate["not_after"] - facts["time"]) / DAY
-        if left is None:
-            found = f"certificate {place}: {certificate['error']}"
-        elif left < 0:
-            found = f"certificate {place} expired {_days(-left)} ago"
-        elif left < wanted["certificate_days"]:
-            found = f"certificate {place} expires in {_days(left)}"
-        else:
-            continue
-        yield Finding(
-            "certificate",
-            found,
-            f"valid for {wanted['certificate_days']} days or more",
-            "renew it where it is served from",
-        )
+        days = wanted["certificate_days"]
+        yield certificates.judge("certificate", certificate, facts["time"], days)
 
 
 def names(facts, wanted):
@@ -297,13 +261,9 @@ RULES: list[tuple[str, Rule]] = [
     ("firewall", firewall),
     ("reachable ports", reachable),
     ("ports", ports),
-    ("disk", disk),
-    ("clock", clock),
-    ("certificates", certificates),
+    ("disk", disk_space),
+    ("clock", time_of_day),
+    ("certificates", validity),
     ("names", names),
     ("gpu", gpu),
 ]
-
-
-def _days(count: float) -> str:
-    return "less than a day" if count < 1 else f"{count:.0f} days"

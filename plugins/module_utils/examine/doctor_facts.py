@@ -14,26 +14,19 @@ import json
 import os
 import re
 import socket
-import ssl
 import subprocess
 import time
-from urllib.parse import urlsplit
 
-from ansible_collections.intranet.mcp.plugins.module_utils.common.x509 import (
-    CertificateError,
-    not_after,
-    not_after_of_pem,
-)
 from ansible_collections.intranet.mcp.plugins.module_utils.engine.daemon_json import (
     DaemonJsonError,
     parse,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.engine.definition import bracketed
 from ansible_collections.intranet.mcp.plugins.module_utils.engine.docker import Engine, EngineError
+from ansible_collections.intranet.mcp.plugins.module_utils.examine import certificates, disk
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import doctor_probes as probes
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.doctor import doors
 from ansible_collections.intranet.mcp.plugins.module_utils.host.facts import (
-    nearest,
     port_holders,
     read,
 )
@@ -61,8 +54,8 @@ def gather(wanted: dict) -> dict:
     settings = _daemon_json(wanted["daemon_json"])
     jobs = {
         "firewall": lambda: _firewall(wanted),
-        "filesystems": lambda: _filesystems(wanted, info),
-        "certificates": lambda: [_certificate(place) for place in wanted["certificates"]],
+        "filesystems": lambda: disk.read(_places(wanted, info)),
+        "certificates": lambda: [certificates.read(place) for place in wanted["certificates"]],
         "names": lambda: {name: _resolves(name) for name in wanted["names"]},
         "gpu": lambda: _gpu(engine, info, containers, wanted),
         "proxies": lambda: probes.proxies(wanted),
@@ -225,46 +218,12 @@ def _shared_address_of(addresses: list[str]) -> dict | None:
     return {"addresses": addresses, "held": held(listed.stdout, addresses)}
 
 
-def _filesystems(wanted: dict, info: dict | None) -> dict[str, dict]:
-    """Space where the platform writes: its directories, the engine's, and mounts below them."""
+def _places(wanted: dict, info: dict | None) -> list[str]:
+    """Where the platform writes: its directories, the engine's, and mounts below them."""
     places = [wanted["data_dir"], wanted["config_dir"], *wanted["disk_paths"]]
     places += [info["DockerRootDir"]] if info else []
     mounts = [line.split()[1] for line in read("/proc/self/mounts").splitlines()]
-    places += [m for m in mounts if m.startswith(wanted["data_dir"] + "/")]
-    found = {}
-    for place in dict.fromkeys(places):
-        existing = nearest(place)
-        space = os.statvfs(existing)
-        found[place] = {
-            "device": os.stat(existing).st_dev,
-            "free_mb": space.f_bavail * space.f_frsize // 2**20,
-            # Some file systems have no fixed number of inodes and say 0 of 0.
-            "free_inodes": space.f_favail if space.f_files else None,
-        }
-    return found
-
-
-def _certificate(place: str) -> dict:
-    """place: a PEM file, or an https URL."""
-    try:
-        if place.startswith("https://"):
-            expires = not_after(_served(urlsplit(place)))
-        else:
-            with open(place, encoding="utf-8", errors="replace") as file:
-                expires = not_after_of_pem(file.read())
-    except (OSError, CertificateError) as error:
-        return {"place": place, "not_after": None, "error": str(error)}
-    return {"place": place, "not_after": expires, "error": ""}
-
-
-def _served(url) -> bytes:
-    """The certificate a server shows, whoever signed it."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    connection = socket.create_connection((url.hostname, url.port or 443), timeout=5)
-    with connection, context.wrap_socket(connection, server_hostname=url.hostname) as secured:
-        return secured.getpeercert(binary_form=True)
+    return places + [m for m in mounts if m.startswith(wanted["data_dir"] + "/")]
 
 
 def _resolves(name: str) -> bool:

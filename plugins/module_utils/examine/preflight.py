@@ -19,7 +19,6 @@ from ansible_collections.intranet.mcp.plugins.module_utils.images.sources import
 OURS = "intranet-mcp/"
 LOOPBACKS = ("127.0.0.1", "::1")
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104  read from the kernel, nothing is bound here
-EARLIEST = 1767225600  # 2026-01-01: a clock before the release of this collection is wrong
 
 # name -> (lowest version per major or overall, versions never to run, why). Only a version that is
 # named in `preflight_allow_versions` gets past this table.
@@ -55,7 +54,7 @@ def report(problems: list[Finding], host: str) -> str:
 
 
 def platform_problems(facts: dict, wanted: dict) -> list[Finding]:
-    """Root, operating system, architecture, kernel, memory, clock."""
+    """Root, operating system, architecture, kernel, memory."""
     problems = []
     if facts["uid"]:
         problems.append(
@@ -98,7 +97,7 @@ def platform_problems(facts: dict, wanted: dict) -> list[Finding]:
                 "give the host more, or lower preflight_memory_mb if it runs few services",
             )
         )
-    return problems + clock_problems(facts["time"], wanted["time"], wanted["clock_skew_seconds"])
+    return problems
 
 
 def gpu_problems(found: dict, declared: str) -> list[Finding]:
@@ -150,34 +149,6 @@ def _unusable_gpu(found: dict) -> list[Finding]:
             )
         )
     return problems
-
-
-def clock_problems(here: float, controller: float, tolerance: int) -> list[Finding]:
-    if here < EARLIEST:
-        found = f"the clock stands before {_year(EARLIEST)}"
-    elif abs(here - controller) > tolerance:
-        found = f"the clock is {abs(here - controller):.0f} s off the control node's"
-    else:
-        return []
-    return [Finding("clock", found, f"at most {tolerance} s", "synchronise it (chrony, timesyncd)")]
-
-
-def disk_problems(filesystems: dict[str, tuple[int, int]], needed_mb: int) -> list[Finding]:
-    """filesystems: path -> (device, free MiB). A file system is reported once."""
-    seen: dict[int, Finding] = {}
-    for path, (device, free) in filesystems.items():
-        if free < needed_mb:
-            seen.setdefault(
-                device,
-                Finding(
-                    "disk",
-                    f"{free} MiB free at {path}",
-                    f"at least {needed_mb} MiB",
-                    "make room or mount a larger disk there (preflight_disk_mb while images are "
-                    "missing, preflight_disk_reserve_mb afterwards)",
-                ),
-            )
-    return list(seen.values())
 
 
 def port_problems(
@@ -503,7 +474,3 @@ def lock_problem(owner: dict, max_age_seconds: int) -> Finding:
         "wait until it ends. If it is gone, the lock is taken over by itself from the same control "
         f"node, from others after {max_age_seconds} s or with preflight_take_over=true",
     )
-
-
-def _year(seconds: int) -> int:
-    return 1970 + seconds // 31556952

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from typing import Any
 
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Refused, Unreachable
 from ansible_collections.intranet.mcp.plugins.module_utils.engine import definition, docker
-from ansible_collections.intranet.mcp.plugins.module_utils.examine import outside
+from ansible_collections.intranet.mcp.plugins.module_utils.examine import clock, disk, outside
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import (
     FAILED,
     NOT_APPLICABLE,
@@ -27,33 +26,18 @@ Findings = list[Finding]
 MAX_USED_SHARE = 0.9
 
 
-def disk(name: str, params: dict[str, Any]) -> Findings:
+def free_space(name: str, params: dict[str, Any]) -> Findings:
     """Free space where the platform's data lies."""
-    rows = []
-    for path in params["paths"]:
-        there = path
-        while not os.path.exists(there):
-            there = os.path.dirname(there)
-        space = os.statvfs(there)
-        free = space.f_bavail * space.f_frsize // 2**20
-        is_enough = free >= params["free_mb"]
-        action = f"free space on the file system of {path}: old images, logs, backups"
-        found, expected = f"{free} MiB free", f">= {params['free_mb']} MiB"
-        rows.append(Finding(f"{name} {path}", found, expected, action, status=verdict(is_enough)))
-    return rows
-
-
-def clock(name: str, params: dict[str, Any]) -> Findings:
-    """This host's clock beside the control node's, which was read before the task began."""
-    off = time.time() - params["control_time"]
-    is_right = abs(off) <= params["tolerance_seconds"]
-    found = f"{abs(off):.1f} s {'ahead' if off > 0 else 'behind'}, the way here included"
-    expected = f"at most {params['tolerance_seconds']} s off the control node's"
     return [
-        Finding(
-            name, found, expected, "synchronise it (chrony, timesyncd)", status=verdict(is_right)
-        )
+        disk.judge(f"{name} {found.path}", found, params["free_mb"], "verify_disk_free_mb")
+        for found in disk.read(params["paths"])
     ]
+
+
+def time_of_day(name: str, params: dict[str, Any]) -> Findings:
+    """This host's clock beside the control node's, which was read before the task began."""
+    tolerance = params["tolerance_seconds"]
+    return [clock.judge(name, time.time(), params["control_time"], tolerance)]
 
 
 def ports(name: str, params: dict[str, Any]) -> Findings:

@@ -5,20 +5,13 @@
 
 from __future__ import annotations
 
-import socket
-import ssl
 import tempfile
 import time
-import urllib.parse
-from datetime import datetime, timezone
 from typing import Any
 
-from ansible_collections.intranet.mcp.plugins.module_utils.common import x509
-from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import (
-    ServiceError,
-    Unreachable,
-)
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import ServiceError
 from ansible_collections.intranet.mcp.plugins.module_utils.common.http import HttpClient
+from ansible_collections.intranet.mcp.plugins.module_utils.examine import certificates
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import (
     PASSED,
     Finding,
@@ -67,35 +60,8 @@ def _client(params: dict[str, Any]) -> HttpClient:
 
 def certificate(name: str, params: dict[str, Any]) -> Findings:
     """How long the certificate behind an https address is valid."""
-    parts = urllib.parse.urlsplit(params["url"])
-    place = (parts.hostname or "", parts.port or 443)
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # only its dates are read
-    try:
-        with (
-            socket.create_connection(place, params["timeout"]) as plain,
-            context.wrap_socket(plain, server_hostname=parts.hostname) as secure,
-        ):
-            der = secure.getpeercert(binary_form=True)
-    except OSError as error:
-        raise Unreachable(
-            f"no TLS connection to {params['url']} ({error})",
-            "a server that shows a certificate",
-            "start it, enter its name into DNS, or correct the address",
-        ) from error
-    utc = timezone.utc  # noqa: UP017
-    ends = datetime.fromtimestamp(x509.not_after(der), utc)
-    return [judge_validity(name, ends, datetime.now(utc), params["days"])]
-
-
-def judge_validity(name: str, ends: datetime, now: datetime, days: int) -> Finding:
-    """Return the verdict over a certificate's last day. Pure."""
-    left = (ends - now).days
-    word = "expired" if ends < now else "expires"
-    found = f"{word} {ends:%Y-%m-%d} ({left} days)"
-    return Finding(
-        name, found, f"{days} days or more left", "renew it", status=verdict(left >= days)
-    )
+    found = certificates.read(params["url"], params["timeout"])
+    return [certificates.judge(name, found, time.time(), params["days"])]
 
 
 def gpu(name: str, params: dict[str, Any]) -> Findings:

@@ -91,9 +91,11 @@ KINDS = {
     "mcp": Kind(probe_service.mcp, mcp_probe.ARGUMENTS, mcp_probe.RULES),
     "room": Kind(probe_room.room, probe_room.ARGUMENTS),
     "first_word": Kind(probe_speed.first_word, probe_speed.ARGUMENTS),
-    "disk": Kind(probe_host.disk, {"paths": _WORDS, "free_mb": {"type": "int", "required": True}}),
+    "disk": Kind(
+        probe_host.free_space, {"paths": _WORDS, "free_mb": {"type": "int", "required": True}}
+    ),
     "clock": Kind(
-        probe_host.clock,
+        probe_host.time_of_day,
         {
             "control_time": {"type": "float", "required": True},
             "tolerance_seconds": {"type": "int", "default": 60},

@@ -189,7 +189,7 @@ def serve_tls(tmp_path):
 @pytest.mark.parametrize(("days", "status"), [(100, "passed"), (5, "failed")])
 def test_a_certificates_last_day_is_read_from_a_real_handshake(look, serve_tls, days, status):
     (row,) = look("certificate", url=serve_tls(days), days=21)
-    assert row["status"] == status and row["found"].startswith("expires 20"), row
+    assert row["status"] == status and "expires in" in row["found"], row
 
 
 def test_no_certificate_is_a_failure(look):

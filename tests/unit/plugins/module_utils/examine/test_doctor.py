@@ -9,6 +9,8 @@ import copy
 
 import pytest
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import doctor
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.certificates import Certificate
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.disk import FileSystem
 from ansible_collections.intranet.mcp.plugins.modules.doctor import RULES
 
 NOW = 1_800_000_000.0
@@ -98,8 +100,8 @@ def facts():
         "listed": [],
         "listeners": [],
         "image_ids": {f"intranet-mcp/{service}:1": f"sha256:{service}" for service in SERVICES},
-        "filesystems": {"/": {"device": 1, "free_mb": 9000, "free_inodes": 90000}},
-        "certificates": [{"place": "/c.pem", "not_after": NOW + 90 * 86400, "error": ""}],
+        "filesystems": [FileSystem("/", 1, 9000, 90000)],
+        "certificates": [Certificate("/c.pem", NOW + 90 * 86400)],
         "names": {"llm.example.internal": True},
         "gpu": None,
         "postgres": {
@@ -258,24 +260,24 @@ CASES = {
         ("firewall", "firewall", "", "not the one"),
     ),
     "a full disk": (
-        {"filesystems": {"/d": {"device": 1, "free_mb": 3, "free_inodes": None}}},
+        {"filesystems": [FileSystem("/d", 1, 3, None)]},
         ("disk", "", "", "3 MiB free at /d"),
     ),
     "a disk without inodes": (
-        {"filesystems": {"/d": {"device": 1, "free_mb": 9000, "free_inodes": 9}}},
+        {"filesystems": [FileSystem("/d", 1, 9000, 9)]},
         ("disk", "", "", "9 inodes free"),
     ),
     "a clock that is off": ({"time": NOW - 300}, ("clock", "", "", "300 s off")),
     "an expired certificate": (
-        {"certificates": [{"place": "/c.pem", "not_after": NOW - 3 * 86400, "error": ""}]},
+        {"certificates": [Certificate("/c.pem", NOW - 3 * 86400)]},
         ("certificate", "", "", "expired 3 days ago"),
     ),
     "a certificate that expires soon": (
-        {"certificates": [{"place": "/c.pem", "not_after": NOW + 3 * 86400, "error": ""}]},
+        {"certificates": [Certificate("/c.pem", NOW + 3 * 86400)]},
         ("certificate", "", "", "expires in 3 days"),
     ),
     "a certificate that cannot be read": (
-        {"certificates": [{"place": "/c.pem", "not_after": None, "error": "No such file"}]},
+        {"certificates": [Certificate("/c.pem", None, "No such file")]},
         ("certificate", "", "", "No such file"),
     ),
     "a taken port": (
@@ -499,8 +501,7 @@ def test_a_model_may_not_bring_less_context_than_it_can_do(facts, wanted):
 
 
 def test_files_on_one_disk_are_told_once(facts, wanted):
-    full = {"device": 1, "free_mb": 3, "free_inodes": None}
-    facts["filesystems"] = {"/a": full, "/b": full}
+    facts["filesystems"] = [FileSystem(path, 1, 3, None) for path in ("/a", "/b")]
     assert found(facts, wanted) == ["3 MiB free at /a"]
 
 
