@@ -78,7 +78,8 @@ options:
             C(members), and C(lag_mb) that a replica may be behind; V(etcd) takes C(container) and
             the number of C(members); V(redis_cluster) takes C(container), C(port), C(sentinel) (its
             container), C(sentinel_port) and the number of C(members).
-          - V(migrations) takes C(container) and C(argv) of C(litellm-migrate --check).
+          - V(migrations) takes C(container), and C(argv) of C(litellm-migrate --check), by default
+            with the database that the platform gives LiteLLM.
           - V(command) runs C(argv) in C(container) and looks for C(contains) in what it says.
           - V(litellm_intruder) takes C(url) and C(api_key), a member's key, and tries what only
             administrators may; V(gateway_intruder) takes C(url), C(key) and C(servers), and tries

@@ -15,31 +15,10 @@ from urllib.parse import urlsplit
 
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import ServiceError
 from ansible_collections.intranet.mcp.plugins.module_utils.engine.docker import Engine
+from ansible_collections.intranet.mcp.plugins.module_utils.examine import database, migrations
 from ansible_collections.intranet.mcp.plugins.module_utils.litellm import client as _litellm
 
-# Statistics over the socket, which asks for no password; then one login over TCP, which does.
-POSTGRES = r"""
-export PGUSER="$1" PGDATABASE="$2" PGCONNECT_TIMEOUT=4
-timeout 8 psql -XAtq -c "$3" 2>&1
-timeout 8 psql -XAtq -c "$4" 2>/dev/null
-PGPASSWORD=$(cat /secrets/password) timeout 8 psql -h 127.0.0.1 -XAtqc "select 'accepted'" 2>&1
-"""
-USE = """
-select jsonb_build_object(
-  'max_connections', current_setting('max_connections')::int,
-  'used', (select count(*) from pg_stat_activity where backend_type = 'client backend'),
-  'holders', (select coalesce(jsonb_agg(h), '[]') from (
-    select concat_ws(' ', nullif(application_name, ''), host(client_addr), state) as who, count(*)
-    from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()
-    group by 1 order by 2 desc limit 3) h))
-"""
-HALF_DONE = """
-select jsonb_agg(migration_name) from _prisma_migrations m
-where finished_at is null and rolled_back_at is null and not exists (
-  select from _prisma_migrations d where d.migration_name = m.migration_name
-  and d.finished_at is not null and d.rolled_back_at is null)
-"""
-MIGRATE = "DATABASE_URL=$(cat /secrets/env/DATABASE_URL) exec litellm-migrate --check --wait 1"
+MIGRATION_WAIT_SECONDS = 1
 MASTER_KEY = "services/litellm/secrets/env/LITELLM_MASTER_KEY"
 MONITORING_KEY = "services/gateway/secrets/monitoring_key"
 REDIS = r"""
@@ -64,8 +43,12 @@ def jobs(engine: Engine, containers: dict, wanted: dict) -> dict:
         return container["id"]
 
     return {
-        "postgres": lambda: postgres(engine, inside("postgres"), wanted["database"]),
-        "migrations": lambda: migrations(engine, inside("litellm")),
+        "postgres": lambda: database.read(
+            engine, inside("postgres"), wanted["database"]["user"], wanted["database"]["name"]
+        ),
+        "migrations": lambda: migrations.read(
+            engine, inside("litellm"), migrations.command(MIGRATION_WAIT_SECONDS)
+        ),
         "redis": lambda: redis(engine, inside("redis"), wanted["services"]["redis"]),
         "patroni": lambda: patroni(wanted["services"]["postgres"]["parts"]),
         "etcd": lambda: engine.run(inside("etcd"), list(ETCD))._asdict(),
@@ -76,46 +59,6 @@ def jobs(engine: Engine, containers: dict, wanted: dict) -> dict:
         "litellm": lambda: litellm(wanted["services"]["litellm"]["port"]),
         "aliases": lambda: aliases(wanted),
         "gateway": lambda: gateway(wanted),
-    }
-
-
-def postgres(engine: Engine, container: str, database: dict) -> dict:
-    command = ["sh", "-c", POSTGRES, "ask", database["user"], database["name"], USE, HALF_DONE]
-    return read_postgres(engine.run(container, command).text)
-
-
-def read_postgres(said: str) -> dict:
-    """Three answers: use as JSON or an error, half-done migrations, the login."""
-    lines = [line for line in said.splitlines() if line.strip()]
-    found = {"max_connections": 0, "used": 0, "holders": [], "half_done": [], "error": ""}
-    if lines and lines[0].startswith("{"):
-        found.update(json.loads(lines[0]))
-    else:
-        found["error"] = lines[0].rpartition("FATAL: ")[2].strip() if lines else "no answer"
-    for line in lines:
-        if line.startswith("["):
-            found["half_done"] = json.loads(line)
-    login = lines[-1] if lines else ""
-    is_refused = "password authentication failed" in login
-    found["password_accepted"] = True if login == "accepted" else False if is_refused else None
-    return found
-
-
-def migrations(engine: Engine, container: str) -> dict | None:
-    """What LiteLLM's own tool says of the database, seen from LiteLLM's container."""
-    return read_migrations(engine.run(container, ["sh", "-c", MIGRATE]).text)
-
-
-def read_migrations(said: str) -> dict | None:
-    """The tool's last word, among lines of its other stream; None where the image lacks it."""
-    reports = [line for line in said.splitlines() if line.startswith("{")]
-    if not reports:
-        return None
-    report = json.loads(reports[-1])
-    return {
-        "error": report.get("msg", ""),
-        "pending": report.get("pending", []),
-        "half_done": report.get("half_done", []),
     }
 
 

@@ -8,6 +8,7 @@ Where a service's container is not running, its own rule reports that; these the
 
 from __future__ import annotations
 
+from ansible_collections.intranet.mcp.plugins.module_utils.examine import database
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.doctor import (
     Rule,
     Unseen,
@@ -15,9 +16,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.examine.doctor import
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
 
-FULL = ("too many clients", "remaining connection slots")
 REFUSED = ("password authentication failed",)
-FULL_PERCENT = 90
 FINISH = (
     "update _prisma_migrations set finished_at = now() "
     "where migration_name = '{}' and finished_at is null"
@@ -37,32 +36,17 @@ def _facts(facts, wanted, service, key=""):
 
 
 def connections(facts, wanted):
-    database = _facts(facts, wanted, "postgres")
-    if not database:
+    found = _facts(facts, wanted, "postgres")
+    if not found:
         return
-    error = database["error"]
-    if any(text in error for text in FULL):
-        found = f"the database refuses everybody: {error}"
-    elif error:
-        raise Unseen(f"the database does not answer: {error}")
-    elif database["used"] * 100 >= database["max_connections"] * FULL_PERCENT:
-        found = f"{database['used']} of {database['max_connections']} database connections are used"
-    else:
-        return
-    if database["holders"]:
-        found += " (" + ", ".join(f"{h['count']} by {h['who']}" for h in database["holders"]) + ")"
-    yield Finding(
-        "database",
-        found,
-        f"less than {FULL_PERCENT} %: LiteLLM answers 401 to good keys when it gets none",
-        "end the program that holds them, or raise platform_database.max_connections",
-        service="postgres",
-    )
+    if found.error and not found.is_full:
+        raise Unseen(f"the database does not answer: {found.error}")
+    yield database.judge_use("database", found)
 
 
 def password(facts, wanted):
-    database = _facts(facts, wanted, "postgres")
-    if database and database["password_accepted"] is False:
+    found = _facts(facts, wanted, "postgres")
+    if found and found.password_accepted is False:
         yield Finding(
             "database",
             "the database does not accept the password in its own secret file",
@@ -77,11 +61,11 @@ def password(facts, wanted):
 def login(facts, wanted):
     """LiteLLM's own way to its database, tried from inside its container."""
     tried = _facts(facts, wanted, "litellm", "migrations")
-    error = tried["error"] if tried else ""
+    error = tried.error if tried else ""
     if not error:
         return
-    database = _facts(facts, wanted, "postgres") or {"password_accepted": None, "error": ""}
-    if any(text in database["error"] for text in FULL) or database["password_accepted"] is False:
+    found = _facts(facts, wanted, "postgres")
+    if found and (found.is_full or found.password_accepted is False):
         return  # the database is the one to blame
     if any(text in error for text in REFUSED):
         yield Finding(
@@ -102,20 +86,22 @@ def login(facts, wanted):
         )
 
 
-def migrations(facts, wanted):
-    database = facts["postgres"] if "postgres" in wanted["services"] else None
-    half_done = (database or facts["migrations"] or {}).get("half_done", [])
+def applied(facts, wanted):
+    told = facts["postgres"] if "postgres" in wanted["services"] else None
+    tried = facts["migrations"]
+    half_done = told.half_done if told else tried.half_done if tried else []
     psql = "docker exec {container_prefix}postgres psql -U {database[user]} -d {database[name]}"
     for migration in half_done:
         yield Finding(
             "migration",
-            f"migration {migration} began and never ended; LiteLLM will not start again with it",
+            f"migration {migration} is half done: it began and never ended, and LiteLLM will not "
+            "start again with it",
             "finished, or undone",
             f"complete by hand what its SQL left undone, then: {psql.format(**wanted)} -c "
             f'"{FINISH.format(migration)}"',
             service="litellm",
         )
-    pending = (facts["migrations"] or {}).get("pending", [])
+    pending = tried.pending if tried else []
     running = (facts["containers"].get("litellm") or {}).get("health") == "healthy"
     if running and not half_done and pending:
         yield Finding(
@@ -131,7 +117,7 @@ def migrations(facts, wanted):
 def reconnect(facts, wanted):
     """LiteLLM that was started without its database never looks for it again."""
     litellm = _facts(facts, wanted, "litellm")
-    if not litellm or facts["migrations"] is None or facts["migrations"]["error"]:
+    if not litellm or facts["migrations"] is None or facts["migrations"].error:
         return
     if litellm["database"] not in ("connected", ""):
         yield Finding(
@@ -145,15 +131,11 @@ def reconnect(facts, wanted):
 
 
 def pools(facts, wanted):
-    database = facts["postgres"] if "postgres" in wanted["services"] else None
-    allowed = (database or {}).get("max_connections") or wanted["database"].get("max_connections")
-    if allowed and wanted["connections"] > allowed - wanted["connections_reserve"]:
-        yield Finding(
-            "database",
-            f"pools may take {wanted['connections']} connections (hosts x workers x pool)",
-            f"at most {allowed - wanted['connections_reserve']} of the {allowed} that it allows",
-            "lower litellm_db_pool or litellm_workers, or raise platform_database.max_connections",
-        )
+    told = facts["postgres"] if "postgres" in wanted["services"] else None
+    allowed = (told and told.max_connections) or wanted["database"].get("max_connections")
+    if allowed:
+        reserve = wanted["connections_reserve"]
+        yield database.judge_pools("database", wanted["connections"], allowed, reserve)
 
 
 def prefixes(facts, wanted):
@@ -329,7 +311,7 @@ RULES: list[tuple[str, Rule]] = [
     ("database connections", connections),
     ("database password", password),
     ("LiteLLM's database", login),
-    ("migrations", migrations),
+    ("migrations", applied),
     ("LiteLLM's connection", reconnect),
     ("connection pools", pools),
     ("LiteLLM's configuration", prefixes),

@@ -12,10 +12,16 @@ from typing import Any
 
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Refused, Unreachable
 from ansible_collections.intranet.mcp.plugins.module_utils.engine import definition, docker
-from ansible_collections.intranet.mcp.plugins.module_utils.examine import clock, disk, outside
+from ansible_collections.intranet.mcp.plugins.module_utils.examine import (
+    clock,
+    database,
+    disk,
+    migrations,
+    outside,
+)
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import (
-    FAILED,
     NOT_APPLICABLE,
+    PASSED,
     UNKNOWN,
     Finding,
     verdict,
@@ -23,7 +29,8 @@ from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding impor
 from ansible_collections.intranet.mcp.plugins.module_utils.topology import shared_address
 
 Findings = list[Finding]
-MAX_USED_SHARE = 0.9
+# A database that is just starting is waited for.
+MIGRATION_WAIT_SECONDS = 60
 
 
 def free_space(name: str, params: dict[str, Any]) -> Findings:
@@ -203,74 +210,35 @@ def _file_state(path: str, digest: str) -> str:
 
 
 def postgres(name: str, params: dict[str, Any]) -> Findings:
-    """The database answers, is migrated, and has connections left for everybody."""
-    query = (
-        "select (select count(*) from pg_stat_activity where backend_type = 'client backend'),"
-        " current_setting('max_connections')"
-    )
-    argv = ["psql", "-XAtq", "-F", " ", "-U", params["user"], "-d", params["database"], "-c", query]
+    """The database answers, and has connections left for everybody."""
     started = time.monotonic()
-    status, said, complaint = _said(params, argv)
+    engine = docker.Engine(params["socket"])
+    found = database.read(engine, params["container"], params["user"], params["database"])
     took = round((time.monotonic() - started) * 1000, 1)
-    log = f"docker logs {params['container']}"
-    if status != 0:
-        found = (complaint or said).strip()[:300]
-        expected = f"an answer from database {params['database']}"
-        return [Finding(f"{name} answers", found, expected, f"read the log: {log}")]
-    used, limit = (int(number) for number in said.split())
+    expected, log = f"an answer from database {params['database']}", params["container"]
+    if found.error:
+        return [Finding(f"{name} answers", found.error, expected, f"docker logs {log}")]
+    allowed, reserve = found.max_connections, params["reserve"]
     return [
-        Finding(
-            f"{name} answers", "a query's result", "an answer", status="passed", milliseconds=took
-        ),
-        connections(f"{name} connections", used, limit),
-        pools(f"{name} pool sum", params["pool_sum"], limit, params["reserve"]),
+        Finding(f"{name} answers", "a query's result", expected, status=PASSED, milliseconds=took),
+        database.judge_use(f"{name} connections", found),
+        database.judge_pools(f"{name} pool sum", params["pool_sum"], allowed, reserve),
     ]
 
 
-def connections(name: str, used: int, limit: int) -> Finding:
-    """Return the verdict over connections in use. LiteLLM answers 401 when there are none left."""
-    expected = f"at most {int(limit * MAX_USED_SHARE)}"
-    action = "see who holds them (pg_stat_activity); lower litellm_db_pool or raise max_connections"
-    is_good = used <= limit * MAX_USED_SHARE
-    return Finding(name, f"{used} of {limit} in use", expected, action, status=verdict(is_good))
-
-
-def pools(name: str, pool_sum: int, limit: int, reserve: int) -> Finding:
-    """Return the verdict over what LiteLLM's pools may take at most."""
-    expected = f"at most {limit - reserve} (max_connections {limit} less {reserve})"
-    action = "lower litellm_db_pool or litellm_workers, or raise platform_database.max_connections"
-    return Finding(name, pool_sum, expected, action, status=verdict(pool_sum <= limit - reserve))
-
-
-def migrations(name: str, params: dict[str, Any]) -> Findings:
-    """Ask the migration tool of LiteLLM's own image what is pending; it changes nothing."""
-    status, said, complaint = _said(params, params["argv"])
-    return [judge_migrations(name, status, said, complaint)]
-
-
-def judge_migrations(name: str, status: int | None, said: str, complaint: str) -> Finding:
-    """Return the verdict over what `litellm-migrate --check` said. Pure."""
-    expected = "nothing pending, nothing half done"
-    try:
-        report = json.loads(said.strip().splitlines()[-1])
-        pending, half_done = report["pending"], report["half_done"]
-    except (ValueError, IndexError, KeyError, TypeError):
-        found = (complaint or said).strip()[-300:] or f"exit status {status} without a word"
-        is_missing = status in (126, 127)
-        action = "the image has no litellm-migrate: see LiteLLM's log for its own migrations"
-        kind = UNKNOWN if is_missing else FAILED
-        return Finding(
-            name, found, expected, action if is_missing else "read LiteLLM's log", status=kind
-        )
-    found = f"{len(pending)} pending, {len(half_done)} half done"
-    action = "restart the LiteLLM container, which migrates first, and read its log"
-    return Finding(name, found, expected, action, status=verdict(not pending and not half_done))
+def applied(name: str, params: dict[str, Any]) -> Findings:
+    """Whether all of LiteLLM's migrations are applied."""
+    engine = docker.Engine(params["socket"])
+    argv = params["argv"] or migrations.command(MIGRATION_WAIT_SECONDS)
+    return [migrations.judge(name, migrations.read(engine, params["container"], argv))]
 
 
 def command(name: str, params: dict[str, Any]) -> Findings:
     """A program inside a container, and what it must say."""
     started = time.monotonic()
-    status, said, complaint = _said(params, params["argv"])
+    status, said, complaint, _both = docker.Engine(params["socket"]).run(
+        params["container"], params["argv"]
+    )
     took = round((time.monotonic() - started) * 1000, 1)
     is_good = status == 0 and params["contains"] in said
     found = said.strip() if is_good else (said + complaint).strip() or f"exit status {status}"
@@ -285,8 +253,3 @@ def command(name: str, params: dict[str, Any]) -> Findings:
             milliseconds=took,
         )
     ]
-
-
-def _said(params: dict[str, Any], argv: list[str]) -> tuple[int, str, str]:
-    said = docker.Engine(params["socket"]).run(params["container"], argv)
-    return said.status, said.stdout, said.stderr

@@ -173,7 +173,10 @@ KINDS = {
             **_SOCKET,
         },
     ),
-    "migrations": Kind(probe_host.migrations, {"container": _TEXT, "argv": _WORDS, **_SOCKET}),
+    "migrations": Kind(
+        probe_host.applied,
+        {"container": _TEXT, "argv": {"type": "list", "elements": "str"}, **_SOCKET},
+    ),
     "command": Kind(
         probe_host.command,
         {"container": _TEXT, "argv": _WORDS, "contains": {"type": "str", "default": ""}, **_SOCKET},

@@ -60,7 +60,7 @@ DATABASE = {"user": "litellm", "database": "litellm", "pool_sum": 5, "reserve": 
 def test_database_is_asked_itself(look, postgres):
     rows = {row["name"]: row for row in look("postgres", container=postgres, **DATABASE)}
     assert {row["status"] for row in rows.values()} == {"passed"}, rows
-    assert rows["p connections"]["found"] == "1 of 10 in use"
+    assert rows["p connections"]["found"] == "1 of 10 database connections are used"
     tight = look("postgres", container=postgres, **{**DATABASE, "pool_sum": 8})
     assert [row["status"] for row in tight] == ["passed", "passed", "failed"]
 
@@ -79,7 +79,7 @@ def test_database_whose_connections_are_used_up_fails(look, postgres):
         def used():
             return look("postgres", container=postgres, **DATABASE)[1]["found"]
 
-        wait_until(lambda: used() == "10 of 10 in use", 30, "nine idle connections and this one")
+        wait_until(lambda: used().startswith("10 of 10 "), 30, "nine idle connections and this one")
         assert look("postgres", container=postgres, **DATABASE)[1]["status"] == "failed"
     finally:
         for process in sleeping:

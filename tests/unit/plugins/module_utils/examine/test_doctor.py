@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import pytest
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import doctor
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.certificates import Certificate
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.database import Database
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.disk import FileSystem
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.migrations import Migrations
 from ansible_collections.intranet.mcp.plugins.modules.doctor import RULES
 
 NOW = 1_800_000_000.0
@@ -104,15 +107,8 @@ def facts():
         "certificates": [Certificate("/c.pem", NOW + 90 * 86400)],
         "names": {"llm.example.internal": True},
         "gpu": None,
-        "postgres": {
-            "max_connections": 100,
-            "used": 12,
-            "holders": [],
-            "half_done": [],
-            "error": "",
-            "password_accepted": True,
-        },
-        "migrations": {"error": "", "pending": [], "half_done": []},
+        "postgres": Database(max_connections=100, used=12, password_accepted=True),
+        "migrations": Migrations(),
         "redis": {"error": "", "save_failed": False},
         "ollama": {"models": ["qwen3:8b"], "context": 16384, "own_context": {}},
         "litellm": {"status": 200, "database": "connected"},
@@ -147,9 +143,13 @@ GPU = {"device": True, "runtimes": ["nvidia"], "cdi": True, "cdi_path": "/etc/cd
 def put(target, path, value):
     """Set a nested value: put(facts, "containers.redis.state", "exited")."""
     *parents, last = path.split(".")
-    for name in parents:
+    for name in parents[:-1]:
         target = target[name]
-    target[last] = value
+    holder = target[parents[-1]] if parents else target
+    if dataclasses.is_dataclass(holder):
+        target[parents[-1]] = dataclasses.replace(holder, **{last: value})
+    else:
+        holder[last] = value
 
 
 def diagnose(facts, wanted):
@@ -311,7 +311,7 @@ CASES = {
     ),
     "a half-done migration": (
         {"postgres.half_done": ["2025_x"], "migrations.half_done": ["2025_x"]},
-        ("migration", "", "litellm", "migration 2025_x began and never ended"),
+        ("migration", "", "litellm", "migration 2025_x is half done: it began and never ended"),
     ),
     "migrations that LiteLLM did without": (
         {"migrations.pending": ["2025_x", "2025_y"]},
@@ -460,15 +460,15 @@ def test_a_peer_that_is_away_is_no_trouble_of_names(facts, wanted):
 
 
 def test_a_stale_password_of_the_database_is_not_blamed_on_litellm(facts, wanted):
-    facts["postgres"]["password_accepted"] = False
-    facts["migrations"]["error"] = "password authentication failed"
+    put(facts, "postgres.password_accepted", False)
+    put(facts, "migrations.error", "password authentication failed")
     (finding,) = diagnose(facts, wanted)["findings"]
     assert finding["service"] == "postgres"
 
 
 def test_nobody_is_blamed_for_a_password_while_the_database_is_unseen(facts, wanted):
     facts["postgres"] = None
-    facts["migrations"]["error"] = "password authentication failed"
+    put(facts, "migrations.error", "password authentication failed")
     diagnosis = diagnose(facts, wanted)
     assert not diagnosis["findings"]
     assert "LiteLLM's database" in [check["check"] for check in diagnosis["unseen"]]
@@ -477,21 +477,21 @@ def test_nobody_is_blamed_for_a_password_while_the_database_is_unseen(facts, wan
 def test_a_database_on_another_host_leaves_the_password_to_litellm(facts, wanted):
     del wanted["services"]["postgres"], facts["containers"]["postgres"]
     facts["postgres"] = None
-    facts["migrations"]["error"] = "password authentication failed"
+    put(facts, "migrations.error", "password authentication failed")
     (finding,) = diagnose(facts, wanted)["findings"]
     assert (finding["service"], finding["fix"]) == ("litellm", "replace")
 
 
 def test_a_full_database_is_told_once(facts, wanted):
-    facts["postgres"]["error"] = "sorry, too many clients already"
-    facts["migrations"]["error"] = "FATAL: sorry, too many clients already"
+    put(facts, "postgres.error", "sorry, too many clients already")
+    put(facts, "migrations.error", "FATAL: sorry, too many clients already")
     assert len(found(facts, wanted)) == 1
 
 
 def test_pools_are_compared_with_what_the_server_allows(facts, wanted):
     wanted["connections"] = 91
     assert "pools may take 91 connections" in found(facts, wanted)[0]
-    facts["postgres"]["max_connections"] = 200
+    put(facts, "postgres.max_connections", 200)
     assert not found(facts, wanted)
 
 

@@ -5,52 +5,11 @@
 
 from __future__ import annotations
 
-import json
 import threading
 
 import pytest
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import doctor_facts as facts
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import doctor_probes as probes
-
-USE = json.dumps({"max_connections": 100, "used": 7, "holders": []})
-
-
-@pytest.mark.parametrize(
-    ("said", "expected"),
-    [
-        (f"{USE}\naccepted\n", {"used": 7, "password_accepted": True, "error": ""}),
-        (f'{USE}\n["2025_x y"]\naccepted\n', {"half_done": ["2025_x y"]}),
-        (
-            f"{USE}\npsql: error: FATAL:  password authentication failed for user\n",
-            {"password_accepted": False, "used": 7},
-        ),
-        (
-            "psql: error: connection failed: FATAL:  sorry, too many clients already\n" * 2,
-            {"error": "sorry, too many clients already", "password_accepted": None},
-        ),
-        ("", {"error": "no answer", "password_accepted": None}),
-    ],
-)
-def test_answers_of_the_database_are_told_apart(said, expected):
-    found = probes.read_postgres(said)
-    assert {key: found[key] for key in expected} == expected
-
-
-@pytest.mark.parametrize(
-    ("said", "expected"),
-    [
-        ('{"changed": false, "pending": [], "half_done": ["x"]}\n', ("", ["x"])),
-        ('{"failed": true, "msg": "no login"}\nlitellm-migrate: no login\n', ("no login", [])),
-        ('apply y\n{"failed": true, "msg": "no"}\n', ("no", [])),
-    ],
-)
-def test_answers_of_the_migration_tool_are_found_among_its_lines(said, expected):
-    found = probes.read_migrations(said)
-    assert (found["error"], found["half_done"]) == expected
-
-
-def test_an_image_without_the_migration_tool_says_nothing():
-    assert probes.read_migrations("sh: 1: exec: litellm-migrate: not found\n") is None
 
 
 @pytest.mark.parametrize(
