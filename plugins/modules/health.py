@@ -74,10 +74,12 @@ options:
           - V(holders) looks whether exactly one host of C(listings), a mapping from a host to what
             C(ip -json address) says there, holds all of C(addresses).
           - V(postgres) takes C(container), C(user), C(database), C(pool_sum) and C(reserve).
+          - V(redis) takes C(container), and C(port) inside it.
           - V(postgres_cluster) takes C(url) of this host's Patroni, C(name) of its member,
-            C(members), and C(lag_mb) that a replica may be behind; V(etcd) takes C(container) and
-            the number of C(members); V(redis_cluster) takes C(container), C(port), C(sentinel) (its
-            container), C(sentinel_port) and the number of C(members).
+            C(members), C(container) (for messages), and C(lag_mb) that a replica may be behind;
+            V(etcd) takes C(container) and the number of C(members); V(redis_cluster) takes
+            C(container), C(port), C(sentinel) (its container), C(sentinel_port) and the number of
+            C(members).
           - V(migrations) takes C(container), and C(argv) of C(litellm-migrate --check), by default
             with the database that the platform gives LiteLLM.
           - V(command) runs C(argv) in C(container) and looks for C(contains) in what it says.
@@ -104,6 +106,7 @@ options:
           - holders
           - containers
           - postgres
+          - redis
           - postgres_cluster
           - etcd
           - redis_cluster

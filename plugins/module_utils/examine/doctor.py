@@ -59,6 +59,22 @@ def need(facts: dict, key: str, why: str):
     return facts[key]
 
 
+def need_engine(facts: dict) -> None:
+    """Raise Unseen where nothing of the engine could be read."""
+    need(facts, "engine", "the engine does not answer")
+
+
+def of_service(facts: dict, wanted: dict, service: str, key: str = "", beside: str = ""):
+    """What was read of a service; None where it, or what it is beside, is not of this host.
+
+    key: what the fact is called, where it is not called as the service.
+    """
+    if (beside or service) not in wanted["services"]:
+        return None
+    need_engine(facts)
+    return need(facts, key or service, f"{service} does not run or does not answer")
+
+
 def root(facts, wanted):
     if facts["uid"]:
         yield Finding(

@@ -10,7 +10,7 @@ import re
 from ansible_collections.intranet.mcp.plugins.module_utils.engine.definition import bracketed
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.doctor import (
     Rule,
-    Unseen,
+    need_engine,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
 
@@ -236,8 +236,7 @@ def lookups(facts, wanted):
 
 
 def _expected(facts, wanted):
-    if facts["engine"] is None:
-        raise Unseen("the engine does not answer")
+    need_engine(facts)
     if facts["containers"]:
         for service in sorted(wanted["services"]):
             yield service, facts["containers"].get(service)

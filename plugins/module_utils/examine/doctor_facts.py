@@ -17,6 +17,7 @@ import socket
 import subprocess
 import time
 
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import ServiceError
 from ansible_collections.intranet.mcp.plugins.module_utils.engine.daemon_json import (
     DaemonJsonError,
     parse,
@@ -90,7 +91,7 @@ def together(jobs: dict) -> dict:
 
 
 # What reading of something broken ends in: no answer, or an answer of another shape.
-EXPECTED = (EngineError, OSError, ValueError, LookupError, TypeError, subprocess.SubprocessError)
+EXPECTED = (ServiceError, OSError, ValueError, LookupError, TypeError, subprocess.SubprocessError)
 
 
 def _asked(engine: Engine, resource: str):

@@ -13,24 +13,20 @@ import ssl
 import time
 from urllib.parse import urlsplit
 
+from ansible_collections.intranet.mcp.plugins.module_utils.cluster.patroni import Cluster, Patroni
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import ServiceError
 from ansible_collections.intranet.mcp.plugins.module_utils.engine.docker import Engine
-from ansible_collections.intranet.mcp.plugins.module_utils.examine import database, migrations
+from ansible_collections.intranet.mcp.plugins.module_utils.examine import (
+    clusters,
+    database,
+    migrations,
+    redis,
+)
 from ansible_collections.intranet.mcp.plugins.module_utils.litellm import client as _litellm
 
 MIGRATION_WAIT_SECONDS = 1
 MASTER_KEY = "services/litellm/secrets/env/LITELLM_MASTER_KEY"
 MONITORING_KEY = "services/gateway/secrets/monitoring_key"
-REDIS = r"""
-export REDISCLI_AUTH=$(sed -n 's/^requirepass //p' /secrets/redis.conf)
-timeout 5 redis-cli -p "$1" info 2>&1
-"""
-SENTINEL = r"""
-export REDISCLI_AUTH=$(sed -n 's/^requirepass //p' /secrets/sentinel.conf)
-timeout 5 redis-cli -p "$1" sentinel master platform
-"""
-# Takes a majority to answer.
-ETCD = ("etcdctl", "--command-timeout=4s", "member", "list")
 
 
 def jobs(engine: Engine, containers: dict, wanted: dict) -> dict:
@@ -42,6 +38,9 @@ def jobs(engine: Engine, containers: dict, wanted: dict) -> dict:
             raise LookupError(service)
         return container["id"]
 
+    def port(service):
+        return wanted["services"][service]["inside_port"]
+
     return {
         "postgres": lambda: database.read(
             engine, inside("postgres"), wanted["database"]["user"], wanted["database"]["name"]
@@ -49,11 +48,11 @@ def jobs(engine: Engine, containers: dict, wanted: dict) -> dict:
         "migrations": lambda: migrations.read(
             engine, inside("litellm"), migrations.command(MIGRATION_WAIT_SECONDS)
         ),
-        "redis": lambda: redis(engine, inside("redis"), wanted["services"]["redis"]),
+        "redis": lambda: redis.read(engine, inside("redis"), port("redis")),
         "patroni": lambda: patroni(wanted["services"]["postgres"]["parts"]),
-        "etcd": lambda: engine.run(inside("etcd"), list(ETCD))._asdict(),
-        "sentinel": lambda: sentinel(
-            engine, inside("redis_sentinel"), wanted["services"]["redis_sentinel"]
+        "etcd": lambda: clusters.read_etcd(engine, inside("etcd")),
+        "sentinel": lambda: redis.read_sentinel(
+            engine, inside("redis_sentinel"), port("redis_sentinel")
         ),
         "ollama": lambda: ollama(containers["ollama"], wanted),
         "litellm": lambda: litellm(wanted["services"]["litellm"]["port"]),
@@ -62,27 +61,10 @@ def jobs(engine: Engine, containers: dict, wanted: dict) -> dict:
     }
 
 
-def redis(engine: Engine, container: str, service: dict) -> dict:
-    command = ["sh", "-c", REDIS, "ask", str(service["inside_port"])]
-    said = engine.run(container, command).text
-    fields = dict(line.split(":", 1) for line in said.splitlines() if ":" in line)
-    return {
-        "error": "" if "redis_version" in fields else said.strip()[:160] or "no answer",
-        "save_failed": fields.get("rdb_last_bgsave_status", "ok").strip() != "ok",
-        "is_primary": fields.get("role", "").strip() == "master",
-        "replicas": int(fields.get("connected_slaves", 0)),
-    }
-
-
-def patroni(parts: list[dict]) -> dict:
+def patroni(parts: list[dict]) -> Cluster:
     """What Patroni says of the cluster; raises where there is none."""
     (port,) = [part["port"] for part in parts if part["name"] == "patroni"]
-    return fetch("GET", port, "/cluster")[1]
-
-
-def sentinel(engine: Engine, container: str, service: dict) -> list:
-    command = ["sh", "-c", SENTINEL, "ask", str(service["inside_port"])]
-    return engine.run(container, command).stdout.splitlines()
+    return Patroni(f"http://127.0.0.1:{port}", "this host", timeout=8).cluster()
 
 
 def ollama(container: dict, wanted: dict) -> dict:

@@ -9,10 +9,12 @@ Where a service's container is not running, its own rule reports that; these the
 from __future__ import annotations
 
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import database
+from ansible_collections.intranet.mcp.plugins.module_utils.examine import redis as redis_server
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.doctor import (
     Rule,
     Unseen,
     need,
+    of_service,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
 
@@ -23,20 +25,8 @@ FINISH = (
 )
 
 
-def _facts(facts, wanted, service, key=""):
-    """What was read of a service; None where it has no place on this host."""
-    if service not in wanted["services"]:
-        return None
-    found = facts[key or service]
-    if facts["engine"] is None:
-        raise Unseen("the engine does not answer")
-    if found is None:
-        raise Unseen(f"{service} does not run or does not answer")
-    return found
-
-
 def connections(facts, wanted):
-    found = _facts(facts, wanted, "postgres")
+    found = of_service(facts, wanted, "postgres")
     if not found:
         return
     if found.error and not found.is_full:
@@ -45,7 +35,7 @@ def connections(facts, wanted):
 
 
 def password(facts, wanted):
-    found = _facts(facts, wanted, "postgres")
+    found = of_service(facts, wanted, "postgres")
     if found and found.password_accepted is False:
         yield Finding(
             "database",
@@ -60,11 +50,11 @@ def password(facts, wanted):
 
 def login(facts, wanted):
     """LiteLLM's own way to its database, tried from inside its container."""
-    tried = _facts(facts, wanted, "litellm", "migrations")
+    tried = of_service(facts, wanted, "litellm", "migrations")
     error = tried.error if tried else ""
     if not error:
         return
-    found = _facts(facts, wanted, "postgres")
+    found = of_service(facts, wanted, "postgres")
     if found and (found.is_full or found.password_accepted is False):
         return  # the database is the one to blame
     if any(text in error for text in REFUSED):
@@ -116,7 +106,7 @@ def applied(facts, wanted):
 
 def reconnect(facts, wanted):
     """LiteLLM that was started without its database never looks for it again."""
-    litellm = _facts(facts, wanted, "litellm")
+    litellm = of_service(facts, wanted, "litellm")
     if not litellm or facts["migrations"] is None or facts["migrations"].error:
         return
     if litellm["database"] not in ("connected", ""):
@@ -157,7 +147,7 @@ def aliases(facts, wanted):
     A key without any alias (none, rather than an empty one) is nothing to mend: LiteLLM makes such
     keys itself when somebody logs in.
     """
-    for kind, names in (_facts(facts, wanted, "litellm", "aliases") or {}).items():
+    for kind, names in (of_service(facts, wanted, "litellm", "aliases") or {}).items():
         for alias in sorted({name for name in names if name is not None}):
             count = names.count(alias)
             if alias.strip() and count == 1:
@@ -178,7 +168,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def models(facts, wanted):
-    ollama = _facts(facts, wanted, "ollama")
+    ollama = of_service(facts, wanted, "ollama")
     missing = [name for name in wanted["models"] if ollama and name not in ollama["models"]]
     if missing:
         yield Finding(
@@ -192,7 +182,7 @@ def models(facts, wanted):
 
 
 def context(facts, wanted):
-    ollama = _facts(facts, wanted, "ollama")
+    ollama = of_service(facts, wanted, "ollama")
     if not ollama:
         return
     # Unset, it is 4k, which is shorter than an agent's first prompt.
@@ -221,29 +211,12 @@ DEPLOY_OLLAMA = "run the playbook's ollama role, which starts it with the right 
 
 
 def redis(facts, wanted):
-    found = _facts(facts, wanted, "redis")
-    if not found:
-        return
-    if found["error"]:
-        yield Finding(
-            "redis",
-            f"Redis does not serve: {found['error']}",
-            "PONG with the password that the inventory's secrets hold",
-            f"docker logs {wanted['container_prefix']}redis; a wrong password: run the playbook",
-            service="redis",
-        )
-    elif found["save_failed"]:
-        yield Finding(
-            "redis",
-            "Redis could not save to its disk and refuses writes",
-            "a snapshot that succeeds",
-            "make room on its disk; it tries again by itself",
-            service="redis",
-        )
+    if found := of_service(facts, wanted, "redis"):
+        yield redis_server.judge("redis", found, f"{wanted['container_prefix']}redis")
 
 
 def upstreams(facts, wanted):
-    gateway = _facts(facts, wanted, "gateway")
+    gateway = of_service(facts, wanted, "gateway")
     for name, server in sorted((gateway or {}).get("servers", {}).items()):
         if server["state"] == "up":
             continue

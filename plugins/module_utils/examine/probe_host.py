@@ -14,14 +14,11 @@ from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import 
 from ansible_collections.intranet.mcp.plugins.module_utils.engine import definition, docker
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import (
     clock,
-    database,
     disk,
-    migrations,
     outside,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import (
     NOT_APPLICABLE,
-    PASSED,
     UNKNOWN,
     Finding,
     verdict,
@@ -29,8 +26,6 @@ from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding impor
 from ansible_collections.intranet.mcp.plugins.module_utils.topology import shared_address
 
 Findings = list[Finding]
-# A database that is just starting is waited for.
-MIGRATION_WAIT_SECONDS = 60
 
 
 def free_space(name: str, params: dict[str, Any]) -> Findings:
@@ -207,30 +202,6 @@ def _file_state(path: str, digest: str) -> str:
     except FileNotFoundError:
         return "is not there"
     return "" if found == digest else "differs from its template"
-
-
-def postgres(name: str, params: dict[str, Any]) -> Findings:
-    """The database answers, and has connections left for everybody."""
-    started = time.monotonic()
-    engine = docker.Engine(params["socket"])
-    found = database.read(engine, params["container"], params["user"], params["database"])
-    took = round((time.monotonic() - started) * 1000, 1)
-    expected, log = f"an answer from database {params['database']}", params["container"]
-    if found.error:
-        return [Finding(f"{name} answers", found.error, expected, f"docker logs {log}")]
-    allowed, reserve = found.max_connections, params["reserve"]
-    return [
-        Finding(f"{name} answers", "a query's result", expected, status=PASSED, milliseconds=took),
-        database.judge_use(f"{name} connections", found),
-        database.judge_pools(f"{name} pool sum", params["pool_sum"], allowed, reserve),
-    ]
-
-
-def applied(name: str, params: dict[str, Any]) -> Findings:
-    """Whether all of LiteLLM's migrations are applied."""
-    engine = docker.Engine(params["socket"])
-    argv = params["argv"] or migrations.command(MIGRATION_WAIT_SECONDS)
-    return [migrations.judge(name, migrations.read(engine, params["container"], argv))]
 
 
 def command(name: str, params: dict[str, Any]) -> Findings:

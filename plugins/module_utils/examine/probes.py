@@ -19,7 +19,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import 
 from ansible_collections.intranet.mcp.plugins.module_utils.engine import docker
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import (
     intruders,
-    probe_cluster,
+    probe_data,
     probe_host,
     probe_isolation,
     probe_room,
@@ -138,7 +138,7 @@ KINDS = {
         },
     ),
     "postgres": Kind(
-        probe_host.postgres,
+        probe_data.postgres,
         {
             "container": _TEXT,
             "user": _TEXT,
@@ -148,22 +148,26 @@ KINDS = {
             **_SOCKET,
         },
     ),
+    "redis": Kind(
+        probe_data.redis, {"container": _TEXT, "port": {"type": "int", "default": 6379}, **_SOCKET}
+    ),
     "postgres_cluster": Kind(
-        probe_cluster.postgres_cluster,
+        probe_data.postgres_cluster,
         {
             "url": _TEXT,
             "name": _TEXT,
             "members": _WORDS,
+            "container": {"type": "str", "default": "intranet-postgres"},
             "lag_mb": {"type": "int", "default": 16},
             "timeout": {"type": "int", "default": 10},
         },
     ),
     "etcd": Kind(
-        probe_cluster.etcd,
+        probe_data.etcd,
         {"container": _TEXT, "members": {"type": "int", "required": True}, **_SOCKET},
     ),
     "redis_cluster": Kind(
-        probe_cluster.redis_cluster,
+        probe_data.redis_cluster,
         {
             "container": _TEXT,
             "sentinel": _TEXT,
@@ -174,7 +178,7 @@ KINDS = {
         },
     ),
     "migrations": Kind(
-        probe_host.applied,
+        probe_data.applied,
         {"container": _TEXT, "argv": {"type": "list", "elements": "str"}, **_SOCKET},
     ),
     "command": Kind(

@@ -14,6 +14,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.examine.certificates 
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.database import Database
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.disk import FileSystem
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.migrations import Migrations
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.redis import Server
 from ansible_collections.intranet.mcp.plugins.modules.doctor import RULES
 
 NOW = 1_800_000_000.0
@@ -109,7 +110,7 @@ def facts():
         "gpu": None,
         "postgres": Database(max_connections=100, used=12, password_accepted=True),
         "migrations": Migrations(),
-        "redis": {"error": "", "save_failed": False},
+        "redis": Server(),
         "ollama": {"models": ["qwen3:8b"], "context": 16384, "own_context": {}},
         "litellm": {"status": 200, "database": "connected"},
         "aliases": {"key": ["alice", "bob", None, None], "team": ["alice"]},
@@ -350,7 +351,7 @@ CASES = {
         ("redis", "", "redis", "WRONGPASS"),
     ),
     "Redis that cannot save": (
-        {"redis.save_failed": True},
+        {"redis.has_saved": False},
         ("redis", "", "redis", "refuses writes"),
     ),
     "a dead upstream whose container runs": (
