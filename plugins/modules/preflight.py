@@ -318,6 +318,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.engine import authori
 from ansible_collections.intranet.mcp.plugins.module_utils.engine.docker import get
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import (
     clock,
+    containers,
     disk,
     preflight_models,
 )
@@ -354,8 +355,7 @@ class Host:
 
     def images(self) -> dict[str, dict]:
         """The images that are there, by their tags, as the engine lists them."""
-        found = get(self.params["socket"], "/images/json")[0] or []
-        return {tag: image for image in found for tag in image.get("RepoTags") or []}
+        return containers.by_tag(get(self.params["socket"], "/images/json")[0] or [])
 
     def misplaced(self, images: dict[str, dict]) -> list[str]:
         """Images that are there and have to come again: from elsewhere, or by another digest."""

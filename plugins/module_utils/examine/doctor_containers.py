@@ -171,8 +171,8 @@ def published(facts, wanted):
 def images(facts, wanted):
     """A name that went to another image, as by a bundle loaded by hand, changes no container."""
     for service, container in _running(facts, wanted):
-        known = facts["image_ids"].get(container["image"])
-        if known and known != container["image_id"]:
+        known = facts["images"].get(container["image"])
+        if known and known["Id"] != container["image_id"]:
             yield Finding(
                 "image",
                 f"{wanted['container_prefix']}{service} does not run the image that is called "

@@ -9,6 +9,7 @@ A fact that could not be read is None, so that a rule can tell it from one that 
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 import glob
 import json
 import os
@@ -22,9 +23,12 @@ from ansible_collections.intranet.mcp.plugins.module_utils.engine.daemon_json im
     DaemonJsonError,
     parse,
 )
-from ansible_collections.intranet.mcp.plugins.module_utils.engine.definition import bracketed
 from ansible_collections.intranet.mcp.plugins.module_utils.engine.docker import Engine, EngineError
-from ansible_collections.intranet.mcp.plugins.module_utils.examine import certificates, disk
+from ansible_collections.intranet.mcp.plugins.module_utils.examine import (
+    certificates,
+    containers,
+    disk,
+)
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import doctor_probes as probes
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.doctor import doors
 from ansible_collections.intranet.mcp.plugins.module_utils.host.facts import (
@@ -33,16 +37,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.host.facts import (
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.shared_address import held
 
-OWNER = "intranet.mcp.owner"
-SERVICE = "intranet.mcp.service"
-LOG_LINES = 60
 DOCKERD = ("/usr/sbin/dockerd", "/usr/bin/dockerd", "/usr/local/bin/dockerd")
-# Of a log line, whatever looks like a secret stays on the host.
-SECRETS = re.compile(r"(?<=://)[^@/\s]+(?=@)|\bsk-[\w-]{8,}")
-LOOKUPS = """
-for name; do timeout 4 getent hosts "$name" >/dev/null && echo "ok $name"; done
-echo end
-"""
 CONFIG = "services/litellm/config/config.yaml"
 
 
@@ -51,18 +46,18 @@ def gather(wanted: dict) -> dict:
     engine = Engine(wanted["socket"])
     info = _asked(engine, "/info")
     listed = (_asked(engine, "/containers/json?all=1") if info else None) or []
-    containers = _containers(engine, listed, wanted)
+    found = _containers(engine, listed, wanted)
     settings = _daemon_json(wanted["daemon_json"])
     jobs = {
         "firewall": lambda: _firewall(wanted),
         "filesystems": lambda: disk.read(_places(wanted, info)),
         "certificates": lambda: [certificates.read(place) for place in wanted["certificates"]],
         "names": lambda: {name: _resolves(name) for name in wanted["names"]},
-        "gpu": lambda: _gpu(engine, info, containers, wanted),
+        "gpu": lambda: _gpu(engine, info, found, wanted),
         "proxies": lambda: probes.proxies(wanted),
         "engine_log": lambda: "" if info else _journal(),
         "shared_address": lambda: _shared_address_of(wanted["shared_addresses"]),
-        **probes.jobs(engine, containers, wanted),
+        **probes.jobs(engine, found, wanted),
     }
     holders = port_holders({door["port"] for door in doors(wanted["services"]).values()}, listed)
     return {
@@ -73,8 +68,8 @@ def gather(wanted: dict) -> dict:
         "daemon_json": settings,
         "listed": listed,
         "listeners": holders,
-        "image_ids": _image_ids(engine) if info else {},
-        "containers": containers,
+        "images": containers.by_tag(_asked(engine, "/images/json") or []) if info else {},
+        "containers": found,
         "chat_over_generate": chat_over_generate(read(os.path.join(wanted["config_dir"], CONFIG))),
         **together(jobs),
     }
@@ -101,84 +96,19 @@ def _asked(engine: Engine, resource: str):
         return None
 
 
-def _image_ids(engine: Engine) -> dict[str, str]:
-    """The engine's images by name. Saving and loading loses digests, not ids."""
-    listed = _asked(engine, "/images/json") or []
-    return {tag: image["Id"] for image in listed for tag in image.get("RepoTags") or []}
-
-
 def _containers(engine: Engine, listed: list[dict], wanted: dict) -> dict[str, dict]:
     """The platform's containers by service."""
-    ours = {
-        entry["Labels"].get(SERVICE, ""): entry["Id"]
-        for entry in listed
-        if OWNER in (entry.get("Labels") or {})
-    }
     jobs = {
-        service: lambda service=service, id_=id_: _container(engine, service, id_, wanted)
-        for service, id_ in ours.items()
+        service: functools.partial(containers.read, engine, entry["Id"], peers(service, wanted))
+        for service, entry in containers.of_platform(listed, wanted["container_prefix"]).items()
     }
     return {service: found for service, found in together(jobs).items() if found}
 
 
-def _container(engine: Engine, service: str, id_: str, wanted: dict) -> dict:
-    found = engine.json(f"/containers/{id_}/json")
-    state, host = found["State"], found["HostConfig"]
-    health = (state.get("Health") or {}).get("Status", "none")
-    is_running = state["Status"] == "running"
-    is_well = is_running and health in ("healthy", "none")
-    used, limit = _memory(engine, id_) if is_running else (0, 0)
-    return {
-        "id": id_,
-        "image": found["Config"]["Image"],
-        "image_id": found["Image"],
-        "state": state["Status"],
-        "health": health,
-        "exit_code": state["ExitCode"],
-        "oom_killed": state["OOMKilled"],
-        "error": without_secrets(state.get("Error", "")),
-        "restarts": found["RestartCount"],
-        "networks": sorted(found["NetworkSettings"]["Networks"]),
-        "published": sorted(
-            f"{bracketed(binding['HostIp'] or '0.0.0.0')}:{binding['HostPort']}"  # noqa: S104  read
-            for bindings in (host["PortBindings"] or {}).values()
-            for binding in bindings or []
-        ),
-        "log_driver": host["LogConfig"]["Type"],
-        "log_options": host["LogConfig"]["Config"] or {},
-        "memory_used": used,
-        "memory_limit": limit,
-        "env": {key: value for key, _eq, value in (e.partition("=") for e in found["Config"]["Env"])
-                if key.startswith("OLLAMA_")},
-        "log": []
-        if is_well
-        else [without_secrets(line) for line in engine.log(id_, LOG_LINES)],
-        "resolves": _resolving(engine, id_, service, wanted) if is_running else None,
-    }  # fmt: skip
-
-
-def _memory(engine: Engine, id_: str) -> tuple[int, int]:
-    """Memory that cannot be given back, and the limit."""
-    found = engine.json(f"/containers/{id_}/stats?stream=false&one-shot=true")["memory_stats"]
-    cache = found.get("stats", {})
-    used = found.get("usage", 0) - cache.get("inactive_file", cache.get("total_inactive_file", 0))
-    return used, found.get("limit", 0)
-
-
-def _resolving(engine: Engine, id_: str, service: str, wanted: dict) -> dict[str, bool] | None:
-    """Which of its peers' names the container resolves; None where that cannot be asked."""
-    peers = wanted["services"].get(service, {}).get("needs") or []
-    if not peers:
-        return {}
-    prefix = wanted["container_prefix"]
-    command = ["sh", "-c", LOOKUPS, "names", *(prefix + peer for peer in peers)]
-    try:
-        said = engine.run(id_, command, {"RES_OPTIONS": "timeout:1 attempts:2"}).text
-    except EngineError:
-        return None
-    if "end" not in said or "not found" in said:
-        return None
-    return {peer: f"ok {prefix}{peer}\n" in said for peer in peers}
+def peers(service: str, wanted: dict) -> dict[str, str]:
+    """The services whose names a service must resolve, and these names."""
+    needs = wanted["services"].get(service, {}).get("needs") or []
+    return {peer: wanted["container_prefix"] + peer for peer in needs}
 
 
 def _daemon_json(path: str) -> dict:
@@ -234,11 +164,11 @@ def _resolves(name: str) -> bool:
         return False
 
 
-def _gpu(engine: Engine, info: dict | None, containers: dict, wanted: dict) -> dict | None:
+def _gpu(engine: Engine, info: dict | None, found: dict, wanted: dict) -> dict | None:
     if not wanted["gpu"]:
         return None
     seen, said = None, ""
-    ollama = containers.get("ollama")
+    ollama = found.get("ollama")
     runtimes = list((info or {}).get("Runtimes", {}))
     if ollama and ollama["state"] == "running" and "nvidia" in runtimes:
         status, _stdout, _stderr, said = engine.run(ollama["id"], ["nvidia-smi", "-L"])
@@ -262,11 +192,7 @@ def _journal() -> str:
     except OSError:
         return ""
     lines = [line for line in asked.stdout.splitlines() if re.search("fail|error|unable", line)]
-    return without_secrets(lines[-1])[:200] if lines else ""
-
-
-def without_secrets(line: str) -> str:
-    return SECRETS.sub("***", line)
+    return containers.without_secrets(lines[-1])[:200] if lines else ""
 
 
 def chat_over_generate(config: str) -> list[str]:

@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from typing import Any
 
-from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Refused, Unreachable
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Refused
 from ansible_collections.intranet.mcp.plugins.module_utils.engine import definition, docker
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import (
     clock,
+    containers,
     disk,
     outside,
 )
@@ -118,15 +118,16 @@ def _held(listing: str, addresses: list[str]) -> list[str] | None:
 
 def published(prefix: str, socket_path: str) -> set[int]:
     """Return the ports that the platform's containers publish beyond loopback."""
+    listed = docker.Engine(socket_path).json(containers.LISTED)
     return {
         port["PublicPort"]
-        for container in _containers(prefix, socket_path)
+        for container in containers.of_platform(listed, prefix).values()
         for port in container.get("Ports") or []
         if port.get("PublicPort") and not port.get("IP", "").startswith("127.")
     }
 
 
-def containers(name: str, params: dict[str, Any]) -> Findings:
+def as_defined(name: str, params: dict[str, Any]) -> Findings:
     """Whether what is defined runs, and whether it runs as defined."""
     if not params["defined"]:
         raise Refused(
@@ -134,10 +135,10 @@ def containers(name: str, params: dict[str, Any]) -> Findings:
             "definitions of this host's services",
             "run site.yml --check, which says what is wrong with the inventory",
         )
-    images, _peer = docker.get(params["socket"], "/images/json")
-    ids = {tag: image["Id"] for image in images or [] for tag in image.get("RepoTags") or []}
-    found = _containers(params["prefix"], params["socket"])
-    running = {c["Labels"].get(definition.LABEL_SERVICE): c for c in found}
+    engine = docker.Engine(params["socket"])
+    images = containers.by_tag(engine.json("/images/json"))
+    ids = {tag: image["Id"] for tag, image in images.items()}
+    running = containers.of_platform(engine.json(containers.LISTED), params["prefix"])
     broken, drifted = sort_out(params["defined"], running, ids)
     drifted += [
         f"{path}: {state}"
@@ -176,23 +177,6 @@ def sort_out(
     names = {spec["name"] for spec in defined}
     drifted += [f"{service}: no longer defined" for service in sorted(set(running) - names)]
     return broken, drifted
-
-
-def _containers(prefix: str, socket_path: str) -> list[dict[str, Any]]:
-    """Return this platform's containers; another one on the same host has another prefix."""
-    filters = json.dumps({"label": [definition.LABEL_OWNER]})
-    found, _peer = docker.get(socket_path, f"/containers/json?all=true&filters={_quote(filters)}")
-    if found is None:
-        raise Unreachable(
-            f"no Docker engine answers at {socket_path}",
-            "a running engine, and a user who may use it",
-            "start it, or run the playbook as root",
-        )
-    return [c for c in found if c["Names"][0].lstrip("/").startswith(prefix)]
-
-
-def _quote(text: str) -> str:
-    return text.replace(" ", "").replace('"', "%22").replace("{", "%7B").replace("}", "%7D")
 
 
 def _file_state(path: str, digest: str) -> str:

@@ -12,12 +12,8 @@ from typing import Any
 
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Refused, Unreachable
 from ansible_collections.intranet.mcp.plugins.module_utils.engine import docker
-from ansible_collections.intranet.mcp.plugins.module_utils.engine.definition import (
-    LABEL_OWNER,
-    LABEL_SERVICE,
-    bracketed,
-)
-from ansible_collections.intranet.mcp.plugins.module_utils.examine import inside
+from ansible_collections.intranet.mcp.plugins.module_utils.engine.definition import bracketed
+from ansible_collections.intranet.mcp.plugins.module_utils.examine import containers, inside
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding, verdict
 
 Findings = list[Finding]
@@ -140,19 +136,16 @@ def _own_addresses() -> list[str]:
 
 def _containers(params: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Running containers of this platform by service: pid, and address by network."""
-    filters = json.dumps({"label": [LABEL_OWNER]}, separators=(",", ":"))
     engine = docker.Engine(params["socket"])
-    quoted = filters.replace('"', "%22").replace("{", "%7B").replace("}", "%7D")
-    listed = engine.json(f"/containers/json?filters={quoted}")
-    ours = [c for c in listed if docker.name_of(c).startswith(params["prefix"])]
     found = {}
-    for entry in ours:
+    listed = containers.of_platform(engine.json(containers.LISTED), params["prefix"])
+    for service, entry in listed.items():
         container = engine.json(f"/containers/{entry['Id']}/json")
         joined = container["NetworkSettings"]["Networks"]
         addresses = {name: place["IPAddress"] for name, place in joined.items()}
-        if container["State"]["Pid"] and all(addresses.values()):
-            pid = container["State"]["Pid"]
-            found[entry["Labels"][LABEL_SERVICE]] = {"pid": pid, "networks": addresses}
+        pid = container["State"]["Pid"]
+        if pid and all(addresses.values()):
+            found[service] = {"pid": pid, "networks": addresses}
     if not found:
         raise Unreachable(
             "no container of the platform runs here",

@@ -129,7 +129,7 @@ KINDS = {
         probe_host.holders, {"addresses": _WORDS, "listings": {"type": "dict", "required": True}}
     ),
     "containers": Kind(
-        probe_host.containers,
+        probe_host.as_defined,
         {
             "defined": {"type": "list", "elements": "dict", "required": True},
             "files": {"type": "dict", "default": {}},

@@ -45,7 +45,7 @@ def parse(said: str) -> Server:
     """Return what `INFO` tells. Pure."""
     fields = dict(line.split(":", 1) for line in said.splitlines() if ":" in line)
     if "redis_version" not in fields:
-        return Server(said.strip()[:160] or "no answer")
+        return Server(" ".join(said.split())[:160] or "no answer")
     has_saved = fields.get("rdb_last_bgsave_status", "ok").strip() == "ok"
     member = Member("primary", "", True, len(_REPLICA.findall(said)))
     if fields.get("role", "").strip() == "slave":

@@ -103,7 +103,7 @@ def facts():
         "firewall": "loaded",
         "listed": [],
         "listeners": [],
-        "image_ids": {f"intranet-mcp/{service}:1": f"sha256:{service}" for service in SERVICES},
+        "images": {f"intranet-mcp/{s}:1": {"Id": f"sha256:{s}"} for s in SERVICES},
         "filesystems": [FileSystem("/", 1, 9000, 90000)],
         "certificates": [Certificate("/c.pem", NOW + 90 * 86400)],
         "names": {"llm.example.internal": True},
@@ -327,7 +327,7 @@ CASES = {
         ("alias", "", "litellm", "1 key with an empty alias"),
     ),
     "a name that went to another image": (
-        {"image_ids": {"intranet-mcp/redis:1": "sha256:other"}},
+        {"images": {"intranet-mcp/redis:1": {"Id": "sha256:other"}}},
         ("image", "replace", "redis", "intranet-redis does not run the image"),
     ),
     "chat over ollama/": (
