@@ -24,7 +24,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.engine.definition imp
 from ansible_collections.intranet.mcp.plugins.module_utils.engine.definition import (
     check as check_definition,
 )
-from ansible_collections.intranet.mcp.plugins.module_utils.examine import preflight as decide
+from ansible_collections.intranet.mcp.plugins.module_utils.examine import run_lock
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.preflight_models import (
     ARGUMENTS as OLLAMA_ARGUMENTS,
@@ -36,6 +36,9 @@ from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog impo
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.shared_address import sharing
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.topology import port_conflicts
 from ansible_collections.intranet.mcp.plugins.plugin_utils.cluster import decisions as clusters
+from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import inventory
+from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.preflight_report import report
+from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.versions import version_problems
 from ansible_collections.intranet.mcp.plugins.plugin_utils.people import plan as people
 from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.inventory import topology_from
 
@@ -79,7 +82,7 @@ class ActionModule(ActionBase):
         problems += [Finding(**found) for found in result["problems"]]
         if problems:
             # The text alone: Ansible prints every key of a failed result.
-            text = decide.report([*dict.fromkeys(problems)], task_vars["inventory_hostname"])
+            text = report([*dict.fromkeys(problems)], task_vars["inventory_hostname"])
             return {"failed": True, "changed": False, "msg": text}
         ignored = [problem.as_dict() for problem in warned] + result.get("ignored", [])
         result["ignored"] = ignored
@@ -100,9 +103,9 @@ class ActionModule(ActionBase):
 
         result = execute()
         holder, me = result.get("lock"), arguments.get("owner")
-        if not holder or not me or decide.is_same_run(holder, me):
+        if not holder or not me or run_lock.is_same_run(holder, me):
             return result
-        return execute(ended_owner=holder) if decide.is_gone(holder, me, started_now) else result
+        return execute(ended_owner=holder) if run_lock.is_gone(holder, me, started_now) else result
 
     def _here(self, arguments, task_vars):
         """Problems of inventory and control node, once a play: those to report, those ignored."""
@@ -117,19 +120,17 @@ class ActionModule(ActionBase):
             for name, default in (("engine", "haproxy"), ("acme_directory", ""))
         )
         problems = [
-            *decide.group_problems(
+            *inventory.group_problems(
                 task_vars["groups"], arguments.get("required_groups", []), known
             ),
             *clusters.problems(task_vars["groups"], engine),
-            *decide.engine_problems(engine, acme_directory),
+            *inventory.engine_problems(engine, acme_directory),
             *variable_problems(task_vars, self._templar.template),
             *people_problems(task_vars, self._templar.template),
-            *decide.version_problems(
-                arguments.get("versions", {}), arguments.get("allow_versions", {})
-            ),
-            *decide.secret_problems(secret_modes(arguments.get("secrets_directory") or "")),
-            *decide.secrets_place_problems(secrets_places(task_vars)),
-            *decide.readable_place_problems(places_read_as_inventory(task_vars, arguments)),
+            *version_problems(arguments.get("versions", {}), arguments.get("allow_versions", {})),
+            *inventory.secret_problems(secret_modes(arguments.get("secrets_directory") or "")),
+            *inventory.secrets_place_problems(secrets_places(task_vars)),
+            *inventory.readable_place_problems(places_read_as_inventory(task_vars, arguments)),
         ]
         try:
             conflicts = port_conflicts(topology_from(task_vars, self._templar.template))
@@ -244,7 +245,7 @@ def check_balancers(topology, host):
 def variable_problems(task_vars, template):
     """Variables of ours that the inventory sets, against the roles' argument specs."""
     specs, prefixes = argument_specs()
-    problems = decide.unknown_variables(list(task_vars), set(specs), prefixes)
+    problems = inventory.unknown_variables(list(task_vars), set(specs), prefixes)
     for name in sorted(set(specs) & set(task_vars)):
         try:
             value = template(task_vars[name])

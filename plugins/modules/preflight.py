@@ -302,12 +302,8 @@ lock:
 
 import concurrent.futures
 import contextlib
-import fcntl
-import glob
-import json
 import os
 import platform
-import re
 import time
 import urllib.error
 import urllib.request
@@ -320,14 +316,19 @@ from ansible_collections.intranet.mcp.plugins.module_utils.examine import (
     clock,
     containers,
     disk,
+    gpu,
+    image_sources,
     preflight_models,
+    system,
 )
-from ansible_collections.intranet.mcp.plugins.module_utils.examine import preflight as decide
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
-from ansible_collections.intranet.mcp.plugins.module_utils.host.facts import port_holders, read
-from ansible_collections.intranet.mcp.plugins.module_utils.host.release import os_family
-from ansible_collections.intranet.mcp.plugins.module_utils.images import registry
-from ansible_collections.intranet.mcp.plugins.module_utils.images import sources as image_sources
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.ports import port_problems
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.run_lock import (
+    Lock,
+    lock_problem,
+)
+from ansible_collections.intranet.mcp.plugins.module_utils.host.facts import port_holders
+from ansible_collections.intranet.mcp.plugins.module_utils.images import registry, sources
 from ansible_collections.intranet.mcp.plugins.module_utils.images.build import own_debian_mirrors
 from ansible_collections.intranet.mcp.plugins.module_utils.images.bundle import contents
 from ansible_collections.intranet.mcp.plugins.module_utils.images.manifest import ImageError
@@ -339,16 +340,6 @@ class Host:
 
     def __init__(self, params: dict):
         self.params = params
-
-    def facts(self) -> dict:
-        memory = re.search(r"MemTotal:\s+(\d+)", read("/proc/meminfo"))
-        return {
-            "uid": os.geteuid(),
-            "os_family": os_family(read("/etc/os-release")),
-            "architecture": platform.machine(),
-            "kernel": platform.release(),
-            "memory_mb": int(memory.group(1)) // 1024 if memory else 0,
-        }
 
     def containers(self) -> list[dict]:
         return get(self.params["socket"], "/containers/json")[0] or []
@@ -362,7 +353,7 @@ class Host:
         record = Record(self.params["image_record"])
         found = []
         for reference, said in self.params["image_ways"].items():
-            wanted = image_sources.Wanted(tuple(said["ways"]), said["digest"], said["upstream"])
+            wanted = sources.Wanted(tuple(said["ways"]), said["digest"], said["upstream"])
             image = images.get(reference)
             origin = record.origin(reference, image["Id"]) if image else None
             if image and not wanted.is_met(origin, image.get("RepoDigests") or []):
@@ -400,7 +391,7 @@ class Host:
         """
         ways = self.params["image_ways"]
         places = {place for image in missing for place in ways.get(image, {"places": []})["places"]}
-        hosts = {place: image_sources.parse(place).registry.split(":")[0] for place in places}
+        hosts = {place: sources.parse(place).registry.split(":")[0] for place in places}
         if not places:
             return {}
         registries = registry.Registries(
@@ -425,18 +416,6 @@ class Host:
         """Where data and images will lie."""
         engine = get(self.params["socket"], "/info")[0] or {}
         return list(filter(None, [*self.params["disk_paths"], engine.get("DockerRootDir")]))
-
-    def gpu(self) -> dict:
-        """What the NVIDIA driver, where there is one, says of itself."""
-        version = re.search(r"Kernel Module\D*([\d.]+)", read("/proc/driver/nvidia/version"))
-        programs = (read(path) for path in glob.glob("/proc/[0-9]*/comm"))
-        return {
-            "device": os.path.exists("/dev/nvidia0") or os.path.exists("/proc/driver/nvidia"),
-            "driver": version.group(1) if version else "",
-            "switch": bool(glob.glob("/proc/driver/nvidia-nvswitch/devices/*")),
-            # The kernel cuts names of programs at 15 characters.
-            "fabric_manager": any(name.startswith("nv-fabricmanage") for name in programs),
-        }
 
     def sources(self) -> list[dict]:
         """The ways beside registries; of a bundle on this host, what it holds."""
@@ -477,80 +456,37 @@ class Host:
         return ""
 
 
-class Lock:
-    """The file that says which run works on this host."""
-
-    def __init__(self, params: dict):
-        self.params = params
-        self.path = params["lock_path"]
-        self.me = {**params["owner"], "here": read("/proc/sys/kernel/random/boot_id").strip()}
-
-    def take(self) -> dict:
-        """The run that holds the lock after the attempt."""
-        os.makedirs(os.path.dirname(self.path), mode=0o755, exist_ok=True)
-        with open(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644), "r+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            holder = parse(file.read())
-            if not self.is_mine_to_take(holder):
-                return holder
-            file.seek(0)
-            file.truncate()
-            json.dump({**self.me, "time": time.time()}, file)
-        return self.me
-
-    def is_mine_to_take(self, holder: dict) -> bool:
-        return (
-            not holder
-            or decide.is_same_run(holder, self.me)
-            or self.params["take_over"]
-            or holder.get("here") != self.me["here"]  # this host was rebooted since
-            or (
-                bool(self.params["ended_owner"])
-                and decide.is_same_run(holder, self.params["ended_owner"])
-            )
-            or time.time() - holder.get("time", 0) > self.params["lock_max_age_seconds"]
-        )
-
-    def release(self) -> bool:
-        holder = parse(read(self.path))
-        if holder and decide.is_same_run(holder, self.me):
-            os.unlink(self.path)
-            return True
-        return False
-
-
 def check(host: Host) -> tuple[list[Finding], list[str]]:
     """What was found of the host, and the images it lacks."""
     params = host.params
-    containers = host.containers()
+    listed = host.containers()
     wanted = {
         "os_family": params["os_families"],
         "architecture": params["architectures"],
         "memory_mb": params["memory_mb"],
     }
-    problems = decide.platform_problems(host.facts(), wanted)
+    findings = system.judge(system.read(), wanted)
     now = time.time()
     control_node = params["time"] or now
-    problems.append(clock.judge("clock", now, control_node, params["clock_skew_seconds"]))
+    findings.append(clock.judge("clock", now, control_node, params["clock_skew_seconds"]))
     images = host.images()
-    missing = decide.missing_images(params["images"], set(images)) + host.misplaced(images)
+    missing = image_sources.missing_images(params["images"], set(images)) + host.misplaced(images)
     needed = params["disk_mb"] if missing else params["disk_reserve_mb"]
     setting = "preflight_disk_mb" if missing else "preflight_disk_reserve_mb"
-    problems += disk.failures("disk", disk.read(host.data_paths()), needed, setting)
+    findings += disk.failures("disk", disk.read(host.data_paths()), needed, setting)
     ports = {service["port"] for service in params["ports"].values()}
-    problems += decide.port_problems(
-        params["ports"], port_holders(ports, containers), containers, params["container_prefix"]
-    )
-    problems += decide.gpu_problems(host.gpu(), params["nvidia_gpu"])
-    problems += authority_problems(params["ca_bundle"] or "")
+    prefix, holders = params["container_prefix"], port_holders(ports, listed)
+    findings += port_problems("ports", params["ports"], holders, listed, prefix)
+    findings += gpu.judge("gpu", gpu.read(), params["nvidia_gpu"])
+    findings += authority_problems(params["ca_bundle"] or "")
     if params["ollama"]:
-        problems += preflight_models.problems(params["ollama"])
+        findings += preflight_models.problems(params["ollama"])
     if missing:
         failures = {**host.source_failures(), **host.registry_failures(missing)}
-        problems += decide.image_problems(
+        findings += image_sources.image_problems(
             missing, host.sources(), failures, params["image_ways"], platform.machine()
         )
-    return problems, missing
+    return findings, missing
 
 
 def authority_problems(ca_bundle: str) -> list[Finding]:
@@ -563,13 +499,6 @@ def authority_problems(ca_bundle: str) -> list[Finding]:
         found = f"{error.filename} cannot be read: {error.strerror}"
         return [Finding("authorities", found, "a file", "correct platform_ca_bundle")]
     return []
-
-
-def parse(text: str) -> dict:
-    try:
-        return json.loads(text)
-    except ValueError:  # empty, or cut off when the disk was full
-        return {}
 
 
 SOURCE = {
@@ -659,7 +588,7 @@ def taken(lock: Lock) -> dict:
     holder = lock.take()
     if holder is lock.me:
         return {"lock": holder}
-    problem = decide.lock_problem(holder, lock.params["lock_max_age_seconds"])
+    problem = lock_problem(holder, lock.params["lock_max_age_seconds"])
     return {"lock": holder, "problems": [problem.as_dict()]}
 
 

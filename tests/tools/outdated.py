@@ -32,8 +32,8 @@ import support  # noqa: E402
 
 support.make_collection_importable()
 
-from ansible_collections.intranet.mcp.plugins.module_utils.examine import preflight  # noqa: E402
 from ansible_collections.intranet.mcp.plugins.plugin_utils.common.table import aligned  # noqa: E402
+from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import versions  # noqa: E402
 
 HELD = ROOT / "tests" / "tools" / "held.yml"
 IMAGES = ROOT / "roles" / "platform" / "vars" / "main" / "images.yml"
@@ -205,7 +205,7 @@ def verdict(pin: Pin, newest: str, held: dict[str, dict[str, str]]) -> Row:
 
     A reason holds for the release it was written for: a newer one is looked at anew.
     """
-    problems = preflight.version_problems({pin.name: pin.version.removeprefix("v")}, {})
+    problems = versions.version_problems({pin.name: pin.version.removeprefix("v")}, {})
     if problems:
         return Row(pin, newest, str(problems[0]), fine=False)
     if numbers(newest) <= numbers(pin.version):

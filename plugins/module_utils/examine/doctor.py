@@ -12,17 +12,18 @@ facts: what _doctor_facts gathers. wanted: the module's options.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import (
     certificates,
     clock,
     disk,
+    system,
 )
+from ansible_collections.intranet.mcp.plugins.module_utils.examine import gpu as gpu_driver
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
-from ansible_collections.intranet.mcp.plugins.module_utils.examine.preflight import (
-    port_problems,
-)
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.ports import port_problems
 
 
 class Unseen(Exception):
@@ -76,13 +77,7 @@ def of_service(facts: dict, wanted: dict, service: str, key: str = "", beside: s
 
 
 def root(facts, wanted):
-    if facts["uid"]:
-        yield Finding(
-            "root",
-            f"doctor looks as user id {facts['uid']}, who sees little",
-            "root",
-            "set ansible_become: true in the inventory",
-        )
+    yield system.judge_root(facts["uid"])
 
 
 def engine(facts, wanted):
@@ -175,23 +170,21 @@ def reachable(facts, wanted):
 
 
 def ports(facts, wanted):
-    held = port_problems(
-        doors(wanted["services"]), facts["listeners"], facts["listed"], wanted["container_prefix"]
-    )
-    for problem in held:
-        do = problem.action
-        if "docker-proxy" in problem.found:  # an engine that was killed leaves them behind
-            do = "it is of a container that is gone: systemctl restart docker"
-        yield Finding("port", problem.found, problem.expected, do)
+    services, prefix = ports_of(wanted["services"]), wanted["container_prefix"]
+    for held in port_problems("port", services, facts["listeners"], facts["listed"], prefix):
+        if "docker-proxy" in held.found:  # an engine that was killed leaves them behind
+            action = "it is of a container that is gone: systemctl restart docker"
+            held = dataclasses.replace(held, action=action)
+        yield held
 
 
-def doors(services: dict) -> dict:
+def ports_of(services: dict) -> dict:
     """Everything with a port: services, and the further ports of their containers."""
     found = {}
     for name, service in services.items():
-        for number, door in enumerate([service, *service.get("parts", [])]):
-            if door["port"]:
-                found[f"{name} ({door['port']})" if number else name] = door
+        for number, part in enumerate([service, *service.get("parts", [])]):
+            if part["port"]:
+                found[f"{name} ({part['port']})" if number else name] = part
     return found
 
 
@@ -226,19 +219,20 @@ def gpu(facts, wanted):
     if not wanted["gpu"]:
         return
     found = need(facts, "gpu", "the engine does not answer")
+    has_driver = found["device"]
+    yield gpu_driver.judge_device("gpu", has_driver)
     missing = [
-        (not found["device"], "no NVIDIA driver (neither /dev/nvidia0 nor /proc/driver/nvidia)",
-         "install the driver, or set nvidia_gpu: false", ""),
         (facts["engine"] is not None and "nvidia" not in found["runtimes"],
          "the engine has no runtime nvidia",
          "run the playbook: the toolkit and its entry in daemon.json are the "
-         "nvidia_container_toolkit role's", "toolkit" if found["device"] else ""),
+         "nvidia_container_toolkit role's"),
         (not found["cdi"], f"no CDI spec at {found['cdi_path']}",
-         "nvidia-ctk cdi generate, or run the playbook", "toolkit" if found["device"] else ""),
+         "nvidia-ctk cdi generate, or run the playbook"),
     ]  # fmt: skip
-    for is_missing, text, do, fix in missing:
+    for is_missing, text, action in missing:
         if is_missing:
-            yield Finding("gpu", text, "a GPU for containers, as nvidia_gpu is true", do, fix)
+            fix = "toolkit" if has_driver else ""
+            yield Finding("gpu", text, "a GPU for containers, as nvidia_gpu is true", action, fix)
     if found["visible"] is False:
         yield Finding(
             "gpu",
@@ -248,14 +242,8 @@ def gpu(facts, wanted):
             fix="restart",
             service="ollama",
         )
-    elif found["on_cpu"]:
-        yield Finding(
-            "gpu",
-            f"Ollama holds {', '.join(found['on_cpu'])} in the CPU's memory, with a GPU in sight",
-            "library=CUDA in its log ('inference compute'), as nvidia_gpu is true",
-            "bring the image ollama-cuda by bundle or registry: this one has no CUDA runners",
-            service="ollama",
-        )
+    else:
+        yield gpu_driver.judge_models("gpu", found["models"])
 
 
 def inventory(facts, wanted):

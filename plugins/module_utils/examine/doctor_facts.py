@@ -28,9 +28,10 @@ from ansible_collections.intranet.mcp.plugins.module_utils.examine import (
     certificates,
     containers,
     disk,
+    gpu,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import doctor_probes as probes
-from ansible_collections.intranet.mcp.plugins.module_utils.examine.doctor import doors
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.doctor import ports_of
 from ansible_collections.intranet.mcp.plugins.module_utils.host.facts import (
     port_holders,
     read,
@@ -59,7 +60,7 @@ def gather(wanted: dict) -> dict:
         "shared_address": lambda: _shared_address_of(wanted["shared_addresses"]),
         **probes.jobs(engine, found, wanted),
     }
-    holders = port_holders({door["port"] for door in doors(wanted["services"]).values()}, listed)
+    holders = port_holders({part["port"] for part in ports_of(wanted["services"]).values()}, listed)
     return {
         "uid": os.geteuid(),
         "time": time.time(),
@@ -174,13 +175,13 @@ def _gpu(engine: Engine, info: dict | None, found: dict, wanted: dict) -> dict |
         status, _stdout, _stderr, said = engine.run(ollama["id"], ["nvidia-smi", "-L"])
         seen = status == 0
     return {
-        "device": os.path.exists("/dev/nvidia0") or os.path.exists("/proc/driver/nvidia"),
+        "device": gpu.has_device(),
         "runtimes": runtimes,
         "cdi": bool(glob.glob("/etc/cdi/nvidia*") + glob.glob("/var/run/cdi/nvidia*")),
         "cdi_path": "/etc/cdi",
         "visible": seen,
         "said": said.strip()[:120],
-        "on_cpu": probes.models_on_cpu(wanted) if seen else [],
+        "models": probes.loaded_models(wanted) if seen else [],
     }
 
 

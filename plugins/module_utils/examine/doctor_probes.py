@@ -80,10 +80,9 @@ def ollama(container: dict, wanted: dict) -> dict:
     return found
 
 
-def models_on_cpu(wanted: dict) -> list[str]:
-    """Loaded models of which nothing lies in a GPU's memory."""
-    loaded = fetch("GET", wanted["services"]["ollama"]["port"], "/api/ps")[1]["models"]
-    return [model["name"] for model in loaded if not model.get("size_vram")]
+def loaded_models(wanted: dict) -> list[dict]:
+    """The models in Ollama's memory."""
+    return fetch("GET", wanted["services"]["ollama"]["port"], "/api/ps")[1]["models"]
 
 
 def own_context(shown: dict) -> tuple[int, int] | None:

@@ -12,6 +12,7 @@ from typing import Any
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import ServiceError
 from ansible_collections.intranet.mcp.plugins.module_utils.common.http import HttpClient
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import certificates
+from ansible_collections.intranet.mcp.plugins.module_utils.examine import gpu as gpu_driver
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import (
     PASSED,
     Finding,
@@ -70,22 +71,7 @@ def gpu(name: str, params: dict[str, Any]) -> Findings:
     client = ollama.OllamaClient(HttpClient(*about, timeout=params["timeout"]))
     if params["model"] and not client.running():
         client.load(params["model"], params["embeds_only"], params["timeout"], for_good=False)
-    return [judge_gpu(name, client.running())]
-
-
-def judge_gpu(name: str, models: list[dict[str, Any]]) -> Finding:
-    """Return the verdict over models in memory, as /api/ps lists them. Pure."""
-    shares = {model["name"]: ollama.on_gpu(model) for model in models}
-    found = ", ".join(f"{model} {share:.0%} on the GPU" for model, share in shares.items())
-    is_good = all(shares.values()) if shares else None
-    expected = "every loaded model on the GPU, because nvidia_gpu is true"
-    action = (
-        "read what Ollama's log says of 'inference compute': without library=CUDA the image has no "
-        "CUDA runners or the container lost its GPU (make doctor)"
-    )
-    return Finding(
-        name, found or "no model is in memory", expected, action, status=verdict(is_good)
-    )
+    return [gpu_driver.judge_models(name, client.running())]
 
 
 def llm(name: str, params: dict[str, Any]) -> Findings:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 
-from ansible_collections.intranet.mcp.plugins.module_utils.examine.preflight import listening
-
 
 def port_holders(ports: set[int], containers: list[dict]) -> list[dict]:
     """Who listens on these ports; processes are looked up only where somebody does.
@@ -26,6 +24,27 @@ def port_holders(ports: set[int], containers: list[dict]) -> list[dict]:
             group = read(f"/proc/{pid}/cgroup")
             listener["container"] = next((n for i, n in names.items() if i in group), "")
     return found
+
+
+def listening(table: str) -> list[dict]:
+    """Listeners of /proc/net/tcp or tcp6, each with address, port and inode."""
+    found = []
+    for line in table.splitlines()[1:]:
+        fields = line.split()
+        if len(fields) > 9 and fields[3] == "0A":
+            address, _colon, port = fields[1].partition(":")
+            found.append({"address": _address(address), "port": int(port, 16), "inode": fields[9]})
+    return found
+
+
+def _address(text: str) -> str:
+    """The kernel's hexadecimal address: wildcard and loopback by name, others as they stand."""
+    if not text.strip("0"):
+        return "::" if len(text) > 8 else "0.0.0.0"  # noqa: S104
+    known = {"0100007F": "127.0.0.1", "00000000000000000000000001000000": "::1"}
+    if text in known or len(text) > 8:
+        return known.get(text, text)
+    return ".".join(str(byte) for byte in reversed(bytes.fromhex(text)))
 
 
 def socket_holders(inodes: set[str]) -> dict[str, str]:

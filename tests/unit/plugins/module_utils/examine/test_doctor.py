@@ -137,8 +137,9 @@ PROXY = {
     "ended_seconds": None,
     "error": "",
 }
+ON_CPU = {"name": "qwen3:8b", "size": 2}
 GPU = {"device": True, "runtimes": ["nvidia"], "cdi": True, "cdi_path": "/etc/cdi",
-       "visible": True, "said": "", "on_cpu": []}  # fmt: skip
+       "visible": True, "said": "", "models": [{**ON_CPU, "size_vram": 1}]}  # fmt: skip
 
 
 def put(target, path, value):
@@ -521,7 +522,10 @@ def test_services_of_other_hosts_are_not_looked_for(facts, wanted):
         ({"runtimes": ["runc"]}, ["no runtime nvidia"]),
         ({"cdi": False}, ["no CDI spec"]),
         ({"visible": False, "said": "NVML: Unknown Error"}, ["lost its GPU (NVML: Unknown Error)"]),
-        ({"on_cpu": ["qwen3:8b"]}, ["Ollama holds qwen3:8b in the CPU's memory"]),
+        (
+            {"models": [{"name": "qwen3:8b", "size": 2}]},
+            ["Ollama holds qwen3:8b in the CPU's memory"],
+        ),
         ({}, []),
     ],
 )

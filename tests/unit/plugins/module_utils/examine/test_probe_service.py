@@ -27,24 +27,6 @@ def test_a_service_that_is_away_says_what_to_do(closed_port):
         probe_service.http("health", {**HTTP, "url": closed_port})
 
 
-GIB = 2**30
-
-
-@pytest.mark.parametrize(
-    ("loaded", "status", "words"),
-    [
-        ([("qwen3:8b", 8, 8)], "passed", "qwen3:8b 100% on the GPU"),
-        ([("qwen3:32b", 20, 15)], "passed", "qwen3:32b 75% on the GPU"),
-        ([("qwen3:8b", 8, 8), ("embed", 1, 0)], "failed", "embed 0% on the GPU"),
-        ([], "unknown", "no model is in memory"),
-    ],
-)
-def test_a_model_that_fills_only_the_cpus_memory_fails_a_gpu_host(loaded, status, words):
-    models = [{"name": n, "size": s * GIB, "size_vram": v * GIB} for n, s, v in loaded]
-    row = probe_service.judge_gpu("GPU gpu1", models)
-    assert row.status == status and words in row.found
-
-
 def test_a_model_is_loaded_where_none_is_in_memory(service):
     service.replies["GET", "/api/ps"] = (200, {"models": []})
     service.replies["POST", "/api/generate"] = (200, {"done": True})
