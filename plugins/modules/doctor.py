@@ -95,6 +95,12 @@ options:
     description: Context that Ollama must give a model, in tokens.
     type: int
     default: 4096
+  contexts:
+    description:
+      - Contexts that the inventory declares, in tokens, by the model's name. They may be shorter
+        than O(context_length).
+    type: dict
+    default: {}
   database:
     description: LiteLLM's database, its C(name), C(user) and C(max_connections).
     type: dict
@@ -247,6 +253,7 @@ ARGUMENTS = {
     "aliases": {"type": "bool", "default": True},
     "models": {"type": "list", "elements": "str", "default": []},
     "context_length": {"type": "int", "default": 4096},
+    "contexts": {"type": "dict", "default": {}},
     "database": {"type": "dict", "default": {"name": "litellm", "user": "litellm"}},
     "connections": {"type": "int", "default": 0},
     "connections_reserve": {"type": "int", "default": 10},

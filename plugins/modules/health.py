@@ -44,8 +44,8 @@ options:
             authority to trust, PEM as text) and C(timeout).
           - V(certificate) takes C(url), C(days) that must be left, and C(timeout).
           - V(gpu) takes C(url) of an Ollama, C(timeout), and C(model) to load where none is in
-            memory (C(embeds_only) if it has no chat). Every model in memory must be on the GPU at
-            least in part.
+            memory (C(embeds_only) if it has no chat), with C(context), the tokens that requests ask
+            for. Every model in memory must be on the GPU at least in part.
           - V(llm) takes the options of M(intranet.mcp.llm_health), V(mcp) those of
             M(intranet.mcp.mcp_health).
           - V(room) lists the tools of C(url) with C(key) and computes what each CLI of C(openings)

@@ -197,12 +197,12 @@ def context(facts, wanted):
             service="ollama",
         )
     for model, (own, longest) in sorted(ollama["own_context"].items()):
-        if own < min(expected, longest):
+        if model not in wanted["contexts"] and own < min(expected, longest):
             yield Finding(
                 "context",
                 f"model {model} brings num_ctx {own}, which wins over Ollama's setting",
                 f"{min(expected, longest)}",
-                "set its context in ollama_models, or choose another model",
+                "set its context in ollama_models, whatever it is, or choose another model",
                 service="ollama",
             )
 

@@ -70,7 +70,13 @@ def gpu(name: str, params: dict[str, Any]) -> Findings:
     about = (params["url"], "Ollama", "its address")
     client = ollama.OllamaClient(HttpClient(*about, timeout=params["timeout"]))
     if params["model"] and not client.running():
-        client.load(params["model"], params["embeds_only"], params["timeout"], for_good=False)
+        client.load(
+            params["model"],
+            params["embeds_only"],
+            params["timeout"],
+            for_good=False,
+            context=params["context"],
+        )
     return [gpu_driver.judge_models(name, client.running())]
 
 

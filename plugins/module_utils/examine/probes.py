@@ -84,6 +84,7 @@ KINDS = {
             "url": _TEXT,
             "model": {"type": "str", "default": ""},
             "embeds_only": {"type": "bool", "default": False},
+            "context": {"type": "int", "default": 0},
             "timeout": {"type": "int", "default": 120},
         },
     ),

@@ -47,6 +47,7 @@ WANTED = {
     "certificate_days": 14,
     "models": ["qwen3:8b"],
     "context_length": 16384,
+    "contexts": {},
     "database": {"name": "litellm", "user": "litellm", "max_connections": 100},
     "connections": 20,
     "connections_reserve": 10,
@@ -500,6 +501,14 @@ def test_pools_are_compared_with_what_the_server_allows(facts, wanted):
 def test_a_model_may_not_bring_less_context_than_it_can_do(facts, wanted):
     facts["ollama"]["own_context"] = {"small": (8192, 8192)}
     assert not found(facts, wanted)
+
+
+def test_a_context_that_the_inventory_declares_is_a_decision(facts, wanted):
+    facts["ollama"]["own_context"] = {"qwen3:8b": (2048, 40960), "small": (2048, 40960)}
+    wanted["contexts"] = {"qwen3:8b": 2048}
+    assert found(facts, wanted) == [
+        "model small brings num_ctx 2048, which wins over Ollama's setting"
+    ]
 
 
 def test_files_on_one_disk_are_told_once(facts, wanted):
