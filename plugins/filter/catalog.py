@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import TopologyError
-from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.health import health_probes
 from ansible_collections.intranet.mcp.plugins.plugin_utils.topology import services
 
 
@@ -26,5 +25,4 @@ class FilterModule:
         return {
             "catalog_images": _clear_errors(services.images),
             "catalog_roles": _clear_errors(services.roles),
-            "health_probes": health_probes,
         }

@@ -15,7 +15,10 @@ from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding impor
     UNKNOWN,
     WARNING,
 )
-from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.verify import ORDER, milliseconds
+from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.verify_report import (
+    ORDER,
+    milliseconds,
+)
 
 GROUPS = ("Services", "Models", "Tools", "Keys", "Data", "Hosts", "Network")
 WORDS = {

@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 import support
-from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import verify
+from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import (
+    verify_models,
+    verify_report,
+)
 from ansible_collections.intranet.mcp.plugins.plugin_utils.people import models
 from conftest import http_status, wait_until
 
@@ -223,9 +226,9 @@ def test_verify_fails_where_a_models_context_is_too_small_for_a_cli(run_module, 
     declared = [{"name": "m", "context": 4096}, {"name": "n", "context": 65536}]
     shapes = json.loads((support.REPOSITORY / "roles/clients/files/requests.json").read_text())
     known = models.declared_models(declared, [], {}, 8192)
-    probes = verify.room_probe(known, shapes, f"{server}/mcp")
+    probes = verify_models.room_probe(known, shapes, f"{server}/mcp")
     result = run_module("health", probes=probes, keys={"verify": KEY}, required=False)
-    report = verify.report({"here": result}, {"at": "", "platform": "x"})
+    report = verify_report.report({"here": result}, {"at": "", "platform": "x"})
     failed = [check for check in report["checks"] if check["status"] == "failed"]
     assert [c["name"] for c in failed] == [f"room m {cli}" for cli in shapes]
     assert report["failed"] == 5 and report["passed"] == 5

@@ -16,7 +16,7 @@ import urllib.request
 
 import pytest
 import support
-from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import verify
+from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import verify_models
 from conftest import image
 from test_model_sources import WEIGHTS, Site
 
@@ -156,7 +156,7 @@ def opening_requests(site, run_module, *names) -> dict:
     """Send what each CLI sends first to these models, as verify does."""
     path = support.REPOSITORY / "roles/clients/files/requests.json"
     shapes = json.loads(path.read_text())
-    models = [verify.model_checks({"name": name}, ["models"], shapes) for name in names]
+    models = [verify_models.model_checks({"name": name}, ["models"], shapes) for name in names]
     url = f"http://127.0.0.1:{site.port}"
     return run_module("llm_health", url=url, api_key=site.developer_key, models=models)
 

@@ -14,7 +14,10 @@ import re
 import chromium
 import pytest
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
-from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import verify, verify_files
+from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import (
+    verify_files,
+    verify_report,
+)
 from conftest import CACHE
 
 pytestmark = [
@@ -53,7 +56,7 @@ document.body.dataset.told = JSON.stringify({width: innerWidth, wide,
 @pytest.fixture(scope="module")
 def page():
     checks = [{"group": group, **check} for group, check in CHECKS]
-    found = verify.report({"llm1": {"checks": checks}}, ABOUT, advisory=["drift *"])
+    found = verify_report.report({"llm1": {"checks": checks}}, ABOUT, advisory=["drift *"])
     return verify_files.page(found)
 
 

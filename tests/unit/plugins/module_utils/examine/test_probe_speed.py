@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import probe_speed
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
-from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import verify
+from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import verify_models
 
 PROMPTS = {"claude": 19659, "opencode": 7762}
 SHAPES = {"claude": {"bytes": 78638}}
@@ -29,11 +29,11 @@ def passed(check):
 @pytest.mark.parametrize("answered", ["chat", "claude request"])
 def test_a_model_that_answered_is_measured_and_no_other(answered):
     checks = [passed("models"), passed(answered)]
-    (probe,) = verify.first_word_probe(MODELS, checks, SHAPES, URLS, 60, 180)
+    (probe,) = verify_models.first_word_probe(MODELS, checks, SHAPES, URLS, 60, 180)
     assert probe["options"]["models"] == ["m"]
     assert probe["options"]["openings"] == {"claude": 78638}
     checks[1]["status"] = "failed"
-    assert verify.first_word_probe(MODELS, checks, SHAPES, URLS, 60, 180) == []
+    assert verify_models.first_word_probe(MODELS, checks, SHAPES, URLS, 60, 180) == []
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def platform(service):
 
 
 def probed(run_module, platform):
-    (probe,) = verify.first_word_probe(
+    (probe,) = verify_models.first_word_probe(
         MODELS,
         [passed("chat")],
         SHAPES,

@@ -15,7 +15,10 @@ from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding impor
     UNKNOWN,
     Finding,
 )
-from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import verify, verify_files
+from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import (
+    verify_files,
+    verify_report,
+)
 
 STATUSES = (PASSED, FAILED, UNKNOWN, NOT_APPLICABLE)
 ABOUT = {"platform": "local", "at": "2026-01-01T00:00:00+00:00", "seconds": 12.4}
@@ -28,7 +31,7 @@ def report(*statuses, found="x"):
         for status in statuses
     ]
     checks = [{"group": "Keys", **check} for check in checks]
-    return verify.report({"here": {"checks": checks}}, ABOUT, advisory=["*warned"])
+    return verify_report.report({"here": {"checks": checks}}, ABOUT, advisory=["*warned"])
 
 
 def test_junit_tells_failures_errors_and_skips_apart():

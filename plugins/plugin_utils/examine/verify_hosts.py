@@ -1,0 +1,174 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""What verify asks on each host, by the groups that the host is in. Pure.
+
+`site` is what the role knows of the host and of the inventory, as `__verify_host` in its vars has
+it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+
+def probe(name: str, kind: str, group: str, /, **options: Any) -> dict[str, Any]:
+    """Return a probe as the module `health` takes it."""
+    return {"name": name, "kind": kind, "group": group, "options": options}
+
+
+def probes(site: dict) -> list[dict]:
+    """Return what is asked on a host."""
+    of_groups = [make for group, make in OF_GROUPS.items() if group in site["groups"]]
+    of_clusters = [
+        make
+        for group, make in OF_CLUSTERS.items()
+        if group in site["groups"] and group in site["clusters"]
+    ]
+    makers = (_any_host, _health, *of_groups, *of_clusters)
+    return [row for make in makers for row in make(site)]
+
+
+def _any_host(site: dict) -> list[dict]:
+    host, prefix, flows = site["host"], site["prefix"], site["flows"]
+    files = {path: digest for spec in site["defined"] for path, digest in spec["files"].items()}
+    isolated = {name: flows[name] for name in ("managed", "contacts", "neighbours")}
+    return [
+        probe(host, "containers", "Hosts", prefix=prefix, defined=site["defined"], files=files),
+        probe(f"disk {host}", "disk", "Hosts", **site["disk"]),
+        probe(f"clock {host}", "clock", "Hosts", **site["clock"]),
+        *(
+            probe(f"ports {who} reach {host}", "ports", "Hosts", seen_by=who, **_ports(site))
+            for who in ("users", "strangers")
+        ),
+        probe(
+            f"reach from a container of {host}:",
+            "isolation",
+            "Intruders",
+            prefix=prefix,
+            **isolated,
+        ),
+        probe(f"reach from {host}", "matrix", "Network", neighbours=flows["neighbours"]),
+    ]
+
+
+def _ports(site: dict) -> dict[str, Any]:
+    flows = site["flows"]
+    address = site["addresses"][0] if site["addresses"] else ""
+    return {
+        "prefix": site["prefix"],
+        "managed": flows["managed"],
+        "flows": flows["allow"],
+        "address": address,
+    }
+
+
+def _health(site: dict) -> list[dict]:
+    """Ask each service that tells whether it is alive."""
+    return [
+        probe(f"{name} is alive", "http", "Services", url=url, service=f"{site['prefix']}{name}")
+        for name, url in site["health"].items()
+    ]
+
+
+def _local(site: dict, service: str, path: str = "") -> dict[str, str]:
+    """Options of an HTTP probe of a service of this host."""
+    url = f"http://127.0.0.1:{site['ports'][service]}{path}"
+    return {"url": url, "service": f"{site['prefix']}{service}"}
+
+
+def _ollama(site: dict) -> list[dict]:
+    if not site["gpu"]:
+        return []
+    model = next((m for m in site["models"] if m.get("state", "present") == "present"), {})
+    options = {
+        "url": _local(site, "ollama")["url"],
+        "timeout": site["timeout"],
+        "model": model.get("name", ""),
+        "embeds_only": model.get("embedding", False),
+        "context": model.get("context", 0),
+    }
+    return [probe(f"GPU {site['host']}", "gpu", "Models", **options)]
+
+
+def _litellm(site: dict) -> list[dict]:
+    ready = {**_local(site, "litellm", site["ready"]), "contains": "connected"}
+    return [
+        probe("litellm reaches its database", "http", "Services", **ready),
+        probe("migrations", "migrations", "Data", container=f"{site['prefix']}litellm"),
+    ]
+
+
+def _gateway(site: dict) -> list[dict]:
+    return [
+        probe("gateway tells about itself", "http", "Services", **_local(site, "gateway", "/")),
+    ]
+
+
+def _postgres(site: dict) -> list[dict]:
+    container = f"{site['prefix']}postgres"
+    return [probe("database", "postgres", "Data", container=container, **site["database"])]
+
+
+def _redis(site: dict) -> list[dict]:
+    options = {"container": f"{site['prefix']}redis", "port": site["inside"]["redis"]}
+    return [probe("redis answers", "redis", "Data", **options)]
+
+
+def _postgres_cluster(site: dict) -> list[dict]:
+    host, prefix, members = site["host"], site["prefix"], site["members"]["postgres"]
+    options = {
+        "url": f"http://127.0.0.1:{site['ports']['patroni']}",
+        "name": host,
+        "members": members,
+        "container": f"{prefix}postgres",
+    }
+    etcd = {"container": f"{prefix}etcd", "members": len(members)}
+    return [
+        probe(f"database cluster {host}", "postgres_cluster", "Data", **options),
+        probe(f"etcd {host}", "etcd", "Data", **etcd),
+    ]
+
+
+def _redis_cluster(site: dict) -> list[dict]:
+    options = {
+        "container": f"{site['prefix']}redis",
+        "port": site["inside"]["redis"],
+        "sentinel": f"{site['prefix']}redis_sentinel",
+        "sentinel_port": site["inside"]["redis_sentinel"],
+        "members": len(site["members"]["redis"]),
+    }
+    return [probe(f"redis cluster {site['host']}", "redis_cluster", "Data", **options)]
+
+
+OF_GROUPS = {
+    "ollama": _ollama,
+    "litellm": _litellm,
+    "gateway": _gateway,
+    "postgres": _postgres,
+    "redis": _redis,
+}
+# Only where the group has several hosts.
+OF_CLUSTERS = {"postgres": _postgres_cluster, "redis": _redis_cluster}
+
+
+def from_control_node(site: dict) -> list[dict]:
+    """Return a probe of what is closed to the control node, which connects to the host itself."""
+    candidates = [*site["addresses"], site["ansible_host"], site["default_address"]]
+    address = next(filter(is_address, candidates), site["host"])
+    options = {
+        "address": address,
+        "managed": site["flows"]["managed"],
+        "flows": site["flows"]["allow"],
+    }
+    name = f"ports closed to the control node {site['host']}"
+    return [probe(name, "intruder_ports", "Intruders", **options)]
+
+
+def is_address(text: str) -> bool:
+    """Whether this is an IP address and no name."""
+    try:
+        return bool(ipaddress.ip_address(text))
+    except ValueError:
+        return False

@@ -1,0 +1,108 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.intranet.mcp.plugins.module_utils.examine import probes
+from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import verify_hosts
+
+SITE = {
+    "host": "data1",
+    "groups": ["postgres", "redis", "ollama"],
+    "clusters": [],
+    "members": {"postgres": ["data1", "data2", "data3"], "redis": ["data1", "data2", "data3"]},
+    "prefix": "intranet-",
+    "defined": [
+        {"name": "a", "hash": "1", "image": "a:1", "files": {"/a.conf": "x"}},
+        {"name": "b", "hash": "2", "image": "b:1", "files": {"/b.conf": "y"}},
+    ],
+    "health": {"ollama": "http://127.0.0.1:11434/api/version"},
+    "ready": "/health/readiness",
+    "ports": {"ollama": 11434, "litellm": 4000, "gateway": 8080, "patroni": 8008},
+    "inside": {"redis": 6380, "redis_sentinel": 26380},
+    "flows": {"allow": [], "managed": [22], "contacts": [], "neighbours": []},
+    "addresses": ["10.0.0.5"],
+    "ansible_host": "",
+    "default_address": "",
+    "disk": {"paths": ["/"], "free_mb": 1},
+    "clock": {"control_time": 1.5, "tolerance_seconds": 60},
+    "database": {"user": "u", "database": "d", "pool_sum": 20, "reserve": 10},
+    "gpu": False,
+    "models": [{"name": "gone", "state": "absent"}, {"name": "e", "embedding": True}],
+    "timeout": 180,
+}
+
+
+def named(**changes):
+    return {probe["name"]: probe for probe in verify_hosts.probes({**SITE, **changes})}
+
+
+def test_a_host_is_asked_for_what_its_groups_run():
+    everywhere = {*named(groups=[])}
+    assert len(everywhere) == 8
+    assert {*named()} - everywhere == {"database", "redis answers"}
+    assert {*named(groups=["litellm", "gateway"])} - everywhere == {
+        "litellm reaches its database",
+        "migrations",
+        "gateway tells about itself",
+    }
+
+
+def test_a_service_is_asked_where_the_catalog_says_that_it_tells_whether_it_is_alive():
+    assert named()["ollama is alive"]["options"] == {
+        "url": "http://127.0.0.1:11434/api/version",
+        "service": "intranet-ollama",
+    }
+    assert not [name for name in named(health={}) if "alive" in name]
+
+
+def test_clusters_are_asked_for_where_there_are_some():
+    found = named(clusters=["postgres", "redis"])
+    assert found["database cluster data1"]["options"]["members"] == ["data1", "data2", "data3"]
+    assert found["etcd data1"]["options"] == {"container": "intranet-etcd", "members": 3}
+    assert found["redis cluster data1"]["options"]["sentinel_port"] == 26380
+    assert "redis cluster data1" not in named(clusters=["redis"], groups=["postgres"])
+
+
+def test_files_of_all_definitions_are_compared():
+    assert named()["data1"]["options"]["files"] == {"/a.conf": "x", "/b.conf": "y"}
+    assert named(defined=[])["data1"]["options"]["files"] == {}
+
+
+@pytest.mark.parametrize(
+    ("models", "options"),
+    [
+        (SITE["models"], {"model": "e", "embeds_only": True, "context": 0}),
+        ([{"name": "m", "context": 8192}], {"model": "m", "embeds_only": False, "context": 8192}),
+        ([], {"model": "", "embeds_only": False, "context": 0}),
+    ],
+)
+def test_a_gpu_is_tried_with_the_first_model_and_its_context(models, options):
+    found = named(gpu=True, models=models)["GPU data1"]["options"]
+    assert {name: found[name] for name in options} == options
+    assert "GPU data1" not in named(models=models)
+
+
+def test_every_probe_is_one_that_the_module_takes():
+    site = {**SITE, "gpu": True, "clusters": ["postgres", "redis"]}
+    site["groups"] = [*verify_hosts.OF_GROUPS]
+    for probe in verify_hosts.probes(site) + verify_hosts.from_control_node(site):
+        probes.check(probe, {})
+
+
+@pytest.mark.parametrize(
+    ("changes", "address"),
+    [
+        ({}, "10.0.0.5"),
+        ({"addresses": ["2001:db8::5"]}, "2001:db8::5"),
+        (
+            {"addresses": [], "ansible_host": "db.example", "default_address": "10.0.0.7"},
+            "10.0.0.7",
+        ),
+        ({"addresses": []}, "data1"),
+    ],
+)
+def test_the_control_node_connects_to_the_first_address_that_is_known(changes, address):
+    (probe,) = verify_hosts.from_control_node({**SITE, **changes})
+    assert probe["options"]["address"] == address
