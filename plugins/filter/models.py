@@ -12,6 +12,7 @@ class FilterModule:
             "ollama_facts": models.facts,
             "ollama_facts_of_all": models.facts_of_all,
             "preflight_models": models.for_preflight,
+            "gemini_aliases": models.gemini_aliases,
             "declared_models": models.declared_models,
             "model_of_ollama": models.of_ollama,
             "model_of_custom_api": models.of_custom_api,

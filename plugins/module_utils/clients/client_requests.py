@@ -58,6 +58,11 @@ def _shape(value: object, key: str) -> object:
     return value
 
 
+def gemini_name(model: str) -> str:
+    """Return what a model is called in Google's paths, where LiteLLM refuses a colon."""
+    return model.replace(":", "-")
+
+
 def request_from(shape: dict, model: str, max_tokens: int, longest: int, tools: int) -> dict:
     """Return `path` and `body` of a request of that shape.
 
@@ -70,7 +75,7 @@ def request_from(shape: dict, model: str, max_tokens: int, longest: int, tools: 
         body["model"] = model
     _ask(body)
     _bound(shape["path"], body, max_tokens)
-    path = shape["path"].replace("MODEL", model.replace(":", "-"))
+    path = shape["path"].replace("MODEL", gemini_name(model))
     return {"path": path, "headers": dict(shape["headers"]), "body": body}
 
 

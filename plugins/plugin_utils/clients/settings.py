@@ -11,6 +11,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from ansible_collections.intranet.mcp.plugins.module_utils.clients.client_requests import (
+    gemini_name,
+)
 from ansible_collections.intranet.mcp.plugins.plugin_utils.clients.members import ClientsError
 
 SERVER = "gw"  # the name tools carry in each CLI, as in mcp__gw__filesystem__read_file
@@ -247,7 +250,7 @@ def _gemini(facts: dict) -> Parts:
         "mcpServers": {SERVER: server},
         # LiteLLM refuses a name with a colon in Google's paths; its role gives a second one.
         "model": {
-            "name": facts["model"].replace(":", "-"),
+            "name": gemini_name(facts["model"]),
             **_given(compressionThreshold=_gemini_threshold(_sizes(facts, facts["model"])[0])),
         },
         "security": {

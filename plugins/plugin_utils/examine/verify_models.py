@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from ansible_collections.intranet.mcp.plugins.module_utils.clients.client_requests import (
+    gemini_name,
     request_from,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import PASSED
@@ -41,7 +42,7 @@ def model_checks(
     checks = [c for c in chat_checks if can(known, TOOLS) or not c.endswith("tool_call")]
     return {
         "name": name,
-        "gemini_name": name.replace(":", "-"),  # as the litellm role names it
+        "gemini_name": gemini_name(name),
         "checks": ["models", "embedding"] if is_embedding else checks,
         "requests": {}
         if is_embedding

@@ -12,6 +12,10 @@ from __future__ import annotations
 import posixpath
 from typing import Any
 
+from ansible_collections.intranet.mcp.plugins.module_utils.clients.client_requests import (
+    gemini_name,
+)
+
 # Names of Ollama's `/api/show`.
 THINKING, TOOLS, VISION, COMPLETION, EMBEDDING = (
     "thinking",
@@ -110,6 +114,15 @@ def of_custom_api(api: dict) -> dict[str, Any]:
         "capabilities": api.get("capabilities"),
         "context": api.get("context") or 0,
         "max_output": api.get("max_output") or 0,
+    }
+
+
+def gemini_aliases(models: list[str]) -> dict[str, dict[str, Any]]:
+    """Return LiteLLM's aliases for models whose own names Google's paths cannot have."""
+    return {
+        gemini_name(model): {"model": model, "hidden": True}
+        for model in models
+        if gemini_name(model) != model
     }
 
 

@@ -76,3 +76,9 @@ def test_litellm_is_told_sizes_and_capabilities_that_are_known():
     }
     unknown = one(apis=[{"model_name": "large"}])
     assert "max_input_tokens" not in models.litellm_model_info(unknown, "openai")
+
+
+def test_only_names_that_googles_paths_cannot_have_get_an_alias():
+    assert models.gemini_aliases(["qwen3:8b", "plain", "qwen3:8b"]) == {
+        "qwen3-8b": {"model": "qwen3:8b", "hidden": True}
+    }
