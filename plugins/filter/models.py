@@ -17,5 +17,6 @@ class FilterModule:
             "model_of_ollama": models.of_ollama,
             "model_of_custom_api": models.of_custom_api,
             "litellm_model_info": models.litellm_model_info,
+            "litellm_connections": models.litellm_connections,
             "dropped_parameters": models.dropped_parameters,
         }

@@ -117,6 +117,11 @@ def of_custom_api(api: dict) -> dict[str, Any]:
     }
 
 
+def litellm_connections(hosts: list[str], workers: int, pool: int) -> int:
+    """Return the database connections that LiteLLM's workers on all hosts may hold at once."""
+    return len(hosts) * int(workers) * int(pool)
+
+
 def gemini_aliases(models: list[str]) -> dict[str, dict[str, Any]]:
     """Return LiteLLM's aliases for models whose own names Google's paths cannot have."""
     return {

@@ -82,3 +82,8 @@ def test_only_names_that_googles_paths_cannot_have_get_an_alias():
     assert models.gemini_aliases(["qwen3:8b", "plain", "qwen3:8b"]) == {
         "qwen3-8b": {"model": "qwen3:8b", "hidden": True}
     }
+
+
+def test_each_worker_on_each_host_has_a_pool():
+    assert models.litellm_connections(["app1", "app2"], 2, "10") == 40
+    assert models.litellm_connections([], 2, 10) == 0

@@ -1,0 +1,45 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Options of a role, asked for where that role does not run."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from ansible.errors import AnsibleLookupError
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
+from ansible_collections.intranet.mcp.plugins.lookup.role_option import LookupModule
+from support import REPOSITORY
+
+
+def asked(*names, **variables):
+    loader = DataLoader()
+    plugin = LookupModule(loader=loader, templar=Templar(loader, variables))
+    return plugin.run(list(names), variables)
+
+
+def test_what_the_inventory_says_wins():
+    written = trust_as_template("{{ wanted }}")
+    assert asked("ollama_context_length", ollama_context_length=written, wanted=9) == [9]
+
+
+def test_else_it_is_what_the_roles_defaults_say():
+    defaults = yaml.safe_load((REPOSITORY / "roles/docker/defaults/main.yml").read_text())
+    names = ["docker_socket", "docker_registry_ca", "docker_registry_logins"]
+    assert asked(*names) == [defaults[name] for name in names]
+
+
+@pytest.mark.parametrize("nvidia_gpu", [True, False])
+def test_a_default_may_be_made_of_variables_and_of_other_defaults(nvidia_gpu):
+    assert asked("ollama_gpus", nvidia_gpu=nvidia_gpu) == [nvidia_gpu]
+
+
+def test_the_role_with_the_longest_name_has_the_option():
+    assert asked("load_balancer_engine") == ["haproxy"]
+
+
+def test_an_option_that_no_role_has_is_one_clear_message():
+    with pytest.raises(AnsibleLookupError, match="found no default of ollama_contxt"):
+        asked("ollama_contxt")
