@@ -3,11 +3,13 @@
 
 """From what was read of a host to what is wrong with it. Pure: facts in, findings out.
 
-Rules stand in tables (RULES here, RULES in _doctor_containers and _doctor_services). A rule takes
-`facts` and `wanted` and yields findings. A rule that lacks the facts it needs raises Unseen: that
-is reported as not looked at, which is neither healthy nor ill.
+Rules stand in tables (RULES here and in doctor_containers, doctor_services and doctor_cluster). A
+rule takes `facts` and `wanted` and yields findings; those that passed are left out. A rule that
+lacks the facts it needs raises Unseen: that is reported as not looked at, which is neither healthy
+nor unhealthy. What preflight and verify check, too, is judged by modules of its own (disk, clock,
+database, redis, ...).
 
-facts: what _doctor_facts gathers. wanted: the module's options.
+facts: what doctor_facts gathers. wanted: the module's options.
 """
 
 from __future__ import annotations
