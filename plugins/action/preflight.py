@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import getpass
 import glob
-import importlib
 import multiprocessing
 import os
 import socket
@@ -36,6 +35,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog impo
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.shared_address import sharing
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.topology import port_conflicts
 from ansible_collections.intranet.mcp.plugins.plugin_utils.cluster import decisions as clusters
+from ansible_collections.intranet.mcp.plugins.plugin_utils.common.workers import preload
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import inventory
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.preflight_report import report
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.versions import version_problems
@@ -45,16 +45,10 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.inventory im
 MODULE = "intranet.mcp.preflight"
 # What a catalog of the wrong shape ends in; a traceback would help nobody.
 UNUSABLE = (TopologyError, AnsibleError, LookupError, TypeError, ValueError, AttributeError)
-PLUGINS = os.path.dirname(os.path.dirname(__file__))
-ROLES = os.path.join(PLUGINS, "..", "roles")
+ROLES = os.path.join(os.path.dirname(__file__), "..", "..", "roles")
 
-# Ansible loads this file into the process that every later worker of the run is forked from. What
-# is imported there is not compiled again by some hundred workers: a task with a lookup takes less
-# than half the time.
-for kind in ("filter", "lookup"):
-    for path in glob.glob(os.path.join(PLUGINS, kind, "*.py")):
-        name = os.path.basename(path).removesuffix(".py")
-        importlib.import_module(f"ansible_collections.intranet.mcp.plugins.{kind}.{name}")
+# Preflight is the first task of a play, and this file is imported before workers are forked for it.
+preload()
 
 
 class ActionModule(ActionBase):

@@ -6,12 +6,10 @@
 from __future__ import annotations
 
 import ipaddress
-import multiprocessing
 
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import build_services
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.topology import Topology
-
-_OF_THIS_TASK: dict[str, Topology] = {}
+from ansible_collections.intranet.mcp.plugins.plugin_utils.common.workers import once_a_task
 
 
 def topology_from(variables: dict, template) -> Topology:
@@ -20,15 +18,10 @@ def topology_from(variables: dict, template) -> Topology:
     variables: the play's variables. template: renders a value (the lookup's templar), because
     hostvars and role defaults reach a lookup as written.
 
-    It costs some hundredths of a second, and one task may ask for it ten times. A worker of Ansible
-    is forked for one task on one host, so it asks once; the process it is forked from sees many.
+    One task may ask for it ten times.
     """
-    if multiprocessing.parent_process() is None:
-        return _topology(variables, template)
-    host = variables["inventory_hostname"]
-    if host not in _OF_THIS_TASK:
-        _OF_THIS_TASK[host] = _topology(variables, template)
-    return _OF_THIS_TASK[host]
+    host = variables.get("inventory_hostname", "")
+    return once_a_task("topology", host, lambda: _topology(variables, template))
 
 
 def _topology(variables: dict, template) -> Topology:
