@@ -10,18 +10,19 @@ import ipaddress
 import socket
 import time
 
-from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import TopologyError
-from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.inventory import topology_from
+from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.inventory import (
+    UNUSABLE,
+    reason_of,
+    topology_from,
+)
 from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.networks import (
     connects,
     networks_of,
 )
 
 MODULE = "intranet.mcp.doctor"
-# What a catalog of the wrong shape ends in; a traceback would help nobody.
-UNUSABLE = (TopologyError, AnsibleError, LookupError, TypeError, ValueError, AttributeError)
 CONNECT_SECONDS = 3
 
 
@@ -39,8 +40,7 @@ class ActionModule(ActionBase):
             if host in topology.balancers:
                 arguments["shared_addresses"] = topology.shared_addresses
         except UNUSABLE as error:
-            text = str(error) if isinstance(error, TopologyError | AnsibleError) else repr(error)
-            arguments["inventory_error"] = text
+            arguments["inventory_error"] = reason_of(error)
         return self._execute_module(
             module_name=MODULE,
             module_args={**arguments, "time": time.time()},

@@ -31,7 +31,6 @@ from ansible_collections.intranet.mcp.plugins.module_utils.examine.preflight_mod
 from ansible_collections.intranet.mcp.plugins.module_utils.images.bundle import contents
 from ansible_collections.intranet.mcp.plugins.module_utils.images.manifest import ImageError
 from ansible_collections.intranet.mcp.plugins.module_utils.images.registry import authority_problem
-from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import TopologyError
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.shared_address import sharing
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.topology import port_conflicts
 from ansible_collections.intranet.mcp.plugins.plugin_utils.cluster import decisions as clusters
@@ -40,11 +39,13 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import invent
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.preflight_report import report
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.versions import version_problems
 from ansible_collections.intranet.mcp.plugins.plugin_utils.people import plan as people
-from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.inventory import topology_from
+from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.inventory import (
+    UNUSABLE,
+    reason_of,
+    topology_from,
+)
 
 MODULE = "intranet.mcp.preflight"
-# What a catalog of the wrong shape ends in; a traceback would help nobody.
-UNUSABLE = (TopologyError, AnsibleError, LookupError, TypeError, ValueError, AttributeError)
 ROLES = os.path.join(os.path.dirname(__file__), "..", "..", "roles")
 
 # Preflight is the first task of a play, and this file is imported before workers are forked for it.
@@ -155,11 +156,10 @@ class ActionModule(ActionBase):
             }, []
         except UNUSABLE as error:
             if getattr(error, "action", ""):
-                return {}, [Finding("inventory", error.found, error.expected, error.action)]
-            text = str(error) if isinstance(error, TopologyError | AnsibleError) else repr(error)
+                return {}, [Finding.of("inventory", error)]
             problem = Finding(
                 "inventory",
-                f"the catalog cannot be laid over this inventory: {text}",
+                f"the catalog cannot be laid over this inventory: {reason_of(error)}",
                 "platform_services and mcp_servers as the platform role documents them",
                 "correct the inventory",
             )

@@ -130,8 +130,9 @@ class DaemonJson:
             rc, err = self.ask_old(dockerd, desired)
         if rc:
             raise DaemonJsonError(
-                f"dockerd refuses the new {self.path}: {err}. "
-                "Correct the settings; the file was not changed"
+                f"dockerd refuses the new {self.path}: {err}",
+                "settings it starts with",
+                "correct the settings; the file was not changed",
             )
         return rc is not None
 

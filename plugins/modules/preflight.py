@@ -494,7 +494,7 @@ def authority_problems(ca_bundle: str) -> list[Finding]:
     try:
         authorities.trust_store(ca_bundle)
     except authorities.AuthorityError as error:
-        return [Finding("authorities", error.found, error.expected, error.action)]
+        return [Finding.of("authorities", error)]
     except OSError as error:
         found = f"{error.filename} cannot be read: {error.strerror}"
         return [Finding("authorities", found, "a file", "correct platform_ca_bundle")]

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 
 class ServiceError(Exception):
-    """A resource could not be brought to its desired state.
+    """A resource, a file or an inventory cannot be used as it stands.
 
     Clients raise it, `main()` turns it into one `fail_json`. `reason` is a stable word that plays
     and tests may branch on; the sentence is for people.

@@ -14,6 +14,7 @@ import ssl
 import struct
 
 from ansible_collections.intranet.mcp.plugins.module_utils.common import x509
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import ServiceError
 
 PUBLIC_CERTIFICATES = "/usr/share/ca-certificates"
 SYSTEM_BUNDLES = (
@@ -52,12 +53,10 @@ ENVIRONMENT = {
 }
 
 
-class AuthorityError(Exception):
+class AuthorityError(ServiceError):
     """Authorities that cannot be used."""
 
-    def __init__(self, found: str, expected: str, action: str) -> None:
-        super().__init__(f"{found}; expected {expected}: {action}")
-        self.found, self.expected, self.action = found, expected, action
+    reason = "authorities"
 
 
 def certificates(text: str) -> list[str]:

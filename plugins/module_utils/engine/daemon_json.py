@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import json
 
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import ServiceError
+
 # `log-opts` belong to these drivers; journald or syslog refuse them and the daemon would not start.
 _ROTATING_DRIVERS = ("json-file", "local")
 
 
-class DaemonJsonError(Exception):
-    """The file cannot be merged; the message says what was found and what to do."""
+class DaemonJsonError(ServiceError):
+    """The file cannot be merged."""
+
+    reason = "daemon_json"
 
 
 def parse(text: str, path: str) -> dict:
@@ -23,13 +27,16 @@ def parse(text: str, path: str) -> dict:
         found = json.loads(text)
     except ValueError as error:
         raise DaemonJsonError(
-            f"{path} is not valid JSON ({error}); expected one object. Repair it or move it away: "
-            "dockerd would not start with it either, and nothing of it is overwritten"
+            f"{path} is not valid JSON ({error})",
+            "one object",
+            "repair it or move it away: dockerd would not start with it either, and nothing of it "
+            "is overwritten",
         ) from error
     if not isinstance(found, dict):
         raise DaemonJsonError(
-            f"{path} holds a {type(found).__name__}; expected one JSON object. "
-            "Repair it or move it away"
+            f"{path} holds a {type(found).__name__}",
+            "one JSON object",
+            "repair it or move it away",
         )
     return found
 

@@ -117,7 +117,7 @@ def _daemon_json(path: str) -> dict:
     try:
         return {"path": path, "error": "", "settings": parse(read(path), path), "backup": ""}
     except DaemonJsonError as error:
-        found = {"path": path, "error": str(error).partition(";")[0], "settings": None}
+        found = {"path": path, "error": error.found, "settings": None}
     backups = [*glob.glob(f"{path}.*~")]
     for backup in sorted(backups, key=os.path.getmtime, reverse=True):
         try:

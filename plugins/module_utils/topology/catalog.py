@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import ServiceError
+
 # The group that stands in front of the others.
 BALANCER = "load_balancer"
 # Protocols without ports: who speaks one is on the host's own network and publishes nothing.
@@ -35,12 +37,16 @@ KEYS = (
 SERVICES_TAG = "services"
 
 
-class TopologyError(Exception):
-    """The inventory contradicts itself; the message says what was found and what to do."""
+class TopologyError(ServiceError):
+    """The inventory contradicts itself. Some say all there is to say in what was found."""
+
+    reason = "topology"
 
     def __init__(self, found: str, expected: str = "", action: str = "") -> None:
-        super().__init__(f"{found}; expected {expected}: {action}" if expected else found)
-        self.found, self.expected, self.action = found, expected, action
+        super().__init__(found, expected, action)
+
+    def __str__(self) -> str:
+        return super().__str__() if self.expected else self.found
 
 
 @dataclass(frozen=True)

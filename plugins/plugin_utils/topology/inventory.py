@@ -7,9 +7,21 @@ from __future__ import annotations
 
 import ipaddress
 
-from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import build_services
+from ansible.errors import AnsibleError
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import (
+    TopologyError,
+    build_services,
+)
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.topology import Topology
 from ansible_collections.intranet.mcp.plugins.plugin_utils.common.workers import once_a_task
+
+# What a catalog of the wrong shape ends in; a traceback would help nobody.
+UNUSABLE = (TopologyError, AnsibleError, LookupError, TypeError, ValueError, AttributeError)
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a catalog cannot be used: one of UNUSABLE as a sentence."""
+    return str(error) if isinstance(error, TopologyError | AnsibleError) else repr(error)
 
 
 def topology_from(variables: dict, template) -> Topology:

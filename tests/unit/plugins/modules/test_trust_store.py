@@ -73,5 +73,5 @@ def test_check_mode_tells_the_same_and_writes_nothing(run, bundle, tmp_path):
 def test_a_bundle_that_is_not_there_is_named(run, tmp_path):
     result = run()
     assert result["failed"]
-    assert result["msg"].startswith(f"{tmp_path}/given.pem is not there; expected a file")
+    assert result["msg"].startswith(f"{tmp_path}/given.pem is not there, expected a file")
     assert "platform_ca_bundle" in result["msg"]

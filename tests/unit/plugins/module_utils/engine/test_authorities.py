@@ -137,11 +137,11 @@ def test_openssls_trusted_certificates_are_read_by_what_they_are_trusted_for(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "is not there; expected a file on this host"),
-        ("hello\n", "has no certificate; expected blocks"),
-        (f"{pem('AAAA')}\n", "certificate 1 of .* cannot be read .*; expected certificates in PEM"),
+        (None, "is not there, expected a file on this host"),
+        ("hello\n", "has no certificate, expected blocks"),
+        (f"{pem('AAAA')}\n", "certificate 1 of .* cannot be read .*, expected certificates in PEM"),
         (pem("!!!!").replace("CERT", "TRUSTED CERT"), "certificate 1 of .* cannot be read"),
-        (f"{pem('!!!!')}\n", "certificate 1 of .* cannot be read .*; expected certificates in PEM"),
+        (f"{pem('!!!!')}\n", "certificate 1 of .* cannot be read .*, expected certificates in PEM"),
     ],
 )
 def test_a_bundle_that_cannot_be_used_is_refused_with_the_remedy(host, content, message):
