@@ -32,11 +32,11 @@ from ansible_collections.intranet.mcp.plugins.module_utils.examine import (
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import doctor_probes as probes
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.doctor import ports_of
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.shared_address import held
 from ansible_collections.intranet.mcp.plugins.module_utils.host.facts import (
     port_holders,
     read,
 )
-from ansible_collections.intranet.mcp.plugins.module_utils.topology.shared_address import held
 
 DOCKERD = ("/usr/sbin/dockerd", "/usr/bin/dockerd", "/usr/local/bin/dockerd")
 CONFIG = "services/litellm/config/config.yaml"

@@ -16,14 +16,13 @@ from ansible_collections.intranet.mcp.plugins.module_utils.examine import (
     containers,
     disk,
     outside,
+    shared_address,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import (
     NOT_APPLICABLE,
-    UNKNOWN,
     Finding,
     verdict,
 )
-from ansible_collections.intranet.mcp.plugins.module_utils.topology import shared_address
 
 Findings = list[Finding]
 
@@ -103,10 +102,7 @@ def holders(name: str, params: dict[str, Any]) -> Findings:
     """Who holds the address that balancers share, as each of them lists its own."""
     addresses = params["addresses"]
     found = {host: _held(listing, addresses) for host, listing in params["listings"].items()}
-    is_good, text, action = shared_address.judge(found, addresses)
-    status = UNKNOWN if is_good is None else verdict(is_good)
-    expected = f"exactly one of {len(found)} balancers holds {', '.join(addresses)}"
-    return [Finding(name, text, expected, action, status=status)]
+    return [shared_address.judge(name, found, addresses)]
 
 
 def _held(listing: str, addresses: list[str]) -> list[str] | None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
-from ansible_collections.intranet.mcp.plugins.module_utils.topology.shared_address import judge
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.shared_address import judge
 
 # Treatments of the host itself, which come before those of containers.
 HOST = ("daemon_json", "engine", "settings", "toolkit", "firewall", "password")
@@ -55,12 +55,13 @@ def _held_once(looked: dict[str, dict]) -> list[dict]:
     if not shared:
         return []
     addresses = next(iter(shared.values()))["addresses"]
-    is_good, text, action = judge({host: k["held"] for host, k in shared.items()}, addresses)
+    held = {host: kept["held"] for host, kept in shared.items()}
+    judged = judge("shared address", held, addresses)
     # A host that could not be looked at may be the holder, and has a finding of its own.
-    if is_good or (text.startswith("nobody") and any("facts" not in r for r in looked.values())):
+    may_be_elsewhere = not any(held.values()) and any("facts" not in r for r in looked.values())
+    if not judged.is_failed or may_be_elsewhere:
         return []
-    finding = Finding("shared address", text, "exactly one holder", action)
-    return [{"host": " and ".join(shared), **finding.as_dict(), "role": ""}]
+    return [{"host": " and ".join(shared), **judged.as_dict(), "role": ""}]
 
 
 def treatments(findings: list[dict], order: list[str]) -> dict:

@@ -19,7 +19,7 @@ import yaml
 from ansible_collections.intranet.mcp.plugins.module_utils.balancer.haproxy_config import (
     render as haproxy_config,
 )
-from ansible_collections.intranet.mcp.plugins.module_utils.topology.shared_address import held
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.shared_address import held
 from ansible_collections.intranet.mcp.plugins.plugin_utils.balancer.keepalived_config import render
 from conftest import image, wait_until
 from servers.balancer import PORTS, Replica

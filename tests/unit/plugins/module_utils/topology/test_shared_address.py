@@ -3,15 +3,9 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import TopologyError
-from ansible_collections.intranet.mcp.plugins.module_utils.topology.shared_address import (
-    held,
-    judge,
-    sharing,
-)
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.shared_address import sharing
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.topology import Topology
 
 BOTH = {"lb1": ["192.0.2.1", "fd00::1"], "lb2": ["192.0.2.2", "fd00::2"]}
@@ -56,35 +50,3 @@ def test_an_address_that_cannot_be_shared_says_what_to_do(shared, addresses, fou
         sharing(topology(shared, addresses), "lb1")
     assert found in error.value.found
     assert error.value.expected and error.value.action
-
-
-LISTING = json.dumps(
-    [
-        {"ifname": "lo", "addr_info": [{"local": "127.0.0.1"}]},
-        {"ifname": "eth0", "addr_info": [{"local": "192.0.2.1"}, {"local": "fd00::10"}, {}]},
-        {"ifname": "none"},
-    ]
-)
-
-
-def test_a_held_address_is_found_however_it_is_written():
-    assert held(LISTING, ["192.0.2.10", "fd00:0::10"]) == ["fd00:0::10"]
-
-
-@pytest.mark.parametrize(
-    ("found", "verdict", "text"),
-    [
-        ({"a": ["x"], "b": []}, True, "a holds x"),
-        ({"a": [], "b": []}, False, "nobody holds x"),
-        ({"a": ["x"], "b": ["x"]}, False, "a holds x; b holds x"),
-        ({"a": ["x"], "b": None}, None, "a holds x; not asked: b"),
-        ({"a": [], "b": None}, None, "nobody holds x; not asked: b"),
-    ],
-)
-def test_exactly_one_holder_is_well(found, verdict, text):
-    assert judge(found, ["x"])[:2] == (verdict, text)
-
-
-def test_addresses_that_are_not_held_together_are_a_fault():
-    assert judge({"a": ["x"], "b": ["y"]}, ["x", "y"])[0] is False
-    assert judge({"a": ["x"], "b": []}, ["x", "y"])[0] is False
