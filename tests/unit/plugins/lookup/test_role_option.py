@@ -31,13 +31,11 @@ def test_else_it_is_what_the_roles_defaults_say():
     assert asked(*names) == [defaults[name] for name in names]
 
 
-@pytest.mark.parametrize("nvidia_gpu", [True, False])
-def test_a_default_may_be_made_of_variables_and_of_other_defaults(nvidia_gpu):
-    assert asked("ollama_gpus", nvidia_gpu=nvidia_gpu) == [nvidia_gpu]
-
-
-def test_the_role_with_the_longest_name_has_the_option():
-    assert asked("load_balancer_engine") == ["haproxy"]
+@pytest.mark.parametrize(
+    ("variables", "megabytes"), [({}, 256), ({"load_balancer_engine": "traefik"}, 512)]
+)
+def test_a_default_may_be_made_of_variables_and_of_other_defaults(variables, megabytes):
+    assert asked("load_balancer_memory_mb", **variables) == [megabytes]
 
 
 def test_an_option_that_no_role_has_is_one_clear_message():
