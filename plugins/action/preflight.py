@@ -6,23 +6,11 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
-import glob
-import multiprocessing
 import os
-import socket
-import sys
 import time
 
-from ansible.errors import AnsibleError
-from ansible.inventory.manager import IGNORED
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible.module_utils.common.yaml import yaml_load
 from ansible.plugins.action import ActionBase
-from ansible_collections.intranet.mcp.plugins.module_utils.engine.definition import DefinitionError
-from ansible_collections.intranet.mcp.plugins.module_utils.engine.definition import (
-    check as check_definition,
-)
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import run_lock
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.preflight_models import (
@@ -37,6 +25,18 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.cluster import decisi
 from ansible_collections.intranet.mcp.plugins.plugin_utils.common.workers import preload
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import inventory
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.preflight_report import report
+from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.secrets_places import (
+    places_read_as_inventory,
+    secret_modes,
+    secrets_places,
+)
+from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.this_run import (
+    started_now,
+    this_run,
+)
+from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.variables import (
+    variable_problems,
+)
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.versions import version_problems
 from ansible_collections.intranet.mcp.plugins.plugin_utils.people import plan as people
 from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.inventory import (
@@ -46,7 +46,6 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.inventory im
 )
 
 MODULE = "intranet.mcp.preflight"
-ROLES = os.path.join(os.path.dirname(__file__), "..", "..", "roles")
 
 # Preflight is the first task of a play, and this file is imported before workers are forked for it.
 preload()
@@ -57,7 +56,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp=None, task_vars=None):
         super().run(tmp, task_vars)
-        arguments = {**self._task.args, "owner": this_run(task_vars)}
+        arguments = {**self._task.args, "owner": this_run()}
         if arguments.get("state") == "released":
             return self._execute_module(
                 module_name=MODULE, module_args=arguments, task_vars=task_vars
@@ -236,19 +235,6 @@ def check_balancers(topology, host):
             sharing(topology, host)
 
 
-def variable_problems(task_vars, template):
-    """Variables of ours that the inventory sets, against the roles' argument specs."""
-    specs, prefixes = argument_specs()
-    problems = inventory.unknown_variables(list(task_vars), set(specs), prefixes)
-    for name in sorted(set(specs) & set(task_vars)):
-        try:
-            value = template(task_vars[name])
-        except AnsibleError:
-            continue  # needs what only its role knows; the role's own validation sees it
-        problems += value_problems(name, value, specs[name])
-    return problems
-
-
 def people_problems(task_vars, template):
     """Teams and keys that collide, or that name a model or an MCP server that is not there."""
 
@@ -265,121 +251,3 @@ def people_problems(task_vars, template):
         return people.problems(given("teams", []), given("litellm_keys", []), servers, models)
     except UNUSABLE:
         return []  # what they need is itself wrong, and reported
-
-
-def value_problems(name, value, spec):
-    checked = ArgumentSpecValidator({name: spec}).validate({name: value})
-    if checked.error_messages:
-        text = "; ".join(checked.error_messages)
-        for leaf in leaves(value) if holds_secret(spec) else ():
-            text = text.replace(repr(leaf), "'...'")
-        if spec.get("no_log"):
-            text = "a secret value of the wrong type"
-        return [
-            Finding(
-                "inventory",
-                f"variable {name}: {text}",
-                f"type {spec.get('type', 'str')}",
-                "correct it in the inventory",
-            )
-        ]
-    if name.endswith("_service") and isinstance(value, dict):
-        try:
-            check_definition(value)
-        except DefinitionError as error:
-            return [Finding("inventory", f"variable {name}: {error}", "a definition", "correct it")]
-    return []
-
-
-def holds_secret(spec):
-    """Whether an option inside this one must not be shown."""
-    inner = spec.get("options", {}).values()
-    return any(option.get("no_log") or holds_secret(option) for option in inner)
-
-
-def leaves(value):
-    """Every value inside a value that is no list or dict."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    if not isinstance(value, list):
-        return [value]
-    return [leaf for inner in value for leaf in leaves(inner)]
-
-
-def argument_specs():
-    """Every option of the roles' main entry points, and the prefixes of their names."""
-    specs, prefixes = {}, set()
-    for path in sorted(glob.glob(os.path.join(ROLES, "*", "meta", "argument_specs.yml"))):
-        with open(path, encoding="utf-8") as file:
-            entries = yaml_load(file)["argument_specs"]
-        specs.update(entries.get("main", {}).get("options", {}))
-        prefixes.add(path.split(os.sep)[-3] + "_")
-    return specs, prefixes
-
-
-def secret_modes(directory):
-    """Modes of the secrets' directory and its files."""
-    paths = [directory, *glob.glob(os.path.join(directory, "*"))] if directory else []
-    return {path: os.stat(path).st_mode for path in paths if os.path.exists(path)}
-
-
-def secrets_places(task_vars):
-    """Where each host of the play has its secrets: where it says, or where all have them."""
-    hosts = {name: task_vars["hostvars"][name] for name in task_vars["ansible_play_hosts_all"]}
-    return {
-        name: os.path.realpath(said)
-        if (said := variables.get("platform_secrets_dir"))
-        else "the place that is theirs without platform_secrets_dir"
-        for name, variables in hosts.items()
-    }
-
-
-def places_read_as_inventory(task_vars, arguments):
-    """The secrets' directory, by the inventory whose reading comes upon it."""
-    directory = os.path.realpath(arguments.get("secrets_directory") or "")
-    found = {}
-    for source in map(os.path.realpath, task_vars.get("ansible_inventory_sources") or []):
-        names = os.path.relpath(directory, source).split(os.sep)
-        is_below = os.path.isdir(source) and names[0] != os.pardir
-        if is_below and not any(IGNORED.search(name.encode()) for name in names):
-            found[source] = directory
-    return found
-
-
-def this_run(task_vars):
-    """The ansible-playbook process that this worker belongs to."""
-    parent = multiprocessing.parent_process()
-    pid = parent.pid if parent else os.getpid()
-    return {
-        "node": f"{socket.gethostname()} {read('/etc/machine-id').strip()}".strip(),
-        "boot": read("/proc/sys/kernel/random/boot_id").strip(),
-        "host": socket.gethostname(),
-        "pid": pid,
-        "started": started_now(pid),
-        "user": getpass.getuser(),
-        "playbook": " ".join(a for a in sys.argv if a.endswith((".yml", ".yaml"))) or "a playbook",
-        "since": time.strftime("%Y-%m-%d %H:%M:%S"),
-    }
-
-
-def started_now(pid):
-    """When the process started, in the kernel's own count; None where it does not run.
-
-    Without /proc any running process of that id gets 0.
-    """
-    if os.path.isdir("/proc/self"):
-        fields = read(f"/proc/{pid}/stat").rpartition(")")[2].split()
-        return int(fields[19]) if len(fields) > 19 and fields[0] not in "ZX" else None
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return None
-    return 0
-
-
-def read(path):
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""

@@ -150,7 +150,7 @@ KINDS = {
         },
     ),
     "redis": Kind(
-        probe_data.redis, {"container": _TEXT, "port": {"type": "int", "default": 6379}, **_SOCKET}
+        probe_data.redis, {"container": _TEXT, "port": {"type": "int", "required": True}, **_SOCKET}
     ),
     "postgres_cluster": Kind(
         probe_data.postgres_cluster,

@@ -6,11 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.intranet.mcp.plugins.action.preflight import (
-    argument_specs,
-    people_problems,
-    value_problems,
-)
+from ansible_collections.intranet.mcp.plugins.action.preflight import people_problems
 
 TEAM = {"name": "payments", "models": ["small"], "mcp": {"tickets": ["*"]}, "members": []}
 DECLARED = {
@@ -50,10 +46,3 @@ def test_models_may_come_from_an_api_or_from_the_database():
 
 def test_what_another_mistake_hides_is_left_to_that_one():
     assert found(ollama_models=[{"nam": "small"}]) == []
-
-
-def test_types_are_checked_against_the_argument_specs():
-    spec = argument_specs()[0]["teams"]
-    assert value_problems("teams", [TEAM], spec) == []
-    for wrong in ("payments", [{"models": []}], [{**TEAM, "members": [{"alias": "a", "x": 1}]}]):
-        assert value_problems("teams", wrong, spec), wrong

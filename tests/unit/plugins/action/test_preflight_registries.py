@@ -61,14 +61,3 @@ def test_a_bundle_on_the_control_node_is_a_source(tmp_path):
     assert preflight.from_here(here)["holds"] == {"intranet-mcp/x:1": held}
     (tmp_path / "index.json").write_text("{")
     assert preflight.from_here(here)["holds"] is None
-
-
-def test_the_password_of_a_login_is_in_no_message():
-    specs, _prefixes = preflight.argument_specs()
-    name, login = "docker_registry_logins", {"registry": "harbor.example", "password": "a-secret"}
-    for value in ([login], [{**login, "username": "x", "passwort": "a-secret"}], [["a-secret"]]):
-        problems = preflight.value_problems(name, value, specs[name])
-        assert problems
-        assert "a-secret" not in "".join(map(str, problems))
-    (problem,) = preflight.value_problems(name, [login], specs[name])
-    assert "missing required arguments: username" in problem.found

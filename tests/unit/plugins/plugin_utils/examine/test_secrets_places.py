@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.intranet.mcp.plugins.action.preflight import (
+from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.secrets_places import (
     places_read_as_inventory,
     secrets_places,
 )
