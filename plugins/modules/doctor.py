@@ -11,7 +11,7 @@ author:
   - intranet.mcp contributors (@intranet-mcp)
 version_added: 0.1.0
 description:
-  - Looks at a host in one call, the engine and its containers, firewall, disk, clock, certificates,
+  - Examines a host in one call, the engine and its containers, firewall, disk, clock, certificates,
     and what PostgreSQL, Redis, Ollama, LiteLLM and the gateway say of themselves.
   - Reads only. It is made for hosts on which anything may be broken, the engine included.
   - Its action plugin adds what only the control node knows, which services belong on the host, the
@@ -69,7 +69,7 @@ options:
     type: int
     default: 90
   certificates:
-    description: Certificates to look at, PEM files on the host or C(https) URLs.
+    description: Certificates to check, PEM files on the host or C(https) URLs.
     type: list
     elements: str
     default: []
@@ -83,7 +83,7 @@ options:
     elements: str
     default: []
   aliases:
-    description: Whether to look at the aliases of LiteLLM's keys and teams. One host is enough.
+    description: Whether to check the aliases of LiteLLM's keys and teams. One host is enough.
     type: bool
     default: true
   models:
@@ -136,8 +136,8 @@ options:
     default: 65
   settle_seconds:
     description:
-      - How long to look again while all that is left passes by itself, such as upstreams that the
-        gateway has not seen again. For a look after something was mended.
+      - How long to examine again while all that is left passes by itself, such as upstreams that
+        the gateway has not seen again. For an examination after something was fixed.
     type: int
     default: 0
   key:
@@ -170,7 +170,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Look at the host
+- name: Examine the host
   intranet.mcp.doctor:
     models: [qwen3:8b]
     context_length: 16384

@@ -59,7 +59,7 @@ def test_stopped_containers_networks_and_firewall_are_mended(doctor, verify, hos
     assert "not loaded" in look.one("firewall")["found"]
     # The table is the last that is said of the platform, and each finding is three lines of it.
     assert re.search(r"found: .*\n.*expected: .*\n.*do: ", look.output)
-    assert look.output.index("Ill: ") > look.output.index("TASK [intranet.mcp.doctor : Show")
+    assert look.output.index("Unhealthy: ") > look.output.index("TASK [intranet.mcp.doctor : Show")
     # That verify sees it, too, is what makes its passing worth something later on.
     assert {"redis answers", "ollama is alive", f"containers {NAME}"} <= verify(verify_models=[])
 

@@ -5,7 +5,7 @@
 
 Rules stand in tables (RULES here and in doctor_containers, doctor_services and doctor_cluster). A
 rule takes `facts` and `wanted` and yields findings; those that passed are left out. A rule that
-lacks the facts it needs raises Unseen: that is reported as not looked at, which is neither healthy
+lacks the facts it needs raises Unseen: that is reported as not examined, which is neither healthy
 nor unhealthy. What preflight and verify check, too, is judged by modules of its own (disk, clock,
 database, redis, ...).
 

@@ -41,7 +41,7 @@ def _findings(host: str, result: dict) -> list[dict]:
     text = " ".join(str(result.get("msg", "nothing came back")).split())
     silent = Finding(
         "host",
-        f"{host} {'is out of reach' if is_away else 'could not be looked at'}: {text}",
+        f"{host} {'is out of reach' if is_away else 'could not be examined'}: {text}",
         "a host that Ansible can log in to, with Python",
         "start it, or correct its address, account or Python in the inventory",
     )
@@ -57,7 +57,7 @@ def _held_once(looked: dict[str, dict]) -> list[dict]:
     addresses = next(iter(shared.values()))["addresses"]
     held = {host: kept["held"] for host, kept in shared.items()}
     judged = judge("shared address", held, addresses)
-    # A host that could not be looked at may be the holder, and has a finding of its own.
+    # A host that could not be examined may be the holder, and has a finding of its own.
     may_be_elsewhere = not any(held.values()) and any("facts" not in r for r in looked.values())
     if not judged.is_failed or may_be_elsewhere:
         return []
@@ -96,7 +96,7 @@ def _of_role(role: str, fixes: list[dict]) -> dict:
 
 
 def table(found: dict) -> list[str]:
-    """The report as lines: what was not looked at, then each finding."""
+    """The report as lines: what was not examined, then each finding."""
     lines = [_unseen_line(*key, checks) for key, checks in _grouped(found["unseen"]).items()]
     for number, finding in enumerate(found["findings"], 1):
         lines += [
@@ -117,7 +117,7 @@ def _grouped(unseen: list[dict]) -> dict[tuple[str, str], list[str]]:
 
 
 def _unseen_line(host: str, why: str, checks: list[str]) -> str:
-    return f"not looked at on {host}, as {why}: {', '.join(checks)}"
+    return f"not examined on {host}, as {why}: {', '.join(checks)}"
 
 
 def _verdict(found: dict) -> str:
@@ -128,8 +128,8 @@ def _verdict(found: dict) -> str:
     if not count:
         return f"Healthy: {where}, nothing found."
     fixable = sum(bool(finding["fix"]) for finding in found["findings"])
-    hint = f", {fixable} of them mended by --tags fix" if fixable else ""
-    return f"Ill: {_count(count, 'finding')}{hint} ({where})."
+    hint = f", {fixable} of them fixed by --tags fix" if fixable else ""
+    return f"Unhealthy: {_count(count, 'finding')}{hint} ({where})."
 
 
 def _count(number: int, noun: str) -> str:

@@ -47,13 +47,16 @@ def test_each_finding_is_told_with_its_host_and_the_verdict_comes_last():
         "   do:       mend it   [--tags fix does it]",
     ]
     assert lines[7] == "   do:       mend it"
-    assert lines[-1] == "Ill: 2 findings, 1 of them mended by --tags fix (4 containers on 2 hosts)."
+    assert (
+        lines[-1]
+        == "Unhealthy: 2 findings, 1 of them fixed by --tags fix (4 containers on 2 hosts)."
+    )
 
 
 def test_what_was_not_looked_at_is_told_once_a_reason():
     unseen = [{"check": "models", "why": "no answer"}, {"check": "context", "why": "no answer"}]
     lines = table(report({"a": looked(unseen=unseen)}, AT))
-    assert lines[0] == "not looked at on a, as no answer: models, context"
+    assert lines[0] == "not examined on a, as no answer: models, context"
     assert lines[-1].startswith("Healthy")
 
 
@@ -63,8 +66,8 @@ def test_a_host_that_is_away_is_a_finding():
     texts = [finding["found"] for finding in found["findings"]]
     assert texts == [
         "a is out of reach: Failed to connect to the host",
-        "b could not be looked at: no Python",
-        "c could not be looked at: nothing came back",
+        "b could not be examined: no Python",
+        "c could not be examined: nothing came back",
     ]
     assert not found["healthy"]
 
