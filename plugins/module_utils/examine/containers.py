@@ -17,6 +17,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.engine.docker import 
     EngineError,
     name_of,
 )
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import PASSED, Finding
 
 LISTED = "/containers/json?all=1"
 LOG_LINES = 60
@@ -26,6 +27,39 @@ LOOKUPS = """
 for name; do timeout 4 getent hosts "$name" >/dev/null && echo "ok $name"; done
 echo end
 """
+DEPLOY = "run the playbook: ansible-playbook site.yml"
+
+# State of a container -> what it is, what to do, the treatment. States that are well are left out.
+STATES = {
+    "exited": ("is stopped", "docker start {name}", "start"),
+    "created": ("was created and never ran", "docker start {name}", "start"),
+    "paused": ("is paused", "docker unpause {name}", "start"),
+    "dead": ("is dead", DEPLOY, "deploy"),
+    # Made anew rather than deployed: between two attempts it runs, and seems to need nothing.
+    "restarting": (
+        "starts again and again",
+        "correct what its log says: docker logs {name}",
+        "replace",
+    ),
+}
+
+# First match from a log's end wins: what it says, what that means, what to do.
+CAUSES = (
+    (r"no space left on device", "its disk is full", "make room on the disk"),
+    (r"address already in use|port is already allocated", "its port is taken", "free the port"),
+    (r"migration '(.+?)' began at .* has not ended", "migration {0} is half done",
+     "read the message in its log: litellm-migrate --mark-applied or --forget"),
+    (r"migration '(.+?)' failed", "migration {0} failed", "correct the cause, then start it"),
+    (r"password authentication failed", "the database refuses its password",
+     "give it the database's password"),
+    (r"too many clients|remaining connection slots", "the database is full of connections",
+     "close connections, then start it"),
+    (r"could not translate host name|name or service not known|failure in name resolution",
+     "a name does not resolve", "connect it to the network"),
+    (r"connection refused|connection timed out|can't reach database", "something it needs is away",
+     "start what it needs"),
+    (r"out of memory|cannot allocate memory|memoryerror", "memory ran out", "raise its limit"),
+)  # fmt: skip
 
 
 def of_platform(listed: list[dict], prefix: str) -> dict[str, dict]:
@@ -109,3 +143,49 @@ def _resolving(engine: Engine, id_: str, peers: dict[str, str]) -> dict[str, boo
 
 def without_secrets(line: str) -> str:
     return SECRETS.sub("***", line)
+
+
+def judge_state(check: str, name: str, service: str, found: dict | None) -> Finding:
+    """Return whether a container runs, and is healthy where it says so. Pure.
+
+    found: as read, None where there is no container.
+    """
+    if found is None:
+        return Finding(check, f"{name} is not there", "running", DEPLOY, "deploy", service)
+    if found["state"] in STATES:
+        return _stopped(check, name, service, found)
+    if found["health"] == "unhealthy":
+        what, fix = "is unhealthy", "restart"
+    elif found["health"] == "starting" and found["restarts"]:
+        what, fix = f"started {found['restarts'] + 1} times and is not healthy", "replace"
+    else:
+        return Finding(check, f"{name} runs", "running", service=service, status=PASSED)
+    why, action = cause(found["log"])
+    return Finding(
+        check, f"{name} {what}{why}", "healthy", action or f"docker logs {name}", fix, service
+    )
+
+
+def _stopped(check: str, name: str, service: str, found: dict) -> Finding:
+    what, do, fix = STATES[found["state"]]
+    why, remedy = "", ""
+    if found["oom_killed"]:
+        why, remedy = ", killed for memory", f"raise {service}'s memory limit, then start it"
+    elif found["exit_code"] or found["error"] or found["state"] == "restarting":
+        # Who was stopped has nothing to explain, and its log ends with everyday lines.
+        what += f" (exit status {found['exit_code']})"
+        why, remedy = cause([*found["log"], found["error"]])
+    return Finding(
+        check, f"{name} {what}{why}", "running", remedy or do.format(name=name), fix, service
+    )
+
+
+def cause(log: list[str]) -> tuple[str, str]:
+    """What the end of a log means and what to do; the last line itself where nobody knows."""
+    for line in reversed(log):
+        for pattern, meaning, do in CAUSES:
+            match = re.search(pattern, line, re.IGNORECASE)
+            if match:
+                return f": {meaning.format(*match.groups())}", do
+    last = next((line.strip() for line in reversed(log) if line.strip()), "")
+    return (f"; its log ends: {last[:160]}" if last else ""), ""

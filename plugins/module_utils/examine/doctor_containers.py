@@ -5,48 +5,16 @@
 
 from __future__ import annotations
 
-import re
-
 from ansible_collections.intranet.mcp.plugins.module_utils.engine.definition import bracketed
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.containers import (
+    DEPLOY,
+    judge_state,
+)
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.doctor import (
     Rule,
     need_engine,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
-
-DEPLOY = "run the playbook: ansible-playbook site.yml"
-
-# State of a container -> what it is, what to do, the treatment. States that are well are left out.
-STATES = {
-    "exited": ("is stopped", "docker start {name}", "start"),
-    "created": ("was created and never ran", "docker start {name}", "start"),
-    "paused": ("is paused", "docker unpause {name}", "start"),
-    "dead": ("is dead", DEPLOY, "deploy"),
-    # Made anew rather than deployed: between two attempts it runs, and seems to need nothing.
-    "restarting": (
-        "starts again and again",
-        "correct what its log says: docker logs {name}",
-        "replace",
-    ),
-}
-
-# First match from a log's end wins: what it says, what that means, what to do.
-CAUSES = (
-    (r"no space left on device", "its disk is full", "make room on the disk"),
-    (r"address already in use|port is already allocated", "its port is taken", "free the port"),
-    (r"migration '(.+?)' began at .* has not ended", "migration {0} is half done",
-     "read the message in its log: litellm-migrate --mark-applied or --forget"),
-    (r"migration '(.+?)' failed", "migration {0} failed", "correct the cause, then start it"),
-    (r"password authentication failed", "the database refuses its password",
-     "give it the database's password"),
-    (r"too many clients|remaining connection slots", "the database is full of connections",
-     "close connections, then start it"),
-    (r"could not translate host name|name or service not known|failure in name resolution",
-     "a name does not resolve", "connect it to the network"),
-    (r"connection refused|connection timed out|can't reach database", "something it needs is away",
-     "start what it needs"),
-    (r"out of memory|cannot allocate memory|memoryerror", "memory ran out", "raise its limit"),
-)  # fmt: skip
 
 
 def deployed(facts, wanted):
@@ -63,55 +31,7 @@ def deployed(facts, wanted):
 def states(facts, wanted):
     for service, container in _expected(facts, wanted):
         name = wanted["container_prefix"] + service
-        if container is None:
-            yield Finding("container", f"{name} is not there", "running", DEPLOY, "deploy", service)
-        elif container["state"] in STATES:
-            what, do, fix = STATES[container["state"]]
-            yield _stopped(name, service, container, what, do, fix)
-        elif container["health"] == "unhealthy":
-            what, do = cause(container["log"])
-            yield Finding(
-                "container",
-                f"{name} is unhealthy{what}",
-                "healthy",
-                do or f"docker logs {name}",
-                "restart",
-                service,
-            )
-        elif container["health"] == "starting" and container["restarts"]:
-            what, do = cause(container["log"])
-            yield Finding(
-                "container",
-                f"{name} started {container['restarts'] + 1} times and is not healthy{what}",
-                "healthy",
-                do or f"docker logs {name}",
-                "replace",
-                service,
-            )
-
-
-def _stopped(name, service, container, what, do, fix) -> Finding:
-    why, remedy = "", ""
-    if container["oom_killed"]:
-        why, remedy = ", killed for memory", f"raise {service}'s memory limit, then start it"
-    elif container["exit_code"] or container["error"] or container["state"] == "restarting":
-        # Who was stopped has nothing to explain, and its log ends with everyday lines.
-        what += f" (exit status {container['exit_code']})"
-        why, remedy = cause([*container["log"], container["error"]])
-    return Finding(
-        "container", f"{name} {what}{why}", "running", remedy or do.format(name=name), fix, service
-    )
-
-
-def cause(log: list[str]) -> tuple[str, str]:
-    """What the end of a log means and what to do; the last line itself where nobody knows."""
-    for line in reversed(log):
-        for pattern, meaning, do in CAUSES:
-            match = re.search(pattern, line, re.IGNORECASE)
-            if match:
-                return f": {meaning.format(*match.groups())}", do
-    last = next((line.strip() for line in reversed(log) if line.strip()), "")
-    return (f"; its log ends: {last[:160]}" if last else ""), ""
+        yield judge_state("container", name, service, container)
 
 
 def network(facts, wanted):

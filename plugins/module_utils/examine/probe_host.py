@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 from typing import Any
@@ -135,7 +136,9 @@ def as_defined(name: str, params: dict[str, Any]) -> Findings:
     images = containers.by_tag(engine.json("/images/json"))
     ids = {tag: image["Id"] for tag, image in images.items()}
     running = containers.of_platform(engine.json(containers.LISTED), params["prefix"])
-    broken, drifted = sort_out(params["defined"], running, ids)
+    judged = [_state(engine, spec["name"], running, params["prefix"]) for spec in params["defined"]]
+    broken = [found for found in judged if found.is_failed]
+    drifted = drift(params["defined"], running, ids)
     drifted += [
         f"{path}: {state}"
         for path, state in ((p, _file_state(p, digest)) for p, digest in params["files"].items())
@@ -145,9 +148,9 @@ def as_defined(name: str, params: dict[str, Any]) -> Findings:
     return [
         Finding(
             f"containers {name}",
-            "; ".join(broken) or f"{count} run",
+            "; ".join(found.found for found in broken) or f"{count} run",
             f"{count} running and healthy",
-            "read the log of the container (docker logs NAME), then run site.yml",
+            "; ".join(dict.fromkeys(found.action for found in broken)),
             status=verdict(not broken),
         ),
         Finding(
@@ -160,19 +163,29 @@ def as_defined(name: str, params: dict[str, Any]) -> Findings:
     ]
 
 
-def sort_out(
+def _state(engine: docker.Engine, service: str, running: dict, prefix: str) -> Finding:
+    """Judge the container of a service; one that ends meanwhile is not there."""
+    entry, found = running.get(service), None
+    with contextlib.suppress(docker.EngineError):
+        found = containers.read(engine, entry["Id"], {}) if entry else None
+    name = docker.name_of(entry) if entry else f"{prefix}{service}"
+    return containers.judge_state("container", name, service, found)
+
+
+def drift(
     defined: list[dict[str, Any]], running: dict[str, Any], image_ids: dict[str, str]
-) -> tuple[list[str], list[str]]:
-    """Return what does not run, and what does but not as defined, as sentences. Pure."""
-    broken, drifted = [], []
-    for spec in defined:
-        reason = definition.difference(spec, running.get(spec["name"]), image_ids)
-        is_change = reason in (definition.CHANGED, definition.NEW_IMAGE)
-        if reason:
-            (drifted if is_change else broken).append(f"{spec['name']}: {reason}")
-    names = {spec["name"] for spec in defined}
-    drifted += [f"{service}: no longer defined" for service in sorted(set(running) - names)]
-    return broken, drifted
+) -> list[str]:
+    """Return what there is, but not as defined, as sentences. Pure."""
+    reasons = {
+        spec["name"]: definition.difference(spec, running.get(spec["name"]), image_ids)
+        for spec in defined
+    }
+    changed = [
+        f"{name}: {reason}"
+        for name, reason in reasons.items()
+        if reason in (definition.CHANGED, definition.NEW_IMAGE)
+    ]
+    return changed + [f"{name}: no longer defined" for name in sorted({*running} - {*reasons})]
 
 
 def _file_state(path: str, digest: str) -> str:

@@ -151,7 +151,7 @@ def test_containers_and_files_are_compared_with_what_is_defined(docker, tmp_path
     assert rows()[1]["found"] == f"{path}: differs from its template"
     docker.run("stop", "-t", "0", f"itest-{name}-{docker.suffix}")
     runs, _drift = rows()
-    assert runs["status"] == "failed" and f"{name}: is exited" in runs["found"]
+    assert runs["status"] == "failed" and "is stopped" in runs["found"]
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import json
 
 import pytest
 from ansible_collections.intranet.mcp.plugins.module_utils.engine import definition as service
-from ansible_collections.intranet.mcp.plugins.module_utils.examine import probe_host
+from ansible_collections.intranet.mcp.plugins.module_utils.examine import containers, probe_host
 
 
 def statuses(rows):
@@ -26,32 +26,87 @@ def container(digest="1", state="running", status="Up", image_id="sha256:1"):
 IDS = {"i:1": "sha256:1"}
 
 
-def test_what_runs_as_defined_is_neither_broken_nor_drifted():
-    assert probe_host.sort_out([spec("a")], {"a": container()}, IDS) == ([], [])
+def test_what_runs_as_defined_has_not_drifted():
+    assert probe_host.drift([spec("a")], {"a": container()}, IDS) == []
 
 
-@pytest.mark.parametrize(
-    ("running", "broken"),
-    [
-        ({}, "a: is not there"),
-        ({"a": container(state="exited")}, "a: is exited"),
-        ({"a": container(status="Up 3 minutes (unhealthy)")}, "a: is unhealthy"),
-    ],
-)
-def test_what_does_not_run_is_broken(running, broken):
-    assert probe_host.sort_out([spec("a")], running, IDS) == ([broken], [])
+@pytest.mark.parametrize("running", [{}, {"a": container(state="exited")}])
+def test_what_does_not_run_is_another_checks_question(running):
+    assert probe_host.drift([spec("a")], running, IDS) == []
 
 
 @pytest.mark.parametrize(
     ("running", "drifted"),
     [
         ({"a": container(digest="2")}, "a: definition or configuration changed"),
+        ({"a": container(digest="2", state="exited")}, "a: definition or configuration changed"),
         ({"a": container(image_id="sha256:2")}, "a: image changed"),
         ({"a": container(), "b": container()}, "b: no longer defined"),
     ],
 )
-def test_what_runs_otherwise_than_defined_has_drifted(running, drifted):
-    assert probe_host.sort_out([spec("a")], running, IDS) == ([], [drifted])
+def test_what_is_there_otherwise_than_defined_has_drifted(running, drifted):
+    assert probe_host.drift([spec("a")], running, IDS) == [drifted]
+
+
+class Engine:
+    """An engine with these containers, by service: each with its state and the hash it was made by.
+
+    As the engine lists them, and as it describes each.
+    """
+
+    def __init__(self, **found):
+        self.found = found
+
+    def json(self, resource):
+        if resource.startswith("/images"):
+            return [{"Id": "sha256:1", "RepoTags": ["i:1"]}]
+        if resource == containers.LISTED:
+            return [self.listed(name, *about) for name, about in self.found.items()]
+        state, _digest = self.found[resource.split("/")[2]]
+        return {
+            "State": {"Status": state, "ExitCode": 3, "OOMKilled": False},
+            "Image": "sha256:1",
+            "RestartCount": 0,
+            "Config": {"Image": "i:1", "Env": []},
+            "HostConfig": {"PortBindings": {}, "LogConfig": {"Type": "x", "Config": None}},
+            "NetworkSettings": {"Networks": {}},
+            "memory_stats": {},
+        }
+
+    @staticmethod
+    def listed(name, state, digest):
+        labels = {service.LABEL_OWNER: name, service.LABEL_SERVICE: name}
+        return {
+            **container(digest, state),
+            "Id": name,
+            "Names": [f"/x-{name}"],
+            "Labels": {**labels, service.LABEL_HASH: digest},
+        }
+
+    def log(self, _id, _lines):
+        return ["no space left on device"]
+
+
+def as_defined(monkeypatch, **found):
+    monkeypatch.setattr(probe_host.docker, "Engine", lambda _socket: Engine(**found))
+    defined = [{**spec(name), "files": {}} for name in ("a", "b")]
+    params = {"defined": defined, "prefix": "x-", "socket": "", "files": {}}
+    return probe_host.as_defined("here", params)
+
+
+def test_what_runs_as_defined_passes(monkeypatch):
+    rows = as_defined(monkeypatch, a=("running", "1"), b=("running", "1"))
+    assert [(row.check, row.status) for row in rows] == [
+        ("containers here", "passed"),
+        ("drift here", "passed"),
+    ]
+
+
+def test_a_container_that_stopped_fails_though_its_definition_changed_too(monkeypatch):
+    runs, drift = as_defined(monkeypatch, a=("exited", "2"))
+    assert runs.found == "x-a is stopped (exit status 3): its disk is full; x-b is not there"
+    assert runs.action.startswith("make room on the disk; run the playbook")
+    assert drift.found == "a: definition or configuration changed"
 
 
 def test_a_definitions_summary_has_digests_and_no_secrets():
