@@ -23,6 +23,7 @@ import subprocess
 from typing import Any
 
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Refused
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding, verdict
 
 # For documentation (RFC 5737): nobody's.
 STRANGERS = ("198.51.100.77", "203.0.113.77", "192.0.2.77")
@@ -81,8 +82,8 @@ def member(flows: list[dict[str, Any]], taken: list[str], seed: int | None = Non
     return fallback
 
 
-def judge(found: dict[int, str], expected: set[int]) -> tuple[bool, str, str]:
-    """Return whether exactly the expected ports are open, what was found, and what to do."""
+def judge(check: str, found: dict[int, str], expected: set[int], source: str) -> Finding:
+    """Return whether exactly the expected ports are open to this source. Pure."""
     seen = {port for port, state in found.items() if state == "open"}
     missing, extra = sorted(expected - seen), sorted(seen - expected)
     texts = [f"open: {_listed(seen)}"]
@@ -90,10 +91,13 @@ def judge(found: dict[int, str], expected: set[int]) -> tuple[bool, str, str]:
         texts.append(f"not open: {', '.join(f'{port} ({found.get(port)})' for port in missing)}")
     if extra:
         texts.append(f"open though undeclared: {_listed(extra)}")
-    action = (
-        "run site.yml for the firewall; look who listens (ss -ltnp) and what filters in between"
+    return Finding(
+        check,
+        f"{'; '.join(texts)} (from {source})",
+        f"open: {_listed(expected)} of {len(found)} ports",
+        "run site.yml for the firewall; look who listens (ss -ltnp) and what filters in between",
+        status=verdict(not missing and not extra),
     )
-    return not missing and not extra, "; ".join(texts), action
 
 
 def _listed(ports: Any) -> str:

@@ -60,10 +60,7 @@ def ports(name: str, params: dict[str, Any]) -> Findings:
     target = params["address"] if is_usable else outside.own_address()
     asked = sorted({*params["managed"], *published(params["prefix"], params["socket"])})
     found = outside.look(source, target, asked)
-    expected = outside.expected_open(flows, source)
-    is_good, text, action = outside.judge(found, expected)
-    wanted = f"open: {', '.join(map(str, sorted(expected))) or 'none'} of {len(asked)} ports"
-    return [Finding(name, f"{text} (from {source})", wanted, action, status=verdict(is_good))]
+    return [outside.judge(name, found, outside.expected_open(flows, source), source)]
 
 
 def matrix(name: str, params: dict[str, Any]) -> Findings:

@@ -49,7 +49,9 @@ def test_the_address_of_a_single_host_is_never_borrowed():
 
 def test_exactly_the_declared_ports_must_be_open():
     found = {4000: "open", 8080: "filtered", 11434: "open", 5432: "refused"}
-    is_good, text, action = outside.judge(found, {4000, 8080})
-    assert not is_good and action
-    assert text == "open: 4000, 11434; not open: 8080 (filtered); open though undeclared: 11434"
-    assert outside.judge({4000: "open", 5432: "refused"}, {4000})[:2] == (True, "open: 4000")
+    judged = outside.judge("ports", found, {4000, 8080}, "10.1.2.3")
+    assert judged.is_failed and judged.action
+    texts = ["open: 4000, 11434", "not open: 8080 (filtered)", "open though undeclared: 11434"]
+    assert judged.found == "; ".join(texts) + " (from 10.1.2.3)"
+    passed = outside.judge("ports", {4000: "open", 5432: "refused"}, {4000}, "10.1.2.3")
+    assert (passed.status, passed.expected) == ("passed", "open: 4000 of 2 ports")
