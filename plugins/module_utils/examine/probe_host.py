@@ -125,7 +125,7 @@ def as_defined(name: str, params: dict[str, Any]) -> Findings:
     """Whether what is defined runs, and whether it runs as defined."""
     if not params["defined"]:
         raise Refused(
-            "what should run here could not be settled",
+            "what should run here is not known",
             "definitions of this host's services",
             "run site.yml --check, which says what is wrong with the inventory",
         )
