@@ -29,38 +29,34 @@ def deployed(facts, wanted):
 
 
 def states(facts, wanted):
-    for service, container in _expected(facts, wanted):
-        name = wanted["container_prefix"] + service
+    for service, name, container in _expected(facts, wanted):
         yield judge_state("container", name, service, container)
 
 
 def network(facts, wanted):
-    for service, container in _running(facts, wanted):
-        for name in wanted["services"][service]["networks"]:
-            if name in container["networks"]:
-                continue
-            found = ", ".join(container["networks"]) or "none"
-            yield Finding(
-                "network",
-                f"{wanted['container_prefix']}{service} is off the network {name} (on: {found})",
-                f"connected to {name}",
-                f"docker network connect --alias {service} {name} "
-                f"{wanted['container_prefix']}{service}",
-                "connect",
-                service,
-            )
+    for service, name, container in _running(facts, wanted):
+        found = ", ".join(container["networks"]) or "none"
+        for network_name in wanted["services"][service]["networks"]:
+            if network_name not in container["networks"]:
+                yield Finding(
+                    "network",
+                    f"{name} is off the network {network_name} (on: {found})",
+                    f"connected to {network_name}",
+                    f"docker network connect --alias {service} {network_name} {name}",
+                    "connect",
+                    service,
+                )
 
 
 def foreign_networks(facts, wanted):
     """A network that a container was connected to by hand, past the catalog."""
-    for service, container in _running(facts, wanted):
-        for name in sorted({*container["networks"]} - {*wanted["services"][service]["networks"]}):
-            if name == "host":
-                continue
+    for service, name, container in _running(facts, wanted):
+        own = wanted["services"][service]["networks"]
+        for network_name in sorted({*container["networks"]} - {*own, "host"}):
             yield Finding(
                 "network",
-                f"{wanted['container_prefix']}{service} is on the network {name}",
-                "no network but " + (", ".join(wanted["services"][service]["networks"]) or "host"),
+                f"{name} is on the network {network_name}",
+                "no network but " + (", ".join(own) or "host"),
                 DEPLOY,
                 "replace",
                 service,
@@ -69,18 +65,17 @@ def foreign_networks(facts, wanted):
 
 def published(facts, wanted):
     """A port that is open wider than declared was published by hand, past the catalog."""
-    for service, container in _running(facts, wanted):
+    for service, name, container in _running(facts, wanted):
         entry = wanted["services"][service]
         expected = sorted(
-            f"{bracketed(address)}:{door['port']}"
-            for door in (entry, *entry.get("parts", []))
-            for address in door["publish"]
+            f"{bracketed(address)}:{part['port']}"
+            for part in (entry, *entry.get("parts", []))
+            for address in part["publish"]
         )
         if sorted(container["published"]) != expected:
             yield Finding(
                 "port",
-                f"{wanted['container_prefix']}{service} publishes "
-                f"{', '.join(sorted(container['published'])) or 'nothing'}",
+                f"{name} publishes {', '.join(sorted(container['published'])) or 'nothing'}",
                 ", ".join(expected) or "nothing",
                 DEPLOY,
                 "replace",
@@ -90,13 +85,12 @@ def published(facts, wanted):
 
 def images(facts, wanted):
     """A name that went to another image, as by a bundle loaded by hand, changes no container."""
-    for service, container in _running(facts, wanted):
+    for service, name, container in _running(facts, wanted):
         known = facts["images"].get(container["image"])
         if known and known["Id"] != container["image_id"]:
             yield Finding(
                 "image",
-                f"{wanted['container_prefix']}{service} does not run the image that is called "
-                f"{container['image']} now",
+                f"{name} does not run the image that is called {container['image']} now",
                 "the image of that name",
                 DEPLOY,
                 "replace",
@@ -105,12 +99,12 @@ def images(facts, wanted):
 
 
 def logs(facts, wanted):
-    for service, container in _running(facts, wanted):
+    for service, name, container in _running(facts, wanted):
         driver, options = container["log_driver"], container["log_options"]
         if driver == "json-file" and "max-size" not in options:
             yield Finding(
                 "logs",
-                f"the log of {wanted['container_prefix']}{service} grows without limit",
+                f"the log of {name} grows without limit",
                 "rotation (max-size)",
                 DEPLOY,
                 "replace",
@@ -119,13 +113,12 @@ def logs(facts, wanted):
 
 
 def memory(facts, wanted):
-    for service, container in _running(facts, wanted):
+    for service, name, container in _running(facts, wanted):
         used, limit = container["memory_used"], container["memory_limit"]
         if used and limit and used * 100 > limit * wanted["memory_percent"]:
             yield Finding(
                 "memory",
-                f"{wanted['container_prefix']}{service} uses {used >> 20} of {limit >> 20} MiB, "
-                "and is killed at the limit",
+                f"{name} uses {used >> 20} of {limit >> 20} MiB, and is killed at the limit",
                 f"at most {wanted['memory_percent']} %",
                 f"raise {service}'s memory limit ({service}_memory_mb), or restart it if it grew "
                 "over weeks",
@@ -135,7 +128,7 @@ def memory(facts, wanted):
 
 def lookups(facts, wanted):
     """Names of others, asked in the container; a container off a network has its finding."""
-    for service, container in _running(facts, wanted):
+    for service, name, container in _running(facts, wanted):
         if container["resolves"] is None:
             continue
         for other, resolves in sorted(container["resolves"].items()):
@@ -145,27 +138,27 @@ def lookups(facts, wanted):
             if is_shared and not resolves:
                 yield Finding(
                     "dns",
-                    f"{wanted['container_prefix']}{service} cannot resolve "
-                    f"{wanted['container_prefix']}{other}",
+                    f"{name} cannot resolve {wanted['container_prefix']}{other}",
                     "the address of a container on its network",
-                    f"docker restart {wanted['container_prefix']}{service}: the engine sets up its "
-                    "name service anew",
+                    f"docker restart {name}: the engine sets up its name service anew",
                     "restart",
                     service,
                 )
 
 
 def _expected(facts, wanted):
+    """Each service of the host, the name of its container, and the container, which may be None."""
     need_engine(facts)
     if facts["containers"]:
         for service in sorted(wanted["services"]):
-            yield service, facts["containers"].get(service)
+            name = f"{wanted['container_prefix']}{service}"
+            yield service, name, facts["containers"].get(service)
 
 
 def _running(facts, wanted):
-    for service, container in _expected(facts, wanted):
+    for service, name, container in _expected(facts, wanted):
         if container is not None and container["state"] == "running":
-            yield service, container
+            yield service, name, container
 
 
 RULES: list[tuple[str, Rule]] = [
