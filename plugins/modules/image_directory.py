@@ -76,6 +76,7 @@ import shutil
 import subprocess
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import ServiceError
 
 SECONDS = 300
 ID_LETTERS = 12
@@ -83,8 +84,10 @@ ID_LETTERS = 12
 PARTIAL = ".partial-"
 
 
-class DirectoryError(Exception):
-    """What keeps the directory from being there; says found, expected and what to do."""
+class DirectoryError(ServiceError):
+    """What keeps the directory from being there."""
+
+    reason = "directory"
 
 
 class ImageDirectory:
@@ -126,16 +129,18 @@ class ImageDirectory:
         kind = "link" if os.path.islink(partial) else "file"
         remove(partial)
         raise DirectoryError(
-            f"{self.source} of {self.image} is a {kind}; expected a directory: get the image anew "
-            "from where it is made"
+            f"{self.source} of {self.image} is a {kind}",
+            "a directory",
+            "get the image anew from where it is made",
         )
 
     def _must(self, command: str, *words: str) -> str:
         status, output, errors = run(*command.split(), *words)
         if status:
             raise DirectoryError(
-                f"{command} says: {errors.strip()[-300:]}; expected {self.source} of "
-                f"{self.image} at {self.path}: look at the engine and at the free space there"
+                f"{command} says: {errors.strip()[-300:]}",
+                f"{self.source} of {self.image} at {self.path}",
+                "look at the engine and at the free space there",
             )
         return output
 

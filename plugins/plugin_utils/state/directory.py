@@ -16,6 +16,8 @@ import fcntl
 import filecmp
 import os
 
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import ServiceError
+
 NAME = ".intranet-mcp"
 # Each folder, and what shows that a folder of that name beside an inventory is the platform's.
 MARKS = {
@@ -30,8 +32,10 @@ MARKS = {
 FOREIGN = (".yml", ".yaml", ".json", ".ini", ".cfg", ".toml", ".py", ".sh", ".md")
 
 
-class StateError(Exception):
-    """No place, or more than one; the message says what to do."""
+class StateError(ServiceError):
+    """No place, or more than one."""
+
+    reason = "state"
 
 
 def home(folders: list[str]) -> str:
@@ -42,15 +46,17 @@ def home(folders: list[str]) -> str:
     places = list({os.path.realpath(folder): folder for folder in folders if folder}.values())
     if not places:
         raise StateError(
-            "found no inventory file that names the platform's hosts, expected one, beside which "
-            "secrets and reports are kept: run with -i inventories/NAME, or set platform_state_dir"
+            "found no inventory file that names the platform's hosts",
+            "one, beside which secrets and reports are kept",
+            "run with -i inventories/NAME, or set platform_state_dir",
         )
     used = [place for place in places if _has_secrets(place)]
     if len(used) > 1:
         raise StateError(
-            f"found secrets of a platform in {' and in '.join(used)}, expected one place for one "
-            "platform: give the inventories of one platform only, or set platform_state_dir to "
-            f"the {NAME} whose secrets the hosts have"
+            f"found secrets of a platform in {' and in '.join(used)}",
+            "one place for one platform",
+            "give the inventories of one platform only, or set platform_state_dir to "
+            f"the {NAME} whose secrets the hosts have",
         )
     return os.path.join((used or places)[0], NAME)
 
@@ -97,9 +103,9 @@ def _moved(kind: str, old: str, new: str) -> str:
         _move(kind, old, new)
     except OSError as error:
         raise StateError(
-            f"cannot move {old} to {new} ({error.strerror or error}), expected to, since Ansible "
-            "takes files of an inventory for lists of hosts: move it by hand, or set "
-            f"{variable(kind)} to where it is"
+            f"cannot move {old} to {new} ({error.strerror or error})",
+            "to, since Ansible takes files of an inventory for lists of hosts",
+            f"move it by hand, or set {variable(kind)} to where it is",
         ) from error
     return f"{kind} moved from {old} to {new}, where Ansible does not look for hosts"
 
@@ -178,8 +184,9 @@ def _refuse_differences(pairs: list[tuple[str, str]]) -> None:
     for source, target in pairs:
         if os.path.exists(target) and not filecmp.cmp(source, target, shallow=False):
             raise StateError(
-                f"found two values of a secret, in {source} and in {target}, expected one: keep "
-                "the one that the hosts have (the older file, as a rule) and remove the other"
+                f"found two values of a secret, in {source} and in {target}",
+                "one",
+                "keep the one that the hosts have (the older file, as a rule) and remove the other",
             )
 
 

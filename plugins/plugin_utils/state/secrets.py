@@ -11,11 +11,15 @@ import secrets
 import string
 import tempfile
 
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import ServiceError
+
 _ALPHABET = string.ascii_letters + string.digits
 
 
-class SecretError(Exception):
-    """A secret that cannot be had; the message says what to do, never the value."""
+class SecretError(ServiceError):
+    """A secret that cannot be had; it never says the value."""
+
+    reason = "secret"
 
 
 class Secrets:
@@ -43,11 +47,14 @@ class Secrets:
 
     def _path(self, name: str) -> str:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-            raise SecretError(f"{name!r} is no file name; use letters, digits, '.', '_' and '-'")
+            raise SecretError(
+                f"{name!r} is no file name", "letters, digits, '.', '_' and '-'", "correct the name"
+            )
         if not self._folder:
             raise SecretError(
-                f"{name!r} has no home, platform_secrets_dir is empty; run with "
-                "-i inventories/NAME, or set platform_secrets_dir"
+                f"{name!r} has no home, as platform_secrets_dir is empty",
+                "a place for secrets",
+                "run with -i inventories/NAME, or set platform_secrets_dir",
             )
         return os.path.join(self._folder, name)
 
@@ -73,7 +80,9 @@ def _read(path: str) -> str:
         value = file.read().strip()
     if not value:
         raise SecretError(
-            f"{path} is empty; restore its value, or delete it to have a new one made "
-            "(a new LiteLLM salt key makes stored credentials unreadable)"
+            f"{path} is empty",
+            "a secret",
+            "restore its value, or delete it to have a new one made (a new LiteLLM salt key makes "
+            "stored credentials unreadable)",
         )
     return value

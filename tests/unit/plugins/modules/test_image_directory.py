@@ -86,7 +86,7 @@ def test_what_is_no_directory_in_the_image_is_refused_and_never_mounted(run, eng
         (engine / "content").write_text("x")
     for _again in range(2):
         refused = run()
-        assert refused["failed"] and f"/bridge of x:1 is a {kind}; expected" in refused["msg"]
+        assert refused["failed"] and f"/bridge of x:1 is a {kind}, expected" in refused["msg"]
         assert list((engine / "bridge").iterdir()) == []
     assert kind == "file" or (engine / "elsewhere" / "kept").exists()
 
@@ -112,7 +112,7 @@ def test_what_did_not_reach_the_disk_is_not_taken_for_the_directory(run, engine)
     sync.write_text("#!/bin/sh\necho no space >&2; exit 1\n")
     sync.chmod(0o755)
     failed = run()
-    assert failed["failed"] and "sync --file-system says: no space; expected" in failed["msg"]
+    assert failed["failed"] and "sync --file-system says: no space, expected" in failed["msg"]
     sync.unlink()
     assert run()["changed"]
 

@@ -52,7 +52,7 @@ def test_a_name_that_leaves_the_folder_is_refused(store, name):
 def test_an_empty_file_is_an_error_and_not_a_new_secret(store, folder):
     folder.mkdir()
     (folder / "database").touch()
-    with pytest.raises(SecretError, match="is empty; restore its value"):
+    with pytest.raises(SecretError, match="is empty, expected a secret: restore its value"):
         store.get("database")
 
 
