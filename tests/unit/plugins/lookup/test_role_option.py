@@ -6,18 +6,14 @@
 from __future__ import annotations
 
 import pytest
+import support
 import yaml
 from ansible.errors import AnsibleLookupError
-from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar, trust_as_template
-from ansible_collections.intranet.mcp.plugins.lookup.role_option import LookupModule
-from support import REPOSITORY
+from ansible.template import trust_as_template
 
 
 def asked(*names, **variables):
-    loader = DataLoader()
-    plugin = LookupModule(loader=loader, templar=Templar(loader, variables))
-    return plugin.run(list(names), variables)
+    return support.run_lookup("role_option", *names, variables=variables)
 
 
 def test_what_the_inventory_says_wins():
@@ -26,7 +22,7 @@ def test_what_the_inventory_says_wins():
 
 
 def test_else_it_is_what_the_roles_defaults_say():
-    defaults = yaml.safe_load((REPOSITORY / "roles/docker/defaults/main.yml").read_text())
+    defaults = yaml.safe_load((support.REPOSITORY / "roles/docker/defaults/main.yml").read_text())
     names = ["docker_socket", "docker_registry_ca", "docker_registry_logins"]
     assert asked(*names) == [defaults[name] for name in names]
 
