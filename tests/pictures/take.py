@@ -26,8 +26,8 @@ from gateway_lab import Lab, free_port  # noqa: E402
 support.make_collection_importable()
 
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import (  # noqa: E402
-    verify,
     verify_files,
+    verify_report,
 )
 
 PICTURES = ROOT / "docs" / "pictures"
@@ -43,7 +43,7 @@ def report() -> str:
     """Return the page of verify's report."""
     lines = (HERE / "checks.jsonl").read_text().splitlines()
     checks = [json.loads(line) for line in lines]
-    return verify_files.page(verify.report({"llm1": {"checks": checks}}, RUN))
+    return verify_files.page(verify_report.report({"llm1": {"checks": checks}}, RUN))
 
 
 def bridge(port: int) -> dict:
