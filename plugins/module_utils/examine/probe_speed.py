@@ -76,7 +76,7 @@ def judge(name: str, speed: float, prompts: dict[str, int], seconds: float) -> F
     slowest = max((seconds_of(speed, size) for size in prompts.values()), default=0)
     action = (
         "a GPU or a smaller model reads faster; fewer tools (mcp of a team: globs of servers' "
-        "tools) and a shorter prompt (README, Add a model, says what each CLI offers) leave less "
+        "tools) and a shorter prompt (docs/en/models.md says what each CLI offers) leave less "
         "to read; who can wait raises verify_first_word_seconds"
     )
     status = WARNING if slowest > seconds else PASSED
