@@ -14,6 +14,7 @@ import json
 import re
 
 from ansible_collections.intranet.mcp.plugins.module_utils.engine import authorities
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import role_of
 
 LABEL_SERVICE = "intranet.mcp.service"
 LABEL_OWNER = "intranet.mcp.owner"
@@ -181,8 +182,10 @@ def moved(host: dict, catalog: dict, groups: list[str]) -> list[str]:
     found = []
     for container in host.get("containers") or []:
         owner = (container.get("Labels") or {}).get(LABEL_OWNER)
-        group = catalog.get(owner, {}).get("group")
-        if group and group not in groups:
+        needed = {
+            entry["group"] for name, entry in catalog.items() if role_of(name, entry) == owner
+        }
+        if needed and not needed & set(groups):
             found.append(container["Names"][0].lstrip("/"))
     return sorted(found)
 

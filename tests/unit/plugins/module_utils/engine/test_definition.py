@@ -212,6 +212,12 @@ def test_a_service_whose_group_left_the_host_is_removed():
     assert moved(host(container(found)), CATALOG, ["postgres"]) == ["intranet-redis"]
 
 
+def test_services_of_a_role_that_is_named_otherwise_are_removed_too():
+    of_role = {"cache": {"group": "caches", "role": "redis"}}
+    assert moved(host(container(spec())), of_role, ["postgres"]) == ["intranet-redis"]
+    assert moved(host(container(spec())), of_role, ["caches"]) == []
+
+
 def test_a_service_whose_group_has_the_host_stays():
     assert moved(host(container(spec())), CATALOG, ["redis", "postgres"]) == []
 
