@@ -61,7 +61,9 @@ class LookupModule(LookupBase):
             catalog = self._catalog(variables["platform_services"])
             if self.get_option("changing"):
                 return changing(catalog, variables["groups"], *terms) or ["!all"]
-            return [":".join(groups(catalog, *terms)) or "!all"]
+            # A group that the inventory does not have is no host, and a warning in a pattern.
+            known = [group for group in groups(catalog, *terms) if group in variables["groups"]]
+            return [":".join(known) or "!all"]
         except TopologyError as error:
             raise AnsibleLookupError(f"hosts: {error}") from error
 

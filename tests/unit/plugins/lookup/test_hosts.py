@@ -14,7 +14,7 @@ OF_ROLE = {"store": {"group": "data", "tag": "data"}, "portal": {"group": "web"}
 
 
 def asked(*terms, changing=False, **variables):
-    known = {"platform_services": OF_ROLE, **variables}
+    known = {"platform_services": OF_ROLE, "groups": {"data": [], "web": []}, **variables}
     return support.run_lookup("hosts", *terms, variables=known, changing=changing)
 
 
@@ -31,6 +31,12 @@ def test_what_preflight_has_yet_to_refuse_does_not_keep_plays_from_their_hosts()
     port = trust_as_template("{{ nobody_knows }}")
     own = {"store": {"group": trust_as_template("{{ place }}"), "port": port}}
     assert asked(platform_services=own, place="data") == ["data"]
+
+
+def test_a_group_that_the_inventory_lacks_is_not_in_the_pattern():
+    """Ansible would warn of it at each play."""
+    assert asked(groups={"all": [], "data": []}) == ["data"]
+    assert asked(groups={"all": []}) == ["!all"]
 
 
 def test_a_catalog_that_is_wrong_is_one_clear_message():
