@@ -134,7 +134,7 @@ class FakeService:
     bytes that is sent as it comes), or a function from the Exchange to such a pair.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1") -> None:
         self.replies: dict = {}
         self.exchanges: list[Exchange] = []
         fake = self
@@ -177,8 +177,8 @@ class FakeService:
                         self.wfile.write(chunk)
                         self.wfile.flush()
 
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._server = Server((address, 0), Handler)
+        self.url = f"http://{address}:{self._server.server_port}"
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.02,), daemon=True
         )

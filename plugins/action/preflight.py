@@ -38,6 +38,7 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.variables imp
     variable_problems,
 )
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.versions import version_problems
+from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring import problems as monitoring
 from ansible_collections.intranet.mcp.plugins.plugin_utils.people import plan as people
 from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.inventory import (
     UNUSABLE,
@@ -118,6 +119,7 @@ class ActionModule(ActionBase):
                 task_vars["groups"], arguments.get("required_groups", []), known
             ),
             *clusters.problems(task_vars["groups"], engine),
+            *monitoring.problems(task_vars["groups"]),
             *inventory.engine_problems(engine, acme_directory),
             *variable_problems(task_vars, self._templar.template),
             *people_problems(task_vars, self._templar.template),

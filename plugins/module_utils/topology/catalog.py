@@ -11,6 +11,8 @@ from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import 
 
 # The group that stands in front of the others.
 BALANCER = "load_balancer"
+# The group that watches the others.
+MONITORING = "monitoring"
 # Protocols without ports: who speaks one is on the host's own network and publishes nothing.
 PORTLESS = ("vrrp",)
 # What an entry may say; roles/platform/defaults/main/main.yml explains each.
@@ -20,10 +22,13 @@ KEYS = (
     "door",
     "egress",
     "enabled",
+    "exporter",
     "group",
     "health",
     "image",
     "members",
+    "metrics",
+    "metrics_secret",
     "part_of",
     "peers",
     "port",
@@ -70,6 +75,10 @@ class Service:
     zone: str = ""
     # Where it may connect to outside the platform: see firewall.egress.
     egress: tuple[str, ...] = ()
+    # Where it tells Prometheus its numbers, the secret that it asks for, or who tells them for it.
+    metrics: str = ""
+    metrics_secret: str = ""
+    exporter: str = ""
 
     @property
     def has_port(self) -> bool:
@@ -154,6 +163,9 @@ def _service(name: str, entry: dict, part_of: str = "") -> Service:
         role=role_of(part_of or name, entry),
         zone=entry.get("zone", "") or entry["group"],
         egress=tuple(entry.get("egress", ())),
+        metrics=entry.get("metrics", ""),
+        metrics_secret=entry.get("metrics_secret", ""),
+        exporter=entry.get("exporter", ""),
     )
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import (
     BALANCER,
+    MONITORING,
     Service,
     TopologyError,
 )
@@ -23,7 +24,7 @@ USERS = "users"  # the company network: people and their CLIs
 OPERATOR = "operator"  # whoever is logged in on the service's own host
 
 # Groups whose hosts talk to every replica themselves; all others use one address.
-REACH_EVERY_REPLICA = (BALANCER, "monitoring")
+REACH_EVERY_REPLICA = (BALANCER, MONITORING)
 # The balancer's ports in the catalog: the one for people, and the plain one for the platform's own.
 DOOR = "load_balancer"
 INSIDE = "load_balancer_inside"
@@ -281,7 +282,8 @@ class Topology:
         return bool(self.balancers) and has_way and replicas > 1
 
     def _own_container(self, name: str, service: Service) -> Endpoint:
-        return Endpoint(self.container_prefix + name, service.inside_port)
+        container = service.part_of if self.is_part(service) else name
+        return Endpoint(self.container_prefix + container, service.inside_port)
 
     def endpoints(self, name: str, client: str) -> list[Endpoint]:
         """Every replica as `client` reaches it, for clients that balance on their own."""

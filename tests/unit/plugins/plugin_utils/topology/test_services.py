@@ -23,7 +23,7 @@ def test_roles_come_in_the_order_of_the_catalog_once_each():
     assert services.roles(SMALL) == ["store", "portal", "tools"]
     assert services.roles(catalog(LIGHT)) == [
         *("etcd", "postgres", "redis", "ollama", "litellm", "tool_server", "gateway"),
-        "load_balancer",
+        *("load_balancer", "exporters", "prometheus"),
     ]
 
 
@@ -31,7 +31,7 @@ def test_a_service_without_a_tag_is_deployed_with_the_other_services():
     assert services.roles(SMALL, "data") == ["store"]
     assert services.roles(SMALL, "services") == ["portal"]
     assert services.groups(SMALL, "services") == ["web"]
-    assert services.groups(catalog(LIGHT), "services") == []
+    assert services.groups(catalog(LIGHT), "services") == ["monitoring"]
 
 
 def test_a_service_that_is_off_still_has_a_role_which_removes_it():

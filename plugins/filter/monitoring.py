@@ -1,0 +1,35 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring import (
+    alertmanager,
+    prometheus,
+    rules,
+)
+
+ERRORS = (alertmanager.ReceiverError, prometheus.ConfigError)
+
+
+def _clear_errors(function):
+    """A pure function as a filter: its own errors become one line without a traceback."""
+
+    def call(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except ERRORS as error:
+            raise AnsibleFilterError(str(error)) from error
+
+    return call
+
+
+class FilterModule:
+    def filters(self):
+        return {
+            "alertmanager_config": _clear_errors(alertmanager.config),
+            "prometheus_config": _clear_errors(prometheus.config),
+            "prometheus_rules": rules.rules,
+            "prometheus_secrets": prometheus.secrets,
+        }

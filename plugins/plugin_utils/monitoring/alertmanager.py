@@ -1,0 +1,91 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Alertmanager's configuration, out of a list of receivers. Pure."""
+
+from __future__ import annotations
+
+from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.text import as_yaml
+
+KEYS = {"name", "webhook", "email", "watchdog"}
+EMAIL_KEYS = {"to", "from", "smarthost", "username", "password", "require_tls"}
+EMAIL_NEEDS = ("to", "from", "smarthost")
+NOBODY = "nobody"
+WATCHDOG = "Watchdog"
+
+
+class ReceiverError(Exception):
+    """A receiver that cannot be configured; the message says what to do."""
+
+
+def config(receivers: list[dict], repeat_hours: int = 4) -> str:
+    """Render alertmanager.yml: every receiver gets every alert, and only who asks the watchdog."""
+    for receiver in receivers:
+        _check(receiver)
+    of_watchdog = [r["name"] for r in receivers if r.get("watchdog")]
+    made = {
+        "route": {
+            "receiver": NOBODY,
+            "group_by": ["alertname", "service"],
+            "group_wait": "15s",
+            "group_interval": "1m",
+            "repeat_interval": f"{repeat_hours}h",
+            "routes": [
+                {
+                    "matchers": [f'alertname="{WATCHDOG}"'],
+                    "receiver": NOBODY,
+                    "group_interval": "1m",
+                    "repeat_interval": "1m",
+                    "routes": [_route(name) for name in of_watchdog],
+                },
+                *(_route(receiver["name"]) for receiver in receivers),
+            ],
+        },
+        "receivers": [{"name": NOBODY}, *(_receiver(receiver) for receiver in receivers)],
+    }
+    return as_yaml(made)
+
+
+def _route(name: str) -> dict:
+    return {"receiver": name, "continue": True}
+
+
+def _receiver(receiver: dict) -> dict:
+    made = {"name": receiver["name"]}
+    if "webhook" in receiver:
+        made["webhook_configs"] = [{"url": receiver["webhook"], "send_resolved": True}]
+    if "email" in receiver:
+        made["email_configs"] = [_email(receiver["email"])]
+    return made
+
+
+def _email(email: dict) -> dict:
+    names = {"username": "auth_username", "password": "auth_password"}
+    return {
+        "send_resolved": True,
+        **{names.get(key, key): value for key, value in email.items()},
+        # In one's own network a relay is often without TLS, and then says so here.
+        "require_tls": email.get("require_tls", True),
+    }
+
+
+def _check(receiver: dict) -> None:
+    name = receiver.get("name") or "?"
+    email = receiver.get("email", {})
+    unknown = sorted(set(receiver) - KEYS) + sorted(set(email) - EMAIL_KEYS)
+    missing = [key for key in EMAIL_NEEDS if email and key not in email]
+    if unknown:
+        _refuse(name, f"has the key {unknown[0]!r}", "correct its name, or leave it out")
+    if not receiver.get("name") or name == NOBODY:
+        _refuse(name, "has no name of its own", "give it one")
+    if missing:
+        _refuse(name, f"has an email without {missing[0]!r}", "add it")
+    if "webhook" not in receiver and not email:
+        _refuse(name, "has neither webhook nor email", "add one of them")
+
+
+def _refuse(name: str, found: str, action: str) -> None:
+    raise ReceiverError(
+        f"prometheus_receivers: {name} {found}; expected name, and webhook or email (to, from, "
+        f"smarthost, perhaps username, password, require_tls): {action}"
+    )

@@ -1,0 +1,181 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Each alert rule, evaluated by promtool: it fires when it has to, and is silent otherwise.
+
+What a case does not break is as on a healthy platform, so that no other rule may fire with it.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+import support
+import yaml
+from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring import rules
+from conftest import image
+
+pytestmark = pytest.mark.integration
+
+DAY = 86400
+# A value every 15 s for half an hour. promtool's clock begins at 0.
+HEALTHY = {
+    'up{service="redis",host="one",job="redis"}': "1x120",
+    'probe_success{service="gateway",host="one",instance="http://one:8080/ready"}': "1x120",
+    'probe_ssl_earliest_cert_expiry{service="load_balancer",host="one"}': f"{60 * DAY}x120",
+    'pg_up{service="postgres",host="one"}': "1x120",
+    'pg_up{service="postgres_exporter",host="one"}': "0x120",  # of its own, as nobody named one
+    'patroni_primary{service="patroni",host="one"}': "1x120",
+    'patroni_primary{service="patroni",host="two"}': "0x120",
+    'pg_stat_database_numbackends{service="postgres",host="one",datname="litellm"}': "30x120",
+    'pg_stat_database_numbackends{service="postgres",host="one",datname="postgres"}': "2x120",
+    'pg_settings_max_connections{service="postgres",host="one"}': "100x120",
+    'redis_up{service="redis",host="one"}': "1x120",
+    'mcp_gateway_requests_total{service="gateway",host="one",status="ok"}': "0+15x120",
+    'mcp_gateway_requests_total{service="gateway",host="one",status="error"}': "0x120",
+    'mcp_gateway_request_seconds_bucket{service="gateway",server="wiki",le="1"}': "0+15x120",
+    'mcp_gateway_request_seconds_bucket{service="gateway",server="wiki",le="60"}': "0+15x120",
+    'mcp_gateway_request_seconds_bucket{service="gateway",server="wiki",le="+Inf"}': "0+15x120",
+    'haproxy_backend_http_responses_total{proxy="litellm",code="2xx"}': "0+15x120",
+    'haproxy_backend_http_responses_total{proxy="litellm",code="5xx"}': "0x120",
+    'traefik_service_requests_total{exported_service="litellm@file",code="200"}': "0+15x120",
+    'mcp_gateway_upstream_up{service="gateway",host="one",server="wiki"}': "1x120",
+    'mcp_gateway_config_reloads_total{service="gateway",host="one",outcome="done"}': "0+1x120",
+    'mcp_gateway_audit_dropped_total{service="gateway",host="one"}': "0x120",
+    'alertmanager_notifications_failed_total{service="alertmanager",integration="email"}': "0x120",
+}
+# Name of the alert: what differs, and the minute in which it fires. None takes a series out.
+GATEWAY_STATUS = 'mcp_gateway_requests_total{service="gateway",host="one",status="%s"}'
+BUCKET = 'mcp_gateway_request_seconds_bucket{service="gateway",server="wiki",le="%s"}'
+HAPROXY = 'haproxy_backend_http_responses_total{proxy="litellm",code="5xx"}'
+TRAEFIK = 'traefik_service_requests_total{exported_service="litellm@file",code="%s"}'
+DRIFT = 'mcp_gateway_tool_drift_total{service="gateway",host="one",server="wiki"}'
+REFUSED = 'mcp_gateway_config_reloads_total{service="gateway",host="one",outcome="refused"}'
+BACKENDS = 'pg_stat_database_numbackends{service="postgres",host="one",datname="litellm"}'
+CERTIFICATE = 'probe_ssl_earliest_cert_expiry{service="load_balancer",host="one"}'
+NOTIFIED = 'alertmanager_notifications_failed_total{service="alertmanager",integration="email"}'
+BROKEN = [
+    ("TargetDown", {'up{service="redis",host="one",job="redis"}': "1x40 0x80"}, 12),
+    (
+        "ServiceNotReady",
+        {'probe_success{service="gateway",host="one",instance="http://one:8080/ready"}': "0x120"},
+        2,
+    ),
+    ("CertificateExpires", {CERTIFICATE: f"{20 * DAY}x120"}, 7),
+    ("PostgresDown", {'pg_up{service="postgres",host="one"}': "0x120"}, 2),
+    ("PostgresNoPrimary", {'patroni_primary{service="patroni",host="one"}': "0x120"}, 2),
+    ("DatabaseConnections", {BACKENDS: "79x120"}, 7),
+    ("RedisDown", {'redis_up{service="redis",host="one"}': "0x120"}, 2),
+    ("GatewayErrors", {GATEWAY_STATUS % "error": "0+1x120"}, 12),
+    ("GatewaySlow", {BUCKET % "1": "0+10x120"}, 17),
+    ("BalancerErrors", {HAPROXY: "0+1x120"}, 12),
+    ("BalancerErrors", {TRAEFIK % "502": "0+1x120"}, 12),
+    (
+        "ToolServerDown",
+        {'mcp_gateway_upstream_up{service="gateway",host="one",server="wiki"}': "0x120"},
+        2,
+    ),
+    # The series begins with the first change.
+    ("ToolDrift", {DRIFT: "_x40 1x80"}, 12),
+    ("ToolDrift", {DRIFT: "1x40 2x80"}, 12),
+    ("GatewayConfigurationRefused", {REFUSED: "_x40 1x80"}, 12),
+    (
+        "AuditLinesLost",
+        {'mcp_gateway_audit_dropped_total{service="gateway",host="one"}': "0x40 5x80"},
+        12,
+    ),
+    ("NotificationsFail", {NOTIFIED: "0+1x120"}, 8),
+]
+# What looks like trouble and is none.
+QUIET = [
+    ("one scrape that fails", {'up{service="redis",host="one",job="redis"}': "1x40 0 1x79"}, 11),
+    ("a certificate for a month", {CERTIFICATE: f"{30 * DAY}x120"}, 29),
+    ("many connections", {BACKENDS: "77x120"}, 29),
+    (
+        "no cluster",
+        {f'patroni_primary{{service="patroni",host="{h}"}}': None for h in ("one", "two")},
+        29,
+    ),
+    (
+        "one error where nobody works",
+        {GATEWAY_STATUS % "ok": "0x120", GATEWAY_STATUS % "error": "0x40 1x80"},
+        11,
+    ),
+    ("few errors", {GATEWAY_STATUS % "error": "0+1x120", GATEWAY_STATUS % "ok": "0+30x120"}, 29),
+    ("one slow call in thirty", {BUCKET % "1": "0+29x120", BUCKET % "60": "0+30x120",
+                                 BUCKET % "+Inf": "0+30x120"}, 29),
+]  # fmt: skip
+BOUNDS = ("error_percent", "p95_seconds", "certificate_days", "connections_percent")
+
+
+def settings() -> dict:
+    """Return what the role gives to the rules."""
+    path = support.REPOSITORY / "roles" / "prometheus" / "defaults" / "main.yml"
+    defaults = yaml.safe_load(path.read_text())
+    return {"prefix": "net-"} | {name: defaults[f"prometheus_{name}"] for name in BOUNDS}
+
+
+def case(name: str, changed: dict, minute: int, firing: str = "") -> dict:
+    """One test of promtool: which alerts fire in a minute, besides the watchdog."""
+    series = {name: values for name, values in (HEALTHY | changed).items() if values}
+    counted = 'count by (alertname) (ALERTS{alertstate="firing",alertname!="Watchdog"})'
+    expected = [{"labels": f'{{alertname="{firing}"}}', "value": 1}] if firing else []
+    return {
+        "name": name,
+        "interval": "15s",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [
+            {"expr": counted, "eval_time": f"{minute}m", "exp_samples": expected},
+            {
+                "expr": 'count(ALERTS{alertname="Watchdog",alertstate="firing"})',
+                "eval_time": f"{minute}m",
+                "exp_samples": [{"labels": "{}", "value": 1}],
+            },
+        ],
+    }
+
+
+def promtool(folder, *arguments: str) -> subprocess.CompletedProcess:
+    place = f"--volume={folder}:/rules:ro"
+    command = ["docker", "run", "--rm", "--network=none", place, image("prometheus"), "promtool"]
+    return subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+
+
+def evaluated(folder, cases: list[dict]) -> subprocess.CompletedProcess:
+    """Run promtool's tests of the rules as the role writes them."""
+    folder.chmod(0o755)
+    (folder / "rules.yml").write_text(rules.rules(settings()))
+    made = {"rule_files": ["rules.yml"], "evaluation_interval": "15s", "tests": cases}
+    (folder / "test.yml").write_text(json.dumps(made))
+    return promtool(folder, "test", "rules", "/rules/test.yml")
+
+
+def test_each_rule_fires_alone_when_it_has_to(tmp_path):
+    made = [
+        case(f"{name} {number}", changed, minute, name)
+        for number, (name, changed, minute) in enumerate(BROKEN)
+    ]
+    done = evaluated(tmp_path, made)
+    assert done.returncode == 0, done.stdout + done.stderr
+    known = {rule.name for group in rules.GROUPS.values() for rule in group}
+    assert {name for name, *_ in BROKEN} == known - {"Watchdog"}, "a rule without a test"
+
+
+def test_no_rule_fires_for_what_is_no_trouble(tmp_path):
+    healthy = [case(f"healthy at {minute}", {}, minute) for minute in (1, 10, 29)]
+    done = evaluated(tmp_path, healthy + [case(*quiet) for quiet in QUIET])
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_promtool_finds_nothing_wrong(tmp_path):
+    assert evaluated(tmp_path, []).returncode == 0
+    checked = promtool(tmp_path, "check", "rules", "--lint=all", "--lint-fatal", "/rules/rules.yml")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_a_rule_that_does_not_fire_fails_its_test(tmp_path):
+    done = evaluated(tmp_path, [case("nothing is wrong", {}, 10, "RedisDown")])
+    assert done.returncode != 0
+    assert "RedisDown" in done.stdout + done.stderr

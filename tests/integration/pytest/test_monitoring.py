@@ -1,0 +1,210 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Prometheus and Alertmanager as the roles deploy them, in front of real services that break."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+import pytest
+import support
+import yaml
+from conftest import http_status, image, wait_until
+from test_model_sources import free_port
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(os.geteuid() != 0, reason="roles hand files to the users of containers"),
+]
+
+# What runs. LiteLLM's and Ollama's hosts are declared, and nothing of them is there.
+SERVICES = ["postgres", "redis", "gateway", "postgres_exporter", "redis_exporter"]
+SERVICES += ["blackbox_exporter", "alertmanager", "prometheus"]
+ABSENT = {"litellm", "ollama"}
+JOBS = {*SERVICES, "gateway ready", *(f"{name} ready" for name in ABSENT)}
+PLAY = """
+- hosts: here
+  gather_facts: false
+  roles: [intranet.mcp.platform]
+  tasks:
+    - include_role: {name: "intranet.mcp.{{ item }}"}
+      loop: [postgres, redis, gateway, exporters, prometheus]
+"""
+
+
+class Receiver(support.FakeService):
+    """Takes the alerts that Alertmanager posts, as a company's service for them would."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(address)
+        self.replies["POST", "/hook"] = (200, {})
+
+    def alerts(self, status: str) -> dict[tuple[str, str], dict]:
+        """Return the alerts received with this status, by name and service."""
+        found = [alert for post in self.seen("POST", "/hook") for alert in post.json()["alerts"]]
+        return {
+            (alert["labels"]["alertname"], alert["labels"].get("service", "")): alert
+            for alert in found
+            if alert["status"] == status
+        }
+
+
+class Site:
+    """A small platform on this machine, with a monitoring."""
+
+    def __init__(self, docker, folder: Path, hook: str) -> None:
+        self.docker, self.folder = docker, folder
+        self.prefix = f"itest-{docker.suffix}-"
+        docker.containers += [f"{self.prefix}{name}" for name in SERVICES]
+        (folder / "play.yml").write_text(PLAY)
+        ports = {name: free_port("127.0.0.1") for name in ("prometheus", "alertmanager", "gateway")}
+        self.prometheus = f"http://127.0.0.1:{ports['prometheus']}"
+        self.variables = {
+            "platform_container_prefix": self.prefix,
+            "platform_network": docker.network,
+            "platform_config_dir": str(folder / "etc"),
+            "platform_data_dir": str(folder / "data"),
+            "platform_secrets_dir": str(folder / "secrets"),
+            "platform_users_networks": [],
+            "mcp_servers": {
+                name: {"enabled": False} for name in ("filesystem", "browser", "example")
+            },
+            "service_owner": self.prefix + "{{ ansible_parent_role_names | first }}",
+            "service_health_timeout_seconds": 180,
+            "prometheus_interval_seconds": 5,
+            "prometheus_receivers": [{"name": "duty", "webhook": hook, "watchdog": True}],
+            **{f"platform_{name}_port": port for name, port in ports.items()},
+        }
+
+    def deploy(self) -> subprocess.CompletedProcess:
+        """Run the roles."""
+        here = {"ansible_connection": "local", "platform_address": "127.0.0.1"}
+        here["ansible_python_interpreter"] = sys.executable
+        names = ("postgres", "redis", "ollama", "litellm", "gateway", "monitoring")
+        groups = {name: {"hosts": {"here": {}}} for name in names}
+        inventory = {"all": {"vars": here, "children": groups}}
+        (self.folder / "hosts.yml").write_text(yaml.safe_dump(inventory))
+        (self.folder / "vars.yml").write_text(yaml.safe_dump(self.variables))
+        program = Path(sys.executable).parent / "ansible-playbook"
+        return subprocess.run(
+            [
+                *(program, "-i", self.folder / "hosts.yml", "-e", f"@{self.folder}/vars.yml"),
+                self.folder / "play.yml",
+            ],
+            cwd=support.REPOSITORY,
+            capture_output=True,
+            text=True,
+            timeout=500,
+            check=False,
+        )
+
+    def query(self, expression: str) -> list[dict]:
+        """Ask Prometheus."""
+        text = urllib.parse.urlencode({"query": expression})
+        with urllib.request.urlopen(f"{self.prometheus}/api/v1/query?{text}", timeout=10) as answer:
+            return json.load(answer)["data"]["result"]
+
+    def values(self, expression: str) -> dict[str, float]:
+        """Ask Prometheus for one value a job."""
+        return {r["metric"]["job"]: float(r["value"][1]) for r in self.query(expression)}
+
+    def container(self, service: str) -> str:
+        return f"{self.prefix}{service}"
+
+
+@pytest.fixture(scope="module")
+def receiver(docker):
+    made = Receiver(docker.gateway())
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def site(docker, receiver, tmp_path_factory):
+    for name in SERVICES:
+        image(name.replace("_", "-"))
+    folder = tmp_path_factory.mktemp("monitoring")
+    (folder / "secrets").mkdir(mode=0o700)
+    made = Site(docker, folder, f"{receiver.url}/hook")
+    done = made.deploy()
+    assert done.returncode == 0, done.stdout[-6000:]
+    yield made
+    docker.try_run("rm", "-fv", *[made.container(name) for name in SERVICES])
+    shutil.rmtree(folder / "data", ignore_errors=True)
+
+
+def test_every_service_that_runs_is_seen_and_every_other_one_is_missed(site):
+    def answered():
+        up, ready = site.values("up"), site.values("probe_success")
+        return (up, ready) if set(up) == JOBS and len(ready) == len(ABSENT) + 1 else None
+
+    up, ready = wait_until(answered, 60, "every job's first scrape")
+    assert {job for job, value in up.items() if not value} == set()
+    missed = {job.removesuffix(" ready") for job, value in ready.items() if not value}
+    assert missed == ABSENT
+    assert site.values('{__name__=~"pg_up|redis_up", service=~"postgres|redis"}') == {
+        "postgres": 1,
+        "redis": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        *("mcp_gateway_requests_total", "mcp_gateway_audit_dropped_total"),
+        *("pg_stat_database_numbackends", "pg_settings_max_connections"),
+        *("alertmanager_notifications_failed_total", "probe_duration_seconds"),
+    ],
+)
+def test_what_rules_ask_for_is_there(site, metric):
+    if metric == "mcp_gateway_requests_total":  # the first request begins the series
+        assert http_status(f"http://127.0.0.1:{site.variables['platform_gateway_port']}/mcp") == 401
+    assert wait_until(lambda: site.query(metric), 30, metric)
+
+
+def test_alerts_of_what_breaks_arrive_with_what_to_do_and_resolve(site, receiver, docker):
+    broken = {("TargetDown", "gateway"), ("ServiceNotReady", "gateway"), ("RedisDown", "redis")}
+    containers = [site.container(name) for name in ("gateway", "redis")]
+    docker.run("stop", "--time=5", *containers)
+    wait_until(lambda: broken <= set(receiver.alerts("firing")), 150, "the alerts")
+    fired = receiver.alerts("firing")
+    assert {name for name, _service in fired} == {*(n for n, _ in broken), "Watchdog"}
+    assert fired["TargetDown", "gateway"]["annotations"] == {
+        "summary": "gateway on here does not answer Prometheus",
+        "description": "Its metrics cannot be read. The service, or the way to it, is down.",
+        "runbook": f"docker start {site.container('gateway')}. `make doctor` inspects the platform "
+        "and names the cause.",
+    }
+    docker.run("start", *containers)
+    wait_until(lambda: broken <= set(receiver.alerts("resolved")), 150, "that they resolve")
+
+
+def test_a_prometheus_that_is_killed_keeps_what_it_measured(site, docker):
+    before = site.query("min_over_time(redis_up{service='redis'}[10m])")
+    docker.run("kill", site.container("prometheus"))
+    docker.run("start", site.container("prometheus"))
+    wait_until(lambda: http_status(f"{site.prometheus}/-/ready") == 200, 60, "Prometheus")
+    assert before and before[0]["value"][1] == "0", "Redis was stopped above"
+    assert site.query("min_over_time(redis_up{service='redis'}[10m])")[0]["value"][1] == "0"
+
+
+def test_a_second_run_changes_nothing(site):
+    done = site.deploy()
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert "changed=0" in done.stdout, done.stdout[-3000:]
+
+
+def test_the_key_of_the_gateway_is_in_no_configuration(site):
+    key = (site.folder / "secrets" / "gateway_monitoring_key").read_text().strip()
+    told = site.docker.run("inspect", site.container("prometheus"))
+    config = (site.folder / "etc/services/prometheus/config/prometheus.yml").read_text()
+    assert key not in told
+    assert key not in config

@@ -1,0 +1,64 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Receivers as data, and Alertmanager's configuration as it is written."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring import alertmanager
+
+HOOK = {"name": "duty", "webhook": "https://duty.example.internal/hook", "watchdog": True}
+MAIL = {
+    "name": "operators",
+    "email": {"to": "a@x", "from": "b@x", "smarthost": "smtp:587", "password": "p"},
+}
+
+
+def written(receivers):
+    return yaml.safe_load(alertmanager.config(receivers, repeat_hours=6))
+
+
+def test_without_receivers_alerts_are_only_shown():
+    made = written([])
+    assert made["receivers"] == [{"name": "nobody"}]
+    assert made["route"]["receiver"] == "nobody"
+
+
+def test_every_receiver_gets_every_alert():
+    made = written([HOOK, MAIL])
+    _watchdog, *others = made["route"]["routes"]
+    assert others == [
+        {"receiver": "duty", "continue": True},
+        {"receiver": "operators", "continue": True},
+    ]
+    assert made["route"]["repeat_interval"] == "6h"
+    assert made["receivers"][1]["webhook_configs"] == [
+        {"url": "https://duty.example.internal/hook", "send_resolved": True}
+    ]
+    (email,) = made["receivers"][2]["email_configs"]
+    assert email["auth_password"] == "p"
+    assert email["require_tls"] is True
+
+
+def test_only_who_asks_for_it_gets_the_alert_that_never_ends():
+    watchdog = written([HOOK, MAIL])["route"]["routes"][0]
+    assert watchdog["matchers"] == ['alertname="Watchdog"']
+    assert [route["receiver"] for route in watchdog["routes"]] == ["duty"]
+
+
+@pytest.mark.parametrize(
+    ("receiver", "said"),
+    [
+        ({"name": "a", "wehbook": "x"}, "a has the key 'wehbook'"),
+        ({"webhook": "x"}, "[?] has no name of its own"),
+        ({"name": "nobody", "webhook": "x"}, "nobody has no name of its own"),
+        ({"name": "a"}, "a has neither webhook nor email"),
+        ({"name": "a", "email": {"to": "x", "from": "y"}}, "an email without 'smarthost'"),
+        ({"name": "a", "email": {"server": "x"}}, "the key 'server'"),
+    ],
+)
+def test_a_receiver_that_makes_no_sense_is_one_clear_message(receiver, said):
+    with pytest.raises(alertmanager.ReceiverError, match=said):
+        written([receiver])
