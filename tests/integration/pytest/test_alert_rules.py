@@ -9,13 +9,16 @@ What a case does not break is as on a healthy platform, so that no other rule ma
 from __future__ import annotations
 
 import json
+import re
 import subprocess
+import urllib.request
 
 import pytest
 import support
 import yaml
 from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring import rules
-from conftest import image
+from conftest import image, wait_until
+from servers.balancer import PORTS
 
 pytestmark = pytest.mark.integration
 
@@ -107,6 +110,10 @@ QUIET = [
     ("one slow call in thirty", {BUCKET % "1": "0+29x120", BUCKET % "60": "0+30x120",
                                  BUCKET % "+Inf": "0+30x120"}, 29),
 ]  # fmt: skip
+COUNTERS = {
+    "haproxy": "haproxy_backend_http_responses_total{",
+    "traefik": "traefik_service_requests_total{",
+}
 BOUNDS = ("error_percent", "p95_seconds", "certificate_days", "connections_percent")
 
 
@@ -179,3 +186,19 @@ def test_a_rule_that_does_not_fire_fails_its_test(tmp_path):
     done = evaluated(tmp_path, [case("nothing is wrong", {}, 10, "RedisDown")])
     assert done.returncode != 0
     assert "RedisDown" in done.stdout + done.stderr
+
+
+def test_each_balancer_counts_what_the_rules_ask_for(start_balancer, replicas):
+    balancer = start_balancer(replicas)
+    assert balancer.get()[0] == 200
+    url = f"http://{balancer.docker.address(balancer.container, PORTS['metrics'])}/metrics"
+
+    def counted():
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+        return [line for line in lines if line.startswith(COUNTERS[balancer.engine.name])]
+
+    found = wait_until(counted, 20, "its counter of answers")
+    # Prometheus has a label `service` of its own, so that of Traefik becomes exported_service.
+    assert all(re.search(r'(proxy|service)="', line) for line in found)
+    assert any(re.search(r'code="(2xx|200)"', line) for line in found)
