@@ -63,7 +63,7 @@ SERVICES = (
     Rule(
         "ServiceNotReady",
         "probe_success == 0",
-        "1m",
+        "3m",  # LiteLLM takes a minute or two to start where CPUs are slow
         "{{ $labels.service }} on {{ $labels.host }} is not ready",
         "Asked at {{ $labels.instance }}, it does not answer 200.",
         doctor=START,
@@ -76,6 +76,21 @@ SERVICES = (
         "It is valid for {{ $value | printf `%.0f` }} days more, expected at least "
         "<certificate_days>.",
         doctor="renew it where it is served from",
+        severity=WARNING,
+    ),
+)
+FREE = "node_filesystem_avail_bytes / node_filesystem_size_bytes"
+HOSTS = (
+    Rule(
+        "DiskFull",
+        "predict_linear(node_filesystem_avail_bytes[6h], 4 * 86400) < 0 and "
+        f"{FREE} < 0.4 or {FREE} < 0.05",
+        "30m",
+        "A disk of {{ $labels.host }} is full within four days",
+        "At its present pace, or it has less than 5 % left. {{ $labels.mountpoint }} is / for the "
+        "engine's disk and /data for that of platform_data_dir.",
+        doctor="make room: old images (docker image prune), models no longer used, backups. "
+        "Nothing is deleted for you",
         severity=WARNING,
     ),
 )
@@ -206,6 +221,7 @@ ITSELF = (
 )
 GROUPS = {
     "services": SERVICES,
+    "hosts": HOSTS,
     "data": DATA,
     "entry points": ENTRY_POINTS,
     "tools": TOOLS,

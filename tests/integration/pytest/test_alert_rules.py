@@ -23,31 +23,33 @@ from servers.balancer import PORTS
 pytestmark = pytest.mark.integration
 
 DAY = 86400
-# A value every 15 s for half an hour. promtool's clock begins at 0.
+# A value every 15 s for fifty minutes. promtool's clock begins at 0.
 HEALTHY = {
-    'up{service="redis",host="one",job="redis"}': "1x120",
-    'probe_success{service="gateway",host="one",instance="http://one:8080/ready"}': "1x120",
-    'probe_ssl_earliest_cert_expiry{service="load_balancer",host="one"}': f"{60 * DAY}x120",
-    'pg_up{service="postgres",host="one"}': "1x120",
-    'pg_up{service="postgres_exporter",host="one"}': "0x120",  # of its own, as nobody named one
-    'patroni_primary{service="patroni",host="one"}': "1x120",
-    'patroni_primary{service="patroni",host="two"}': "0x120",
-    'pg_stat_database_numbackends{service="postgres",host="one",datname="litellm"}': "30x120",
-    'pg_stat_database_numbackends{service="postgres",host="one",datname="postgres"}': "2x120",
-    'pg_settings_max_connections{service="postgres",host="one"}': "100x120",
-    'redis_up{service="redis",host="one"}': "1x120",
-    'mcp_gateway_requests_total{service="gateway",host="one",status="ok"}': "0+15x120",
-    'mcp_gateway_requests_total{service="gateway",host="one",status="error"}': "0x120",
-    'mcp_gateway_request_seconds_bucket{service="gateway",server="wiki",le="1"}': "0+15x120",
-    'mcp_gateway_request_seconds_bucket{service="gateway",server="wiki",le="60"}': "0+15x120",
-    'mcp_gateway_request_seconds_bucket{service="gateway",server="wiki",le="+Inf"}': "0+15x120",
-    'haproxy_backend_http_responses_total{proxy="litellm",code="2xx"}': "0+15x120",
-    'haproxy_backend_http_responses_total{proxy="litellm",code="5xx"}': "0x120",
-    'traefik_service_requests_total{exported_service="litellm@file",code="200"}': "0+15x120",
-    'mcp_gateway_upstream_up{service="gateway",host="one",server="wiki"}': "1x120",
-    'mcp_gateway_config_reloads_total{service="gateway",host="one",outcome="done"}': "0+1x120",
-    'mcp_gateway_audit_dropped_total{service="gateway",host="one"}': "0x120",
-    'alertmanager_notifications_failed_total{service="alertmanager",integration="email"}': "0x120",
+    'up{service="redis",host="one",job="redis"}': "1x200",
+    'probe_success{service="gateway",host="one",instance="http://one:8080/ready"}': "1x200",
+    'probe_ssl_earliest_cert_expiry{service="load_balancer",host="one"}': f"{60 * DAY}x200",
+    'pg_up{service="postgres",host="one"}': "1x200",
+    'pg_up{service="postgres_exporter",host="one"}': "0x200",  # of its own, as nobody named one
+    'patroni_primary{service="patroni",host="one"}': "1x200",
+    'patroni_primary{service="patroni",host="two"}': "0x200",
+    'pg_stat_database_numbackends{service="postgres",host="one",datname="litellm"}': "30x200",
+    'pg_stat_database_numbackends{service="postgres",host="one",datname="postgres"}': "2x200",
+    'pg_settings_max_connections{service="postgres",host="one"}': "100x200",
+    'redis_up{service="redis",host="one"}': "1x200",
+    'mcp_gateway_requests_total{service="gateway",host="one",status="ok"}': "0+15x200",
+    'mcp_gateway_requests_total{service="gateway",host="one",status="error"}': "0x200",
+    'mcp_gateway_request_seconds_bucket{service="gateway",server="wiki",le="1"}': "0+15x200",
+    'mcp_gateway_request_seconds_bucket{service="gateway",server="wiki",le="60"}': "0+15x200",
+    'mcp_gateway_request_seconds_bucket{service="gateway",server="wiki",le="+Inf"}': "0+15x200",
+    'haproxy_backend_http_responses_total{proxy="litellm",code="2xx"}': "0+15x200",
+    'haproxy_backend_http_responses_total{proxy="litellm",code="5xx"}': "0x200",
+    'traefik_service_requests_total{exported_service="litellm@file",code="200"}': "0+15x200",
+    'mcp_gateway_upstream_up{service="gateway",host="one",server="wiki"}': "1x200",
+    'mcp_gateway_config_reloads_total{service="gateway",host="one",outcome="done"}': "0+1x200",
+    'mcp_gateway_audit_dropped_total{service="gateway",host="one"}': "0x200",
+    'alertmanager_notifications_failed_total{service="alertmanager",integration="email"}': "0x200",
+    'node_filesystem_size_bytes{service="node_exporter",host="one",mountpoint="/"}': "1000000x200",
+    'node_filesystem_avail_bytes{service="node_exporter",host="one",mountpoint="/"}': "300000x200",
 }
 # Name of the alert: what differs, and the minute in which it fires. None takes a series out.
 GATEWAY_STATUS = 'mcp_gateway_requests_total{service="gateway",host="one",status="%s"}'
@@ -58,44 +60,53 @@ DRIFT = 'mcp_gateway_tool_drift_total{service="gateway",host="one",server="wiki"
 REFUSED = 'mcp_gateway_config_reloads_total{service="gateway",host="one",outcome="refused"}'
 BACKENDS = 'pg_stat_database_numbackends{service="postgres",host="one",datname="litellm"}'
 CERTIFICATE = 'probe_ssl_earliest_cert_expiry{service="load_balancer",host="one"}'
+DISK = 'node_filesystem_avail_bytes{service="node_exporter",host="one",mountpoint="/"}'
 NOTIFIED = 'alertmanager_notifications_failed_total{service="alertmanager",integration="email"}'
 BROKEN = [
-    ("TargetDown", {'up{service="redis",host="one",job="redis"}': "1x40 0x80"}, 12),
+    ("TargetDown", {'up{service="redis",host="one",job="redis"}': "1x40 0x160"}, 12),
     (
         "ServiceNotReady",
-        {'probe_success{service="gateway",host="one",instance="http://one:8080/ready"}': "0x120"},
-        2,
+        {'probe_success{service="gateway",host="one",instance="http://one:8080/ready"}': "0x200"},
+        4,
     ),
-    ("CertificateExpires", {CERTIFICATE: f"{20 * DAY}x120"}, 7),
-    ("PostgresDown", {'pg_up{service="postgres",host="one"}': "0x120"}, 2),
-    ("PostgresNoPrimary", {'patroni_primary{service="patroni",host="one"}': "0x120"}, 2),
-    ("DatabaseConnections", {BACKENDS: "79x120"}, 7),
-    ("RedisDown", {'redis_up{service="redis",host="one"}': "0x120"}, 2),
-    ("GatewayErrors", {GATEWAY_STATUS % "error": "0+1x120"}, 12),
-    ("GatewaySlow", {BUCKET % "1": "0+10x120"}, 17),
-    ("BalancerErrors", {HAPROXY: "0+1x120"}, 12),
-    ("BalancerErrors", {TRAEFIK % "502": "0+1x120"}, 12),
+    ("CertificateExpires", {CERTIFICATE: f"{20 * DAY}x200"}, 7),
+    ("DiskFull", {DISK: "300000-20x200"}, 45),
+    ("DiskFull", {DISK: "40000x200"}, 40),
+    ("PostgresDown", {'pg_up{service="postgres",host="one"}': "0x200"}, 2),
+    ("PostgresNoPrimary", {'patroni_primary{service="patroni",host="one"}': "0x200"}, 2),
+    ("DatabaseConnections", {BACKENDS: "79x200"}, 7),
+    ("RedisDown", {'redis_up{service="redis",host="one"}': "0x200"}, 2),
+    ("GatewayErrors", {GATEWAY_STATUS % "error": "0+1x200"}, 12),
+    ("GatewaySlow", {BUCKET % "1": "0+10x200"}, 17),
+    ("BalancerErrors", {HAPROXY: "0+1x200"}, 12),
+    ("BalancerErrors", {TRAEFIK % "502": "0+1x200"}, 12),
     (
         "ToolServerDown",
-        {'mcp_gateway_upstream_up{service="gateway",host="one",server="wiki"}': "0x120"},
+        {'mcp_gateway_upstream_up{service="gateway",host="one",server="wiki"}': "0x200"},
         2,
     ),
     # The series begins with the first change.
-    ("ToolDrift", {DRIFT: "_x40 1x80"}, 12),
-    ("ToolDrift", {DRIFT: "1x40 2x80"}, 12),
-    ("GatewayConfigurationRefused", {REFUSED: "_x40 1x80"}, 12),
+    ("ToolDrift", {DRIFT: "_x40 1x160"}, 12),
+    ("ToolDrift", {DRIFT: "1x40 2x160"}, 12),
+    ("GatewayConfigurationRefused", {REFUSED: "_x40 1x160"}, 12),
     (
         "AuditLinesLost",
-        {'mcp_gateway_audit_dropped_total{service="gateway",host="one"}': "0x40 5x80"},
+        {'mcp_gateway_audit_dropped_total{service="gateway",host="one"}': "0x40 5x160"},
         12,
     ),
-    ("NotificationsFail", {NOTIFIED: "0+1x120"}, 8),
+    ("NotificationsFail", {NOTIFIED: "0+1x200"}, 8),
 ]
 # What looks like trouble and is none.
 QUIET = [
-    ("one scrape that fails", {'up{service="redis",host="one",job="redis"}': "1x40 0 1x79"}, 11),
-    ("a certificate for a month", {CERTIFICATE: f"{30 * DAY}x120"}, 29),
-    ("many connections", {BACKENDS: "77x120"}, 29),
+    ("one scrape that fails", {'up{service="redis",host="one",job="redis"}': "1x40 0 1x159"}, 11),
+    (
+        "a service that restarts",
+        {'probe_success{service="gateway",host="one",instance="http://one:8080/ready"}': "1x40 0x10 1x150"},
+        12,
+    ),
+    ("a certificate for a month", {CERTIFICATE: f"{30 * DAY}x200"}, 29),
+    ("a disk that fills up in two months", {DISK: "300000-1x200"}, 49),
+    ("many connections", {BACKENDS: "77x200"}, 29),
     (
         "no cluster",
         {f'patroni_primary{{service="patroni",host="{h}"}}': None for h in ("one", "two")},
@@ -103,12 +114,12 @@ QUIET = [
     ),
     (
         "one error where nobody works",
-        {GATEWAY_STATUS % "ok": "0x120", GATEWAY_STATUS % "error": "0x40 1x80"},
+        {GATEWAY_STATUS % "ok": "0x200", GATEWAY_STATUS % "error": "0x40 1x160"},
         11,
     ),
-    ("few errors", {GATEWAY_STATUS % "error": "0+1x120", GATEWAY_STATUS % "ok": "0+30x120"}, 29),
-    ("one slow call in thirty", {BUCKET % "1": "0+29x120", BUCKET % "60": "0+30x120",
-                                 BUCKET % "+Inf": "0+30x120"}, 29),
+    ("few errors", {GATEWAY_STATUS % "error": "0+1x200", GATEWAY_STATUS % "ok": "0+30x200"}, 29),
+    ("one slow call in thirty", {BUCKET % "1": "0+29x200", BUCKET % "60": "0+30x200",
+                                 BUCKET % "+Inf": "0+30x200"}, 29),
 ]  # fmt: skip
 COUNTERS = {
     "haproxy": "haproxy_backend_http_responses_total{",

@@ -27,7 +27,7 @@ pytestmark = [
 
 # What runs. LiteLLM's and Ollama's hosts are declared, and nothing of them is there.
 SERVICES = ["postgres", "redis", "gateway", "postgres_exporter", "redis_exporter"]
-SERVICES += ["blackbox_exporter", "alertmanager", "prometheus"]
+SERVICES += ["blackbox_exporter", "node_exporter", "alertmanager", "prometheus"]
 ABSENT = {"litellm", "ollama"}
 JOBS = {*SERVICES, "gateway ready", *(f"{name} ready" for name in ABSENT)}
 PLAY = """
@@ -162,6 +162,7 @@ def test_every_service_that_runs_is_seen_and_every_other_one_is_missed(site):
         *("mcp_gateway_requests_total", "mcp_gateway_audit_dropped_total"),
         *("pg_stat_database_numbackends", "pg_settings_max_connections"),
         *("alertmanager_notifications_failed_total", "probe_duration_seconds"),
+        *("node_filesystem_avail_bytes{mountpoint='/data'}", "node_filesystem_size_bytes"),
     ],
 )
 def test_what_rules_ask_for_is_there(site, metric):
@@ -174,7 +175,7 @@ def test_alerts_of_what_breaks_arrive_with_what_to_do_and_resolve(site, receiver
     broken = {("TargetDown", "gateway"), ("ServiceNotReady", "gateway"), ("RedisDown", "redis")}
     containers = [site.container(name) for name in ("gateway", "redis")]
     docker.run("stop", "--time=5", *containers)
-    wait_until(lambda: broken <= set(receiver.alerts("firing")), 150, "the alerts")
+    wait_until(lambda: broken <= set(receiver.alerts("firing")), 300, "the alerts")
     fired = receiver.alerts("firing")
     assert {name for name, _service in fired} == {*(n for n, _ in broken), "Watchdog"}
     assert fired["TargetDown", "gateway"]["annotations"] == {

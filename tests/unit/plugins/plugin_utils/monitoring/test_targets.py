@@ -25,7 +25,8 @@ def test_on_one_host_each_container_is_asked_by_its_name():
     found = jobs({**LIGHT, **WATCHED}, "one")
     assert list(found) == [
         *("postgres", "redis", "ollama ready", "litellm ready", "gateway", "gateway ready"),
-        *("postgres_exporter", "redis_exporter", "blackbox_exporter", "alertmanager", "prometheus"),
+        *("postgres_exporter", "redis_exporter", "blackbox_exporter", "node_exporter"),
+        *("alertmanager", "prometheus"),
     ]
     assert found["gateway"]["targets"] == [{"host": "one", "address": "net-gateway:8080"}]
     assert found["gateway"]["secret"] == "gateway_monitoring_key"
