@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import ServiceError
 from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.text import as_yaml
 
 KEYS = {"name", "webhook", "email", "watchdog"}
@@ -14,8 +15,10 @@ NOBODY = "nobody"
 WATCHDOG = "Watchdog"
 
 
-class ReceiverError(Exception):
-    """A receiver that cannot be configured; the message says what to do."""
+class ReceiverError(ServiceError):
+    """A receiver cannot be configured."""
+
+    reason = "monitoring"
 
 
 def config(receivers: list[dict], repeat_hours: int = 4) -> str:
@@ -86,6 +89,7 @@ def _check(receiver: dict) -> None:
 
 def _refuse(name: str, found: str, action: str) -> None:
     raise ReceiverError(
-        f"prometheus_receivers: {name} {found}; expected name, and webhook or email (to, from, "
-        f"smarthost, perhaps username, password, require_tls): {action}"
+        f"prometheus_receivers: {name} {found}",
+        "name, and webhook or email (to, from, smarthost, perhaps username, password, require_tls)",
+        action,
     )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import ServiceError
 from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.text import as_yaml
 
 # How each exporter is asked about another service: path, parameters, and its target's form.
@@ -15,8 +16,10 @@ EXPORTERS = {
 }
 
 
-class ConfigError(Exception):
-    """What was asked for cannot be configured; the message says what to do."""
+class ConfigError(ServiceError):
+    """What was asked for cannot be configured."""
+
+    reason = "monitoring"
 
 
 def config(jobs: list[dict], settings: dict) -> str:
@@ -60,8 +63,9 @@ def _through(job: dict) -> dict:
     exporter = job["exporter"]["service"]
     if exporter not in EXPORTERS:
         raise ConfigError(
-            f"platform_services.{job['service']} has the exporter {exporter!r}; expected one of "
-            f"{', '.join(EXPORTERS)}: name one of them, or give the service `metrics`"
+            f"platform_services.{job['service']} has the exporter {exporter!r}",
+            f"one of {', '.join(EXPORTERS)}",
+            "name one of them, or give the service `metrics`",
         )
     path, parameters, form = EXPORTERS[exporter]
     return {

@@ -89,8 +89,9 @@ HOSTS = (
         "A disk of {{ $labels.host }} is full within four days",
         "At its present pace, or it has less than 5 % left. {{ $labels.mountpoint }} is / for the "
         "engine's disk and /data for that of platform_data_dir.",
-        doctor="make room: old images (docker image prune), models no longer used, backups. "
-        "Nothing is deleted for you",
+        doctor="make room (old images with docker image prune, models no longer used, backups) or "
+        "mount a larger disk there; nothing is deleted for you, and doctor_disk_reserve_mb sets "
+        "the least",
         severity=WARNING,
     ),
 )
@@ -110,8 +111,8 @@ DATA = (
         "1m",
         "PostgreSQL has no primary",
         "No member of the cluster leads, so nothing can be written.",
-        doctor="wait half a minute; then see that etcd has a majority, and read docker logs "
-        "<prefix>postgres on each host",
+        doctor="wait half a minute; then see that a majority of etcd's members runs, and read "
+        "docker logs <prefix>postgres on each host",
     ),
     Rule(
         "DatabaseConnections",
@@ -121,7 +122,8 @@ DATA = (
         "PostgreSQL on {{ $labels.host }} runs out of connections",
         "{{ $value | printf `%.0f` }} % are taken, expected at most <connections_percent> %. "
         "LiteLLM answers 401 to good keys when it gets none.",
-        doctor="end the program that holds them, or raise platform_database.max_connections",
+        doctor="end the program that holds them, lower litellm_db_pool, or raise "
+        "platform_database.max_connections",
         severity=WARNING,
     ),
     Rule(

@@ -59,6 +59,7 @@ TRAEFIK = 'traefik_service_requests_total{exported_service="litellm@file",code="
 DRIFT = 'mcp_gateway_tool_drift_total{service="gateway",host="one",server="wiki"}'
 REFUSED = 'mcp_gateway_config_reloads_total{service="gateway",host="one",outcome="refused"}'
 BACKENDS = 'pg_stat_database_numbackends{service="postgres",host="one",datname="litellm"}'
+PROBE = 'probe_success{service="gateway",host="one",instance="http://one:8080/ready"}'
 CERTIFICATE = 'probe_ssl_earliest_cert_expiry{service="load_balancer",host="one"}'
 DISK = 'node_filesystem_avail_bytes{service="node_exporter",host="one",mountpoint="/"}'
 NOTIFIED = 'alertmanager_notifications_failed_total{service="alertmanager",integration="email"}'
@@ -66,7 +67,7 @@ BROKEN = [
     ("TargetDown", {'up{service="redis",host="one",job="redis"}': "1x40 0x160"}, 12),
     (
         "ServiceNotReady",
-        {'probe_success{service="gateway",host="one",instance="http://one:8080/ready"}': "0x200"},
+        {PROBE: "0x200"},
         4,
     ),
     ("CertificateExpires", {CERTIFICATE: f"{20 * DAY}x200"}, 7),
@@ -101,7 +102,7 @@ QUIET = [
     ("one scrape that fails", {'up{service="redis",host="one",job="redis"}': "1x40 0 1x159"}, 11),
     (
         "a service that restarts",
-        {'probe_success{service="gateway",host="one",instance="http://one:8080/ready"}': "1x40 0x10 1x150"},
+        {PROBE: "1x40 0x10 1x150"},
         12,
     ),
     ("a certificate for a month", {CERTIFICATE: f"{30 * DAY}x200"}, 29),

@@ -63,5 +63,5 @@ def test_texts_of_a_play_are_written_as_texts():
 
 def test_an_exporter_that_nobody_knows_how_to_ask_is_one_clear_message():
     job = {"service": "wiki", "exporter": {"service": "gitea", "address": "x"}}
-    with pytest.raises(prometheus.ConfigError, match="wiki has the exporter 'gitea'; expected one"):
+    with pytest.raises(prometheus.ConfigError, match="wiki has the exporter 'gitea', expected one"):
         prometheus.config([job], SETTINGS)

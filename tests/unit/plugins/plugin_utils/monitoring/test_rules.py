@@ -25,10 +25,10 @@ each_rule = pytest.mark.parametrize("rule", EVERY, ids=lambda rule: rule.name)
 
 
 def doctors_sentences():
-    """Return a pattern of each text in the sources of doctor; a placeholder stands for anything."""
+    """Return a pattern of each text of doctor's rules, whatever its placeholders hold."""
     texts = []
     folder = support.REPOSITORY / "plugins" / "module_utils" / "examine"
-    for path in folder.glob("doctor*.py"):
+    for path in folder.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.JoinedStr):
                 parts = [getattr(part, "value", "") for part in node.values]
