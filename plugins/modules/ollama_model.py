@@ -341,7 +341,8 @@ class OllamaModel:
         demand = memory.demand(
             self.name, entry["size"], shown, context, limits["parallel"], bool(limits["context"])
         )
-        there = memory.Limits(limits["memory_mb"], limits["prompt_cache_mb"], memory.of_host())
+        kept_mb = memory.of_conversations(shown, limits["prompt_cache_mb"])
+        there = memory.Limits(limits["memory_mb"], kept_mb, memory.of_host())
         return {
             "capabilities": shown.get("capabilities") or [],
             "context": context,

@@ -61,7 +61,7 @@ def test_a_host_out_of_disk_serves_on_and_is_refused_before_anything_changes(loa
         load.more(10)
         refused = run_site("--limit", APP1)
         assert refused.returncode != 0
-        assert "make room or mount a larger disk" in refused.stdout, refused.stdout[-3000:]
+        assert "mount a larger disk there" in refused.stdout, refused.stdout[-3000:]
     finally:
         on(APP1, f"rm -f {filler}")
     limited = site("--limit", APP1)

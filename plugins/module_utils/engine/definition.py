@@ -270,7 +270,9 @@ def _spec(definition: dict, context: dict) -> dict:
     )
     # Programs read authorities once. Those that connect to nothing outside need no restart.
     read_once = [trust["digest"]] if trusted and catalog.get("egress") else []
-    content = json.dumps([container, files, secrets, *read_once], sort_keys=True).encode()
+    # A label changes nothing for a container that runs already.
+    hashed = {**container, "volumes": [mount.removesuffix(f",{LABELLED}") for mount in mounts]}
+    content = json.dumps([hashed, files, secrets, *read_once], sort_keys=True).encode()
     digest = hashlib.sha256(content).hexdigest()
     container["labels"] = {
         LABEL_SERVICE: name,

@@ -69,6 +69,7 @@ class EngineError(errors.ServiceError):
     """The engine did not do what was asked."""
 
     reason = "engine"
+    status = 0  # of HTTP, where the engine answered
 
 
 class Said(NamedTuple):
@@ -107,11 +108,13 @@ class Engine:
             connection.close()
         if not 200 <= response.status < 300:
             words = answer.decode(errors="replace").strip()[:200]
-            raise EngineError(
+            refused = EngineError(
                 f"the Docker engine refuses {method} {resource} (HTTP {response.status} {words})",
                 "a running container of that name",
                 "start it with site.yml",
             )
+            refused.status = response.status
+            raise refused
         return answer
 
     def json(self, resource: str):

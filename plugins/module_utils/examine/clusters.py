@@ -72,13 +72,13 @@ def judge_members(
     missing = sorted({*(members or ())} - there)
     found = [f"{member} does not keep up" for member in behind]
     found += [f"{host} is not there" for host in missing]
-    names = " or ".join(member.name for member in behind) or "NAME"
+    name = behind[0].name if len(behind) == 1 else "NAME"
     return Finding(
         check,
         ", ".join(found) or str(cluster),
         f"each of {len(members or there)} leads or streams, at most {lag_bytes >> 20} MiB behind",
         f"read docker logs {container} on its host; a member that cannot catch up is copied anew: "
-        f"docker exec {container} patronictl -c /secrets/patroni.yml reinit postgres {names}",
+        f"docker exec {container} patronictl -c /secrets/patroni.yml reinit postgres {name}",
         service="postgres",
         status=verdict(not found),
     )

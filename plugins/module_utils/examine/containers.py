@@ -65,11 +65,13 @@ CAUSES = (
 def of_platform(listed: list[dict], prefix: str) -> dict[str, dict]:
     """Return this platform's containers by service, of those that the engine lists. Pure.
 
-    Another platform on the same engine has another prefix, and the same services.
+    Another platform on the same engine has another prefix, and the same services. Where there are
+    several of one service, as after a `docker commit`, a running one stands for it.
     """
+    running_last = sorted(listed, key=lambda entry: entry.get("State") == "running")
     return {
         entry["Labels"].get(LABEL_SERVICE, ""): entry
-        for entry in listed
+        for entry in running_last
         if LABEL_OWNER in (entry.get("Labels") or {}) and name_of(entry).startswith(prefix)
     }
 

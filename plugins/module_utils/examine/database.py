@@ -68,8 +68,9 @@ def parse(said: str) -> Database:
     """Return three answers: use as JSON or an error, half-done migrations, the login. Pure."""
     lines = [line for line in said.splitlines() if line.strip()]
     use: dict[str, Any] = {}
-    if lines and lines[0].startswith("{"):
-        use = json.loads(lines[0])
+    # Warnings of the client may stand before what the server says.
+    if answer := next((line for line in lines if line.startswith("{")), ""):
+        use = json.loads(answer)
     else:
         use["error"] = lines[0].rpartition("FATAL: ")[2].strip() if lines else "no answer"
     half_done = next((json.loads(line) for line in lines if line.startswith("[")), [])

@@ -40,14 +40,16 @@ def read(paths: Iterable[str]) -> list[FileSystem]:
 def judge(check: str, found: FileSystem, needed_mb: int, setting: str) -> Finding:
     """Return whether it has the space it needs. setting: what says how much that is. Pure."""
     free, needed, unit = found.free_mb, needed_mb, "MiB"
+    least = f"; nothing is deleted for you, and {setting} sets the least"
     if free >= needed and found.free_inodes is not None and found.free_inodes < LEAST_INODES:
         free, needed, unit = found.free_inodes, LEAST_INODES, "inodes"
+        least = "; nothing is deleted for you"
     return Finding(
         check,
         f"{free} {unit} free at {found.path}",
         f"at least {needed} {unit}",
         "make room (old images with docker image prune, models no longer used, backups) or mount "
-        f"a larger disk there; nothing is deleted for you, and {setting} sets the least",
+        f"a larger disk there{least}",
         status=verdict(free >= needed),
     )
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,13 +46,16 @@ def read(engine: Engine, container: str, argv: list[str]) -> Migrations | None:
 
 def parse(said: str) -> Migrations | None:
     """Return the tool's last word among lines of both streams; None where there is none. Pure."""
-    reports = [line for line in said.splitlines() if line.startswith("{")]
-    try:
-        report: dict[str, Any] = json.loads(reports[-1])
-        pending, half_done = report.get("pending", []), report.get("half_done", [])
-        return Migrations(report.get("msg", ""), pending, half_done)
-    except (IndexError, ValueError):
-        return None
+    reports: list[dict[str, Any]] = []
+    for line in said.splitlines():
+        with contextlib.suppress(ValueError):
+            reports.append(json.loads(line))
+    for report in reversed(reports):
+        if isinstance(report, dict) and {"pending", "half_done"} <= {*report}:
+            return Migrations(report.get("msg", ""), report["pending"], report["half_done"])
+        if isinstance(report, dict) and report.get("failed") and "msg" in report:
+            return Migrations(report["msg"])
+    return None
 
 
 def judge(check: str, found: Migrations | None) -> Finding:

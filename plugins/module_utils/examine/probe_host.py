@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import time
+from http import HTTPStatus
 from typing import Any
 
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Refused
@@ -58,7 +58,7 @@ def ports(name: str, params: dict[str, Any]) -> Findings:
             ]
     is_usable = "." in params["address"]  # IPv4 is what is looked at
     target = params["address"] if is_usable else outside.own_address()
-    asked = sorted({*params["managed"], *published(params["prefix"], params["socket"])})
+    asked = sorted({*params["managed"], *published(params["socket"])})
     found = outside.look(source, target, asked)
     return [outside.judge(name, found, outside.expected_open(flows, source), source)]
 
@@ -110,12 +110,13 @@ def _held(listing: str, addresses: list[str]) -> list[str] | None:
         return None
 
 
-def published(prefix: str, socket_path: str) -> set[int]:
-    """Return the ports that the platform's containers publish beyond loopback."""
+def published(socket_path: str) -> set[int]:
+    """Return the ports that containers of ours publish beyond loopback, whoever started them."""
     listed = docker.Engine(socket_path).json(containers.LISTED)
     return {
         port["PublicPort"]
-        for container in containers.of_platform(listed, prefix).values()
+        for container in listed
+        if definition.LABEL_OWNER in (container.get("Labels") or {})
         for port in container.get("Ports") or []
         if port.get("PublicPort") and not port.get("IP", "").startswith("127.")
     }
@@ -161,11 +162,17 @@ def as_defined(name: str, params: dict[str, Any]) -> Findings:
 
 
 def _state(engine: docker.Engine, service: str, running: dict, prefix: str) -> Finding:
-    """Judge the container of a service; one that ends meanwhile is not there."""
+    """Judge the container of a service; one that is removed meanwhile is not there."""
     entry, found = running.get(service), None
-    with contextlib.suppress(docker.EngineError):
-        found = containers.read(engine, entry["Id"], {}) if entry else None
     name = docker.name_of(entry) if entry else f"{prefix}{service}"
+    try:
+        found = containers.read(engine, entry["Id"], {}) if entry else None
+    except docker.EngineError as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            return Finding("container", f"{name}: {error.found}", error.expected, error.action)
+    except (ValueError, KeyError, TypeError) as error:
+        told = f"{name}: the engine's answer cannot be read ({error!r})"
+        return Finding("container", told, "what the engine says of a container", "try again")
     return containers.judge_state("container", name, service, found)
 
 

@@ -46,6 +46,9 @@ def parse(said: str) -> Server:
     fields = dict(line.split(":", 1) for line in said.splitlines() if ":" in line)
     if "redis_version" not in fields:
         return Server(" ".join(said.split())[:160] or "no answer")
+    # INFO is answered while everything else is refused.
+    if fields.get("loading", "0").strip() != "0":
+        return Server("it is loading its data")
     has_saved = fields.get("rdb_last_bgsave_status", "ok").strip() == "ok"
     member = Member("primary", "", True, len(_REPLICA.findall(said)))
     if fields.get("role", "").strip() == "slave":

@@ -42,7 +42,6 @@ DAEMON_JSON = "/etc/docker/daemon.json"
 REDIRECTS = (301, 302, 303, 307, 308)
 MAX_REDIRECTS = 10
 # What credential helpers call the user of an identity token.
-TOKEN_USER = "<token>"  # noqa: S105  the name stands for one
 _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 LOGINS = {
     "type": "list",
@@ -118,7 +117,7 @@ class Registries:
         if reply.status == 404:
             raise self._not_found(place)
         if reply.status in (401, 403):
-            if self._login(place.registry).get("username") == TOKEN_USER:
+            if self._login(place.registry).get("username") == registry_login.TOKEN_USER:
                 return ""  # a token that the engine changes for another one
             raise RegistryError(self._refused(place.registry))
         if reply.status != 200:
@@ -217,7 +216,7 @@ class Registries:
 
     def _basic(self, registry: str) -> str:
         login = self._login(registry)
-        if login.get("username", TOKEN_USER) == TOKEN_USER:
+        if login.get("username", registry_login.TOKEN_USER) == registry_login.TOKEN_USER:
             return ""
         pair = f"{login['username']}:{login['password']}".encode()
         return f"Basic {base64.b64encode(pair).decode()}"
@@ -283,7 +282,7 @@ def authority_problem(text: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, http.client.HTTPException | ValueError):
+    if isinstance(error, (http.client.HTTPException, ValueError)):
         return f"does not speak HTTP ({error!r}): correct its address"
     reason = getattr(error, "reason", None) or error
     if isinstance(reason, ssl.SSLCertVerificationError):

@@ -16,6 +16,8 @@ import threading
 from ansible_collections.intranet.mcp.plugins.module_utils.images import credential_helper
 from ansible_collections.intranet.mcp.plugins.module_utils.images.sources import DOCKER_HUB
 
+TOKEN_USER = "<token>"  # noqa: S105  the name stands for one
+
 HUB_KEY = "https://index.docker.io/v1/"
 MEMORY = "/run"  # on a tmpfs: what a killed run leaves behind is gone with the next boot
 
@@ -94,6 +96,8 @@ class OwnLogins:
 
 def _pair(entry: object) -> tuple[str, str] | None:
     with contextlib.suppress(ValueError, AttributeError, TypeError):
+        if entry.get("identitytoken"):
+            return TOKEN_USER, entry["identitytoken"]
         pair = base64.b64decode(entry.get("auth") or "").decode()
         username, colon, password = pair.partition(":")
         return (username, password) if colon else None

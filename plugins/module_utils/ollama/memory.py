@@ -63,6 +63,11 @@ class Demand(NamedTuple):
         return f"set context: {room // 1024 * 1024} for {self.name} in ollama_models"
 
 
+def of_conversations(shown: dict[str, Any], prompt_cache_mb: int) -> int:
+    """Return the MiB that a model's conversations may take while they wait; vectors have none."""
+    return prompt_cache_mb if "completion" in shown.get("capabilities", ["completion"]) else 0
+
+
 def of_host() -> int:
     """Return the memory of this host, in MiB."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // MIB
@@ -87,11 +92,14 @@ def check(wanted: Demand, limits: Limits) -> int:
             f"{wanted.remedy(limits.memory_mb)}, or raise ollama_memory_mb to {needed_mb}",
         )
     if limits.host_mb and needed_mb + limits.prompt_cache_mb > limits.host_mb:
+        remedy = wanted.remedy(limits.host_mb - limits.prompt_cache_mb)
+        if needed_mb < limits.host_mb:
+            lower = (limits.host_mb - needed_mb) // 2
+            remedy = f"lower ollama_prompt_cache_mb to {lower}, or {remedy}"
         raise errors.NoSpace(
             f"{wanted}; {limits.prompt_cache_mb} MiB more are for conversations that wait "
             "(ollama_prompt_cache_mb)",
             f"at most {limits.host_mb} MiB together, the memory of this host",
-            f"lower ollama_prompt_cache_mb to {max(limits.host_mb - needed_mb, 0) // 2}, or "
-            f"{wanted.remedy(limits.host_mb - limits.prompt_cache_mb)}",
+            remedy,
         )
     return wanted.total

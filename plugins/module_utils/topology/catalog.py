@@ -40,6 +40,9 @@ KEYS = (
 )
 # The plays of site.yml that deploy what names no others.
 SERVICES_TAG = "services"
+TAGS = ("data", "litellm", "tool_servers", "gateway", SERVICES_TAG, "load_balancer")
+# Services whose paths the balancer knows.
+BALANCED = ("litellm", "gateway")
 
 
 class TopologyError(ServiceError):
@@ -109,6 +112,18 @@ def checked(catalog: dict) -> dict:
                 f"{place} has no group",
                 "the inventory group whose hosts run it",
                 "add its key `group`",
+            )
+        if entry.get("tag", SERVICES_TAG) not in TAGS:
+            raise TopologyError(
+                f"{place} has the tag {entry['tag']!r}, which no play has",
+                f"one of {', '.join(TAGS)}",
+                "correct it, or leave it out",
+            )
+        if BALANCER in entry.get("clients", ()) and name not in BALANCED:
+            raise TopologyError(
+                f"{place} has {BALANCER} among its clients",
+                f"only {' and '.join(BALANCED)}, whose paths the balancer knows",
+                f"leave {BALANCER} out: its port is open to the other clients",
             )
     return catalog
 

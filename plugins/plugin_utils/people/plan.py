@@ -58,7 +58,9 @@ def problems(
 def _shape(name: str, entries: Any) -> Iterator[Finding]:
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         yield _problem(
-            f"{name} is {_kind(entries)}", "a list of mappings", f"write {name} as docs/en/developers.md shows"
+            f"{name} is {_kind(entries)}",
+            "a list of mappings",
+            f"write {name} as docs/en/developers.md shows",
         )
 
 

@@ -7,6 +7,7 @@ import copy
 import json
 
 import pytest
+from ansible_collections.intranet.mcp.plugins.module_utils.engine import definition
 from ansible_collections.intranet.mcp.plugins.module_utils.engine.definition import (
     LABEL_HASH,
     LABEL_OWNER,
@@ -158,6 +159,13 @@ def test_the_platforms_own_directories_and_no_others_get_selinuxs_label():
     assert [mount.split(":")[1] for mount in labelled] == ["/config", "/secrets", "/data", "/trust"]
     for mount in labelled:
         assert mount.startswith((CONTEXT["config_dir"], CONTEXT["data_dir"], "/etc/x/trust")), mount
+
+
+def test_the_label_makes_no_container_anew(monkeypatch):
+    """Hosts where it is needed had no running ones, and to others it says nothing."""
+    labelled = spec()["hash"]
+    monkeypatch.setattr(definition, "LABELLED", "Z")
+    assert spec()["hash"] == labelled
 
 
 def test_secrets_reach_files_and_never_the_container_parameters():

@@ -26,6 +26,12 @@ def test_a_platform_beside_another_one_has_its_own_containers():
     assert {service: entry["Id"] for service, entry in found.items()} == {"redis": "intranet-redis"}
 
 
+def test_of_several_containers_of_a_service_a_running_one_stands_for_it():
+    runs = {**listed("x-redis", owner="redis", service="redis"), "State": "running"}
+    ended = {**listed("x-copy", owner="redis", service="redis"), "State": "exited"}
+    assert containers.of_platform([runs, ended], "x-")["redis"]["Id"] == "x-redis"
+
+
 def test_images_are_known_by_each_of_their_names():
     images = [{"Id": "1", "RepoTags": ["a:1", "b:1"]}, {"Id": "2", "RepoTags": None}]
     assert {tag: image["Id"] for tag, image in containers.by_tag(images).items()} == {

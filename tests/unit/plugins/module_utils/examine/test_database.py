@@ -22,6 +22,7 @@ FULL = "sorry, too many clients already"
             f"{USE}\npsql: error: FATAL:  password authentication failed for user\n",
             {"password_accepted": False, "used": 7},
         ),
+        (f"WARNING:  collation\nHINT:  x\n{USE}\naccepted\n", {"used": 7, "error": ""}),
         (
             f"psql: error: connection failed: FATAL:  {FULL}\n" * 2,
             {"error": FULL, "password_accepted": None, "is_full": True},

@@ -18,6 +18,7 @@ FAILED = '{"failed": true, "msg": "no login"}\n'
         ('{"changed": false, "pending": [], "half_done": ["x"]}\n', ("", ["x"])),
         (f"{FAILED}litellm-migrate: no login\n", ("no login", [])),
         (f"apply y\n{FAILED}", ("no login", [])),
+        ('{"pending": [], "half_done": ["x"]}\n{"level": "info"}\n', ("", ["x"])),
     ],
 )
 def test_answers_of_the_tool_are_found_among_its_lines(said, expected):
@@ -44,6 +45,7 @@ class Engine:
         (1, FAILED, "failed", "no login"),
         (1, "database postgres:5432 did not answer", "failed", "did not answer"),
         (9, "", "failed", "exit status 9"),
+        (1, '{"level": "info", "msg": "starting"}', "failed", "starting"),
         (127, "sh: litellm-migrate: not found", "unknown", "no litellm-migrate"),  # upstream's
     ],
 )

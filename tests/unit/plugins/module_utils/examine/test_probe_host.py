@@ -7,6 +7,7 @@ import json
 
 import pytest
 from ansible_collections.intranet.mcp.plugins.module_utils.engine import definition as service
+from ansible_collections.intranet.mcp.plugins.module_utils.engine import docker
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import containers, probe_host
 
 
@@ -107,6 +108,16 @@ def test_a_container_that_stopped_fails_though_its_definition_changed_too(monkey
     assert runs.found == "x-a is stopped (exit status 3): its disk is full; x-b is not there"
     assert runs.action.startswith("make room on the disk; run the playbook")
     assert drift.found == "a: definition or configuration changed"
+
+
+def test_an_engine_that_does_not_tell_is_named_and_no_container_called_missing(monkeypatch):
+    def late(_engine, _id, _peers):
+        raise docker.EngineError("the Docker engine does not answer", "an answer", "look at load")
+
+    monkeypatch.setattr(probe_host.containers, "read", late)
+    runs, _drift = as_defined(monkeypatch, a=("running", "1"), b=("running", "1"))
+    assert runs.status == "failed" and runs.action == "look at load"
+    assert runs.found.startswith("x-a: the Docker engine does not answer")
 
 
 def test_a_definitions_summary_has_digests_and_no_secrets():

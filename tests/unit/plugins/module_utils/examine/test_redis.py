@@ -38,6 +38,7 @@ def test_a_server_says_whom_it_follows_or_who_follows_it(said, member):
         (SERVER + "role:master\r\n", "passed", "answers"),
         (SERVER.replace("status:ok", "status:err"), "failed", "refuses writes"),
         ("WRONGPASS invalid username-password pair\n", "failed", "not serve: WRONGPASS invalid"),
+        (SERVER + "loading:1\r\n", "failed", "not serve: it is loading"),
         ("", "failed", "no answer"),
     ],
 )

@@ -108,6 +108,8 @@ def test_own_logins_are_read_out_of_the_file(own, tmp_path):
         "password": LOGIN["password"],
         "source": source,
     }
+    own({"auths": {"harbor.example": {"auth": "MDAwMDo=", "identitytoken": "abc"}}})
+    assert own_login("harbor.example")["username"] == registry_login.TOKEN_USER
     own({"auths": {"broken.example": {"auth": "?"}, "empty.example": {}}})
     assert own_login("broken.example") == own_login("empty.example") == {}
 

@@ -88,5 +88,19 @@ def test_a_header_that_does_not_tell_names_no_context():
     assert "declare a smaller model" in refusal(unknown, 1000, 2048, 2100).action
 
 
+def test_what_cannot_help_is_not_proposed():
+    """A cache of nothing would not make room for a model that is larger than the host."""
+    error = refusal(demand(parallel=4), 4096, 2048, 500)
+    assert "ollama_prompt_cache_mb" not in error.action
+    error = refusal(demand(), 4096, 2048, 500)
+    assert error.action.startswith("lower ollama_prompt_cache_mb to 114, or ")
+
+
+def test_only_what_writes_answers_keeps_conversations():
+    assert memory.of_conversations({"capabilities": ["embedding"]}, 2048) == 0
+    assert memory.of_conversations({"capabilities": ["completion", "tools"]}, 2048) == 2048
+    assert memory.of_conversations({}, 2048) == 2048, "an Ollama that tells nothing"
+
+
 def test_this_host_has_memory():
     assert 256 < memory.of_host() < 2**30

@@ -9,6 +9,8 @@ import pytest
 import yaml
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import (
     KEYS,
+    SERVICES_TAG,
+    TAGS,
     TopologyError,
     build_services,
 )
@@ -298,6 +300,24 @@ def test_a_replica_that_only_the_balancer_beside_it_uses_is_published_on_loopbac
     found = topology({"load_balancer": ["app1"], "litellm": ["app1", "app2"]})
     assert found.publish("litellm", "app1") == ["127.0.0.1"]
     assert found.publish("litellm", "app2") == ["0.0.0.0"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "found"),
+    [
+        ({"tag": "dta"}, "has the tag 'dta', which no play has"),
+        ({"clients": ["users", "load_balancer"]}, "has load_balancer among its clients"),
+    ],
+)
+def test_an_entry_that_no_play_or_balancer_would_serve_is_refused(entry, found):
+    with pytest.raises(TopologyError, match=found):
+        build_services({"mine": {"group": "mine", "port": 80, **entry}}, {})
+
+
+def test_tags_are_those_of_the_collections_own_entries():
+    catalog = yaml.safe_load((ROOT / "roles/platform/defaults/main/main.yml").read_text())
+    own = {entry.get("tag") for entry in catalog["platform_services"].values()} - {None}
+    assert own | {SERVICES_TAG} == set(TAGS)
 
 
 def test_a_part_that_is_switched_off_has_no_port():

@@ -15,7 +15,7 @@ SMALL = {
     "store_peer": {"group": "data", "part_of": "store"},
     "watcher": {"group": "data", "role": "store", "image": "eye", "enabled": False},
     "portal": {"group": "web", "image": "portal-slim"},
-    "tools": {"group": "tools", "tag": "tools", "members": "mcp_servers"},
+    "tools": {"group": "tools", "tag": "tool_servers", "members": "mcp_servers"},
 }
 
 
