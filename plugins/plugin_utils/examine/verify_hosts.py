@@ -13,9 +13,9 @@ import ipaddress
 from typing import Any
 
 
-def probe(name: str, kind: str, group: str, /, **options: Any) -> dict[str, Any]:
+def probe(check: str, kind: str, group: str, /, **options: Any) -> dict[str, Any]:
     """Return a probe as the module `health` takes it."""
-    return {"name": name, "kind": kind, "group": group, "options": options}
+    return {"name": check, "kind": kind, "group": group, "options": options}
 
 
 def probes(site: dict) -> list[dict]:
