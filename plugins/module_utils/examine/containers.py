@@ -72,8 +72,13 @@ def of_platform(listed: list[dict], prefix: str) -> dict[str, dict]:
     return {
         entry["Labels"].get(LABEL_SERVICE, ""): entry
         for entry in running_last
-        if LABEL_OWNER in (entry.get("Labels") or {}) and name_of(entry).startswith(prefix)
+        if is_of_platform(entry, prefix)
     }
+
+
+def is_of_platform(entry: dict, prefix: str) -> bool:
+    """Tell whether a container that the engine lists is this platform's. Pure."""
+    return LABEL_OWNER in (entry.get("Labels") or {}) and name_of(entry).startswith(prefix)
 
 
 def by_tag(listed: list[dict]) -> dict[str, dict]:

@@ -58,7 +58,7 @@ def ports(name: str, params: dict[str, Any]) -> Findings:
             ]
     is_usable = "." in params["address"]  # IPv4 is what is looked at
     target = params["address"] if is_usable else outside.own_address()
-    asked = sorted({*params["managed"], *published(params["socket"])})
+    asked = sorted({*params["managed"], *published(params["prefix"], params["socket"])})
     found = outside.look(source, target, asked)
     return [outside.judge(name, found, outside.expected_open(flows, source), source)]
 
@@ -110,13 +110,13 @@ def _held(listing: str, addresses: list[str]) -> list[str] | None:
         return None
 
 
-def published(socket_path: str) -> set[int]:
-    """Return the ports that containers of ours publish beyond loopback, whoever started them."""
+def published(prefix: str, socket_path: str) -> set[int]:
+    """Return the ports that the platform's containers publish beyond loopback."""
     listed = docker.Engine(socket_path).json(containers.LISTED)
     return {
         port["PublicPort"]
         for container in listed
-        if definition.LABEL_OWNER in (container.get("Labels") or {})
+        if containers.is_of_platform(container, prefix)
         for port in container.get("Ports") or []
         if port.get("PublicPort") and not port.get("IP", "").startswith("127.")
     }
