@@ -270,8 +270,9 @@ def _spec(definition: dict, context: dict) -> dict:
     )
     # Programs read authorities once. Those that connect to nothing outside need no restart.
     read_once = [trust["digest"]] if trusted and catalog.get("egress") else []
-    # A label changes nothing for a container that runs already.
-    hashed = {**container, "volumes": [mount.removesuffix(f",{LABELLED}") for mount in mounts]}
+    # A label of ours changes nothing for a container that runs already; one that the site gives to
+    # a directory of its own is to be obeyed.
+    hashed = {**container, "volumes": [_without_label(m, definition) for m in mounts]}
     content = json.dumps([hashed, files, secrets, *read_once], sort_keys=True).encode()
     digest = hashlib.sha256(content).hexdigest()
     container["labels"] = {
@@ -288,6 +289,11 @@ def _spec(definition: dict, context: dict) -> dict:
         "hash": digest,
         "hand_over": hand_over,
     }
+
+
+def _without_label(mount: str, definition: dict) -> str:
+    is_the_sites = mount in definition.get("binds", [])
+    return mount if is_the_sites else mount.removesuffix(f",{LABELLED}")
 
 
 def _networks(definition: dict, catalog: dict) -> list[dict]:

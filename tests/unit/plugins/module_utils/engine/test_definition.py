@@ -168,6 +168,11 @@ def test_the_label_makes_no_container_anew(monkeypatch):
     assert spec()["hash"] == labelled
 
 
+def test_a_label_that_the_site_gives_makes_its_container_anew():
+    before, after = (spec(binds=[f"/srv/data:/data2:rw{label}"]) for label in ("", ",z"))
+    assert before["hash"] != after["hash"]
+
+
 def test_secrets_reach_files_and_never_the_container_parameters():
     found = spec()
     text = json.dumps(found["container"])
