@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hosts import INVENTORY, Door
+from hosts import INVENTORY, Client
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))  # persistent.py
 
@@ -22,6 +22,6 @@ def secrets():
 
 
 @pytest.fixture(scope="session")
-def door(secrets):
+def client(secrets):
     """Return the one address, with a developer's key."""
-    return Door(secrets["key-first-developer"])
+    return Client(secrets["key-first-developer"])

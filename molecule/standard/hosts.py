@@ -98,7 +98,7 @@ class Answer:
         return json.loads(self.text)
 
 
-class Door:
+class Client:
     """The balancer's address for people, over TLS that is verified."""
 
     def __init__(self, key="", address=""):

@@ -27,7 +27,7 @@ CONNECT_SECONDS = 3
 
 
 class ActionModule(ActionBase):
-    """Ask the catalog, knock at the doors, let the module look."""
+    """Read the catalog, try the public addresses, run the module on the host."""
 
     def run(self, tmp=None, task_vars=None):
         super().run(tmp, task_vars)

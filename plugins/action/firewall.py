@@ -4,7 +4,7 @@
 """Loads the firewall, then proves over a new connection that the host can still be reached.
 
 The module leaves a timer on the host that takes new rules back; only a module call that came in
-through them stops it. One task does both, so that nobody can forget the second half.
+through them stops it. One task does both, so that the second half is never left out.
 """
 
 from __future__ import annotations

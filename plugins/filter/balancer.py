@@ -80,7 +80,7 @@ def subject_alt_names(names):
 
 
 def balancer_is_due(engine, names, ports):
-    """Tell whether to start a balancer ahead of its turn.
+    """Tell whether to start a balancer before the services behind it.
 
     engine: what docker_host_info found. names: the containers of a balancer. ports: what they
     publish; a service of this host that is about to leave one of them does so before the balancer's

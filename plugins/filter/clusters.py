@@ -20,5 +20,5 @@ class FilterModule:
         return {
             "member_order": member_order,
             "members_there": decisions.there,
-            "etcd_strangers": decisions.etcd_strangers,
+            "etcd_departed": decisions.etcd_departed,
         }

@@ -10,6 +10,6 @@ class FilterModule:
     def filters(self):
         return {
             "doctor_report": doctor_report.report,
-            "doctor_treatments": doctor_report.treatments,
+            "doctor_fixes": doctor_report.fixes,
             "doctor_table": doctor_report.table,
         }

@@ -19,9 +19,9 @@ options:
       - Returns every replica instead of one address, for clients that balance on their own.
     type: bool
     default: false
-  vantage:
+  client:
     description:
-      - V(container) answers for a container of this platform on the current host.
+      - Who connects. V(container) answers for a container of this platform on the current host.
       - V(host) answers for a process on the current host, which knows no container names and
         uses the published port.
       - V(user) answers for people's own machines.
@@ -68,15 +68,15 @@ class LookupModule(TopologyLookup):
             for endpoint in self._endpoints(topology, name, host)
         ]
 
-    def _endpoints(self, topology, name, client):
-        vantage = self.get_option("vantage")
-        if vantage == "user":
+    def _endpoints(self, topology, name, host):
+        client = self.get_option("client")
+        if client == "user":
             return [topology.user_endpoint(name)]
-        if vantage == "peer":
-            hosts = topology.hosts_of(name) if self.get_option("every") else [client]
-            return [topology.peer_endpoint(name, host) for host in hosts]
-        if vantage == "host" and client in topology.hosts_of(name):
+        if client == "peer":
+            hosts = topology.hosts_of(name) if self.get_option("every") else [host]
+            return [topology.peer_endpoint(name, each) for each in hosts]
+        if client == "host" and host in topology.hosts_of(name):
             return [Endpoint(LOOPBACK, topology.service(name).port)]
         if self.get_option("every"):
-            return topology.endpoints(name, client)
-        return [topology.endpoint(name, client)]
+            return topology.endpoints(name, host)
+        return [topology.endpoint(name, host)]

@@ -25,7 +25,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Look at every host of the platform
+- name: Inspect every host of the platform
   hosts: "{{ lookup('intranet.mcp.hosts') }}"
   roles: [intranet.mcp.platform]
 

@@ -13,7 +13,7 @@ options: {}
 """
 
 EXAMPLES = r"""
-- name: Show where the primaries are looked for
+- name: Show the candidates for the primaries
   ansible.builtin.debug:
     msg: "{{ query('intranet.mcp.leaders') }}"
 """

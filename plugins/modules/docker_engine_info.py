@@ -39,7 +39,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Look at the engine
+- name: Inspect the engine
   intranet.mcp.docker_engine_info:
   register: engine
 """

@@ -134,7 +134,7 @@ options:
         the module takes that long where there are O(proxies).
     type: int
     default: 65
-  settle_seconds:
+  wait_seconds:
     description:
       - How long to examine again while all that is left passes by itself, such as upstreams that
         the gateway has not seen again. For an examination after something was fixed.
@@ -174,7 +174,7 @@ EXAMPLES = r"""
   intranet.mcp.doctor:
     models: [qwen3:8b]
     context_length: 16384
-  register: looked
+  register: examined
 """
 
 RETURN = r"""
@@ -227,7 +227,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.examine import (
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.doctor_facts import gather
 
-LOOK_AGAIN_SECONDS = 2
+RECHECK_SECONDS = 2
 # Findings that pass by themselves: the gateway asks a server again within half a minute.
 PASSING = {"upstream"}
 RULES = [
@@ -261,7 +261,7 @@ ARGUMENTS = {
     "proxies": {"type": "list", "elements": "str", "default": []},
     "proxy_patience_seconds": {"type": "int", "default": 5},
     "proxy_seconds": {"type": "int", "default": 65},
-    "settle_seconds": {"type": "int", "default": 0},
+    "wait_seconds": {"type": "int", "default": 0},
     "key": {"type": "str", "default": "", "no_log": True},
     "services": {"type": "dict", "default": {}},
     "reached": {"type": "dict", "default": {}},
@@ -290,15 +290,15 @@ def summary(facts: dict) -> dict:
 
 
 def examine(params: dict) -> tuple[dict, dict]:
-    """Facts and diagnosis; looks again for a bounded time while only time is needed."""
-    deadline = time.monotonic() + params["settle_seconds"]
+    """Facts and diagnosis; examines again, for a bounded time, what only needs time."""
+    deadline = time.monotonic() + params["wait_seconds"]
     while True:
         facts = gather(params)
         diagnosis = doctor.diagnose(facts, params, RULES)
         left = {finding["check"] for finding in diagnosis["findings"]}
         if not left or left - PASSING or time.monotonic() >= deadline:
             return facts, diagnosis
-        time.sleep(LOOK_AGAIN_SECONDS)
+        time.sleep(RECHECK_SECONDS)
 
 
 def main() -> None:

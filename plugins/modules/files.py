@@ -200,7 +200,7 @@ class Entry:
         self._validate()
 
     def read(self):
-        """Look at what is there."""
+        """Read what is there."""
         self.present = self._lstat()
         self.current = None
         if self.present and self.kind == "file" and stat.S_ISREG(self.present.st_mode):
@@ -366,7 +366,7 @@ class Files:
         }
 
     def read(self):
-        """Look at every path and refuse what cannot be done."""
+        """Inspect every path and refuse what cannot be done."""
         sections = [(s, o) for s in ("directories", *DEFAULT_MODES) for o in self.params[s]]
         paths = [options["path"] for _section, options in sections] + self.params["absent"]
         twice = sorted({path for path in paths if paths.count(path) > 1})
@@ -383,7 +383,7 @@ class Files:
         self.doomed = [path for path in self.params["absent"] if os.path.lexists(path)]
         for options in self.params["directories"]:
             if options["exclusive"] and os.path.isdir(options["path"]):
-                self.doomed += self._guarded(options["path"], _strangers, options["path"], paths)
+                self.doomed += self._guarded(options["path"], _unlisted, options["path"], paths)
         for path in self.doomed:
             self._guarded(path, _check_removable, path, self.doomed)
 
@@ -428,7 +428,7 @@ def _kind_of(mode):
     return next((name for test, name in kinds.items() if test(mode)), "a special file")
 
 
-def _strangers(directory, listed):
+def _unlisted(directory, listed):
     """Return what is in a directory and not listed, content before its directory."""
     found = []
     for name in sorted(os.listdir(directory)):
@@ -436,7 +436,7 @@ def _strangers(directory, listed):
         if path in listed:
             continue
         if os.path.isdir(path) and not os.path.islink(path):
-            found += _strangers(path, listed)
+            found += _unlisted(path, listed)
         found.append(path)
     return found
 

@@ -50,7 +50,7 @@ options:
         required: true
       proto:
         description:
-          - Transport protocol. V(vrrp), by which hosts settle who holds a shared address, is
+          - Transport protocol. V(vrrp), by which hosts decide who holds a shared address, is
             accepted from the sources alone as soon as a flow speaks it.
         type: str
         choices: [tcp, udp, vrrp]
@@ -357,7 +357,7 @@ class Firewall:
             raise FirewallError(
                 f"the new rules were taken back: no confirmation came within "
                 f"{self.module.params['rollback_seconds']} s. Expected this host to answer a new "
-                "connection in time: look whether the rules or the network are the reason, or "
+                "connection in time: check whether the rules or the network are the reason, or "
                 "raise rollback_seconds (firewall_rollback_seconds)"
             ) from None
         self.live = self.listing()

@@ -29,7 +29,7 @@ attributes:
     support: full
 options:
   probes:
-    description: What to look at.
+    description: What to check.
     type: list
     elements: dict
     required: true
@@ -59,9 +59,9 @@ options:
           - V(clock) takes C(control_time), seconds since 1970 on the control node, and
             C(tolerance_seconds).
           - V(ports) connects to this host from a network namespace of its own, as V(users) or as
-            V(strangers) (C(seen_by)), and compares what is open with C(flows); it takes C(managed),
-            ports to look at besides those that containers publish, C(prefix) of these containers'
-            names, and C(address). It needs root.
+            V(other_networks) (C(seen_by)), and compares what is open with C(flows); it takes
+            C(managed), ports to try besides those that containers publish, C(prefix) of these
+            containers' names, and C(address). It needs root.
           - V(matrix) connects to C(ports) of each of C(neighbours) (C(host), C(addresses),
             C(ports), C(open)); exactly those of C(open) must answer.
           - V(isolation) connects from inside the network of each container to all others, to this
@@ -71,7 +71,7 @@ options:
             C(prefix), and needs root.
           - V(containers) compares the containers whose names begin with C(prefix) with C(defined)
             (C(name), C(hash), C(image)) and the files of C(files) (path to SHA-256) with the disk.
-          - V(holders) looks whether exactly one host of C(listings), a mapping from a host to what
+          - V(holders) checks whether exactly one host of C(listings), a mapping from a host to what
             C(ip -json address) says there, holds all of C(addresses).
           - V(postgres) takes C(container), C(user), C(database), C(pool_sum) and C(reserve).
           - V(redis) takes C(container), and C(port) inside it.
@@ -82,7 +82,7 @@ options:
             C(members).
           - V(migrations) takes C(container), and C(argv) of C(litellm-migrate --check), by default
             with the database that the platform gives LiteLLM.
-          - V(command) runs C(argv) in C(container) and looks for C(contains) in what it says.
+          - V(command) runs C(argv) in C(container) and expects C(contains) in its output.
           - V(litellm_intruder) takes C(url) and C(api_key), a member's key, and tries what only
             administrators may; V(gateway_intruder) takes C(url), C(key) and C(servers), and tries
             what no policy may let through; V(intruder_ports) takes C(address), C(managed) and
@@ -135,7 +135,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: The doors are open, to those with a key
+- name: The ports are open, to those with a key
   intranet.mcp.health:
     keys:
       mine: "{{ lookup('intranet.mcp.secret', 'key-alice') }}"

@@ -68,7 +68,7 @@ options:
   bundle_path:
     description:
       - Directory with archives of images and their C(index.json).
-      - Looked for on the host, then on the control node, from where only what is missing is sent.
+      - Searched on the host, then on the control node, from where only what is missing is sent.
     type: path
   registry_prefix:
     description: The site's registry; an image is C(PREFIX/NAME:VERSION) there.

@@ -140,7 +140,7 @@ class ImageDirectory:
             raise DirectoryError(
                 f"{command} says: {errors.strip()[-300:]}",
                 f"{self.source} of {self.image} at {self.path}",
-                "look at the engine and at the free space there",
+                "check the engine and the free space there",
             )
         return output
 

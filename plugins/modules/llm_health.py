@@ -11,9 +11,9 @@ version_added: 0.1.0
 author:
   - intranet.mcp contributors (@intranet-mcp)
 description:
-  - Asks what the developers' CLIs ask, through the same door and with the same kind of key, in each
-    of the shapes they speak, and reports what was found and how long it took.
-  - Knocks as those who must not get in.
+  - Asks what the developers' CLIs ask, through the same address and with the same kind of key, in
+    each of the shapes they speak, and reports what was found and how long it took.
+  - Tries to connect as those who must be refused.
   - Changes nothing. A check that does not pass fails the module unless O(required=false).
 extends_documentation_fragment:
   - intranet.mcp.attributes

@@ -113,7 +113,7 @@ options:
         default: {}
       path:
         description:
-          - Where to look in the structured result (or in the text, when it is JSON), keys and
+          - Where to find it in the structured result (or in the text, when it is JSON), keys and
             indices joined by dots, for example V(items.0.name). Without it, the text is meant.
         type: str
       equals:
@@ -287,7 +287,7 @@ checks:
       description: Era of the session; empty where no session is involved.
       type: str
     status:
-      description: V(passed), V(failed), or V(unknown) where it could not be looked at.
+      description: V(passed), V(failed), or V(unknown) where it could not be checked.
       type: str
     found:
       description: What was measured.

@@ -112,7 +112,7 @@ options:
   keep_loaded:
     description:
       - Whether the model is to be in memory for good. Loaded when it is not, and checked.
-      - Ollama forgets this when it restarts.
+      - Ollama loses this when it restarts.
     type: bool
     default: false
   context:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: postgres_member
-short_description: Looks at a host's member of a PostgreSQL cluster, and hands its lead over
+short_description: Inspects a host's member of a PostgreSQL cluster, and hands the primary role over
 version_added: 0.1.0
 author:
   - intranet.mcp contributors (@intranet-mcp)
@@ -53,13 +53,13 @@ options:
   state:
     description:
       - V(configured) tells the cluster O(settings) that differ, if this member leads.
-      - V(yielded) lets another member lead, if this one does. Nothing that was committed is lost.
-        Where no other member is fit to lead this fails, unless there is no other.
+      - V(handed_over) makes another member the primary, if this one is. No committed transaction
+        is lost. Where no other member is fit to lead this fails, unless there is no other.
       - V(led) lets one of O(members) lead, where the one that does is none of them, as a host that
         leaves the cluster.
-      - V(settled) waits until this member leads, or follows the one that does without lag.
+      - V(ready) waits until this member leads, or follows the one that does without lag.
     type: str
-    choices: [configured, yielded, led, settled]
+    choices: [configured, handed_over, led, ready]
     required: true
   timeout_seconds:
     description: Longest wait.
@@ -72,12 +72,12 @@ EXAMPLES = r"""
   intranet.mcp.postgres_member:
     name: data1
     password: "{{ lookup('intranet.mcp.secret', 'patroni_password') }}"
-    state: yielded
+    state: handed_over
 
 - name: Wait until it follows again
   intranet.mcp.postgres_member:
     name: data1
-    state: settled
+    state: ready
 """
 
 RETURN = r"""
@@ -145,8 +145,8 @@ class ClusterMember:
         self.result = {"changed": False, "settings": {}, "diff": {"before": "", "after": ""}}
 
     def run(self):
-        if self.params["state"] == "settled":
-            cluster = self.settle()
+        if self.params["state"] == "ready":
+            cluster = self.wait_until_ready()
         else:
             cluster = self.read()
             if self.params["state"] == "led":
@@ -221,13 +221,13 @@ class ClusterMember:
             f"{fit[0].name} leads",
         )
 
-    def settle(self):
-        def is_settled(cluster):
+    def wait_until_ready(self):
+        def is_ready(cluster):
             member = cluster.member(self.name)
             return member is not None and bool(cluster.leaders) and member.is_within(LAG_BYTES)
 
         expected = f"{self.name} leads, or follows without lag"
-        return self.patroni.wait(is_settled, self.params["timeout_seconds"], expected)
+        return self.patroni.wait(is_ready, self.params["timeout_seconds"], expected)
 
     def changed(self, before, after):
         self.result.update(changed=True, diff={"before": before, "after": after})
@@ -263,7 +263,7 @@ def main():
             "settings": {"type": "dict", "default": {}},
             "state": {
                 "type": "str",
-                "choices": ["configured", "yielded", "led", "settled"],
+                "choices": ["configured", "handed_over", "led", "ready"],
                 "required": True,
             },
             "timeout_seconds": {"type": "float", "default": 60},

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: redis_member
-short_description: Looks at a host's Redis among several, and hands its lead over
+short_description: Inspects a host's Redis among several, and hands the primary role over
 version_added: 0.1.0
 author:
   - intranet.mcp contributors (@intranet-mcp)
@@ -45,7 +45,7 @@ options:
     type: path
   members:
     description:
-      - How many members there must be, for O(state=settled). The first one waits for no other.
+      - How many members there must be, for O(state=ready). The first one waits for no other.
     type: int
     default: 1
   addresses:
@@ -56,12 +56,12 @@ options:
   state:
     description:
       - V(seen) changes nothing.
-      - V(yielded) lets another member be the primary, if this one is.
+      - V(handed_over) lets another member be the primary, if this one is.
       - V(kept) lets one of O(addresses) be the primary, where the one that is is none of them, and
-        has this host's Sentinel forget all others.
-      - V(settled) waits until this member is the primary or follows it, and Sentinel agrees.
+        resets this host's Sentinel, which drops all others.
+      - V(ready) waits until this member is the primary or follows it, and Sentinel agrees.
     type: str
-    choices: [seen, yielded, kept, settled]
+    choices: [seen, handed_over, kept, ready]
     required: true
   timeout_seconds:
     description: Longest wait.
@@ -73,13 +73,13 @@ EXAMPLES = r"""
 - name: Hand the lead over before the container is replaced
   intranet.mcp.redis_member:
     password: "{{ lookup('intranet.mcp.secret', 'redis_password') }}"
-    state: yielded
+    state: handed_over
 
 - name: Wait until it follows again
   intranet.mcp.redis_member:
     password: "{{ lookup('intranet.mcp.secret', 'redis_password') }}"
     members: 3
-    state: settled
+    state: ready
 """
 
 RETURN = r"""
@@ -134,8 +134,8 @@ class ClusterMember:
         self.result = {"changed": False, "diff": {"before": "", "after": ""}}
 
     def run(self):
-        role = self.settle() if self.params["state"] == "settled" else self.role()
-        if role == "primary" and self.params["state"] == "yielded":
+        role = self.wait_until_ready() if self.params["state"] == "ready" else self.role()
+        if role == "primary" and self.params["state"] == "handed_over":
             role = self.give()
         if role and self.params["state"] == "kept":
             self.keep()
@@ -182,13 +182,13 @@ class ClusterMember:
         if is_led_by_leaver:
             self.host.fail_over()
             self.host.wait(lambda _member, now: now.primary in stay, seconds, after)
-        self.host.forget()
+        self.host.deregister_others()
         self.host.wait(lambda _member, now: now.is_well and now.replicas >= others, seconds, after)
 
-    def settle(self):
+    def wait_until_ready(self):
         wanted = self.params["members"]
 
-        def is_settled(member, view):
+        def is_ready(member, view):
             agree = view.sentinels >= wanted and view.is_well
             if member.role == "primary":
                 return agree and (wanted == 1 or member.replicas > 0)
@@ -197,7 +197,7 @@ class ClusterMember:
         expected = (
             f"a primary or a replica that is connected, and {wanted} Sentinels or more that agree"
         )
-        return self.host.wait(is_settled, self.params["timeout_seconds"], expected).role
+        return self.host.wait(is_ready, self.params["timeout_seconds"], expected).role
 
     def data(self):
         directory = self.params["data_directory"] or ""
@@ -218,7 +218,7 @@ def main():
             "addresses": {"type": "list", "elements": "str", "default": []},
             "state": {
                 "type": "str",
-                "choices": ["seen", "yielded", "kept", "settled"],
+                "choices": ["seen", "handed_over", "kept", "ready"],
                 "required": True,
             },
             "timeout_seconds": {"type": "float", "default": 60},

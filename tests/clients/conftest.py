@@ -39,7 +39,7 @@ CAPABILITIES = {"sampling": {}, "elicitation": {}, "roots": {"listChanged": True
 
 
 class Setup(NamedTuple):
-    """Everything a test looks at."""
+    """Everything a test inspects."""
 
     url: str
     stubs: Stubs

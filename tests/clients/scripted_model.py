@@ -48,7 +48,7 @@ class ScriptedModel:
         self.server.server_close()
         self.thread.join(10)
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Begin a new record."""
         self.requests.clear()
         self.tried_outside.clear()

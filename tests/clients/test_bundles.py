@@ -44,7 +44,7 @@ def alice(laptop, platform):
     laptop.run("sh", "-c", f"rm -rf {HOME}; install -d -o alice -m 0700 {HOME}")
     laptop.give(platform.clients / "alice.tar.gz", f"{HOME}/bundle.tar.gz")
     laptop.run("chown", "alice", f"{HOME}/bundle.tar.gz")
-    platform.model.forget()
+    platform.model.reset()
 
     def runner(*command, **options):
         return as_user(laptop, platform, "/opt/cli/node_modules/.bin", *command, **options)
@@ -194,7 +194,7 @@ def workstation(switch, platform, cli_modules):
 @pytest.fixture
 def developer(workstation, platform):
     """Run commands as alice on the workstation."""
-    platform.model.forget()
+    platform.model.reset()
     return lambda *command, **options: as_user(workstation, platform, "", *command, **options)
 
 

@@ -203,7 +203,7 @@ def numbers(version: str) -> tuple[int, ...]:
 def verdict(pin: Pin, newest: str, held: dict[str, dict[str, str]]) -> Row:
     """Compare one pin with the newest release, its floors and the reason to stay behind.
 
-    A reason holds for the release it was written for: a newer one is looked at anew.
+    A reason holds for the release it was written for: a newer one is checked again.
     """
     problems = versions.version_problems({pin.name: pin.version.removeprefix("v")}, {})
     if problems:

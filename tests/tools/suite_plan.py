@@ -61,7 +61,7 @@ _MODULES = (
 
 
 def _other_modules(root: Path) -> Job:
-    """Return the job for the files that no other job names, so that none is forgotten."""
+    """Return the job for the files that no other job names, so that none is left out."""
     named = {path for job in _MODULES for path in job.paths}
     found = (str(path.relative_to(root)) for path in (root / INTEGRATION).glob("test_*.py"))
     paths = tuple(sorted(path for path in found if path not in named))

@@ -36,6 +36,8 @@ OWN_WORDS = {
     r"artefacts?": "artifact",
     r"nothing to be had": "rejected",
 }
+# A name in a changelog's note: whoever used it has to find it there.
+OLD_NAME = re.compile(r"``[^`]*``")
 POINTING = ("*.md", "inventories/**/*.yml", "playbooks/**/*", "plugins/**/*.py", "roles/**/*")
 
 
@@ -117,7 +119,7 @@ def test_the_documentation_uses_the_fields_words():
         f"{path.relative_to(ROOT)}: {match[0]}: {instead}"
         for path in [*pages, *fragments, *inventories, ROOT / "Makefile"]
         for word, instead in OWN_WORDS.items()
-        for match in re.finditer(rf"\b(?:{word})\b", path.read_text(), re.I)
+        for match in re.finditer(rf"\b(?:{word})\b", OLD_NAME.sub("", path.read_text()), re.I)
     ]
     assert not found
 

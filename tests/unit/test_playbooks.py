@@ -95,6 +95,6 @@ def test_balancers_are_there_before_anybody_is_sent_to_them():
         return next(i for i, play in enumerate(PLAYS) if text in yaml.safe_dump(play))
 
     first = min(place(f"''{tag}'', changing=true") for tag in ("litellm", "gateway"))
-    assert place("tasks_from: ahead") < first
+    assert place("tasks_from: bootstrap") < first
     # The primaries are found there, once there are any.
-    assert place("clusters.yml") < place("tasks_from: ahead")
+    assert place("clusters.yml") < place("tasks_from: bootstrap")

@@ -74,6 +74,30 @@ def test_lock_files_name_no_registry(texts):
     assert not lines_matching(pip, r"^[^#]*https?://")
 
 
+# Words of this project where the field has its own (test_docs.py says which), as parts of a name.
+OWN_WORDS = {
+    *("ahead", "asking", "door", "doors", "doubt", "doubts", "forget", "forgets", "look", "looks"),
+    *("pour", "pours", "seek", "seeks", "settle", "settled", "settles", "stranger", "strangers"),
+    *("treatment", "treatments", "vantage", "yield", "yielded", "yields"),
+}
+NAMED = re.compile(r"^ *(?:(?:async )?def|class) (\w+)|\b(__\w+)\b", re.M)
+# But looking something up is the field's own term.
+LOOKUPS = re.compile(r"look_?ups?")
+
+
+def test_names_are_the_fields_words(texts):
+    names = {part for name in texts for part in Path(name).with_suffix("").parts}
+    for name, content in texts.items():
+        if name.endswith((".py", ".yml", ".j2")):
+            names |= {a or b for a, b in NAMED.findall(content.decode())}
+    wrong = {
+        name
+        for name in names
+        if OWN_WORDS & set(re.split(r"[_\W]+", LOOKUPS.sub("", name.lower())))
+    }
+    assert not wrong
+
+
 def test_no_private_key_or_token_is_there(texts):
     pattern = r"BEGIN [A-Z ]*PRIVATE KEY-----\s*$|\bsk-[A-Za-z0-9]{20,}\b|\bghp_[A-Za-z0-9]{30,}"
     assert not lines_matching(texts, pattern)

@@ -37,7 +37,7 @@ def test_lock_files_agree_with_the_manifest(name):
 
 
 def test_every_image_whose_program_is_locked_by_version_is_in_the_table():
-    """A new image with a lock file of its own must not be forgotten above."""
+    """A new image with a lock file of its own must be listed above."""
     locks = ("requirements.txt", "requirements.lock", "package.json", "go.mod")
     with_lock = {path.parent.name for lock in locks for path in FILES.glob(f"*/{lock}")}
     assert with_lock == {path.partition("/")[0] for path, _pattern in LOCKED.values()}

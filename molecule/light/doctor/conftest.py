@@ -1,7 +1,7 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""A running platform to break, and the doctor who looks at it."""
+"""A running platform to break, and the doctor that examines it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HOSTS = yaml.safe_load((INVENTORY / "hosts.yml").read_text())
 PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 
 
-class Look:
+class Inspection:
     """What the doctor said: exit status, the terminal's last table, and doctor.json."""
 
     def __init__(self, status, output, report):
@@ -32,7 +32,7 @@ class Look:
         self.unseen = report["unseen"]
 
     def __repr__(self):
-        return f"Look({self.status}, {self.findings})"
+        return f"Inspection({self.status}, {self.findings})"
 
     @property
     def found(self):
@@ -58,15 +58,15 @@ def play(playbook, *arguments, inventories=(), **variables):
 
 @pytest.fixture(scope="session")
 def doctor():
-    """Return a function that runs the playbook, `doctor(fix=True)` with its treatments."""
+    """Return a function that runs the playbook, `doctor(fix=True)` with its fixes."""
     path = INVENTORY / ".intranet-mcp/reports" / "doctor.json"
 
-    def look(fix=False, **options):
+    def examine(fix=False, **options):
         path.unlink(missing_ok=True)
         run = play("intranet.mcp.doctor", *(["--tags", "fix"] if fix else []), **options)
-        return Look(run.returncode, run.stdout, json.loads(path.read_text()))
+        return Inspection(run.returncode, run.stdout, json.loads(path.read_text()))
 
-    return look
+    return examine
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +78,7 @@ def verify():
     """
     path = INVENTORY / ".intranet-mcp/reports" / "verify.json"
 
-    def look(**options):
+    def examine(**options):
         path.unlink(missing_ok=True)
         run = play("intranet.mcp.verify", verify_revocation=False, verify_advisory=[], **options)
         checks = json.loads(path.read_text())["checks"]
@@ -86,7 +86,7 @@ def verify():
         assert len(checks) > 30 and (run.returncode == 0) == (not bad), bad
         return bad
 
-    return look
+    return examine
 
 
 # Whatever is broken and mended: no container may reach anything outside of its host meanwhile, but

@@ -3,11 +3,11 @@
 
 """Break a running platform for real, let the doctor name it, mend it, see it well again.
 
-Well again means that the doctor finds nothing and has looked at everything. Verify passes every
+Well again means that the doctor finds nothing and has examined everything. Verify passes every
 check after the repairs of services, after those of the host and of what stands around it, and once
-more in the sequence's next verify step. Breakages that do not hide one another share a look, for
-each takes seconds on two cores. Runs on a converged host, from the side_effect step of the Molecule
-sequence, in this order.
+more in the sequence's next verify step. Breakages that do not hide one another share an
+inspection, for each takes seconds on two cores. Runs on a converged host, from the side_effect
+step of the Molecule sequence, in this order.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ LITELLM_CONFIG = "/etc/intranet-mcp/services/litellm/config/config.yaml"
 PSQL = "docker exec intranet-postgres psql -XAtq -U litellm -d litellm -c"
 
 
-def is_well(look):
-    """Tell whether the doctor found nothing, looked at everything, and said so."""
-    return look.status == 0 and not look.findings and not look.unseen and "Healthy" in look.output
+def is_well(seen):
+    """Tell whether the doctor found nothing, examined everything, and said so."""
+    return seen.status == 0 and not seen.findings and not seen.unseen and "Healthy" in seen.output
 
 
 def test_a_running_platform_is_well(doctor):
@@ -46,20 +46,20 @@ def test_stopped_containers_networks_and_firewall_are_mended(doctor, verify, hos
     host.check_output(f"docker network disconnect {zone} intranet-tool-filesystem")
     host.check_output("nft delete table inet intranet_mcp")
 
-    look = doctor()
-    assert look.status != 0
+    seen = doctor()
+    assert seen.status != 0
     assert {
         ("container", "redis"),
         ("container", "ollama"),
         ("container", "tool-example"),
         ("network", "tool-filesystem"),
         ("firewall", ""),
-    } <= look.found
-    assert "is paused" in look.one("container", "tool-example")["found"]
-    assert "not loaded" in look.one("firewall")["found"]
+    } <= seen.found
+    assert "is paused" in seen.one("container", "tool-example")["found"]
+    assert "not loaded" in seen.one("firewall")["found"]
     # The table is the last that is said of the platform, and each finding is three lines of it.
-    assert re.search(r"found: .*\n.*expected: .*\n.*do: ", look.output)
-    assert look.output.index("Unhealthy: ") > look.output.index("TASK [intranet.mcp.doctor : Show")
+    assert re.search(r"found: .*\n.*expected: .*\n.*do: ", seen.output)
+    assert seen.output.index("Unhealthy: ") > seen.output.index("TASK [intranet.mcp.doctor : Show")
     # That verify sees it, too, is what makes its passing worth something later on.
     assert {"redis answers", "ollama is alive", f"containers {NAME}"} <= verify(verify_models=[])
 
@@ -98,7 +98,7 @@ def test_models_ports_passwords_and_names_are_mended(doctor, host, tmp_path):
     pid = host.check_output("docker inspect --format '{{.State.Pid}}' intranet-gateway")
     host.check_output(f"nsenter --target {pid} --net iptables --table nat --flush")
 
-    look = doctor()
+    seen = doctor()
     assert {
         ("model", "ollama"),
         ("context", "ollama"),
@@ -107,20 +107,20 @@ def test_models_ports_passwords_and_names_are_mended(doctor, host, tmp_path):
         ("litellm", "litellm"),
         ("image", "tool-filesystem"),
         ("dns", "gateway"),
-    } <= look.found
-    assert "smollm2-embed:135m" in look.one("model", "ollama")["found"]
-    assert "2048" in look.one("context", "ollama")["found"]
-    assert "publishes 0.0.0.0:11434" in look.one("port", "ollama")["found"]
-    assert "stale" in look.one("database", "litellm")["found"]
-    assert "drops tool calls" in look.one("litellm", "litellm")["found"]
+    } <= seen.found
+    assert "smollm2-embed:135m" in seen.one("model", "ollama")["found"]
+    assert "2048" in seen.one("context", "ollama")["found"]
+    assert "publishes 0.0.0.0:11434" in seen.one("port", "ollama")["found"]
+    assert "stale" in seen.one("database", "litellm")["found"]
+    assert "drops tool calls" in seen.one("litellm", "litellm")["found"]
 
     assert is_well(doctor(fix=True))
 
 
-FORGOTTEN = """
+LEFT_OPEN = """
 import psycopg
 url = open("/secrets/env/DATABASE_URL").read()
-held = [psycopg.connect(url, application_name="forgotten") for _ in range(91)]
+held = [psycopg.connect(url, application_name="left-open") for _ in range(91)]
 held[0].execute("select pg_sleep(300)")
 """
 
@@ -140,10 +140,10 @@ def test_a_full_database_half_done_migrations_ports_and_disks_are_named(
         f'{PSQL} "update _prisma_migrations set finished_at = null '
         f"where migration_name = '{migration}'\""
     )
-    # Sessions that a forgotten script holds.
+    # Sessions that a left-over script holds.
     python = "docker exec --detach intranet-litellm /opt/litellm/bin/python -c"
-    host.check_output(f"{python} '{FORGOTTEN}'")
-    held = "select count(*) > 90 from pg_stat_activity where application_name = 'forgotten'"
+    host.check_output(f"{python} '{LEFT_OPEN}'")
+    held = "select count(*) > 90 from pg_stat_activity where application_name = 'left-open'"
     wait_inside(host, f'{PSQL} "{held}" | grep -qx t', 300)
     # A password that was changed in the database alone.
     host.check_output(f"{PSQL} \"alter role litellm password 'other'\"")
@@ -152,21 +152,21 @@ def test_a_full_database_half_done_migrations_ports_and_disks_are_named(
     undo(f"umount {SMALL_DISK}")
     host.run(f"dd if=/dev/zero of={SMALL_DISK}/full bs=1M")
 
-    look = doctor()
-    assert ("container", "gateway") in look.found
-    assert "port 8080 is held by python3" in look.one("port")["found"]
-    assert "never ended" in look.one("migration", "litellm")["found"]
-    full = [f["found"] for f in look.findings if "connections are used" in f["found"]]
-    assert full and "by forgotten" in full[0]
-    assert f"0 MiB free at {SMALL_DISK}" in look.one("disk")["found"]
-    refused = [f for f in look.findings if f["fix"] == "password"]
+    seen = doctor()
+    assert ("container", "gateway") in seen.found
+    assert "port 8080 is held by python3" in seen.one("port")["found"]
+    assert "never ended" in seen.one("migration", "litellm")["found"]
+    full = [f["found"] for f in seen.findings if "connections are used" in f["found"]]
+    assert full and "by left-open" in full[0]
+    assert f"0 MiB free at {SMALL_DISK}" in seen.one("disk")["found"]
+    refused = [f for f in seen.findings if f["fix"] == "password"]
     assert refused
 
     # Only a person may do these: the doctor's own words are followed.
-    command = look.one("migration", "litellm")["action"].partition("then: ")[2]
+    command = seen.one("migration", "litellm")["action"].partition("then: ")[2]
     host.check_output(command)
     end = "select pg_terminate_backend(pid) from pg_stat_activity where application_name ="
-    host.check_output(f"{PSQL} \"{end} 'forgotten'\"")
+    host.check_output(f"{PSQL} \"{end} 'left-open'\"")
     host.check_output(f"umount {SMALL_DISK}")
     background.stop()
 
@@ -235,11 +235,11 @@ def test_memory_dead_upstreams_and_aliases_are_named(doctor, verify, host, netwo
     wait_inside(host, f"{ended} intranet-tool-filesystem | grep -qx 'true restarting'", 600)
     wait_until(lambda: use_example(network) != "up", 90)
 
-    look = doctor()
-    assert "killed for memory" in look.one("container", "tool-filesystem")["found"]
-    assert ("upstream", "tool-example") in look.found
-    assert "is killed at the limit" in look.one("memory", "redis")["found"]
-    assert "2 teams with the alias twin" in look.one("alias", "litellm")["found"]
+    seen = doctor()
+    assert "killed for memory" in seen.one("container", "tool-filesystem")["found"]
+    assert ("upstream", "tool-example") in seen.found
+    assert "is killed at the limit" in seen.one("memory", "redis")["found"]
+    assert "2 teams with the alias twin" in seen.one("alias", "litellm")["found"]
 
     # Only a person may do these.
     assert ask_litellm(network, "/team/delete", {"team_ids": twins})
@@ -255,10 +255,10 @@ def test_a_broken_daemon_json_and_a_dead_engine_are_mended(doctor, host):
     host.check_output(f"echo '{{\"debug\": true,' >{DAEMON_JSON}")
     host.run("systemctl restart docker")
 
-    look = doctor()
-    assert look.found == {("engine", ""), ("daemon.json", "")}
-    assert "daemon.json" in look.one("engine")["found"], "the engine's own words are there"
-    assert look.unseen
+    seen = doctor()
+    assert seen.found == {("engine", ""), ("daemon.json", "")}
+    assert "daemon.json" in seen.one("engine")["found"], "the engine's own words are there"
+    assert seen.unseen
 
     assert is_well(doctor(fix=True))
     assert host.file(f"{DAEMON_JSON}.broken").exists, "nothing is deleted"
@@ -266,8 +266,8 @@ def test_a_broken_daemon_json_and_a_dead_engine_are_mended(doctor, host):
 
     # What a tool does that writes the file anew and knows nothing of ours.
     host.check_output(f"echo '{{}}' >{DAEMON_JSON}")
-    look = doctor()
-    assert "grow without limit" in look.one("daemon.json")["found"]
+    seen = doctor()
+    assert "grow without limit" in seen.one("daemon.json")["found"]
     assert is_well(doctor(fix=True))
 
 
@@ -284,7 +284,7 @@ openssl ca -config ca -batch -selfsign -keyfile x.key -in x.csr -out x.pem -outd
 
 
 GOOD = "cd /run && openssl req -x509 -key x.key -subj /CN=x -days 100 -out x.pem"
-# Another tool's firewall, ahead of everything, that knows nothing of the platform.
+# Another tool's firewall, before everything, that knows nothing of the platform.
 CLOSED = """
 nft add table inet other
 nft add chain inet other closed '{ type filter hook prerouting priority -300; }'
@@ -318,16 +318,16 @@ def test_proxies_certificates_names_and_other_firewalls_are_named(
         proxies = (good, first, second, third)
         options["doctor_proxies"] = [f"http://{me}:{p.port}" for p in proxies]
         # Pools that this database cannot serve, which is a matter of numbers in the inventory.
-        look = doctor(litellm_db_pool=99, **options)
-        said = [f["found"] for f in look.findings if f["check"] == "proxy"]
+        seen = doctor(litellm_db_pool=99, **options)
+        said = [f["found"] for f in seen.findings if f["check"] == "proxy"]
         assert len(said) == 3, said
         assert f"{me}:{first.port} buffers" in said[0]
         assert f"{me}:{second.port} cuts event streams after 2 s" in said[1]
         assert f"{me}:{third.port} compresses event streams (gzip)" in said[2]
-        assert "expired" in look.one("certificate")["found"]
-        assert "cannot resolve llm.example.internal" in look.one("dns")["found"]
-        assert "pools may take" in look.one("database")["found"]
-        assert "port 4000 of litellm: no answer" in look.one("firewall", "litellm")["found"]
+        assert "expired" in seen.one("certificate")["found"]
+        assert "cannot resolve llm.example.internal" in seen.one("dns")["found"]
+        assert "pools may take" in seen.one("database")["found"]
+        assert "port 4000 of litellm: no answer" in seen.one("firewall", "litellm")["found"]
 
         # What stands outside the platform is mended outside of it.
         first.mode = second.mode = third.mode = "pass"
@@ -396,8 +396,8 @@ def test_a_clock_that_is_off_is_named(doctor, host, tmp_path):
     late.write_text(
         f"all: {{hosts: {{{NAME}: {{ansible_python_interpreter: /tmp/late/python3}}}}}}\n"
     )
-    look = doctor(inventories=[late])
-    assert "s off the control node's" in look.one("clock")["found"]
+    seen = doctor(inventories=[late])
+    assert "s off the control node's" in seen.one("clock")["found"]
 
 
 def test_with_the_right_time_and_without_a_gpu_the_host_is_well(doctor):

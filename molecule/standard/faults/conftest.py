@@ -13,13 +13,13 @@ ROWS = []
 
 
 @pytest.fixture
-def load(door, request):
+def load(client, request):
     """Return a running load; every server is up before it begins.
 
     Parametrized indirectly it asks another model than the scripted one.
     """
     wait_until_whole(LITELLM_START_SECONDS)
-    with Load(door, **getattr(request, "param", {})) as running:
+    with Load(client, **getattr(request, "param", {})) as running:
         yield running
 
 

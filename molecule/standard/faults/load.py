@@ -58,8 +58,8 @@ class Load:
     model: what chats are asked of; of another model than the scripted one any answer will do.
     """
 
-    def __init__(self, door, model=SCRIPTED):
-        self.door, self.requests = door, []
+    def __init__(self, client, model=SCRIPTED):
+        self.client, self.requests = client, []
         self.model = model
         self._ended = threading.Event()
         kinds = {
@@ -127,11 +127,11 @@ class Load:
             self._ended.wait(PAUSE_SECONDS)
 
     def _open_session(self):
-        opened = self.door.send("/mcp", INITIALIZE)
+        opened = self.client.send("/mcp", INITIALIZE)
         assert opened.status == 200, opened.text
         session = {"MCP_Protocol_Version": "2025-06-18"}
         session["Mcp_Session_Id"] = opened.headers["Mcp-Session-Id"]
-        assert self.door.send("/mcp", INITIALIZED, **session).status == 202
+        assert self.client.send("/mcp", INITIALIZED, **session).status == 202
         return session
 
     def _persistent(self, kind, request, clients, per_second):
@@ -141,7 +141,7 @@ class Load:
             self.requests.append(Request(kind, *seen))
 
         def connect():
-            return self.door.connect(KEPT_SECONDS)
+            return self.client.connect(KEPT_SECONDS)
 
         return PersistentClients(connect, request, record, clients, per_second)
 
@@ -155,14 +155,14 @@ class Load:
         def judge(response):
             return _problem_of_answer(Answer(response), problem)
 
-        return Kept("POST", path, json.dumps(body), self.door.headers(None, more or {}), judge)
+        return Kept("POST", path, json.dumps(body), self.client.headers(None, more or {}), judge)
 
     def _call(self):
         numbered = {"jsonrpc": "2.0", "id": next(self._numbers)}
         return {**numbered, "method": "tools/call", "params": COUNT}
 
     def _call_in_session(self):
-        answer = self.door.send("/mcp", self._call(), **self._session)
+        answer = self.client.send("/mcp", self._call(), **self._session)
         return _problem_of_answer(answer, _problem_of)
 
     def _question(self):
@@ -172,7 +172,7 @@ class Load:
         return {"model": self.model, "messages": messages, "max_tokens": 8}
 
     def _chat(self):
-        answer = self.door.send("/v1/chat/completions", self._question())
+        answer = self.client.send("/v1/chat/completions", self._question())
         return _problem_of_answer(answer, self._problem_of_chat)
 
     def _problem_of_chat(self, body):
@@ -181,15 +181,15 @@ class Load:
         return "" if is_right else f"answered {content!r}"
 
     def _chat_stream(self):
-        answer = self.door.send("/v1/chat/completions", {**self._question(), "stream": True})
+        answer = self.client.send("/v1/chat/completions", {**self._question(), "stream": True})
         is_whole = answer.status == 200 and answer.text.rstrip().endswith("data: [DONE]")
         return "" if is_whole else f"HTTP {answer.status}: {answer.text[-200:]}"
 
     def _call_over_sse(self):
         """Open the old transport's stream, call a tool through it, close it."""
-        connection = self.door.connect()
+        connection = self.client.connect()
         try:
-            connection.request("GET", "/sse", headers=self.door.headers(None, {}))
+            connection.request("GET", "/sse", headers=self.client.headers(None, {}))
             stream = connection.getresponse()
             if stream.status != 200:
                 return f"HTTP {stream.status} of the stream"
@@ -199,7 +199,7 @@ class Load:
                 INITIALIZED,
                 {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": COUNT},
             ):
-                posted = self.door.send(path, message)
+                posted = self.client.send(path, message)
                 if posted.status != 202:
                     return f"HTTP {posted.status} of a message: {posted.text[:200]}"
                 if "id" in message:

@@ -1,7 +1,7 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""What the two doors lean on goes away and comes back: database, Redis, models."""
+"""What gateways and LiteLLM depend on goes away and comes back: database, Redis, models."""
 
 from __future__ import annotations
 

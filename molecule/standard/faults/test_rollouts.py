@@ -41,16 +41,16 @@ def test_a_scaled_out_gateway_and_a_rolling_restart_cost_nothing(load, report):
 def test_a_rollout_stops_at_the_first_replica_that_stays_unhealthy(load, report):
     began = time.monotonic()
     untouched = identity(APP2, "intranet-gateway")
-    doors = (*SCALED, "--limit", f"{APP1}:{APP2}")
+    apps = (*SCALED, "--limit", f"{APP1}:{APP2}")
     # Too little memory to start in.
     too_little = {"gateway_memory_mb": 8, "service_health_timeout_seconds": 20}
-    failed = run_site(*doors, **{**CHANGED, **too_little})
+    failed = run_site(*apps, **{**CHANGED, **too_little})
     assert failed.returncode != 0
     assert f"gateway did not become healthy on {APP1}" in failed.stdout
     assert "The load balancer sends it nothing until then" in failed.stdout
     assert identity(APP2, "intranet-gateway") == untouched
     load.more(10)
-    site(*doors, **CHANGED)
+    site(*apps, **CHANGED)
     wait_until_whole()
     cost = row("rollout of a gateway that cannot start", load, began)
     report(cost)

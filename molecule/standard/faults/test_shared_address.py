@@ -14,7 +14,7 @@ import time
 
 import pytest
 from actions import CHANGED, RECOVERY_SECONDS, identity, site
-from hosts import APP1, APP2, LB, SCENARIO, Door, all_are_up, on, wait_until
+from hosts import APP1, APP2, LB, SCENARIO, Client, all_are_up, on, wait_until
 from load import Load, row
 from persistent import CLIENTS
 
@@ -69,14 +69,14 @@ def wait_for_peace():
 def load(secrets):
     """Return a load on the shared address, which one balancer holds."""
     wait_for_peace()
-    with Load(Door(secrets["key-first-developer"], ADDRESS)) as running:
+    with Load(Client(secrets["key-first-developer"], ADDRESS)) as running:
         yield running
 
 
-def test_a_second_balancer_costs_nothing_at_the_first_ones_address(door, report):
+def test_a_second_balancer_costs_nothing_at_the_first_ones_address(client, report):
     before = identity(LB, "intranet-load_balancer")
     wait_until(all_are_up, 120, "every server to be up")
-    with Load(door) as load:
+    with Load(client) as load:
         began = time.monotonic()
         site(*OVERLAY, **CHANGED)
         wait_for_peace()
@@ -87,9 +87,9 @@ def test_a_second_balancer_costs_nothing_at_the_first_ones_address(door, report)
     assert identity(LB, "intranet-load_balancer") == before
 
 
-def test_the_certificate_carries_the_shared_address(door):
-    assert Door(address=ADDRESS).send("/health", key="").status == 200
-    assert door.send("/health", key="").status == 200
+def test_the_certificate_carries_the_shared_address(client):
+    assert Client(address=ADDRESS).send("/health", key="").status == 200
+    assert client.send("/health", key="").status == 200
 
 
 def test_keepalived_has_no_more_rights_than_it_needs():
@@ -101,7 +101,7 @@ def test_keepalived_has_no_more_rights_than_it_needs():
         )
 
 
-def test_vrrp_of_a_stranger_is_dropped():
+def test_vrrp_of_an_undeclared_host_is_dropped():
     program = (
         "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_RAW, 112); "
         "s.sendto(bytes(20), ('10.77.61.11', 0))"
@@ -159,9 +159,9 @@ def test_balancers_that_restart_hand_over_first(load, report):
     assert cost["longest_gap_seconds"] < MOVES_SECONDS
 
 
-def test_one_balancer_less_leaves_nothing(door, report):
+def test_one_balancer_less_leaves_nothing(client, report):
     wait_for_peace()
-    with Load(door) as load:
+    with Load(client) as load:
         began = time.monotonic()
         site(**CHANGED, load_balancer_memory_mb=300)
         load.more(5)

@@ -32,8 +32,8 @@ def leads(service):
     return up[0] if len(up) == 1 else ""
 
 
-def doors_are_up():
-    """Tell whether every replica of the two doors gets requests."""
+def entry_points_are_up():
+    """Tell whether every replica of gateway and LiteLLM gets requests."""
     rows = server_states().items()
     return {status for (backend, _), status in rows if backend not in SERVICES} == {"UP"}
 
@@ -70,9 +70,9 @@ def three(keys):
 
 
 @pytest.fixture
-def load(door, three):
-    wait_until(lambda: doors_are_up() and is_whole(), 120, "everything to be up")
-    with Load(door) as running:
+def load(client, three):
+    wait_until(lambda: entry_points_are_up() and is_whole(), 120, "everything to be up")
+    with Load(client) as running:
         yield running
 
 

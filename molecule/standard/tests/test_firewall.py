@@ -10,7 +10,7 @@ import socket
 import pytest
 from hosts import APP1, APP2, DATA, LB, addresses, reached
 
-DOORS = (443, 80)
+PUBLIC_PORTS = (443, 80)
 PORTS = [80, 443, 4000, 5432, 6379, 8000, 8080, 8101, 8104, 8404, 11434]
 # (from, to): the ports that must answer. Written down by hand, so that a wrong rule of the topology
 # cannot make its own test pass.
@@ -44,5 +44,5 @@ def answers(host, port):
 
 @pytest.mark.parametrize("host", [LB, APP1, APP2, DATA])
 def test_people_reach_the_one_address_and_nothing_else(host):
-    expected = list(DOORS) if host == LB else []
+    expected = list(PUBLIC_PORTS) if host == LB else []
     assert sorted(port for port in PORTS if answers(host, port)) == sorted(expected)

@@ -94,7 +94,7 @@ def test_gateways_know_their_own_address_and_share_redis(host):
 
 
 def test_a_revoked_key_is_refused_at_the_replica_that_did_not_revoke_it(secrets):
-    """Replicas remember keys for an hour; Redis tells them what to forget.
+    """Replicas remember keys for an hour; Redis tells them what to drop.
 
     In the order of the module litellm_key: a key that is only deleted is not told of.
     """
@@ -126,9 +126,9 @@ def _ask(host, path, key, body=None):
     return int(on(LB, f'python3 -c "{program}"', stdin=question))
 
 
-def test_a_session_goes_on_at_every_replica(door):
+def test_a_session_goes_on_at_every_replica(client):
     """Sessions are sealed with a shared key; ten requests meet both gateways."""
-    opened = door.send(
+    opened = client.send(
         "/mcp",
         {
             "jsonrpc": "2.0",
@@ -145,11 +145,11 @@ def test_a_session_goes_on_at_every_replica(door):
         "Mcp_Session_Id": opened.headers["Mcp-Session-Id"],
         "MCP_Protocol_Version": "2025-06-18",
     }
-    door.send("/mcp", {"jsonrpc": "2.0", "method": "notifications/initialized"}, **session)
+    client.send("/mcp", {"jsonrpc": "2.0", "method": "notifications/initialized"}, **session)
     before = [_calls(host) for host in (APP1, APP2)]
     for number in range(2, 12):
         request = {"jsonrpc": "2.0", "id": number, "method": "tools/list"}
-        assert door.send("/mcp", request, **session).body["result"]["tools"]
+        assert client.send("/mcp", request, **session).body["result"]["tools"]
     for host, old in zip((APP1, APP2), before, strict=True):
         # The audit is written after the answer.
         wait_until(lambda host=host, old=old: _calls(host) > old, 10, f"a request at {host}")

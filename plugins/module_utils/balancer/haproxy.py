@@ -107,7 +107,7 @@ class HAProxy(Balancer):
             raise Unreachable(
                 f"HAProxy does not answer on {path} ({error})",
                 "a running load balancer",
-                f"look at the container {self.container or 'load_balancer'} on this host",
+                f"inspect the container {self.container or 'load_balancer'} on this host",
             ) from error
         answer = b"".join(parts).decode(errors="replace").strip()
         if answer.startswith("Unknown command"):

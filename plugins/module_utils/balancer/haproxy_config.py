@@ -3,7 +3,7 @@
 
 """HAProxy's configuration as text, from the pools the topology names. Pure.
 
-One door for people (with TLS or without), one plain door for the platform's own hosts, both with
+One frontend for people (with TLS or without), a plain one for the platform's own hosts, both with
 the same routes: MCP goes to the gateway, everything else to LiteLLM. People have the paths they
 need; the platform's own hosts, and operators, have every one.
 """
@@ -45,9 +45,9 @@ def render(pools: list[dict], settings: dict) -> str:
     """The file.
 
     pools: {service, ready, alive, servers: [{name, address, is_name}]}; ready and alive are paths.
-    settings: tls, door_port (for redirects), ports (inside the container: door, redirect, inside,
-    metrics), timeout_seconds, connect_seconds, check_seconds, max_connections, and perhaps paths
-    (of LiteLLM, what else is open to people), operators (networks to which all of it is),
+    settings: tls, public_port (for redirects), ports (inside the container: public, redirect,
+    inside, metrics), timeout_seconds, connect_seconds, check_seconds, max_connections, and perhaps
+    paths (of LiteLLM, what else is open to people), operators (networks to which all of it is),
     hsts_seconds, acme_thumbprint (of the account whose certificates an ACME server checks over
     plain HTTP).
     """
@@ -57,7 +57,7 @@ def render(pools: list[dict], settings: dict) -> str:
         _global(settings),
         _defaults(settings),
         _resolvers() if any(s["is_name"] for pool in pools for s in pool["servers"]) else [],
-        _door(settings, routes),
+        _public(settings, routes),
         _redirect(settings) if settings["tls"] else [],
         _inside(settings, routes),
         _metrics(settings),
@@ -81,7 +81,7 @@ def _global(settings: dict) -> list[str]:
         "log stdout format raw local0 info",
         f"maxconn {settings['max_connections']}",
         f"stats socket {RUN_DIR}/admin.sock mode 600 level admin",
-        # What the old process knew of its servers: a reload neither forgets a drained one nor
+        # What the old process knew of its servers: a reload neither returns a drained one nor
         # sends requests to one that is down.
         f"server-state-file {RUN_DIR}/state",
         # After a reload the old process stays as long as a call may last, and no longer.
@@ -129,12 +129,12 @@ def _resolvers() -> list[str]:
     return ["resolvers engine", "nameserver engine 127.0.0.11:53", "hold valid 1s", "hold nx 1s"]
 
 
-def _door(settings: dict, routes: list[str]) -> list[str]:
+def _public(settings: dict, routes: list[str]) -> list[str]:
     tls = f" ssl crt {CERTIFICATE} alpn h2,http/1.1" if settings["tls"] else ""
     scheme = "https" if settings["tls"] else "http"
     return [
-        "frontend door",
-        f"bind :{settings['ports']['door']}{tls}",
+        "frontend public",
+        f"bind :{settings['ports']['public']}{tls}",
         # What a client claims of itself in these headers is not true.
         "http-request del-header X-Forwarded-For",
         "option forwardfor",
@@ -181,7 +181,7 @@ def _acl(name: str, match: str, values: list[str]) -> list[str]:
 
 
 def _redirect(settings: dict) -> list[str]:
-    port = settings["door_port"]
+    port = settings["public_port"]
     where = "%[req.hdr(host),regsub(:[0-9]+$,)]" + ("" if port == 443 else f":{port}")
     return [
         "frontend redirect",

@@ -78,10 +78,10 @@ class Balancer(abc.ABC):
             )
 
 
-def _wait(look, is_done, seconds):
+def _wait(read, is_done, seconds):
     ends_at = time.monotonic() + seconds
     while True:
-        server = look()
+        server = read()
         if server is None or is_done(server) or time.monotonic() > ends_at:
             return server
         time.sleep(POLL_SECONDS)

@@ -1,8 +1,8 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Traefik's two files as text, from the pools the topology names: the same doors and routes as
-HAProxy's. Pure.
+"""Traefik's two files as text, from the pools the topology names: the same entry points and routes
+as HAProxy's. Pure.
 
 Both are JSON, which is YAML too, so that hosts without a YAML library can change the second one:
 a drained replica is one that its service does not list.
@@ -114,7 +114,7 @@ def _static(settings: dict) -> dict:
     ports = {name: port for name, port in settings["ports"].items() if port}
     if not settings["tls"]:
         ports.pop("redirect", None)
-    door = {
+    timeouts = {
         "lifeCycle": {"graceTimeOut": f"{max(1, settings['stop_seconds'] - 2)}s"},
         # A request may take as long to arrive as its answer may be silent; the answer itself may
         # last as long as it likes.
@@ -129,7 +129,7 @@ def _static(settings: dict) -> dict:
         "entryPoints": {
             name: {
                 "address": f":{port}",
-                "transport": door,
+                "transport": timeouts,
                 **({"observability": {"accessLogs": False}} if name == "metrics" else {}),
                 # Clients have headers like session_id.
                 "http": {"aliasHeadersStrategy": "keep"},
@@ -156,7 +156,7 @@ def _dynamic(by_service: dict[str, dict], settings: dict) -> dict:
     for name, pool in sorted(by_service.items()):
         services.update(_services(name, pool, settings))
     routers = {
-        **_door(by_service, settings),
+        **_public(by_service, settings),
         **_routers("inside", by_service),
         "alive": _internal("alive", "ping@internal", ["generation"]),
         "metrics": _internal("metrics", "prometheus@internal"),
@@ -172,7 +172,7 @@ def _dynamic(by_service: dict[str, dict], settings: dict) -> dict:
     }
     if settings["tls"]:
         routers["redirect"] = _router("redirect", "PathPrefix(`/`)", "noop@internal", ["to_tls"], 1)
-        middlewares["to_tls"] = _to_tls(settings["door_port"])
+        middlewares["to_tls"] = _to_tls(settings["public_port"])
     return {
         "http": {
             "routers": routers,
@@ -236,21 +236,21 @@ def _transport(settings: dict) -> dict:
     }
 
 
-def _door(by_service: dict, settings: dict) -> dict:
+def _public(by_service: dict, settings: dict) -> dict:
     """What people ask for: as inside, behind a list of what is open to them."""
-    routers = _routers("door", by_service)
-    rest = {**routers["door_litellm"], "middlewares": ["operators", "again"]}
+    routers = _routers("public", by_service)
+    rest = {**routers["public_litellm"], "middlewares": ["operators", "again"]}
     routers |= {
-        "door_litellm": {
+        "public_litellm": {
             **rest,
             "rule": _models(settings),
             "middlewares": ["again"],
             "priority": 2,
         },
-        "door_operators": rest,
-        "door_hidden": _router("door", _below(HIDDEN_PATH), "litellm", ["hidden"], 4),
-        "door_not_normal": _router(
-            "door", f"PathRegexp(`{REFUSED_PATH}`)", "litellm", ["not_normal"], 5
+        "public_operators": rest,
+        "public_hidden": _router("public", _below(HIDDEN_PATH), "litellm", ["hidden"], 4),
+        "public_not_normal": _router(
+            "public", f"PathRegexp(`{REFUSED_PATH}`)", "litellm", ["not_normal"], 5
         ),
     }
     if not settings["tls"]:
@@ -278,21 +278,21 @@ def _below(path: str) -> str:
     return f"Path(`{path}`) || PathPrefix(`{path}/`)"
 
 
-def _routers(door: str, by_service: dict) -> dict:
-    """One door's way to health, MCP and everything else."""
+def _routers(entry: str, by_service: dict) -> dict:
+    """One entry point's routes to health, MCP and everything else."""
     last = "gateway" if "gateway" in by_service else "litellm"
     routers = {
-        f"{door}_health": _router(
-            door,
+        f"{entry}_health": _router(
+            entry,
             " || ".join(f"Path(`{path}`)" for path in HEALTH_PATHS),
             last,
             ["is_litellm_alive", "alive"],
             3,
         ),
-        f"{door}_litellm": _router(door, "PathPrefix(`/`)", "litellm", ["again"], 1),
+        f"{entry}_litellm": _router(entry, "PathPrefix(`/`)", "litellm", ["again"], 1),
     }
     if "gateway" in by_service:
-        routers[f"{door}_gateway"] = _router(door, _mcp(), "gateway", ["again"], 2)
+        routers[f"{entry}_gateway"] = _router(entry, _mcp(), "gateway", ["again"], 2)
     return routers
 
 
@@ -303,9 +303,9 @@ def _mcp() -> str:
     )
 
 
-def _router(door: str, rule: str, service: str, middlewares: list[str], priority: int) -> dict:
+def _router(entry: str, rule: str, service: str, middlewares: list[str], priority: int) -> dict:
     return {
-        "entryPoints": [door],
+        "entryPoints": [entry],
         "rule": rule,
         "service": service,
         "middlewares": middlewares,
@@ -318,7 +318,7 @@ def _internal(path: str, service: str, middlewares: list[str] | None = None) -> 
 
 
 def _health(by_service: dict, settings: dict) -> dict:
-    """Both have a replica that is alive: LiteLLM is asked by the inside door, then the other."""
+    """Both have a replica that is alive: LiteLLM is asked by the inside entry, then the other."""
     litellm = by_service["litellm"]["alive"]
     last = by_service.get("gateway", by_service["litellm"])["alive"]
     inside = f"http://127.0.0.1:{settings['ports']['inside']}"

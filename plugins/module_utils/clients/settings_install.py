@@ -147,7 +147,7 @@ class Installation:
         for change in changes:
             _write(change)
         for known in gone:
-            self._forget(known)
+            self._drop_record(known)
         if gone:
             self._write_record()
 
@@ -156,7 +156,7 @@ class Installation:
         for change in changes:
             _write(change)
         for known in reversed(self._known()):
-            self._forget(known)
+            self._drop_record(known)
         if not os.path.isdir(self.record_dir):
             return
         with contextlib.suppress(FileNotFoundError):
@@ -183,7 +183,7 @@ class Installation:
             "written": _digest(change.after),
         }
 
-    def _forget(self, known):
+    def _drop_record(self, known):
         if known["backup"]:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(os.path.join(self.record_dir, known["backup"]))

@@ -78,7 +78,7 @@ class Redis:
             raise Unreachable(
                 f"{self.what} does not answer on port {self.place[1]} of this host ({error})",
                 "a running member",
-                f"look at the container of {self.what} on this host",
+                f"inspect the container of {self.what} on this host",
             ) from error
         if isinstance(admitted, RedisError):
             raise Unauthorized(
@@ -170,7 +170,7 @@ class ClusterHost:
     def fail_over(self) -> None:
         self.sentinel.ask("SENTINEL", "FAILOVER", NAME)
 
-    def forget(self) -> None:
+    def deregister_others(self) -> None:
         """Have this Sentinel find out anew who there is."""
         self.sentinel.ask("SENTINEL", "RESET", NAME)
 

@@ -127,7 +127,7 @@ def java_key_store(bundle: list[str]) -> bytes:
     """Return certificates as Java's own key store (JKS), which it reads without a password."""
     entries = b"".join(_java_entry(number, pem) for number, pem in enumerate(bundle))
     content = struct.pack(">III", 0xFEEDFEED, 2, len(bundle)) + entries
-    # Who opens it without a password does not look at this sum.
+    # This sum is not checked by who opens it without a password.
     key = "changeit".encode("utf-16-be") + b"Mighty Aphrodite"
     return content + hashlib.sha1(key + content, usedforsecurity=False).digest()
 

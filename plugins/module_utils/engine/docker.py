@@ -102,7 +102,7 @@ class Engine:
             raise EngineError(
                 f"the Docker engine at {self.path} does not answer {method} {resource} ({error})",
                 f"an answer within {self.timeout:g} s",
-                "start the engine, look at the host's load, or run this as root",
+                "start the engine, check the host's load, or run this as root",
             ) from error
         finally:
             connection.close()

@@ -29,7 +29,7 @@ echo end
 """
 DEPLOY = "run the playbook: ansible-playbook site.yml"
 
-# State of a container -> what it is, what to do, the treatment. States that are well are left out.
+# State of a container -> what it is, what to do, the fix. States that are well are left out.
 STATES = {
     "exited": ("is stopped", "docker start {name}", "start"),
     "created": ("was created and never ran", "docker start {name}", "start"),

@@ -51,7 +51,7 @@ def diagnose(facts: dict, wanted: dict, rules: list[tuple[str, Rule]]) -> dict:
 
 
 def _role(finding: Finding, wanted: dict) -> dict[str, str]:
-    """The role that owns the service, which a treatment runs."""
+    """The role that owns the service, which a fix runs."""
     return {"role": wanted["services"].get(finding.service, {}).get("role", "")}
 
 
@@ -139,7 +139,7 @@ def firewall(facts, wanted):
     state = need(facts, "firewall", "nft is not installed or may not be asked")
     texts = {
         "missing": f"table inet {table} is not loaded: published ports answer everybody, as Docker "
-        "puts its own rules ahead of ufw and firewalld",
+        "puts its own rules before ufw and firewalld",
         "changed": f"table inet {table} is not the one the playbook loaded",
     }
     if state in texts:
@@ -165,7 +165,7 @@ def reachable(facts, wanted):
             f"port {wanted['services'][service]['port']} of {service}: {answer}, asked from the "
             "control node",
             "an open port, as its address may connect",
-            "look for another firewall: nft list ruleset, ufw status, firewall-cmd --state, and "
+            "check for another firewall: nft list ruleset, ufw status, firewall-cmd --state, and "
             "those of the network between",
             service=service,
         )

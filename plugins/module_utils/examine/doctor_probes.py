@@ -198,7 +198,7 @@ def stream(url: str, key: str, patience: float, hold: float) -> dict:
     except OSError as error:
         connection.close()
         return {**found, "error": f"cannot be reached ({error})"}
-    sock = connection.sock  # http.client forgets it where the connection ends with the answer
+    sock = connection.sock  # http.client drops it where the connection ends with the answer
     try:
         headers = {
             "Authorization": f"Bearer {key}",

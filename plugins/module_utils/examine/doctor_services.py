@@ -191,7 +191,7 @@ def context(facts, wanted):
         yield Finding(
             "context",
             f"Ollama's context is {found} tokens",
-            f"{expected} (ollama_context_length): agents forget their tools when it is short",
+            f"{expected} (ollama_context_length): agents lose their tools when it is short",
             DEPLOY_OLLAMA,
             fix="replace",
             service="ollama",
@@ -229,7 +229,7 @@ def upstreams(facts, wanted):
             "up",
             f"docker logs {wanted['container_prefix']}{service}, and restart it"
             if service in wanted["services"]
-            else "look whether its address in mcp_servers answers from the gateway's host",
+            else "check whether its address in mcp_servers answers from the gateway's host",
             fix="restart" if is_running else "",
             service=service if service in wanted["services"] else "gateway",
         )

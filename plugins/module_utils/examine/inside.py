@@ -47,7 +47,7 @@ def reached(pid: int, targets: list[Target]) -> set[Target]:
     except ValueError:
         found = text.decode(errors="replace").strip() or "the child process ended"
         raise Refused(
-            f"no look from inside process {pid} ({found})",
+            f"could not connect from inside process {pid} ({found})",
             "root, and a running container",
             "run it as root; where that cannot be, declare the check not applicable",
         ) from None

@@ -241,7 +241,7 @@ def ports(name: str, params: dict[str, Any]) -> Findings:
     extra = sorted(set(extra) - allowed)
     text = f"open though undeclared: {', '.join(map(str, extra))}" if extra else "none is open"
     wanted = f"{len(set(managed) - allowed)} ports closed to {source}"
-    action = "run site.yml for the firewall; look what else filters in between"
+    action = "run site.yml for the firewall; check what else filters in between"
     return [Finding(name, text, wanted, action, status=verdict(not extra))]
 
 

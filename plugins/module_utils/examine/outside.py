@@ -1,10 +1,10 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Looks at this host's ports as another host would, and leaves nothing behind.
+"""Tries this host's ports as another host would, and leaves nothing behind.
 
 A child process enters a network namespace of its own, which a pair of interfaces joins to this
-host. What it sends arrives as from another machine: ahead of destination NAT, through the firewall.
+host. What it sends arrives as from another machine: before destination NAT, through the firewall.
 The namespace and the interfaces exist as long as the child does, however it ends.
 """
 
@@ -26,7 +26,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import 
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding, verdict
 
 # For documentation (RFC 5737): nobody's.
-STRANGERS = ("198.51.100.77", "203.0.113.77", "192.0.2.77")
+UNDECLARED = ("198.51.100.77", "203.0.113.77", "192.0.2.77")
 HERE = "169.254.213.1"  # this host's end, link-local
 CONNECT_SECONDS = 2.0
 _CLONE_NEWNET = 0x40000000
@@ -52,9 +52,9 @@ def expected_open(flows: list[dict[str, Any]], address: str) -> set[int]:
     }
 
 
-def stranger(flows: list[dict[str, Any]]) -> str | None:
+def undeclared(flows: list[dict[str, Any]]) -> str | None:
     """Return an address that no flow lets in; None when they let everybody in."""
-    for address in STRANGERS:
+    for address in UNDECLARED:
         if not expected_open(flows, address):
             return address
     return None
@@ -95,7 +95,7 @@ def judge(check: str, found: dict[int, str], expected: set[int], source: str) ->
         check,
         f"{'; '.join(texts)} (from {source})",
         f"open: {_listed(expected)} of {len(found)} ports",
-        "run site.yml for the firewall; look who listens (ss -ltnp) and what filters in between",
+        "run site.yml for the firewall; check who listens (ss -ltnp) and what filters in between",
         status=verdict(not missing and not extra),
     )
 
@@ -104,7 +104,7 @@ def _listed(ports: Any) -> str:
     return ", ".join(str(port) for port in sorted(ports)) or "none"
 
 
-def look(source: str, target: str, ports: list[int]) -> dict[int, str]:
+def try_ports(source: str, target: str, ports: list[int]) -> dict[int, str]:
     """Return `open`, `refused` or `filtered` for each port of this host, as seen from `source`."""
     told, tell = os.pipe()
     wired, wire = os.pipe()
@@ -200,13 +200,13 @@ def addresses_in_use() -> list[str]:
 def own_address() -> str:
     """Return the address by which others reach this host."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect((STRANGERS[0], 9))  # chooses a route, sends nothing
+        probe.connect((UNDECLARED[0], 9))  # chooses a route, sends nothing
         return probe.getsockname()[0]
 
 
 def _impossible(found: str) -> Refused:
     return Refused(
-        f"no look from outside ({found})",
+        f"could not be tried from outside ({found})",
         "root, iproute2 and network namespaces",
         "run it as root; where that cannot be, declare the check not applicable",
     )

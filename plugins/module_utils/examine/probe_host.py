@@ -45,10 +45,10 @@ def time_of_day(name: str, params: dict[str, Any]) -> Findings:
 def ports(name: str, params: dict[str, Any]) -> Findings:
     """Connect from outside: exactly the declared ports must be open to whoever asks."""
     flows = params["flows"]
-    if params["seen_by"] == "strangers":
-        source = outside.stranger(flows)
+    if params["seen_by"] == "other_networks":
+        source = outside.undeclared(flows)
         if source is None:
-            because = "the declared networks let everybody in, so nobody is a stranger"
+            because = "the declared networks let everybody in, so there is no undeclared one"
             return [Finding(name, because, status=NOT_APPLICABLE)]
     else:
         source = outside.member(flows, outside.addresses_in_use())
@@ -56,10 +56,10 @@ def ports(name: str, params: dict[str, Any]) -> Findings:
             return [
                 Finding(name, "no flow from a network leads to this host", status=NOT_APPLICABLE)
             ]
-    is_usable = "." in params["address"]  # IPv4 is what is looked at
+    is_usable = "." in params["address"]  # only IPv4 is tried
     target = params["address"] if is_usable else outside.own_address()
     asked = sorted({*params["managed"], *published(params["prefix"], params["socket"])})
-    found = outside.look(source, target, asked)
+    found = outside.try_ports(source, target, asked)
     return [outside.judge(name, found, outside.expected_open(flows, source), source)]
 
 

@@ -95,7 +95,7 @@ def judge(
     if wrong:
         texts.append(f"reaches though nothing declares it: {', '.join(wrong[:20])}")
     expected = f"{', '.join(contact['reaches']) or 'no other container'}; no port of a host"
-    action = "run site.yml, which renews networks and firewall; then look at both with doctor.yml"
+    action = "run site.yml, which renews networks and firewall; then check both with doctor.yml"
     return Finding(
         name, "; ".join(texts), expected, action, status=verdict(not missing and not wrong)
     )
@@ -149,7 +149,7 @@ def _containers(params: dict[str, Any]) -> dict[str, dict[str, Any]]:
     if not found:
         raise Unreachable(
             "no container of the platform runs here",
-            "running containers to look from",
+            "running containers to connect from",
             "run site.yml",
         )
     return found

@@ -105,7 +105,7 @@ KINDS = {
     "ports": Kind(
         probe_host.ports,
         {
-            "seen_by": {"type": "str", "choices": ["users", "strangers"], "required": True},
+            "seen_by": {"type": "str", "choices": ["users", "other_networks"], "required": True},
             "managed": _NUMBERS,
             "flows": {"type": "list", "elements": "dict", "required": True},
             "address": {"type": "str", "default": ""},
@@ -235,7 +235,7 @@ def _rows(probe: dict[str, Any]) -> list[dict[str, Any]]:
     try:
         found = KINDS[probe["kind"]].run(probe["name"], probe["options"])
     except ServiceError as error:
-        # A probe that may not look (no root, no namespaces) has seen no fault.
+        # A probe that may not run (no root, no namespaces) has seen no fault.
         status = UNKNOWN if isinstance(error, Refused) else FAILED
         found = [Finding.of(probe["name"], error, status)]
     if not found:

@@ -37,7 +37,7 @@ def judge(check: str, found: dict[str, list[str] | None], addresses: list[str]) 
     is_one = len(holders) == 1 and set(addresses) == {*next(iter(holders.values()))}
     is_unknown = bool(silent) and (is_one or not holders)
     action = (
-        "look at the silent host"
+        "check the silent host"
         if is_unknown
         else "read docker logs intranet-keepalived on the balancers: they must hear each other (IP "
         "protocol 112, not filtered between them), and HAProxy must answer where it is to be held"

@@ -3,7 +3,7 @@
 
 """nftables rules for what containers send, a chain a network. Pure.
 
-They sit ahead of destination NAT, as the rules for what comes in: a packet still says where it was
+They sit before destination NAT, as the rules for what comes in: a packet still says where it was
 meant to go, whether that is a port of this host, one that a container publishes, a container of
 another network, or another machine.
 """

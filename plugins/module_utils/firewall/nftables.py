@@ -3,7 +3,7 @@
 
 """The platform's nftables table as text, from the flows the topology allows. Pure.
 
-Two hooks. `inbound` sits ahead of destination NAT, where host ports and ports that Docker publishes
+Two hooks. `inbound` sits before destination NAT, where host ports and ports that Docker publishes
 still look alike; it drops new connections to the platform's own ports, sends what containers send
 to the chain of their network (firewall.containers), and decides nothing else. `forward` drops
 packets of others that are routed straight to a container's address, past its published port. Every

@@ -137,7 +137,7 @@ class Engine:
             ) from error
         except subprocess.TimeoutExpired as error:
             raise ImageError(
-                f"docker {argv[0]} gave no answer within 120 s; expected one at once: look at the "
+                f"docker {argv[0]} gave no answer within 120 s; expected one at once: check the "
                 "daemon's log"
             ) from error
         return done.returncode, done.stdout, done.stderr

@@ -57,7 +57,7 @@ class Images:
         return [
             name
             for name in self.params["names"]
-            if name in self.params["force"] or not self._is_settled(name, present.get(name))
+            if name in self.params["force"] or not self._is_current(name, present.get(name))
         ]
 
     def better(self, present: dict) -> dict[str, list[str]]:
@@ -70,7 +70,7 @@ class Images:
         }
         return {name: found for name, found in places.items() if found}
 
-    def _is_settled(self, name: str, found: dict | None) -> bool:
+    def _is_current(self, name: str, found: dict | None) -> bool:
         if not found or sources.architecture_problem(found["architecture"], platform.machine()):
             return False
         is_met = self._wanted(name).is_met(self._origin(name, found), found["digests"])
@@ -183,7 +183,7 @@ class Images:
     def _problem(self, name: str, facts: dict, must_be_current: bool) -> str:
         """Say why an image is not the wanted one, before it gets the platform's name.
 
-        Whoever names it first and looks then has replaced the good one by what it rejects.
+        Whoever names it first and inspects it then has replaced the good one by what it rejects.
         """
         is_current = manifest.is_current(facts, self.params["recipes"].get(name))
         if is_current or (self._is_right(name, facts) and not must_be_current):

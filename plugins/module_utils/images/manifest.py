@@ -248,7 +248,7 @@ def is_current(found: dict | None, recipe: str | None) -> bool:
 def to_build(manifest: dict, names: list[str], present: dict, recipes: dict) -> list[str]:
     """Return what to build so that `names` exist: missing ones and what they are made from.
 
-    What an image is made from is looked at only while that image itself is missing. It must be of
+    What an image is made from is checked only while that image itself is missing. It must be of
     its recipe, which other recipes build upon: a publisher's image under its name will not do.
     """
     wanted: list[str] = []

@@ -39,7 +39,7 @@ class Record:
         return entry if entry and entry["id"] == image_id else None
 
     def write(self, reference: str, entry: dict | None) -> None:
-        """Keep what is known of an image; None forgets it."""
+        """Keep what is known of an image; None removes it."""
         if entry is None and reference not in self.images:
             return
         self.images.pop(reference, None)

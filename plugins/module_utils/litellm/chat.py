@@ -117,7 +117,7 @@ class Check:
         del told["is_silent"]
         return told
 
-    def settle(self, is_good: bool | None, found: str, action: str = "") -> None:
+    def conclude(self, is_good: bool | None, found: str, action: str = "") -> None:
         """Give the verdict; None where nothing could be judged."""
         self.status, self.found = verdict(is_good), found[:300]
         self.action = "" if is_good else action
@@ -172,7 +172,7 @@ class LlmProbe:
             unasked = titles[place + 1 :]
             if done[-1].is_silent and unasked:
                 rest = Check("unasked", name, expected="an answer")
-                rest.settle(None, f"not tried after {title}: {', '.join(unasked)}", "see there")
+                rest.conclude(None, f"not tried after {title}: {', '.join(unasked)}", "see there")
                 return [*done, rest]
         return done
 
@@ -201,7 +201,7 @@ class LlmProbe:
         if caller == "revoked_key":
             check.expected += f" within {within:g} s"
             if not key:
-                check.settle(None, "no revoked key was given", "give revoked_key")
+                check.conclude(None, "no revoked key was given", "give revoked_key")
                 return check
         return self._timed(check, self._knock, key, within)
 
@@ -224,7 +224,7 @@ class LlmProbe:
         check.expected = f"{check.model} among the models"
         listed = self._ask("GET", "/v1/models").json()
         names = [str(dig(entry, "id")) for entry in dig(listed, "data") or []]
-        check.settle(check.model in names, ", ".join(names) or "no model", "declare it, deploy")
+        check.conclude(check.model in names, ", ".join(names) or "no model", "declare it, deploy")
 
     def _plain(self, check: Check, started: float, shape: Shape) -> None:
         check.expected = "an answer with text"
@@ -232,7 +232,7 @@ class LlmProbe:
         reply = self._ask("POST", shape.path(check.model, False), body, shape.headers(self._key))
         text = shape.text(reply.json())
         found = repr(text) if text else reply.text
-        check.settle(bool(text), found, "read the log of the LLM API")
+        check.conclude(bool(text), found, "read the log of the LLM API")
 
     def _stream(self, check: Check, started: float, shape: Shape) -> None:
         check.expected = f"text in pieces, then {shape.ends_with}"
@@ -246,8 +246,8 @@ class LlmProbe:
             is_ended = is_ended or shape.is_end(event)
             broke = broke or error_in(event)
         found = broke or f"{text!r}{'' if is_ended else ', never ended'}"
-        action = "read the log of the LLM API; look for a proxy that buffers or cuts streams"
-        check.settle(bool(text) and is_ended and not broke, found, action)
+        action = "read the log of the LLM API; check for a proxy that buffers or cuts streams"
+        check.conclude(bool(text) and is_ended and not broke, found, action)
 
     def _recorded(self, check: Check, started: float, request: dict[str, Any]) -> None:
         shape = shape_of_path(request["path"])
@@ -271,7 +271,7 @@ class LlmProbe:
         except Unexpected as error:
             broke = error.found
         found = broke or f"{said[:60]!r}{'' if is_ended else ', never ended'}"
-        check.settle(bool(said) and is_ended and not broke, found, action)
+        check.conclude(bool(said) and is_ended and not broke, found, action)
 
     def _tool_call(self, check: Check, started: float, shape: Shape) -> None:
         check.expected = f"a streamed call of {_TOOL} with a city"
@@ -286,13 +286,15 @@ class LlmProbe:
             broke = broke or error_in(event)
         is_called = name == _TOOL and bool(dig(_decoded(arguments), "city")) and not broke
         found = broke or (f"{name}({arguments})" if name else "no tool call")
-        check.settle(is_called, found, "use a model that calls tools, and the ollama_chat/ prefix")
+        check.conclude(
+            is_called, found, "use a model that calls tools, and the ollama_chat/ prefix"
+        )
 
     def _embedding(self, check: Check, started: float) -> None:
         check.expected = "a vector"
         body = {"model": check.model, "input": "intranet"}
         vector = dig(self._ask("POST", "/v1/embeddings", body).json(), "data", 0, "embedding")
-        check.settle(bool(vector), f"{len(vector or [])} numbers", "read the log of the LLM API")
+        check.conclude(bool(vector), f"{len(vector or [])} numbers", "read the log of the LLM API")
 
     def _knock(self, check: Check, started: float, key: str, within: float) -> None:
         """Ask until refused: what answers may remember a key for a while."""
@@ -307,7 +309,7 @@ class LlmProbe:
         found = (
             f"HTTP {status} after {_elapsed(started) / 1000:.1f} s" if within else f"HTTP {status}"
         )
-        check.settle(
+        check.conclude(
             is_refused, found, "check the keys' settings of the API and what stands before it"
         )
 
@@ -315,14 +317,14 @@ class LlmProbe:
         headers = bearer(self._key)
         status = self._client.request("GET", "/v1/models", headers=headers).status
         if status != 200:
-            check.settle(None, f"the key itself gets HTTP {status}", "give a key that is valid")
+            check.conclude(None, f"the key itself gets HTTP {status}", "give a key that is valid")
             return
         shape = SHAPES["chat"]
         body = shape.body(check.model, "Say hello.", 1)
         path = shape.path(check.model, False)
         status = self._client.request("POST", path, body=body, headers=headers).status
         is_refused = True if status in REFUSED else False if status < 300 else None
-        check.settle(is_refused, f"HTTP {status}", "check the models of the key and of its team")
+        check.conclude(is_refused, f"HTTP {status}", "check the models of the key and of its team")
 
     def _ask(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None

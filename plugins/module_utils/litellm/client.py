@@ -195,7 +195,7 @@ class LiteLLMClient:
                 "general_settings.store_model_in_db: true",
                 "set litellm_store_models: true (or that setting), or keep the model in the file",
             )
-        # A 403 to a change says why; a read is forbidden to nobody but strangers.
+        # A 403 to a change says why; a read is forbidden only without a valid key.
         if reply.status == 401 or (reply.status == 403 and method == "GET"):
             raise errors.Unauthorized(
                 f"LiteLLM at {self.http.url} refuses the master key (HTTP {reply.status})",

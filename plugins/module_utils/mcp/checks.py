@@ -98,7 +98,7 @@ def check_latency(latency: dict[str, float], bound: float | None) -> list[dict[s
     if bound is None:
         return []
     slow = {step: value for step, value in latency.items() if value > bound}
-    action = "look at the load of the server and of what stands between"
+    action = "check the load of the server and of the proxies between"
     return [check("latency", not slow, latency, f"<= {bound:g} ms each", action)]
 
 
@@ -137,7 +137,7 @@ def _around(text: str, part: str) -> str:
 
 
 def summarize(result: dict[str, Any]) -> dict[str, Any]:
-    """Return the parts of a `tools/call` result that checks look at."""
+    """Return the parts of a `tools/call` result that checks inspect."""
     parts = result.get("content") or []
     texts = [part.get("text") or "" for part in parts if part.get("type") == "text"]
     if result.get("resultType") == "input_required":

@@ -115,7 +115,7 @@ class Stdio:
                     raise errors.TimedOut(
                         f"{self.http.url} sent no answer to {method} for {self.http.timeout:g} s",
                         "an answer in that time",
-                        "start it by hand and look, or raise timeout",
+                        "start it by hand and read its output, or raise timeout",
                     )
                 received = os.read(self._process.stdout.fileno(), 65536)
                 if not received or len(self._pending) > MAX_LINE_BYTES:

@@ -202,7 +202,7 @@ class FileSource:
             raise Unknown(
                 f"Ollama has no model {base}, which the Modelfile of {self.destination.name} names",
                 "a model that is there",
-                "declare that model first (Ollama would look for it on the public registry)",
+                "declare that model first (Ollama would pull it from the public registry)",
             )
         return client.show(base)
 

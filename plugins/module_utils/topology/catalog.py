@@ -19,10 +19,10 @@ PORTLESS = ("vrrp",)
 KEYS = (
     "clients",
     "container_port",
-    "door",
     "egress",
     "enabled",
     "exporter",
+    "frontend",
     "group",
     "health",
     "image",
@@ -72,7 +72,7 @@ class Service:
     part_of: str = ""
     proto: str = "tcp"
     # The balancer's part that leads to the one that leads, where there are several.
-    door: str = ""
+    frontend: str = ""
     role: str = ""
     # Services of one zone share a network on their host.
     zone: str = ""
@@ -174,7 +174,7 @@ def _service(name: str, entry: dict, part_of: str = "") -> Service:
         peers=bool(entry.get("peers", False)),
         part_of=part_of or entry.get("part_of", ""),
         proto=proto,
-        door=entry.get("door", ""),
+        frontend=entry.get("frontend", ""),
         role=role_of(part_of or name, entry),
         zone=entry.get("zone", "") or entry["group"],
         egress=tuple(entry.get("egress", ())),

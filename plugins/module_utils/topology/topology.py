@@ -25,8 +25,7 @@ OPERATOR = "operator"  # whoever is logged in on the service's own host
 
 # Groups whose hosts talk to every replica themselves; all others use one address.
 REACH_EVERY_REPLICA = (BALANCER, MONITORING)
-# The balancer's ports in the catalog: the one for people, and the plain one for the platform's own.
-DOOR = "load_balancer"
+# The balancer's plain port for the platform's own hosts; the one for people has the group's name.
 INSIDE = "load_balancer_inside"
 
 LOOPBACK = "127.0.0.1"
@@ -144,10 +143,10 @@ class Topology:
                 f"service {name!r} has no host: put at least one host into group {service.group!r}"
             )
         if self._goes_through_balancer(service):
-            door = self.service(service.door or INSIDE)
+            frontend = self.service(service.frontend or INSIDE)
             if client in self.balancers:
-                return self._own_container(DOOR, door)
-            return Endpoint(self.balancer_address, door.port)
+                return self._own_container(BALANCER, frontend)
+            return Endpoint(self.balancer_address, frontend.port)
         if client in hosts:
             return self._own_container(name, service)
         return Endpoint(self.address(hosts[0]), service.port)
@@ -157,7 +156,7 @@ class Topology:
         service = self.service(name)
         if self.balancers and service.is_behind_balancer:
             host = self.public_name or self.balancer_address
-            return Endpoint(host, self.service(DOOR).port, "https" if self.tls else "http")
+            return Endpoint(host, self.service(BALANCER).port, "https" if self.tls else "http")
         hosts = self.hosts_of(name)
         if not hosts:
             raise TopologyError(
@@ -234,7 +233,7 @@ class Topology:
         return [
             self._leader(service, balancer)
             for service in self.services.values()
-            if service.door and self._goes_through_balancer(service)
+            if service.frontend and self._goes_through_balancer(service)
         ]
 
     def _leader(self, service: Service, balancer: str) -> dict:
@@ -246,7 +245,7 @@ class Topology:
         )
         return {
             "service": service.name,
-            "port": self.service(service.door).inside_port,
+            "port": self.service(service.frontend).inside_port,
             "path": asked.ready if asked else "",
             "servers": [
                 {
@@ -266,7 +265,7 @@ class Topology:
         """Whether the balancer passes connections to it, or asks it who leads."""
         owner = self.services.get(service.part_of, service)
         is_meant = service is owner or bool(service.ready)
-        return is_meant and bool(owner.door) and self._goes_through_balancer(owner)
+        return is_meant and bool(owner.frontend) and self._goes_through_balancer(owner)
 
     def is_part(self, service: Service) -> bool:
         """Whether it is a further port of another service's container."""
@@ -278,7 +277,7 @@ class Topology:
         Also those on a replica's own host: theirs is the one that restarts under them.
         """
         replicas = len(self.hosts_of(service.name))
-        has_way = service.is_behind_balancer or bool(service.door)
+        has_way = service.is_behind_balancer or bool(service.frontend)
         return bool(self.balancers) and has_way and replicas > 1
 
     def _own_container(self, name: str, service: Service) -> Endpoint:
@@ -335,8 +334,8 @@ class Topology:
 
     def _is_shared_over_6(self, service: Service) -> bool:
         """Whether people come to an IPv6 address, which the engine then has to serve."""
-        is_door = DOOR in (service.name, service.part_of)
-        return is_door and any(interface.version == 6 for interface in self.shared_interfaces())
+        is_balancer = BALANCER in (service.name, service.part_of)
+        return is_balancer and any(interface.version == 6 for interface in self.shared_interfaces())
 
     def managed_ports(self, host: str) -> list[int]:
         """Ports the catalog gives to services of this host, open or not."""

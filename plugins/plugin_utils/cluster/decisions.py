@@ -70,7 +70,7 @@ def order(members: dict[str, dict], service: str) -> list[str]:
         return sorted(hosts, key=lambda host: turns.index(members[host]["role"]))
     holders = [host for host in hosts if members[host]["data"] == "primary"]
     if not any(found["has_begun"] for found in members.values()):
-        _refuse_doubt(members, holders, service)
+        _refuse_ambiguity(members, holders, service)
     # What the cluster begins with, or what it ended with.
     return holders + [host for host in hosts if host not in holders]
 
@@ -81,8 +81,8 @@ def there(members: dict[str, dict], turns: list[str], host: str) -> int:
     return len({*came, *(name for name, found in members.items() if found["role"])})
 
 
-def _refuse_doubt(members: dict[str, dict], holders: list[str], service: str) -> None:
-    """A cluster that begins takes over one host's data; whose must be beyond doubt."""
+def _refuse_ambiguity(members: dict[str, dict], holders: list[str], service: str) -> None:
+    """A cluster that begins takes over one host's data; whose must be unambiguous."""
     replicas = [host for host, found in members.items() if found["data"] == "replica"]
     if len(holders) > 1:
         raise ClusterError(
@@ -97,7 +97,7 @@ def _refuse_doubt(members: dict[str, dict], holders: list[str], service: str) ->
         )
 
 
-def etcd_strangers(listed: str, peer_urls: list[str]) -> list[str]:
+def etcd_departed(listed: str, peer_urls: list[str]) -> list[str]:
     """Return ids of etcd members that the inventory does not name, out of `member list`.
 
     None while a member of the inventory is missing: a majority of those that stay comes first.

@@ -1,7 +1,7 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""What the doctor saw on all hosts as one report, as lines for a terminal, as treatments. Pure."""
+"""What the doctor saw on all hosts as one report, as lines for a terminal, as fixes. Pure."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ HOST = ("daemon_json", "engine", "settings", "toolkit", "firewall", "password")
 ANEW = ("deploy", "replace", "models")
 
 
-def report(looked: dict[str, dict], at: str) -> dict:
+def report(examined: dict[str, dict], at: str) -> dict:
     """One report of what the module returned on each host.
 
-    looked: host -> result as Ansible registers it, which may say that the host is away. at: when,
+    examined: host -> result as Ansible registers it, which may say that the host is away. at: when,
     ISO 8601. Returns {at, healthy, findings, unseen, hosts}.
     """
     findings, unseen = [], []
-    for host, result in looked.items():
+    for host, result in examined.items():
         findings += [{"host": host, **finding} for finding in _findings(host, result)]
         unseen += [{"host": host, **check} for check in result.get("unseen", [])]
-    findings += _held_once(looked)
+    findings += _held_once(examined)
     return {
         "at": at,
         "healthy": not findings,
         "findings": findings,
         "unseen": unseen,
-        "hosts": {host: result.get("facts", {}) for host, result in looked.items()},
+        "hosts": {host: result.get("facts", {}) for host, result in examined.items()},
     }
 
 
@@ -48,9 +48,9 @@ def _findings(host: str, result: dict) -> list[dict]:
     return [{**silent.as_dict(), "role": ""}]
 
 
-def _held_once(looked: dict[str, dict]) -> list[dict]:
+def _held_once(examined: dict[str, dict]) -> list[dict]:
     """An address that several balancers share and not exactly one of them holds."""
-    told = {host: (r.get("facts") or {}).get("shared_address") for host, r in looked.items()}
+    told = {host: (r.get("facts") or {}).get("shared_address") for host, r in examined.items()}
     shared = {host: kept for host, kept in told.items() if kept}
     if not shared:
         return []
@@ -58,17 +58,17 @@ def _held_once(looked: dict[str, dict]) -> list[dict]:
     held = {host: kept["held"] for host, kept in shared.items()}
     judged = judge("shared address", held, addresses)
     # A host that could not be examined may be the holder, and has a finding of its own.
-    may_be_elsewhere = not any(held.values()) and any("facts" not in r for r in looked.values())
+    may_be_elsewhere = not any(held.values()) and any("facts" not in r for r in examined.values())
     if not judged.is_failed or may_be_elsewhere:
         return []
     return [{"host": " and ".join(shared), **judged.as_dict(), "role": ""}]
 
 
-def treatments(findings: list[dict], order: list[str]) -> dict:
+def fixes(findings: list[dict], order: list[str]) -> dict:
     """What to do on one host about its findings, in order.
 
     order: roles as the catalog has them, those first that others need; roles not in it come last.
-    Returns {host, roles}: kinds of treatment for the host, and for each role what to stop, which
+    Returns {host, roles}: kinds of fix for the host, and for each role what to stop, which
     containers to start (and whether a running one starts afresh), and whether to run the role.
     """
     fixes = [finding for finding in findings if finding["fix"]]

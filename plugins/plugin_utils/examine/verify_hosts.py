@@ -40,7 +40,7 @@ def _any_host(site: dict) -> list[dict]:
         probe(f"clock {host}", "clock", "Hosts", **site["clock"]),
         *(
             probe(f"ports {who} reach {host}", "ports", "Hosts", seen_by=who, **_ports(site))
-            for who in ("users", "strangers")
+            for who in ("users", "other_networks")
         ),
         probe(
             f"reach from a container of {host}:",

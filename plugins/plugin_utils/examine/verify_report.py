@@ -76,7 +76,7 @@ def _silent(host: str, result: dict) -> dict:
     error = result.get("error") or {}
     found = error.get("found") or result.get("msg") or "no answer"
     action = error.get("action") or "check that Ansible reaches the host, then run verify again"
-    silent = Finding(f"host {host}", found, "a look at it", action, status=UNKNOWN)
+    silent = Finding(f"host {host}", found, "an examination of it", action, status=UNKNOWN)
     return {"group": "Hosts", **silent.as_row()}
 
 

@@ -107,7 +107,7 @@ def _moved(kind: str, old: str, new: str) -> str:
             "to, since Ansible takes files of an inventory for lists of hosts",
             f"move it by hand, or set {variable(kind)} to where it is",
         ) from error
-    return f"{kind} moved from {old} to {new}, where Ansible does not look for hosts"
+    return f"{kind} moved from {old} to {new}, where Ansible reads no hosts from"
 
 
 def variable(kind: str) -> str:

@@ -66,7 +66,7 @@ def prefix(servers: Servers, options: argparse.Namespace) -> None:
     print(f"{'seconds to the first word':36s}{columns}   turn 2 / turn 1")
     for name, people, ollamas, is_kept in SYSTEMS:
         url, _container = servers.litellm(ollamas, is_kept)
-        servers.forget()
+        servers.reset()
         talks = [
             Conversation(url, conftest.MASTER_KEY, opening(MODEL, one, options.longest), one)
             for one in SESSIONS[:people]

@@ -23,7 +23,7 @@ HOSTS = ("gpu1", "gpu2")
 PORT_LITELLM = 4000
 BALANCER = {
     "tls": False,
-    "door_port": 80,
+    "public_port": 80,
     "ports": PORTS,
     "timeout_seconds": 600,
     "connect_seconds": 5,
@@ -71,7 +71,7 @@ class Servers:
         post(f"{url}/api/create", {**made, "stream": False})
         return url
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Empty every prefix cache, and load the model again."""
         for url in self.ollamas.values():
             post(f"{url}/api/generate", {"model": MODEL, "keep_alive": 0})

@@ -42,7 +42,7 @@ def enter_network() -> None:
 
 
 async def compare(options: argparse.Namespace) -> None:
-    """Measure both doors in turn and print the medians."""
+    """Measure both engines in turn and print the medians."""
     key = (SECRETS / "key-first-developer").read_text().strip()
     call = Target("", "example__count", key, says="characters")
     targets = {

@@ -129,7 +129,7 @@ class Site:
         thumbprint = acme_thumbprint((self.tls / "acme-account.key").read_text())
         settings = {
             "tls": True,
-            "door_port": 443,
+            "public_port": 443,
             "ports": PORTS,
             "timeout_seconds": 30,
             "connect_seconds": 1,

@@ -57,7 +57,7 @@ def start(start_balancer, replicas, gateway):
     return run
 
 
-def place(balancer, port="door"):
+def place(balancer, port="public"):
     host, _colon, number = balancer.docker.address(balancer.container, PORTS[port]).rpartition(":")
     return host, int(number)
 

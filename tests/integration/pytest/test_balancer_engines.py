@@ -39,14 +39,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer(("", 4000), Handler).serve_forever()
 """
 PROGRAMS = {"haproxy": "haproxy", "traefik": "traefik-start"}
-FORGET = {"name": "intranet.mcp.load_balancer", "tasks_from": "forget"}
+DRAIN = {"name": "intranet.mcp.load_balancer", "tasks_from": "drain"}
 ROTATE = {"name": "intranet.mcp.load_balancer", "tasks_from": "rotate"}
 PLAY = [
     {
         "hosts": "all",
         "gather_facts": False,
         "tasks": [
-            {"name": "Drain who leaves", "ansible.builtin.include_role": FORGET},
+            {"name": "Drain removed replicas", "ansible.builtin.include_role": DRAIN},
             {
                 "name": "Run",
                 "ansible.builtin.include_role": {"name": "intranet.mcp.load_balancer"},
@@ -77,7 +77,7 @@ class Site:
         self.container = f"{self.prefix}load_balancer"
         self.network = f"itest-{self.suffix}"
         self.ports = dict(
-            zip(("door", "redirect", "inside", "metrics"), free_ports(4), strict=True)
+            zip(("public", "redirect", "inside", "metrics"), free_ports(4), strict=True)
         )
         (folder / "play.yml").write_text(yaml.safe_dump(PLAY))
         zone = f"{self.network}-litellm"
@@ -125,7 +125,10 @@ class Site:
             "load_balancer_stop_seconds": 3,
             **variables,
         }
-        own = {"door": "port", **{name: f"{name}_port" for name in self.ports if name != "door"}}
+        own = {
+            "public": "port",
+            **{name: f"{name}_port" for name in self.ports if name != "public"},
+        }
         for name, suffix in own.items():
             found[f"platform_balancer_{suffix}"] = self.ports[name]
         groups = ("load_balancer", "litellm")
@@ -135,14 +138,14 @@ class Site:
     def ask(self, path="/v1/models"):
         """Return what the replica says through the balancer, over TLS with the platform's CA."""
         trusted = ssl.create_default_context(cafile=self.folder / "secrets" / "tls" / "ca.crt")
-        url = f"https://localhost:{self.ports['door']}{path}"
+        url = f"https://localhost:{self.ports['public']}{path}"
         with urllib.request.urlopen(url, timeout=10, context=trusted) as answer:
             return answer.read().decode()
 
     def names(self) -> set[str]:
         """Return whom the certificate that is served is for."""
         trusted = ssl.create_default_context(cafile=self.folder / "secrets" / "tls" / "ca.crt")
-        place = ("localhost", self.ports["door"])
+        place = ("localhost", self.ports["public"])
         with (
             socket.create_connection(place, timeout=10) as plain,
             trusted.wrap_socket(plain, server_hostname=place[0]) as connection,
@@ -244,7 +247,7 @@ def test_without_tls_no_certificate_is_asked_for(make_site):
     done = site.run("haproxy", platform_balancer_tls=False)
     assert done["rc"] == 0, done["said"][-4000:]
     with urllib.request.urlopen(
-        f"http://localhost:{site.ports['door']}/v1/models", timeout=10
+        f"http://localhost:{site.ports['public']}/v1/models", timeout=10
     ) as answer:
         assert answer.read() == b"/v1/models"
     assert not (site.folder / "secrets" / "tls").exists()

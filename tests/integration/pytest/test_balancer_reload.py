@@ -1,7 +1,7 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""A reload under load loses nothing, forgets nothing, and survives a wrong configuration."""
+"""A reload under load loses nothing, keeps its state, and survives a wrong configuration."""
 
 from __future__ import annotations
 

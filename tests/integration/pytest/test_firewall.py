@@ -7,11 +7,11 @@
                                     |        +-- bridge -- box 172.30.7.2 (a "container")
                                     +-- host +
                                     |        +-- bridge -- data 172.30.8.2 (one of another network)
-    stranger 10.77.2.2, fd77:2::2 --+
+    outsider 10.77.2.2, fd77:2::2 --+
 
 The host publishes 8080 of the box and 8081 of data as Docker does (destination NAT). It listens on
 4000 (managed), 9999 (nobody's business) and 22, by the address of cloud metadata, too. User and
-stranger listen as well: to containers they are other machines, the stranger with a public address.
+outsider listen as well: to containers they are other machines, the outsider with a public address.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ NETWORKS = [
     {"name": "data", "interface": DATA_BRIDGE},
 ]
 
-NAMESPACES = ("host", "user", "stranger", "box", "data")
+NAMESPACES = ("host", "user", "outsider", "box", "data")
 
 LISTEN = """
 import selectors, socket, sys
@@ -112,9 +112,9 @@ class Lab:
             self.run("ip", "address", "add", f"{gateway}/24", "dev", bridge, inside="host")
             self.link(name, f"172.30.{subnet}.2/24", None, gateway, master=bridge)
         self.link("user", "10.77.1.2/24", "fd77:1::2/64", "10.77.1.1")
-        self.link("stranger", "10.77.2.2/24", "fd77:2::2/64", "10.77.2.1")
+        self.link("outsider", "10.77.2.2/24", "fd77:2::2/64", "10.77.2.1")
         self.run("ip", "address", "add", f"{METADATA}/32", "dev", "lo", inside="host")
-        self.run("ip", "address", "add", f"{PUBLIC}/32", "dev", "lo", inside="stranger")
+        self.run("ip", "address", "add", f"{PUBLIC}/32", "dev", "lo", inside="outsider")
         self.run("ip", "route", "add", PUBLIC, "via", "10.77.2.2", inside="host")
         self.run("sysctl", "-qw", "net.ipv4.ip_forward=1", inside="host")
         self.run(
@@ -130,7 +130,7 @@ class Lab:
         self.listen("box", 8000)
         self.listen("data", 6379)
         self.listen("user", 5000, 5001)
-        self.listen("stranger", 443)
+        self.listen("outsider", 443)
 
     def link(self, name, v4, v6, gateway, master="") -> None:
         namespace, peer = self.prefix + name, f"to-{name}"
@@ -228,7 +228,7 @@ def test_only_the_flows_sources_reach_managed_ports_of_either_kind(lab):
     ]
     everything = set(targets)
     user = {t for t in everything if t.startswith(("10.77.1.", "fd77:1:"))}
-    assert lab.reached_by("stranger", "10.77.2.1:8080", "10.77.2.1:4000", "172.30.7.2:8000") == {
+    assert lab.reached_by("outsider", "10.77.2.1:8080", "10.77.2.1:4000", "172.30.7.2:8000") == {
         "10.77.2.1:8080",
         "10.77.2.1:4000",
         "172.30.7.2:8000",
@@ -239,7 +239,7 @@ def test_only_the_flows_sources_reach_managed_ports_of_either_kind(lab):
     ]
     assert lab.apply(flows=flows)["changed"]
     assert lab.reached_by("user", *user) == user
-    assert lab.reached_by("stranger", *targets, "172.30.7.2:8000") == {
+    assert lab.reached_by("outsider", *targets, "172.30.7.2:8000") == {
         t for t in targets if t.endswith((":9999", ":22"))
     }
     assert lab.reached_by("host", "127.0.0.1:4000", "::1:4000") == {"127.0.0.1:4000", "::1:4000"}
@@ -319,7 +319,7 @@ def test_a_closed_port_is_closed_for_everybody_and_any_opens_it(lab):
     lab.apply(flows=[])
     assert lab.reached_by("user", "10.77.1.1:8080", "10.77.1.1:4000") == set()
     lab.apply(flows=[{"service": "web", "port": 8080, "sources": ["any"]}])
-    assert lab.reached_by("stranger", "10.77.2.1:8080") == {"10.77.2.1:8080"}
+    assert lab.reached_by("outsider", "10.77.2.1:8080") == {"10.77.2.1:8080"}
 
 
 def test_an_established_connection_survives_new_rules(lab):
@@ -332,7 +332,7 @@ def test_an_established_connection_survives_new_rules(lab):
         "print('alive' if info[0] != 7 else 'dead', flush=True)\n"
     )
     client = subprocess.Popen(
-        ["ip", "netns", "exec", lab.prefix + "stranger", sys.executable, "-c", script],
+        ["ip", "netns", "exec", lab.prefix + "outsider", sys.executable, "-c", script],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -340,7 +340,7 @@ def test_an_established_connection_survives_new_rules(lab):
     lab.processes.append(client)
     assert client.stdout.readline() == "open\n"
     lab.apply()
-    assert lab.reached_by("stranger", "10.77.2.1:4000") == set()
+    assert lab.reached_by("outsider", "10.77.2.1:4000") == set()
     out, _ = client.communicate("go\n", timeout=20)
     assert out == "alive\n"
 
@@ -349,9 +349,9 @@ def test_a_second_run_changes_nothing_and_a_changed_rule_is_put_right(lab):
     lab.apply()
     assert not lab.apply()["changed"]
     lab.run("nft", "flush", "chain", "inet", "intranet_mcp", "inbound", inside="host")
-    assert lab.reached_by("stranger", "10.77.2.1:8080") == {"10.77.2.1:8080"}
+    assert lab.reached_by("outsider", "10.77.2.1:8080") == {"10.77.2.1:8080"}
     assert lab.apply()["changed"]
-    assert lab.reached_by("stranger", "10.77.2.1:8080") == set()
+    assert lab.reached_by("outsider", "10.77.2.1:8080") == set()
 
 
 def test_unconfirmed_rules_are_taken_back_by_the_host_itself(lab):
@@ -395,7 +395,7 @@ def test_other_tables_stay_and_may_come_and_go(lab):
     assert "chain INPUT" in lab.rules()
     # What ufw and firewalld do when they (re)load: their own tables go, and come back.
     lab.run("nft", "delete", "table", "ip", "filter", inside="host")
-    assert lab.reached_by("stranger", "10.77.2.1:8080", "10.77.2.1:9999") == {"10.77.2.1:9999"}
+    assert lab.reached_by("outsider", "10.77.2.1:8080", "10.77.2.1:9999") == {"10.77.2.1:9999"}
     assert not lab.apply()["changed"]
 
 

@@ -25,15 +25,15 @@ def probe(name, kind, **options):
 
 
 @pytest.fixture
-def look(run_module):
+def run_check(run_module):
     """Carry out one probe and return its rows."""
 
-    def look(kind, **options):
+    def run_check(kind, **options):
         result = run_module("health", probes=[probe("p", kind, **options)], required=False)
         assert not result["failed"], result["msg"]
         return result["checks"]
 
-    return look
+    return run_check
 
 
 @pytest.fixture(scope="module")
@@ -57,15 +57,15 @@ def postgres(docker):
 DATABASE = {"user": "litellm", "database": "litellm", "pool_sum": 5, "reserve": 3}
 
 
-def test_database_is_asked_itself(look, postgres):
-    rows = {row["name"]: row for row in look("postgres", container=postgres, **DATABASE)}
+def test_database_is_asked_itself(run_check, postgres):
+    rows = {row["name"]: row for row in run_check("postgres", container=postgres, **DATABASE)}
     assert {row["status"] for row in rows.values()} == {"passed"}, rows
     assert rows["p connections"]["found"] == "1 of 10 database connections are used"
-    tight = look("postgres", container=postgres, **{**DATABASE, "pool_sum": 8})
+    tight = run_check("postgres", container=postgres, **{**DATABASE, "pool_sum": 8})
     assert [row["status"] for row in tight] == ["passed", "passed", "failed"]
 
 
-def test_database_whose_connections_are_used_up_fails(look, postgres):
+def test_database_whose_connections_are_used_up_fails(run_check, postgres):
     sleeping = [
         subprocess.Popen(
             ["docker", "exec", "-i", postgres, "psql", "-U", "litellm", "-q"],
@@ -77,34 +77,34 @@ def test_database_whose_connections_are_used_up_fails(look, postgres):
     try:
 
         def used():
-            return look("postgres", container=postgres, **DATABASE)[1]["found"]
+            return run_check("postgres", container=postgres, **DATABASE)[1]["found"]
 
         wait_until(lambda: used().startswith("10 of 10 "), 30, "nine idle connections and this one")
-        assert look("postgres", container=postgres, **DATABASE)[1]["status"] == "failed"
+        assert run_check("postgres", container=postgres, **DATABASE)[1]["status"] == "failed"
     finally:
         for process in sleeping:
             process.communicate()
 
 
-def test_database_that_is_not_there_fails_with_its_own_words(look, postgres):
-    (row,) = look("postgres", container=postgres, **{**DATABASE, "database": "other"})
+def test_database_that_is_not_there_fails_with_its_own_words(run_check, postgres):
+    (row,) = run_check("postgres", container=postgres, **{**DATABASE, "database": "other"})
     assert row["status"] == "failed" and 'database "other" does not exist' in row["found"]
-    (row,) = look("postgres", container="itest-nowhere", **DATABASE)
+    (row,) = run_check("postgres", container="itest-nowhere", **DATABASE)
     assert row["status"] == "failed" and "itest-nowhere" in row["found"]
 
 
-def test_program_in_a_container_must_say_the_word(look, postgres):
+def test_program_in_a_container_must_say_the_word(run_check, postgres):
     command = {"container": postgres, "argv": ["echo", "PONG"]}
-    assert look("command", **command, contains="PONG")[0]["status"] == "passed"
-    assert look("command", **command, contains="PING")[0]["status"] == "failed"
-    (row,) = look("command", container=postgres, argv=["sh", "-c", "echo no >&2; exit 3"])
+    assert run_check("command", **command, contains="PONG")[0]["status"] == "passed"
+    assert run_check("command", **command, contains="PING")[0]["status"] == "failed"
+    (row,) = run_check("command", container=postgres, argv=["sh", "-c", "echo no >&2; exit 3"])
     assert (row["status"], row["found"]) == ("failed", "no")
 
 
-def test_migrations_of_a_real_litellm_are_complete_until_one_is_missing(look, litellm):
+def test_migrations_of_a_real_litellm_are_complete_until_one_is_missing(run_check, litellm):
     container = litellm.postgres.replace("postgres", "litellm")
     check = {"container": container, "argv": ["litellm-migrate", "--check"]}
-    (row,) = look("migrations", **check)
+    (row,) = run_check("migrations", **check)
     assert (row["status"], row["found"]) == ("passed", "0 pending, 0 half done")
 
     def sql(text):
@@ -115,13 +115,13 @@ def test_migrations_of_a_real_litellm_are_complete_until_one_is_missing(look, li
     ended = sql(f"SELECT finished_at FROM _prisma_migrations WHERE migration_name = '{name}'")
     sql(f"UPDATE _prisma_migrations SET finished_at = NULL WHERE migration_name = '{name}'")
     try:
-        (row,) = look("migrations", **check)
+        (row,) = run_check("migrations", **check)
         assert row["status"] == "failed" and "half done" in row["found"], row
     finally:
         sql(
             f"UPDATE _prisma_migrations SET finished_at = '{ended}' WHERE migration_name = '{name}'"
         )
-    assert look("migrations", **check)[0]["status"] == "passed"
+    assert run_check("migrations", **check)[0]["status"] == "passed"
 
 
 def test_containers_and_files_are_compared_with_what_is_defined(docker, tmp_path, run_module):
@@ -187,13 +187,13 @@ def serve_tls(tmp_path):
 
 
 @pytest.mark.parametrize(("days", "status"), [(100, "passed"), (5, "failed")])
-def test_a_certificates_last_day_is_read_from_a_real_handshake(look, serve_tls, days, status):
-    (row,) = look("certificate", url=serve_tls(days), days=21)
+def test_a_certificates_last_day_is_read_from_a_real_handshake(run_check, serve_tls, days, status):
+    (row,) = run_check("certificate", url=serve_tls(days), days=21)
     assert row["status"] == status and "expires in" in row["found"], row
 
 
-def test_no_certificate_is_a_failure(look):
-    (row,) = look("certificate", url="https://127.0.0.1:9/", days=21, timeout=5)
+def test_no_certificate_is_a_failure(run_check):
+    (row,) = run_check("certificate", url="https://127.0.0.1:9/", days=21, timeout=5)
     assert row["status"] == "failed" and "no TLS connection" in row["found"]
 
 
@@ -210,29 +210,29 @@ def interfaces():
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make a network namespace")
-def test_ports_are_seen_as_another_machine_sees_them(look, docker, open_port):
+def test_ports_are_seen_as_another_machine_sees_them(run_check, docker, open_port):
     before = interfaces()
     users = {"port": open_port, "proto": "tcp", "sources": ["10.0.0.0/8"]}
     closed = {"port": 1, "proto": "tcp", "sources": ["10.0.0.0/8"]}
 
     def seen(by, *flows):
         asked = {"managed": [1, open_port], "prefix": f"itest-none-{docker.suffix}"}
-        (row,) = look("ports", seen_by=by, flows=flows, **asked)
+        (row,) = run_check("ports", seen_by=by, flows=flows, **asked)
         return row
 
     as_user = seen("users", users)
     assert as_user["status"] == "passed", as_user
     missing = seen("users", users, closed)
     assert missing["status"] == "failed" and "not open: 1 (refused) (from 10." in missing["found"]
-    # Nothing filters this port, so strangers reach it too, and that is found.
-    as_stranger = seen("strangers", users)
-    assert as_stranger["status"] == "failed"
-    assert f"open though undeclared: {open_port} (" in as_stranger["found"]
+    # Nothing filters this port, so other networks reach it too, and that is found.
+    as_other = seen("other_networks", users)
+    assert as_other["status"] == "failed"
+    assert f"open though undeclared: {open_port} (" in as_other["found"]
     everybody = {"port": open_port, "proto": "tcp", "sources": ["any"]}
-    assert seen("strangers", everybody)["status"] == "not_applicable"
+    assert seen("other_networks", everybody)["status"] == "not_applicable"
     # The kernel takes a namespace apart after its last process has ended.
     wait_until(
         lambda: not [name for name in interfaces() - before if name.startswith("verify")],
         10,
-        "the interfaces of the look to go",
+        "the interfaces of the check to go",
     )

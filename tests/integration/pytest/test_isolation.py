@@ -1,7 +1,7 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Verify's look from inside containers, at real ones: a gateway, a tool server and its data.
+"""Verify's connections from inside real containers: a gateway, a tool server and its data.
 
 The networks are as the platform makes them, without the firewall: what the engine alone keeps apart
 is seen as apart, and what only the firewall closes is seen as open.
@@ -111,5 +111,5 @@ def test_a_container_is_no_router_between_its_networks(platform, docker):
 
 
 def test_a_process_that_is_not_there_is_one_clear_message():
-    with pytest.raises(Refused, match="no look from inside process 4194304"):
+    with pytest.raises(Refused, match="could not connect from inside process 4194304"):
         inside.reached(4194304, [("127.0.0.1", 1)])

@@ -33,7 +33,7 @@ MOVES_SECONDS = 15
 NAMES = ("lb1", "lb2")
 SETTINGS = {
     "tls": False,
-    "door_port": 80,
+    "public_port": 80,
     "ports": PORTS,
     "timeout_seconds": 30,
     "connect_seconds": 1,
@@ -146,7 +146,7 @@ class Pair:
 
     def get(self):
         """Return the body of an answer through the shared address; empty when there is none."""
-        url = f"http://{self.address}:{PORTS['door']}/v1/models"
+        url = f"http://{self.address}:{PORTS['public']}/v1/models"
         try:
             with urllib.request.urlopen(url, timeout=2) as response:
                 return response.read().decode()
@@ -225,20 +225,20 @@ def test_a_reload_moves_nothing(pair, docker):
 
 
 def test_who_is_no_peer_takes_nothing(pair, docker, tmp_path):
-    """No password is needed: a stranger with a higher priority is not listened to."""
+    """No password is needed: an outsider with a higher priority is not listened to."""
     holder = pair.only_holder()
-    (tmp_path / "stranger").mkdir()
-    stranger = Host(docker, "stranger", tmp_path / "stranger")
+    (tmp_path / "outsider").mkdir()
+    outsider = Host(docker, "outsider", tmp_path / "outsider")
     try:
-        stranger.start_haproxy(pair.replica)
+        outsider.start_haproxy(pair.replica)
         elsewhere = f"{pair.network[-8]}/{pair.network.prefixlen}"
         peers = [host.address for host in pair.hosts]
-        stranger.start_keepalived({"peers": peers, "priority": 254, "addresses": [elsewhere]})
-        wait_until(lambda: stranger.state() == "MASTER", 30, "the stranger to advertise")
+        outsider.start_keepalived({"peers": peers, "priority": 254, "addresses": [elsewhere]})
+        wait_until(lambda: outsider.state() == "MASTER", 30, "the outsider to advertise")
         assert pair.only_holder() is holder
         assert holder.state() == "MASTER"
     finally:
-        docker.run("rm", "-fv", stranger.keepalived, stranger.haproxy, stranger.home)
+        docker.run("rm", "-fv", outsider.keepalived, outsider.haproxy, outsider.home)
 
 
 def test_a_dead_host_costs_seconds(pair, docker):

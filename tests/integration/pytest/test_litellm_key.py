@@ -41,7 +41,7 @@ def run(run_module, litellm, alias):
 
 
 def works(litellm, key: str) -> bool:
-    """True when the key opens the door (listing models needs no model to answer)."""
+    """True when the key is accepted (listing models needs no model to answer)."""
     return litellm.ask("/v1/models", key=key)[0] == 200
 
 

@@ -217,7 +217,7 @@ def test_its_port_is_open_to_its_clients_and_closed_to_others_and_all_of_it_is_r
     site, docker, tmp_path
 ):
     lab = Lab(tmp_path)
-    targets = {"user": f"10.77.1.1:{site.port}", "stranger": f"10.77.2.1:{site.port}"}
+    targets = {"user": f"10.77.1.1:{site.port}", "outsider": f"10.77.2.1:{site.port}"}
 
     def reached() -> dict[str, bool]:
         return {who: bool(lab.reached_by(who, target)) for who, target in targets.items()}
@@ -233,12 +233,12 @@ def test_its_port_is_open_to_its_clients_and_closed_to_others_and_all_of_it_is_r
     try:
         lab.build()
         lab.listen("host", int(site.port))
-        assert reached() == {"user": True, "stranger": True}
+        assert reached() == {"user": True, "outsider": True}
         site.site("tool_servers", ansible_python_interpreter=str(program))  # the firewall, too
-        assert reached() == {"user": True, "stranger": False}
+        assert reached() == {"user": True, "outsider": False}
 
         site.play("absent", "--limit", "here", "-e", f"ansible_python_interpreter={program}")
-        assert reached() == {"user": True, "stranger": True}
+        assert reached() == {"user": True, "outsider": True}
     finally:
         lab.close()
     assert docker.try_run("inspect", site.container).returncode != 0

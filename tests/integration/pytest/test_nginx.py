@@ -144,13 +144,13 @@ class Nginx:
 
     def write(self, pools, **settings):
         text = render(pools, {**SETTINGS, **settings})
-        # The file as it is, but for the doors and the log, which are the machine's.
-        doors = {
+        # The file as it is, but for the listeners and the log, which are the machine's.
+        listeners = {
             "443": self.port,
             "80": self.redirect_port if "certificate" in settings else self.port,
         }
-        for door, port in doors.items():
-            text = text.replace(f"listen {door}", f"listen 127.0.0.1:{port}")
+        for listener, port in listeners.items():
+            text = text.replace(f"listen {listener}", f"listen 127.0.0.1:{port}")
         text = text.replace("/var/log/nginx", str(self.home))
         (self.home / "conf.d" / "intranet-mcp.conf").write_text(text)
 

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def judge(docker, tmp_path):
-    """Return a function that starts Ollama's image and runs the role's look at what it found."""
+    """Return a function that starts Ollama's image and runs the role's check of what it found."""
 
     def run(*options: str) -> tuple[int, str]:
         prefix = f"itest-{docker.suffix}-"

@@ -222,16 +222,16 @@ def test_a_planned_change_hands_the_lead_over_first(postgres, run_module, capsys
         "url": f"http://{site.address(old)}:8008",
         "name": old,
         "password": site.secret("patroni_password"),
-        "state": "yielded",
+        "state": "handed_over",
     }
     assert run_module("postgres_member", check=True, **options)["changed"]
     assert postgres.leader() == old
     with Writer(site) as writer:
-        yielded = run_module("postgres_member", **options)
-        assert yielded["changed"] and yielded["role"] == "replica", yielded
+        handed_over = run_module("postgres_member", **options)
+        assert handed_over["changed"] and handed_over["role"] == "replica", handed_over
         site.start(old, "postgres")
-        settled = run_module("postgres_member", **{**options, "state": "settled"})
-        assert not settled["failed"] and settled["role"] == "replica", settled
+        member = run_module("postgres_member", **{**options, "state": "ready"})
+        assert not member["failed"] and member["role"] == "replica", member
         writer.more(20)
     with capsys.disabled():
         print(f"\nPostgreSQL: planned, {writer.longest_gap():.1f} s without a commit")

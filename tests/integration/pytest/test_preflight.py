@@ -123,7 +123,7 @@ def test_a_second_run_ends_with_one_message_that_names_the_first(runs):
     assert runs.run(take_over=True)[0] == 0
 
 
-def test_who_mends_takes_the_same_lock_and_looks_at_nothing_else(runs):
+def test_a_repair_takes_the_same_lock_and_checks_nothing_else(runs):
     broken = {"state": "locked", "memory": 10**9}
     first = runs.holding()
     code, out = runs.run(**broken)

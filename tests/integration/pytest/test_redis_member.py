@@ -130,9 +130,9 @@ def bring(redis, run_module, host: str, members: int) -> None:
         first.touch()
         os.chown(first, 999, 999)
     redis.site.start(host, "redis")
-    settled = run_module("redis_member", **redis.options(host, "settled", members=members))
-    assert not settled["failed"], (
-        settled,
+    member = run_module("redis_member", **redis.options(host, "ready", members=members))
+    assert not member["failed"], (
+        member,
         redis.site.logs(host, "redis"),
         redis.site.logs(host, "redis_sentinel"),
     )
@@ -187,8 +187,8 @@ def test_a_killed_primary_is_replaced_and_comes_back_as_a_replica(cluster, run_m
     (new,) = cluster.primaries()
     assert new != old
     cluster.site.restart(old, "redis")
-    settled = run_module("redis_member", **cluster.options(old, "settled", members=3))
-    assert settled["role"] == "replica", settled
+    member = run_module("redis_member", **cluster.options(old, "ready", members=3))
+    assert member["role"] == "replica", member
     assert cluster.primaries() == [new]
 
 
@@ -200,27 +200,27 @@ def test_a_killed_primary_that_restarts_at_once_has_all_it_answered_for(cluster,
         writer.more(20)
     assert cluster.has_lost(writer) == []
     for host in MEMBERS:
-        settled = run_module("redis_member", **cluster.options(host, "settled", members=3))
-        assert not settled["failed"], settled
+        member = run_module("redis_member", **cluster.options(host, "ready", members=3))
+        assert not member["failed"], member
 
 
 def test_a_planned_change_hands_the_lead_over_first(cluster, run_module, capsys):
     (old,) = cluster.primaries()
-    yielded = cluster.options(old, "yielded")
-    assert run_module("redis_member", check=True, **yielded)["changed"]
+    handed_over = cluster.options(old, "handed_over")
+    assert run_module("redis_member", check=True, **handed_over)["changed"]
     assert cluster.primaries() == [old]
     with Writer(cluster.site) as writer:
-        done = run_module("redis_member", **yielded)
+        done = run_module("redis_member", **handed_over)
         assert done["changed"] and done["role"] == "replica", done
         bring(cluster, run_module, old, 3)
         writer.more(20)
     with capsys.disabled():
         print(f"\nRedis: planned, {writer.longest_gap():.1f} s without a write")
-    assert not run_module("redis_member", **yielded)["changed"]
+    assert not run_module("redis_member", **handed_over)["changed"]
     assert old not in cluster.primaries()
 
 
-def test_a_primary_that_is_to_leave_is_replaced_and_forgotten(cluster, run_module):
+def test_a_primary_that_is_to_leave_is_replaced_and_deregistered(cluster, run_module):
     (leaver,) = cluster.primaries()
     stay = [host for host in MEMBERS if host != leaver]
     addresses = [f"{cluster.site.address(host)}:6379" for host in stay]
@@ -233,8 +233,8 @@ def test_a_primary_that_is_to_leave_is_replaced_and_forgotten(cluster, run_modul
     assert set(cluster.primaries()) & set(stay)
     everybody = [f"{cluster.site.address(host)}:6379" for host in MEMBERS]
     for host in MEMBERS:
-        settled = run_module("redis_member", **cluster.options(host, "settled", members=3))
-        assert not settled["failed"], settled
+        member = run_module("redis_member", **cluster.options(host, "ready", members=3))
+        assert not member["failed"], member
         same = cluster.options(host, "kept", addresses=everybody)
         assert not run_module("redis_member", **same)["changed"]
 
@@ -247,7 +247,7 @@ def test_all_of_them_stopped_and_started_are_one_cluster_again(cluster, run_modu
     for host, service in itertools.product(MEMBERS, services):
         cluster.site.restart(host, service)
     for host in MEMBERS:
-        settled = run_module("redis_member", **cluster.options(host, "settled", members=3))
-        assert not settled["failed"], settled
+        member = run_module("redis_member", **cluster.options(host, "ready", members=3))
+        assert not member["failed"], member
     assert len(cluster.primaries()) == 1
     assert primary in MEMBERS

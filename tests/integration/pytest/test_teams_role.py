@@ -358,7 +358,7 @@ class Gateway:
         self.file.write_text(yaml.safe_dump(config))
 
     def tools(self, alias: str, **options) -> dict:
-        """Look with somebody's key at what is there."""
+        """List with somebody's key what is there."""
         key = self.site.value(alias)
         return self.run_module("mcp_health", url=f"{self.url}/mcp", key=key, **options)
 

@@ -32,7 +32,7 @@ pytestmark = [
 ]
 
 NAME = "llm.example.internal"
-DOOR_PORT = 18443  # what redirects name
+PUBLIC_PORT = 18443  # what redirects name
 LOAD_THREADS = 8
 TIMEOUT_SECONDS = 4
 
@@ -60,7 +60,7 @@ class Site:
             options,
             name,
             tls=True,
-            door_port=DOOR_PORT,
+            public_port=PUBLIC_PORT,
             timeout_seconds=TIMEOUT_SECONDS,
         )
 
@@ -72,10 +72,10 @@ class Site:
         pem.chmod(0o400)
         os.replace(pem, self.folder / "secrets" / "tls.pem")
 
-    def connect(self, port="door"):
+    def connect(self, port="public"):
         address = self.docker.address(self.balancer.container, PORTS[port])
         host, _colon, number = address.rpartition(":")
-        if port != "door":
+        if port != "public":
             return http.client.HTTPConnection(host, int(number), timeout=20)
         context = ssl.create_default_context(cadata=self.authority.pem)
         connection = http.client.HTTPSConnection(host, int(number), timeout=20, context=context)
@@ -85,7 +85,7 @@ class Site:
         connection.host = NAME  # what the certificate is for
         return connection
 
-    def ask(self, path, port="door", method="GET", headers=None):
+    def ask(self, path, port="public", method="GET", headers=None):
         """Return status, body and headers of an answer."""
         connection = self.connect(port)
         try:
@@ -195,7 +195,7 @@ TOOLS = ["/", "/mcp", "/mcp/", "/sse/x", "/messages", "/servers/github/mcp"]
 TOOLS += ["/.well-known/oauth-protected-resource/mcp"]
 
 
-@pytest.mark.parametrize("port", ["door", "inside"])
+@pytest.mark.parametrize("port", ["public", "inside"])
 def test_every_path_goes_where_haproxy_sends_it(shared, port):
     for path in MODELS + (["/mcpx"] if port == "inside" else []):
         assert shared.ask(path, port)[1] in ("app1", "app2"), path
@@ -237,7 +237,7 @@ def test_plain_requests_are_sent_on_with_method_and_path(shared):
         "/v1/chat/completions?x=1", "redirect", "POST", {"Host": f"{NAME}:80"}
     )
     assert status == 308
-    assert headers["Location"] == f"https://{NAME}:{DOOR_PORT}/v1/chat/completions?x=1"
+    assert headers["Location"] == f"https://{NAME}:{PUBLIC_PORT}/v1/chat/completions?x=1"
 
 
 def test_a_renewed_certificate_is_served_and_old_tls_is_not(shared):

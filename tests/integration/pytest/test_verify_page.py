@@ -3,7 +3,7 @@
 
 """The page of verify as a browser shows it: on a phone and a desk, in light and in the dark.
 
-Pictures are left in .cache/pictures, to be looked at.
+Pictures are left in .cache/pictures, for people to view.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""What may begin next, what still ends in time, and that no test is forgotten or run twice."""
+"""What may begin next, what still ends in time, and that no test is left out or run twice."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ OPERATORS_PATHS += ["/config/yaml", "/routes", "/openapi.json", "/v1/mcp/server"
 AMBIGUOUS_PATHS = ["/mcp%0A", "/mcp/%00", "/v1/models/%2e%2e/%2e%2e/key/generate", "/mcp%5cx"]
 AMBIGUOUS_PATHS += ["/v1/models/../../key/generate", "/v1/models%2F..%2F..%2Fkey/generate", "/mcp%"]
 AMBIGUOUS_PATHS += ["/%6dcp", "/%6detrics", "/key%2finfo/%2E", "//mcp", "/servers/x%0d%0aX:1/mcp"]
-PORTS = {"door": 8443, "redirect": 8080, "inside": 8000, "metrics": 8404}
+PORTS = {"public": 8443, "redirect": 8080, "inside": 8000, "metrics": 8404}
 
 
 class Engine(NamedTuple):
@@ -190,7 +190,7 @@ class Balancer:
         pools = [_pool(service, listed) for service, listed in by_service.items()]
         settings = {
             "tls": False,
-            "door_port": 80,
+            "public_port": 80,
             "ports": PORTS,
             "timeout_seconds": 30,
             "connect_seconds": 1,

@@ -84,5 +84,5 @@ GATEWAY = {"Names": ["/intranet-gateway"], "Ports": [{"PublicPort": 8080}, {"Pri
         ([BALANCER, KEEPALIVED, GATEWAY], [443, 8000], False),
     ],
 )
-def test_a_balancer_starts_ahead_of_its_turn_where_there_is_none(containers, ports, is_due):
+def test_a_balancer_starts_first_where_there_is_none(containers, ports, is_due):
     assert balancer_is_due({"containers": containers}, NAMES, ports) is is_due

@@ -125,11 +125,11 @@ def test_an_endpoint_is_where_a_client_reaches_a_service():
     assert asked("endpoint", "litellm") == ["192.0.2.10:8000"]
     every = {"every": True}
     assert asked("endpoint", "litellm", options=every) == ["net-litellm:4000", "192.0.2.12:4000"]
-    assert asked("endpoint", "litellm", options={"vantage": "host"}) == ["127.0.0.1:4000"]
-    peer = {"vantage": "peer"}
+    assert asked("endpoint", "litellm", options={"client": "host"}) == ["127.0.0.1:4000"]
+    peer = {"client": "peer"}
     assert asked("endpoint", "litellm", options=peer) == ["192.0.2.11:4000"]
     assert asked("endpoint", "litellm", options=peer | every)[1] == "192.0.2.12:4000"
-    user = {"vantage": "user", "url": True}
+    user = {"client": "user", "url": True}
     assert asked("endpoint", "litellm", options=user) == ["https://192.0.2.10"]
 
 

@@ -67,7 +67,7 @@ def test_another_image_has_a_directory_of_its_own_and_the_old_one_goes_when_it_m
 def test_what_is_broken_off_is_not_taken_for_the_directory(run, engine):
     (engine / "breaks").touch()
     broken = run()
-    assert broken["failed"] and "look at the engine and at the free space" in broken["msg"]
+    assert broken["failed"] and "check the engine and the free space" in broken["msg"]
     assert (engine / "removed").read_text() == "c0ffee\n"
     (engine / "breaks").unlink()
     assert run()["changed"]

@@ -280,7 +280,7 @@ def test_a_silent_model_is_waited_for_once(run, service):
     assert checks[1]["found"] == "not tried after chat: stream, tool_call"
 
 
-def test_a_broken_door_is_no_denial(run, service):
+def test_a_broken_service_is_no_denial(run, service):
     service.replies["GET", "/v1/models"] = (502, b"bad gateway")
     checks = run(models=[], required=False)["checks"]
     assert {check["status"] for check in checks} == {"unknown"}
@@ -290,11 +290,11 @@ def test_a_broken_door_is_no_denial(run, service):
 def test_a_revoked_key_is_asked_with_until_it_is_refused(run, service):
     seen = []
 
-    def forgetful(exchange):
+    def losing(exchange):
         seen.append(exchange)
         return (401, {}) if len(seen) > 2 else (200, {"data": []})
 
-    service.replies["GET", "/v1/models"] = forgetful
+    service.replies["GET", "/v1/models"] = losing
     result = run(models=[], denies=["revoked_key"], revoked_key="sk-old", revoked_within_seconds=20)
     assert not result["failed"] and len(seen) == 3
     assert seen[0].headers["authorization"] == "Bearer sk-old"

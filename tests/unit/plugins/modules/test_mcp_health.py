@@ -66,11 +66,11 @@ def test_server_that_lets_everybody_in_fails_denial(run, service):
 
 
 def test_denial_that_ends_in_another_error_is_unknown_and_no_pass(run, service):
-    def broken_for_strangers(exchange):
+    def broken_without_a_key(exchange):
         known = exchange.headers.get("authorization") == f"Bearer {KEY}"
         return modern_server(exchange) if known else (502, b"bad gateway")
 
-    service.replies["POST", "/mcp"] = broken_for_strangers
+    service.replies["POST", "/mcp"] = broken_without_a_key
     result = run(eras=["modern"], denies=["no_key"])
     assert result["failed"]
     assert result["checks"][-1]["status"] == "unknown"
@@ -165,14 +165,14 @@ def test_call_that_reaches_a_forbidden_tool_fails(run, service):
 def test_revoked_key_is_tried_until_it_is_refused(run, service):
     tries = []
 
-    def forgetful(exchange):
+    def losing(exchange):
         if exchange.headers.get("authorization") == "Bearer sk-old":
             tries.append(exchange)
             if len(tries) < 3:
                 exchange.headers["authorization"] = f"Bearer {KEY}"
         return modern_server(exchange)
 
-    service.replies["POST", "/mcp"] = forgetful
+    service.replies["POST", "/mcp"] = losing
     options = {"eras": ["modern"], "denies": ["revoked_key"], "revoked_key": "sk-old"}
     result = run(**options, revoked_within_seconds=20)
     assert not result["failed"], result["msg"]

@@ -118,7 +118,7 @@ async def test_the_old_transport_names_an_endpoint_that_the_proxy_knows():
             assert answer.get("result") == {}, answer
 
 
-async def test_a_path_of_the_proxy_may_look_like_one_of_the_gateways():
+async def test_a_path_of_the_proxy_may_resemble_one_of_the_gateways():
     async with gateway({"one": plain()}, listen={"public_url": "https://h.example/servers"}) as gw:
         await gw.up()
         for path in ("/servers/one/mcp", "/servers/servers/one/mcp", "/servers/mcp", "/mcp"):

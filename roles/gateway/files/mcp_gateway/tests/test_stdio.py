@@ -184,7 +184,7 @@ def alive(pid: str) -> bool:
 assert os.name == "posix"
 
 
-async def test_a_command_that_ends_before_we_look_is_noticed(tmp_path):
+async def test_a_command_that_ends_before_it_is_watched_is_noticed(tmp_path):
     upstream = {"type": "stdio", "command": "/bin/true", "timeout_seconds": 30}
     async with gateway({"one": upstream}) as gw:
         one = gw.gateway.upstreams["one"]

@@ -10,8 +10,8 @@ from ansible_collections.intranet.mcp.plugins.module_utils.balancer.haproxy_conf
 
 SETTINGS = {
     "tls": True,
-    "door_port": 443,
-    "ports": {"door": 8443, "redirect": 8080, "inside": 8000, "metrics": 8404},
+    "public_port": 443,
+    "ports": {"public": 8443, "redirect": 8080, "inside": 8000, "metrics": 8404},
     "timeout_seconds": 600,
     "connect_seconds": 2,
     "check_seconds": 2,
@@ -75,9 +75,9 @@ def test_one_timeout_holds_from_end_to_end():
     assert {f"timeout {side} 77s" for side in ("client", "server", "tunnel")} <= set(lines)
 
 
-@pytest.mark.parametrize("door", ["frontend door", "frontend inside"])
-def test_mcp_goes_to_the_gateway_and_the_rest_to_litellm(door):
-    lines = sections()[door]
+@pytest.mark.parametrize("frontend", ["frontend public", "frontend inside"])
+def test_mcp_goes_to_the_gateway_and_the_rest_to_litellm(frontend):
+    lines = sections()[frontend]
     assert lines[-4:] == [
         "use_backend gateway_alive if is_mcp no_gateway",
         "use_backend gateway if is_mcp",
@@ -92,19 +92,19 @@ def test_mcp_goes_to_the_gateway_and_the_rest_to_litellm(door):
 
 
 def test_metrics_of_services_are_not_shown_to_people():
-    (line,) = [line for line in sections()["frontend door"] if "deny_status 404" in line]
+    (line,) = [line for line in sections()["frontend public"] if "deny_status 404" in line]
     assert "{ path /metrics } || { path_beg /metrics/ }" in line
 
 
-def test_what_is_not_open_to_people_is_refused_at_their_door_only():
+def test_what_is_not_open_to_people_is_refused_at_their_frontend_only():
     found = sections()
-    (line,) = [line for line in found["frontend door"] if "status 403" in line]
+    (line,) = [line for line in found["frontend public"] if "status 403" in line]
     assert line.endswith("if !is_model !is_health !is_mcp")
     assert not [line for line in found["frontend inside"] if "403" in line or "deny" in line]
 
 
 def test_operators_have_every_path_from_their_networks():
-    lines = sections(operators=["192.0.2.0/24", "2001:db8::/32"])["frontend door"]
+    lines = sections(operators=["192.0.2.0/24", "2001:db8::/32"])["frontend public"]
     assert "acl is_operator src 192.0.2.0/24 2001:db8::/32" in lines
     (line,) = [line for line in lines if "status 403" in line]
     assert "!is_operator" in line.split()
@@ -112,14 +112,14 @@ def test_operators_have_every_path_from_their_networks():
 
 def test_lines_have_no_more_words_than_haproxy_reads():
     paths = [f"/v1/own{number}" for number in range(99)]
-    assert max(len(line.split()) for line in sections(paths=paths)["frontend door"]) < 64
+    assert max(len(line.split()) for line in sections(paths=paths)["frontend public"]) < 64
 
 
 def test_browsers_are_told_to_stay_with_tls_where_there_is_tls():
     said = 'http-after-response set-header Strict-Transport-Security "max-age=60"'
-    assert said in sections(hsts_seconds=60)["frontend door"]
+    assert said in sections(hsts_seconds=60)["frontend public"]
     for settings in ({"hsts_seconds": 0}, {"hsts_seconds": 60, "tls": False}):
-        assert "Strict-Transport-Security" not in str(sections(**settings)["frontend door"])
+        assert "Strict-Transport-Security" not in str(sections(**settings)["frontend public"])
 
 
 def test_keys_in_queries_and_headers_are_not_logged():
@@ -129,23 +129,23 @@ def test_keys_in_queries_and_headers_are_not_logged():
 
 
 def test_claims_of_clients_about_themselves_are_dropped():
-    lines = sections()["frontend door"]
+    lines = sections()["frontend public"]
     drop = lines.index("http-request del-header X-Forwarded-For")
     assert drop < lines.index("option forwardfor")
 
 
 @pytest.mark.parametrize(("port", "expected"), [(443, ""), (8443, ":8443")])
-def test_plain_requests_are_sent_to_the_door_with_tls(port, expected):
-    lines = sections(door_port=port)["frontend redirect"]
+def test_plain_requests_are_sent_to_the_frontend_with_tls(port, expected):
+    lines = sections(public_port=port)["frontend redirect"]
     (line,) = [line for line in lines if "redirect location" in line]
     assert f"regsub(:[0-9]+$,)]{expected}%[capture.req.uri] code 308" in line
 
 
-def test_without_tls_there_is_one_plain_door():
+def test_without_tls_there_is_one_plain_frontend():
     found = sections(tls=False)
     assert "frontend redirect" not in found
-    assert "bind :8443" in found["frontend door"]
-    assert "http-request set-header X-Forwarded-Proto http" in found["frontend door"]
+    assert "bind :8443" in found["frontend public"]
+    assert "http-request set-header X-Forwarded-Proto http" in found["frontend public"]
 
 
 def test_a_container_on_the_same_host_is_looked_up_by_name():
@@ -162,15 +162,15 @@ def test_without_a_container_beside_it_nothing_is_looked_up():
 def test_without_a_gateway_everything_goes_to_litellm():
     found = sections([LITELLM])
     assert "backend gateway" not in found
-    assert not [line for line in found["frontend door"] if "gateway" in line]
+    assert not [line for line in found["frontend public"] if "gateway" in line]
 
 
 def test_an_acme_server_is_answered_over_plain_http_only_where_there_is_an_account():
     pools = [{"service": "litellm", "ready": "/r", "alive": "/a", "servers": []}]
     settings = {
         "tls": True,
-        "door_port": 443,
-        "ports": {"door": 1, "redirect": 2, "inside": 3, "metrics": 4},
+        "public_port": 443,
+        "ports": {"public": 1, "redirect": 2, "inside": 3, "metrics": 4},
         "timeout_seconds": 1,
         "connect_seconds": 1,
         "check_seconds": 1,

@@ -27,8 +27,8 @@ from ansible_collections.intranet.mcp.plugins.module_utils.engine.docker import 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue\n"
 SETTINGS = {
     "tls": False,
-    "door_port": 80,
-    "ports": {"door": 8443, "inside": 8000, "metrics": 8404},
+    "public_port": 80,
+    "ports": {"public": 8443, "inside": 8000, "metrics": 8404},
     "timeout_seconds": 1,
     "connect_seconds": 1,
     "check_seconds": 1,

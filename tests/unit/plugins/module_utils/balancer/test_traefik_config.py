@@ -15,8 +15,8 @@ from ansible_collections.intranet.mcp.plugins.module_utils.balancer.traefik_conf
 
 SETTINGS = {
     "tls": True,
-    "door_port": 443,
-    "ports": {"door": 8443, "redirect": 8080, "inside": 8000, "metrics": 8404},
+    "public_port": 443,
+    "ports": {"public": 8443, "redirect": 8080, "inside": 8000, "metrics": 8404},
     "timeout_seconds": 600,
     "connect_seconds": 2,
     "check_seconds": 3,
@@ -91,39 +91,41 @@ def test_a_connection_carries_one_request_and_bytes_are_never_sent_again():
 
 def test_one_timeout_holds_from_end_to_end_and_streams_have_no_end():
     static, dynamic = files(timeout_seconds=77)
-    door = static["entryPoints"]["door"]["transport"]["respondingTimeouts"]
-    assert (door["readTimeout"], door["writeTimeout"]) == ("77s", "0s")
+    timeouts = static["entryPoints"]["public"]["transport"]["respondingTimeouts"]
+    assert (timeouts["readTimeout"], timeouts["writeTimeout"]) == ("77s", "0s")
     replicas = dynamic["http"]["serversTransports"]["replicas"]["forwardingTimeouts"]
     assert replicas == {"dialTimeout": "2s", "responseHeaderTimeout": "77s"}
 
 
-@pytest.mark.parametrize("door", ["door", "inside"])
-def test_mcp_goes_to_the_gateway_and_the_rest_to_litellm(door):
+@pytest.mark.parametrize("entry", ["public", "inside"])
+def test_mcp_goes_to_the_gateway_and_the_rest_to_litellm(entry):
     routers = dynamic()["http"]["routers"]
-    gateway, litellm = routers[f"{door}_gateway"], routers[f"{door}_litellm"]
-    assert gateway["entryPoints"] == litellm["entryPoints"] == [door]
+    gateway, litellm = routers[f"{entry}_gateway"], routers[f"{entry}_litellm"]
+    assert gateway["entryPoints"] == litellm["entryPoints"] == [entry]
     assert "Path(`/mcp`)" in gateway["rule"]
     assert "PathPrefix(`/servers/`)" in gateway["rule"]
     assert "PathPrefix(`/`)" not in gateway["rule"]
-    assert routers[f"{door}_health"]["priority"] > gateway["priority"]
-    last = routers["door_operators" if door == "door" else "inside_litellm"]
+    assert routers[f"{entry}_health"]["priority"] > gateway["priority"]
+    last = routers["public_operators" if entry == "public" else "inside_litellm"]
     assert (last["rule"], last["priority"]) == ("PathPrefix(`/`)", 1)
 
 
 def test_metrics_of_services_are_not_shown_to_people():
     routers = dynamic()["http"]["routers"]
-    hidden = routers["door_hidden"]
+    hidden = routers["public_hidden"]
     assert hidden["rule"] == "Path(`/metrics`) || PathPrefix(`/metrics/`)"
     assert hidden["middlewares"] == ["hidden"]
-    others = [router for name, router in routers.items() if name.startswith("door_")]
-    assert [r for r in others if r["priority"] > hidden["priority"]] == [routers["door_not_normal"]]
+    others = [router for name, router in routers.items() if name.startswith("public_")]
+    assert [r for r in others if r["priority"] > hidden["priority"]] == [
+        routers["public_not_normal"]
+    ]
     assert "inside_hidden" not in routers
 
 
 def test_what_is_not_open_to_people_is_for_networks_of_operators():
     for operators, expected in ((["192.0.2.0/24"],) * 2, ([], ["255.255.255.255/32"])):
         http = dynamic(operators=operators)["http"]
-        assert http["routers"]["door_operators"]["middlewares"] == ["operators", "again"]
+        assert http["routers"]["public_operators"]["middlewares"] == ["operators", "again"]
         assert http["middlewares"]["operators"]["ipAllowList"]["sourceRange"] == expected
 
 
@@ -131,7 +133,7 @@ def test_browsers_are_told_to_stay_with_tls_where_there_is_tls():
     http = dynamic(hsts_seconds=60)["http"]
     assert http["middlewares"]["hsts"] == {"headers": {"stsSeconds": 60}}
     for name, router in http["routers"].items():
-        assert ("hsts" in router["middlewares"]) == name.startswith("door_"), name
+        assert ("hsts" in router["middlewares"]) == name.startswith("public_"), name
     assert "hsts" not in dynamic(hsts_seconds=60, tls=False)["http"]["middlewares"]
 
 
@@ -157,9 +159,9 @@ def test_paths_with_keys_in_queries_and_headers_are_not_logged():
     assert not [name for name in fields["names"] if "Path" in name or "Line" in name]
 
 
-def test_the_door_speaks_tls_and_plain_requests_are_sent_there():
-    static, dynamic = files(door_port=8443)
-    assert dynamic["http"]["routers"]["door_litellm"]["tls"] == {}
+def test_the_entry_point_speaks_tls_and_plain_requests_are_sent_there():
+    static, dynamic = files(public_port=8443)
+    assert dynamic["http"]["routers"]["public_litellm"]["tls"] == {}
     assert "tls" not in dynamic["http"]["routers"]["inside_litellm"]
     assert dynamic["tls"]["options"]["default"]["minVersion"] == "VersionTLS12"
     assert static["entryPoints"]["redirect"]["address"] == ":8080"
@@ -167,18 +169,18 @@ def test_the_door_speaks_tls_and_plain_requests_are_sent_there():
     assert (redirect["port"], redirect["forcePermanentRedirect"]) == ("8443", True)
 
 
-def test_without_tls_there_is_one_plain_door():
+def test_without_tls_there_is_one_plain_entry_point():
     static, dynamic = files(tls=False)
     assert "redirect" not in static["entryPoints"]
     assert "redirect" not in dynamic["http"]["routers"]
     assert "tls" not in dynamic
-    assert "tls" not in dynamic["http"]["routers"]["door_litellm"]
+    assert "tls" not in dynamic["http"]["routers"]["public_litellm"]
 
 
 def test_without_a_gateway_everything_goes_to_litellm():
     routers = dynamic(pools=[LITELLM])["http"]["routers"]
-    assert "door_gateway" not in routers
-    assert routers["door_health"]["service"] == "litellm"
+    assert "public_gateway" not in routers
+    assert routers["public_health"]["service"] == "litellm"
 
 
 def test_a_balancer_with_nothing_behind_it_says_which_group_is_empty():

@@ -163,7 +163,7 @@ def test_a_platform_that_is_well_has_no_finding_and_nothing_unseen(facts, wanted
     assert diagnose(facts, wanted) == {"findings": [], "unseen": []}
 
 
-# What is broken -> check, treatment, service, and words that the finding holds.
+# What is broken -> check, fix, service, and words that the finding holds.
 CASES = {
     "a stopped container": (
         {"containers.redis.state": "exited", "containers.redis.exit_code": 137},
@@ -516,7 +516,7 @@ def test_files_on_one_disk_are_told_once(facts, wanted):
     assert found(facts, wanted) == ["3 MiB free at /a"]
 
 
-def test_services_of_other_hosts_are_not_looked_for(facts, wanted):
+def test_services_of_other_hosts_are_not_checked(facts, wanted):
     wanted["services"] = {"redis": wanted["services"]["redis"]}
     facts["containers"] = {"redis": facts["containers"]["redis"]}
     for service in ("postgres", "migrations", "ollama", "litellm", "gateway"):
@@ -538,7 +538,7 @@ def test_services_of_other_hosts_are_not_looked_for(facts, wanted):
         ({}, []),
     ],
 )
-def test_a_gpu_is_looked_for_where_one_is_declared(facts, wanted, broken, words):
+def test_a_gpu_is_checked_where_one_is_declared(facts, wanted, broken, words):
     wanted["gpu"] = True
     facts["gpu"] = {**GPU, **broken}
     texts = found(facts, wanted)

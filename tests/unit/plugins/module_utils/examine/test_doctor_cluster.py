@@ -77,6 +77,6 @@ def test_each_symptom_has_one_finding(broken, found, service):
     assert finding["expected"] and finding["action"]
 
 
-def test_what_does_not_answer_is_not_looked_at():
+def test_what_does_not_answer_is_not_checked():
     unseen = diagnose(etcd=None, patroni=None, redis=None, sentinel=None)["unseen"]
     assert [check["check"] for check in unseen] == [name for name, _rule in RULES]

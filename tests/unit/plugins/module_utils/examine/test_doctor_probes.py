@@ -171,7 +171,7 @@ def test_aliases_are_asked_for_as_administrator(service, administered):
     assert probes.aliases({**administered, "aliases": False}) == {"key": [], "team": []}
 
 
-def test_a_litellm_that_cannot_be_asked_is_not_looked_at(administered, service, closed_port):
+def test_a_litellm_that_cannot_be_asked_is_not_checked(administered, service, closed_port):
     port = int(closed_port.rpartition(":")[2])
     away = {**administered, "services": {"litellm": {"port": port}}}
     with pytest.raises(OSError, match="LiteLLM"):

@@ -69,7 +69,7 @@ def test_a_key_that_opens_nothing_proves_nothing(litellm):
 
 @pytest.fixture
 def gateway(service):
-    """A gateway that refuses, and tells strangers its name."""
+    """A gateway that refuses, and tells everybody its name."""
 
     def mcp(exchange):
         if "intruder" in exchange.headers["host"]:

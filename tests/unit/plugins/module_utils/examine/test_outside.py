@@ -1,7 +1,7 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Who looks from outside, and what follows from what they see. The look itself: integration."""
+"""Which addresses ports are tried from, and what follows from the result. Attempts: integration."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def test_each_source_is_to_reach_its_own_ports():
     assert outside.expected_open(FLOWS, "198.51.100.77") == set()
 
 
-def test_a_stranger_is_in_no_declared_network():
-    assert outside.stranger(FLOWS) == "198.51.100.77"
+def test_an_undeclared_address_is_in_no_declared_network():
+    assert outside.undeclared(FLOWS) == "198.51.100.77"
     near = [{"port": 1, "sources": ["198.51.100.0/24"]}]
-    assert outside.stranger(near) == "203.0.113.77"
-    assert outside.stranger([{"port": 1, "sources": ["any"]}]) is None
+    assert outside.undeclared(near) == "203.0.113.77"
+    assert outside.undeclared([{"port": 1, "sources": ["any"]}]) is None
 
 
 @pytest.mark.parametrize("seed", range(20))

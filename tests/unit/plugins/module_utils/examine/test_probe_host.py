@@ -112,11 +112,11 @@ def test_a_container_that_stopped_fails_though_its_definition_changed_too(monkey
 
 def test_an_engine_that_does_not_tell_is_named_and_no_container_called_missing(monkeypatch):
     def late(_engine, _id, _peers):
-        raise docker.EngineError("the Docker engine does not answer", "an answer", "look at load")
+        raise docker.EngineError("the Docker engine does not answer", "an answer", "check its load")
 
     monkeypatch.setattr(probe_host.containers, "read", late)
     runs, _drift = as_defined(monkeypatch, a=("running", "1"), b=("running", "1"))
-    assert runs.status == "failed" and runs.action == "look at load"
+    assert runs.status == "failed" and runs.action == "check its load"
     assert runs.found.startswith("x-a: the Docker engine does not answer")
 
 

@@ -33,7 +33,7 @@ def test_a_model_is_loaded_where_none_is_in_memory(service):
     options = {"url": service.url, "model": "qwen3:8b", "embeds_only": False, "timeout": 5}
     options["context"] = 8192
     (row,) = probe_service.gpu("GPU gpu1", options)
-    assert row.status == "unknown"  # this service forgets it at once
+    assert row.status == "unknown"  # this service drops it at once
     (load,) = [exchange for exchange in service.exchanges if exchange.method == "POST"]
     assert load.json()["options"] == {"num_ctx": 8192}, "else requests would load it again"
     assert b"keep_alive" not in load.body  # it stays for as long as the site lets models stay

@@ -51,7 +51,7 @@ def test_only_what_is_missing_is_built():
     assert images.to_build(MANIFEST, ["app"], present, recipes) == ["tools", "server", "app"]
 
 
-def test_what_a_present_image_was_made_from_is_not_looked_at():
+def test_what_a_present_image_was_made_from_is_not_checked():
     present = {"base": {"recipe": "b"}, "server": {"recipe": "s"}, "runner": {"recipe": "r"}}
     recipes = {"base": "b", "tools": "t", "server": "s", "runner": "r"}
     assert images.to_build(MANIFEST, ["app"], present, recipes) == ["app"]

@@ -209,7 +209,7 @@ def test_a_registry_that_is_away_is_told_once_and_shortly(closed_port):
     assert "refused" in reason
 
 
-def test_a_registry_that_is_ill_is_told(service, host):
+def test_a_registry_that_fails_is_told(service, host):
     service.replies[("HEAD", f"{MANIFEST}/8.0")] = (503, {})
     assert failure(host) == f"{host} answers 503"
 

@@ -216,7 +216,7 @@ def test_two_balancers_without_an_address_to_share_are_one_clear_error():
         assert "platform_balancer_address" in error.value.action
 
 
-def test_doors_are_published_for_ipv6_only_where_people_come_over_it(two_balancers):
+def test_frontends_are_published_for_ipv6_only_where_people_come_over_it(two_balancers):
     assert two_balancers.publish("load_balancer", "lb1") == ["0.0.0.0"]
     two_balancers.shared.append("fd00::10/64")
     assert two_balancers.publish("load_balancer_redirect", "lb1") == ["0.0.0.0", "::"]
@@ -266,7 +266,7 @@ def test_replicas_that_talk_to_each_other_accept_each_other(spread):
     assert str(spread.peer_endpoint("gateway", "app1")) == "192.0.2.1:8080"
 
 
-def test_the_balancer_accepts_people_on_its_door_and_gateways_inside(spread):
+def test_the_balancer_accepts_people_on_its_frontend_and_gateways_inside(spread):
     flows = {flow.service: flow.sources for flow in spread.flows("lb")}
     assert flows == {
         "load_balancer": tuple(USERS),
@@ -331,7 +331,7 @@ CLUSTER = {
         "port": 5432,
         "clients": ["litellm"],
         "peers": True,
-        "door": "load_balancer_postgres",
+        "frontend": "load_balancer_postgres",
     },
     "patroni": {
         "part_of": "postgres",
@@ -379,7 +379,7 @@ def test_one_host_of_a_service_that_could_have_a_leader_is_reached_as_ever():
     assert flow.sources == ("192.0.2.2/32",), "not from the balancer, which does not ask"
 
 
-def test_clients_reach_the_one_that_leads_through_the_balancers_door():
+def test_clients_reach_the_primary_through_the_balancers_frontend():
     assert str(cluster().endpoint("postgres", "a")) == "192.0.2.4:15432"
     assert str(cluster().endpoint("postgres", "lb")) == "intranet-load_balancer:15432"
 
@@ -403,8 +403,8 @@ def test_members_accept_each_other_and_the_balancer_and_nobody_else():
         "etcd": others,
         "etcd_peer": others,
     }
-    (door,) = [f for f in cluster().flows("lb") if f.service == "load_balancer_postgres"]
-    assert (door.port, door.sources) == (15432, ("192.0.2.1/32",))
+    (frontend,) = [f for f in cluster().flows("lb") if f.service == "load_balancer_postgres"]
+    assert (frontend.port, frontend.sources) == (15432, ("192.0.2.1/32",))
 
 
 def test_a_part_belongs_to_the_role_of_its_service():

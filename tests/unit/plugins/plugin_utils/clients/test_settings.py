@@ -154,7 +154,7 @@ def test_people_are_sent_to_the_addresses_that_the_topology_names():
     """With scheme and port, whatever stands in front."""
     defaults = yaml.safe_load((ROLES / "clients/defaults/main.yml").read_text())
     for name, service in (("clients_litellm_url", "litellm"), ("clients_gateway_url", "gateway")):
-        lookup = f"lookup('intranet.mcp.endpoint', '{service}', vantage='user', url=true)"
+        lookup = f"lookup('intranet.mcp.endpoint', '{service}', client='user', url=true)"
         assert lookup in defaults[name]
 
 

@@ -68,7 +68,7 @@ def test_data_comes_first_when_it_begins_and_the_primary_last_ever_after(members
         ({"a": member(data="replica"), "b": member(), "c": member()}, "only replicas' data"),
     ],
 )
-def test_a_cluster_does_not_begin_in_doubt_over_whose_data_it_takes(members, text):
+def test_a_cluster_does_not_begin_where_it_is_unclear_whose_data_counts(members, text):
     with pytest.raises(clusters.ClusterError, match=text):
         clusters.order(members, "postgres")
 
@@ -95,7 +95,7 @@ LISTED = """\
 PEERS = [f"https://192.0.2.{n}:2380" for n in (1, 2, 3)]
 
 
-def test_etcd_forgets_a_host_that_left_once_all_others_are_there():
-    assert clusters.etcd_strangers(LISTED.format("started"), PEERS) == ["3"]
-    assert clusters.etcd_strangers(LISTED.format("unstarted"), PEERS) == []
-    assert clusters.etcd_strangers("", PEERS) == []
+def test_etcd_deregisters_a_host_that_left_once_all_others_are_there():
+    assert clusters.etcd_departed(LISTED.format("started"), PEERS) == ["3"]
+    assert clusters.etcd_departed(LISTED.format("unstarted"), PEERS) == []
+    assert clusters.etcd_departed("", PEERS) == []

@@ -202,7 +202,7 @@ def test_check_mode_and_own_async_run_plainly(action, task, in_background):
 
 
 def test_job_that_cannot_be_asked_ends_the_wait(action):
-    """Without this a host that forgot the job was asked for ever."""
+    """Without this a host that lost the job was asked for ever."""
     job = Job([], {"finished": True, "failed": True, "msg": "could not find job"})
     assert action(job).execute({}, {})["failed"]
 

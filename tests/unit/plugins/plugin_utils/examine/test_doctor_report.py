@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.doctor_report import (
+    fixes,
     report,
     table,
-    treatments,
 )
 
 AT = "2026-11-24T22:00:00+00:00"
@@ -17,7 +17,7 @@ ORDER = ["postgres", "redis", "ollama", "litellm", "gateway"]
 def finding(fix="", service="", role="", check="container"):
     return {
         "check": check,
-        "found": f"{service} is ill",
+        "found": f"{service} is broken",
         "expected": "well",
         "action": "mend it",
         "fix": fix,
@@ -26,23 +26,23 @@ def finding(fix="", service="", role="", check="container"):
     }
 
 
-def looked(*findings, unseen=()):
+def examined(*findings, unseen=()):
     facts = {"containers": {"redis": {}, "litellm": {}}}
     return {"changed": False, "findings": list(findings), "unseen": list(unseen), "facts": facts}
 
 
 def test_a_platform_that_is_well_is_said_to_be():
-    found = report({"a": looked(), "b": looked()}, AT)
+    found = report({"a": examined(), "b": examined()}, AT)
     assert found["healthy"]
     assert table(found) == ["Healthy: 4 containers on 2 hosts, nothing found."]
 
 
 def test_each_finding_is_told_with_its_host_and_the_verdict_comes_last():
-    found = report({"a": looked(), "b": looked(finding("start", "redis"), finding())}, AT)
+    found = report({"a": examined(), "b": examined(finding("start", "redis"), finding())}, AT)
     lines = table(found)
     assert lines[0] == "1. b, container"
     assert lines[1:4] == [
-        "   found:    redis is ill",
+        "   found:    redis is broken",
         "   expected: well",
         "   do:       mend it   [--tags fix does it]",
     ]
@@ -53,9 +53,9 @@ def test_each_finding_is_told_with_its_host_and_the_verdict_comes_last():
     )
 
 
-def test_what_was_not_looked_at_is_told_once_a_reason():
+def test_what_was_not_examined_is_told_once_a_reason():
     unseen = [{"check": "models", "why": "no answer"}, {"check": "context", "why": "no answer"}]
-    lines = table(report({"a": looked(unseen=unseen)}, AT))
+    lines = table(report({"a": examined(unseen=unseen)}, AT))
     assert lines[0] == "not examined on a, as no answer: models, context"
     assert lines[-1].startswith("Healthy")
 
@@ -73,13 +73,13 @@ def test_a_host_that_is_away_is_a_finding():
 
 
 def balancer(*held):
-    result = looked()
+    result = examined()
     result["facts"]["shared_address"] = {"addresses": ["10.0.0.10"], "held": list(held)}
     return result
 
 
 def test_an_address_that_one_balancer_holds_is_well():
-    assert report({"a": balancer("10.0.0.10"), "b": balancer(), "c": looked()}, AT)["healthy"]
+    assert report({"a": balancer("10.0.0.10"), "b": balancer(), "c": examined()}, AT)["healthy"]
 
 
 def test_an_address_that_two_balancers_hold_or_none_is_a_finding():
@@ -97,34 +97,32 @@ def test_a_balancer_that_is_away_may_be_the_holder():
 
 
 def test_services_are_mended_in_the_order_in_which_they_need_one_another():
-    order = treatments(
-        [finding("start", name) for name in ("gateway", "litellm", "postgres")], ORDER
-    )
+    order = fixes([finding("start", name) for name in ("gateway", "litellm", "postgres")], ORDER)
     assert [role["role"] for role in order["roles"]] == ["postgres", "litellm", "gateway"]
     assert order["host"] == []
 
 
 def test_a_service_of_an_unknown_role_is_mended_last():
-    order = treatments([finding("start", "dashboards"), finding("start", "gateway")], ORDER)
+    order = fixes([finding("start", "dashboards"), finding("start", "gateway")], ORDER)
     assert [role["role"] for role in order["roles"]] == ["gateway", "dashboards"]
 
 
 def test_the_host_is_mended_before_its_services():
     found = [finding("firewall"), finding("engine"), finding("daemon_json"), finding()]
-    assert treatments(found, ORDER) == {"host": ["daemon_json", "engine", "firewall"], "roles": []}
+    assert fixes(found, ORDER) == {"host": ["daemon_json", "engine", "firewall"], "roles": []}
 
 
 def test_a_container_that_is_made_anew_is_not_started_before():
     found = [finding("connect", "litellm"), finding("replace", "litellm")]
-    assert treatments(found, ORDER)["roles"] == [
+    assert fixes(found, ORDER)["roles"] == [
         {"role": "litellm", "stop": ["litellm"], "containers": [], "run": True}
     ]
 
 
 def test_one_restart_mends_what_a_restart_and_a_connection_mend():
-    ill = (("connect", "tool-a"), ("restart", "tool-a"), ("start", "tool-b"))
-    found = [finding(fix, service, "tool_server") for fix, service in ill]
-    (role,) = treatments(found, ORDER)["roles"]
+    broken = (("connect", "tool-a"), ("restart", "tool-a"), ("start", "tool-b"))
+    found = [finding(fix, service, "tool_server") for fix, service in broken]
+    (role,) = fixes(found, ORDER)["roles"]
     assert role["containers"] == [
         {"service": "tool-a", "restart": True},
         {"service": "tool-b", "restart": False},
@@ -133,5 +131,5 @@ def test_one_restart_mends_what_a_restart_and_a_connection_mend():
 
 
 def test_a_missing_model_runs_the_role_without_stopping_anything():
-    (role,) = treatments([finding("models", "ollama")], ORDER)["roles"]
+    (role,) = fixes([finding("models", "ollama")], ORDER)["roles"]
     assert role == {"role": "ollama", "stop": [], "containers": [], "run": True}

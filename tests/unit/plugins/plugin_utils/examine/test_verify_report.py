@@ -33,7 +33,7 @@ def test_a_report_counts_every_check():
         ({"failed": True, "msg": "x", "checks": [], "error": {"found": "no kind"}}, "no kind"),
     ],
 )
-def test_a_host_that_was_not_looked_at_is_unknown_and_not_passed(result, found):
+def test_a_host_that_was_not_examined_is_unknown_and_not_passed(result, found):
     report = verify_report.report({"there": result}, ABOUT)
     assert (report["passed"], report["unknown"]) == (0, 1)
     assert report["checks"][0]["found"] == found

@@ -51,7 +51,7 @@ def _install(installation, about, bundle):
         print(f"  {'changed' if change.before is not None else 'written'}  {change.path}")
     print(f"{len(differing)} files changed. Undo with: {bundle}/install.sh --undo")
     if differing:
-        print(f"Open a new terminal, then look whether all of it answers: {bundle}/check.sh")
+        print(f"Open a new terminal, then check that all of it answers: {bundle}/check.sh")
     return 0
 
 

@@ -44,7 +44,7 @@ def run(about, home, bundle):
         ("Tools", lambda: _tools(about, key)),
         *((name, _opening(about, key, name)) for name in programs),
     ]
-    failed = sum(not _shown(title, look) for title, look in checks)
+    failed = sum(not _shown(title, check) for title, check in checks)
     for name, client in about["clients"].items():
         print(f"  {_installed(name, client)}")
     print("Models and tools answer." if not failed else f"{failed} of {len(checks)} checks failed.")
@@ -99,9 +99,9 @@ def _proxy(proxies, programs):
     return told + (unknown if silent else "")
 
 
-def _shown(title, look):
+def _shown(title, check):
     try:
-        print(f"  ok      {title:9}{look()}")
+        print(f"  ok      {title:9}{check()}")
         return True
     except Trouble as error:
         print(f"  FAILED  {title:9}{error}")
@@ -145,7 +145,7 @@ def _opening(about, key, name):
     with open(path, encoding="utf-8") as stream:
         shape = json.load(stream)[name]
 
-    def look():
+    def check():
         needed, context = opening_tokens(shape), about.get("context")
         if context and needed >= context:
             raise Trouble(
@@ -168,7 +168,7 @@ def _opening(about, key, name):
         wait = seconds_of(about["measured"]["speed"], tokens)
         return f"{said}; in full, with your tools, its first word takes about {wait} s"
 
-    return look
+    return check
 
 
 def _tools(about, key):
