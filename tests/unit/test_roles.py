@@ -169,7 +169,7 @@ def test_task_files_fit_a_screen(role):
         path.relative_to(role).as_posix(): len(path.read_text().splitlines())
         for path in role.glob("tasks/**/*.yml")
     }
-    assert not {name: count for name, count in lines.items() if count > 90}
+    assert not {name: count for name, count in lines.items() if count > 80}
 
 
 @every_role
