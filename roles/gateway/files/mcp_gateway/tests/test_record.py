@@ -102,6 +102,21 @@ async def test_a_client_cannot_make_the_metrics_grow():
         assert after - before < 40
 
 
+async def test_calls_of_tools_are_counted_by_tool_and_by_team(tmp_path):
+    async with gateway({"one": plain()}, **setup(tmp_path)) as gw:
+        await gw.up()
+        client = Modern(gw, key=KEY)
+        for tool in ("echo", "made-up-1", "made-up-2", "echo"):
+            await client.call(f"one__{tool}", text="x")
+        await Modern(gw, key="wrong").call("one__echo", text="x")
+        metrics = (await gw.http.get("/metrics", headers=SCRAPE)).text
+        counted = 'mcp_gateway_tool_seconds_count{server="one",status="%s",tool="%s"} %s.0'
+        assert counted % ("ok", "echo", 2) in metrics
+        assert counted % ("ok", "other", 2) in metrics and "made-up" not in metrics
+        team = 'mcp_gateway_team_calls_total{server="one",status="ok",team="blue"} 4.0'
+        assert team in metrics, "a stranger's call is of no team"
+
+
 async def test_sessions_streams_and_calls_are_counted(sdk):
     async with gateway({"one": http(sdk.url)}) as gw:
         client = Legacy(gw)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from typing import TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary
 
 from mcp_gateway import __version__
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+# Tools and teams that have series of their own. What comes later is counted together.
+MAX_NAMES = 1000
+OTHERS = "other"
+T = TypeVar("T", str, tuple[str, str])
 
 
 class Metrics:
@@ -15,7 +21,11 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._children: dict[tuple[str, ...], Counter] = {}
+        self.listed: set[tuple[str, str]] = set()  # every server's tools
+        self._tools: set[tuple[str, str]] = set()
+        self._teams: set[str] = set()
         self._define_requests(self.registry)
+        self._define_tools(self.registry)
         self._define_upstreams(self.registry)
         self._define_callers(self.registry)
         self._define_gateway(self.registry)
@@ -41,6 +51,20 @@ class Metrics:
         self.streams = Gauge("mcp_gateway_streams", "Open event streams.", registry=r)
         self.slow_readers = Counter(
             "mcp_gateway_slow_readers_total", "Streams dropped because nobody read.", registry=r
+        )
+
+    def _define_tools(self, r: CollectorRegistry) -> None:
+        self.tool_seconds = Summary(
+            "mcp_gateway_tool_seconds",
+            "Time of calls of the tools that servers list.",
+            ["server", "tool", "status"],
+            registry=r,
+        )
+        self.team_calls = Counter(
+            "mcp_gateway_team_calls_total",
+            "Tool calls by the caller's team.",
+            ["team", "server", "status"],
+            registry=r,
         )
 
     def _define_upstreams(self, r: CollectorRegistry) -> None:
@@ -104,3 +128,17 @@ class Metrics:
         if child is None:
             child = self._children[key] = self.requests.labels(*key)
         child.inc()
+
+    def tool_called(self, server: str, tool: str, team: str, status: str, seconds: float) -> None:
+        """Count a tool call. A client can ask for any name, but only those listed are kept."""
+        name = _kept(self._tools, (server, tool)) if (server, tool) in self.listed else None
+        self.tool_seconds.labels(server, name[1] if name else OTHERS, status).observe(seconds)
+        group = _kept(self._teams, team or "-") or OTHERS
+        self.team_calls.labels(group, server, status).inc()
+
+
+def _kept(known: set[T], name: T) -> T | None:
+    """The name, as far as there is room for one more."""
+    if len(known) < MAX_NAMES:
+        known.add(name)
+    return name if name in known else None

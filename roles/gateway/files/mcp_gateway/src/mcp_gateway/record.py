@@ -65,6 +65,8 @@ class Recorder:
         metrics.count(server, known, call.era or "-", call.status)
         if call.error:
             metrics.errors.labels(server, call.error).inc()
+        if call.method == "tools/call" and call.is_identified:
+            metrics.tool_called(server, call.name, call.who.team, call.status, seconds)
         if call.method != "subscriptions/listen":
             metrics.seconds.labels(server).observe(seconds)
         if call.status == "refused" and not call.is_identified:

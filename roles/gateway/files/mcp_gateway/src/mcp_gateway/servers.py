@@ -94,6 +94,11 @@ class Servers:
         listings = {n: u.listing for n, u in self.upstreams.items() if u.listing.fetched_at}
         self.catalog = Catalog(listings)
         self.catalog.generation = before.generation + 1
+        self._metrics.listed = {
+            (name, item.name)
+            for name, listing in listings.items()
+            for item in listing.items.get("tools", ())
+        }
         self._header_maps.clear()
         for server in sorted(servers):
             changed = {
