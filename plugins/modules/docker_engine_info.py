@@ -13,6 +13,8 @@ version_added: 0.1.0
 description:
   - Reads in one go what a role must know before it installs, starts or restarts the engine.
   - A daemon that nobody of ours started is recognised as such, so that it can be left alone.
+extends_documentation_fragment:
+  - intranet.mcp.engine
 attributes:
   check_mode:
     support: full
@@ -24,10 +26,6 @@ attributes:
     support: full
     description: Reads only.
 options:
-  socket:
-    description: The engine's socket.
-    type: path
-    default: /var/run/docker.sock
   supervisor:
     description: Where the supervisor's program is installed.
     type: path

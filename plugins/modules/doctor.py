@@ -16,6 +16,8 @@ description:
   - Reads only. It is made for hosts on which anything may be broken, the engine included.
   - Its action plugin adds what only the control node knows, which services belong on the host, the
     time, and which ports it can reach.
+extends_documentation_fragment:
+  - intranet.mcp.engine
 attributes:
   check_mode:
     support: full
@@ -27,10 +29,6 @@ attributes:
     support: full
     description: Reads only.
 options:
-  socket:
-    description: The engine's socket.
-    type: path
-    default: /var/run/docker.sock
   daemon_json:
     description: The engine's configuration file.
     type: path
@@ -219,6 +217,7 @@ backup:
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.intranet.mcp.plugins.module_utils.engine.docker import SOCKET
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import (
     doctor,
     doctor_cluster,
@@ -237,7 +236,7 @@ RULES = [
     *doctor_cluster.RULES,
 ]
 ARGUMENTS = {
-    "socket": {"type": "path", "default": "/var/run/docker.sock"},
+    "socket": {"type": "path", "default": SOCKET},
     "daemon_json": {"type": "path", "default": "/etc/docker/daemon.json"},
     "container_prefix": {"type": "str", "default": "intranet-"},
     "firewall_table": {"type": "str", "default": "intranet_mcp"},

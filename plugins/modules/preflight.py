@@ -17,6 +17,7 @@ description:
   - Takes a lock on the host, so that two runs never work on it at once. A lock whose run has ended
     is taken over.
 extends_documentation_fragment:
+  - intranet.mcp.engine
   - intranet.mcp.registry
 attributes:
   check_mode:
@@ -71,10 +72,6 @@ options:
     description: Names of our containers begin so.
     type: str
     default: intranet-
-  socket:
-    description: The engine's socket.
-    type: path
-    default: /var/run/docker.sock
   images:
     description:
       - Local names of the images this host needs. Sources are asked only if one is missing.
@@ -311,7 +308,7 @@ import urllib.request
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
 from ansible_collections.intranet.mcp.plugins.module_utils.engine import authorities
-from ansible_collections.intranet.mcp.plugins.module_utils.engine.docker import get
+from ansible_collections.intranet.mcp.plugins.module_utils.engine.docker import SOCKET, get
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import (
     clock,
     containers,
@@ -523,7 +520,7 @@ ARGUMENTS = {
     "disk_reserve_mb": {"type": "int", "default": 1024},
     "clock_skew_seconds": {"type": "int", "default": 60},
     "container_prefix": {"type": "str", "default": "intranet-"},
-    "socket": {"type": "path", "default": "/var/run/docker.sock"},
+    "socket": {"type": "path", "default": SOCKET},
     "images": {"type": "list", "elements": "str", "default": []},
     "image_ways": {"type": "dict", "default": {}},
     "image_record": {"type": "path", "default": "/var/lib/intranet-mcp/images.json"},
