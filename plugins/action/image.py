@@ -10,6 +10,7 @@ import tarfile
 import tempfile
 
 from ansible.errors import AnsibleActionFail
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.module_utils.images import bundle as image_bundle
 from ansible_collections.intranet.mcp.plugins.module_utils.images import manifest as images
 from ansible_collections.intranet.mcp.plugins.module_utils.images.archive import CommandError
@@ -30,7 +31,7 @@ class ActionModule(ProgressAction):
         try:
             images.check(manifest, names)
             order = images.build_order(manifest, names)
-        except images.ImageError as error:
+        except Unusable as error:
             raise AnsibleActionFail(str(error)) from error
         self._contexts = {name: self._context(name, manifest[name]) for name in order}
         hashes: dict[str, str] = {}
@@ -96,7 +97,7 @@ class ActionModule(ProgressAction):
             return {}
         try:
             bundle = image_bundle.Bundle(path)
-        except images.ImageError as error:
+        except Unusable as error:
             raise AnsibleActionFail(str(error)) from error
         wanted = [image["reference"] for image in plan["images"].values() if not image["id"]]
         archives = {bundle.images[r]["archive"] for r in wanted if r in bundle.images}

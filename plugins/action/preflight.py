@@ -11,13 +11,13 @@ import time
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import run_lock
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.preflight_models import (
     ARGUMENTS as OLLAMA_ARGUMENTS,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.images.bundle import contents
-from ansible_collections.intranet.mcp.plugins.module_utils.images.manifest import ImageError
 from ansible_collections.intranet.mcp.plugins.module_utils.images.registry import authority_problem
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.shared_address import sharing
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.topology import port_conflicts
@@ -191,7 +191,7 @@ def from_here(source):
     if not path or not os.path.exists(path):
         return source
     holds = None
-    with contextlib.suppress(ImageError):  # sending it will tell what is wrong
+    with contextlib.suppress(Unusable):  # sending it will tell what is wrong
         holds = contents(path)
     return {**source, "path": None, "holds": holds}
 

@@ -7,13 +7,13 @@ import base64
 import hashlib
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.intranet.mcp.plugins.module_utils.balancer import entry_paths
 from ansible_collections.intranet.mcp.plugins.module_utils.balancer import (
     haproxy_config as _haproxy_config,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.balancer import (
     traefik_config as _traefik_config,
 )
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.module_utils.engine.docker import (
     name_of,
     published_ports,
@@ -53,7 +53,7 @@ def nginx_config(pools, settings):
 def _rendered(render, pools, settings):
     try:
         return render(pools, settings)
-    except entry_paths.BalancerError as error:
+    except Unusable as error:
         raise AnsibleFilterError(str(error)) from error
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.plugin_utils.clients import bundle, members, settings
 
 
@@ -15,7 +16,7 @@ def _clear_errors(function):
     def call(*args, **kwargs):
         try:
             return function(*args, **kwargs)
-        except members.ClientsError as error:
+        except Unusable as error:
             raise AnsibleFilterError(str(error)) from error
 
     return call

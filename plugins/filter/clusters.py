@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.plugin_utils.cluster import decisions
 
 
@@ -11,7 +12,7 @@ def member_order(members, service):
     """Hosts in the order in which their members are brought in line."""
     try:
         return decisions.order(members, service)
-    except decisions.ClusterError as error:
+    except Unusable as error:
         raise AnsibleFilterError(str(error)) from error
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.module_utils.images import manifest as images
 from ansible_collections.intranet.mcp.plugins.module_utils.images import sources as image_sources
 from ansible_collections.intranet.mcp.plugins.plugin_utils.images import table
@@ -13,7 +14,7 @@ def manifest_of_servers(servers, known):
     """Entries of the image manifest for MCP servers that are packages or the site's own images."""
     try:
         return images.manifest_of_servers(servers, list(known))
-    except images.ImageError as error:
+    except Unusable as error:
         raise AnsibleFilterError(str(error)) from error
 
 
@@ -21,7 +22,7 @@ def ways(names, manifest, sources, prefix="", mirrors=None, upstream=False):
     """How each image may come: the sources and places of registries, for preflight."""
     try:
         return image_sources.told(manifest, names, sources, prefix, mirrors or {}, upstream)
-    except images.ImageError as error:
+    except Unusable as error:
         raise AnsibleFilterError(str(error)) from error
 
 

@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.module_utils.engine import definition
 from ansible_collections.intranet.mcp.plugins.plugin_utils.mcp import images, servers
 from ansible_collections.intranet.mcp.plugins.plugin_utils.topology import flow_matrix, networks
-
-ERRORS = (definition.DefinitionError, servers.DefinitionError, images.ImageError)
 
 
 def _clear_errors(function):
@@ -17,7 +16,7 @@ def _clear_errors(function):
     def call(*args, **kwargs):
         try:
             return function(*args, **kwargs)
-        except ERRORS as error:
+        except Unusable as error:
             raise AnsibleFilterError(str(error)) from error
 
     return call

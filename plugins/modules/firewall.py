@@ -212,10 +212,10 @@ import os
 import secrets
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.module_utils.firewall import egress
 from ansible_collections.intranet.mcp.plugins.module_utils.firewall.nftables import (
     UNIT,
-    FirewallError,
     render,
     replacing,
     ssh_server_port,
@@ -259,7 +259,7 @@ class Firewall:
             [self.nft, "--stateless", "list", "table", "inet", self.table]
         )
         if rc and "No such file" not in err:
-            raise FirewallError(
+            raise Unusable(
                 f"nft cannot list tables: {err.strip()}; expected root and a kernel with nf_tables"
             )
         return "" if rc else out
@@ -292,7 +292,7 @@ class Firewall:
                 name = egress.parse(text).name
                 found = name and (egress.resolve(name) or self.state.get("known", {}).get(name))
                 if name and not found:
-                    raise FirewallError(
+                    raise Unusable(
                         f"egress {text!r}: {name} has no address; expected a name that this host "
                         "resolves: correct it, or give the address itself"
                     )
@@ -354,7 +354,7 @@ class Firewall:
         try:
             os.rename(self.pending(token), self.pending(token) + ".confirmed")
         except FileNotFoundError:
-            raise FirewallError(
+            raise Unusable(
                 f"the new rules were taken back: no confirmation came within "
                 f"{self.module.params['rollback_seconds']} s. Expected this host to answer a new "
                 "connection in time: check whether the rules or the network are the reason, or "
@@ -412,7 +412,7 @@ class Firewall:
             command = ["/bin/sh", "-c", detach, "detach", *command]
         rc, _out, err = self.module.run_command(command)
         if rc:
-            raise FirewallError(
+            raise Unusable(
                 f"the timer that would take new rules back cannot be started: {err.strip()}; "
                 "expected systemd-run or setsid. Nothing was changed"
             )
@@ -422,7 +422,7 @@ class Firewall:
             [self.nft, *(["--check"] if check else []), "-f", path]
         )
         if rc:
-            raise FirewallError(
+            raise Unusable(
                 f"nft refuses the rules: {err.strip()}. Expected nft 0.9 or newer and a kernel "
                 "(5.9 or newer) with nf_tables, nft_ct, nft_fib and nft_reject; nothing was changed"
             )
@@ -430,7 +430,7 @@ class Firewall:
     def systemctl(self, *arguments: str) -> None:
         rc, _out, err = self.module.run_command(["systemctl", *arguments])
         if rc:
-            raise FirewallError(f"systemctl {' '.join(arguments)} failed: {err.strip()}")
+            raise Unusable(f"systemctl {' '.join(arguments)} failed: {err.strip()}")
 
 
 def ancestor_environments() -> list[str]:
@@ -534,7 +534,7 @@ def main() -> None:
                 result["pending"] = firewall.load(rules)
             else:
                 firewall.remove()
-    except (FirewallError, egress.EgressError) as error:
+    except Unusable as error:
         module.fail_json(msg=f"firewall: {error}")
     except OSError as error:
         module.fail_json(msg=f"firewall: {error}; expected root and a writable {firewall.path}")

@@ -186,6 +186,7 @@ bundle_missing:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.module_utils.images import (
     bundle,
     manifest,
@@ -195,7 +196,6 @@ from ansible_collections.intranet.mcp.plugins.module_utils.images import (
 from ansible_collections.intranet.mcp.plugins.module_utils.images.archive import CommandError
 from ansible_collections.intranet.mcp.plugins.module_utils.images.host import Images
 from ansible_collections.intranet.mcp.plugins.module_utils.images.lock import host_lock
-from ansible_collections.intranet.mcp.plugins.module_utils.images.manifest import ImageError
 from ansible_collections.intranet.mcp.plugins.module_utils.images.record import Record
 
 
@@ -294,7 +294,7 @@ def main() -> None:
             result = bundle.export(images, module.check_mode)
         else:
             result = absent(images, module.check_mode)
-    except (ImageError, CommandError) as error:
+    except (Unusable, CommandError) as error:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(

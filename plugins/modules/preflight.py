@@ -307,6 +307,7 @@ import urllib.request
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.module_utils.engine import authorities
 from ansible_collections.intranet.mcp.plugins.module_utils.engine.docker import SOCKET, get
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import (
@@ -328,7 +329,6 @@ from ansible_collections.intranet.mcp.plugins.module_utils.host.facts import por
 from ansible_collections.intranet.mcp.plugins.module_utils.images import registry, sources
 from ansible_collections.intranet.mcp.plugins.module_utils.images.build import own_debian_mirrors
 from ansible_collections.intranet.mcp.plugins.module_utils.images.bundle import contents
-from ansible_collections.intranet.mcp.plugins.module_utils.images.manifest import ImageError
 from ansible_collections.intranet.mcp.plugins.module_utils.images.record import Record
 
 
@@ -419,7 +419,7 @@ class Host:
         found = []
         for source in self.params["sources"]:
             holds = source.get("holds")
-            with contextlib.suppress(ImageError):  # loading from it will tell what is wrong
+            with contextlib.suppress(Unusable):  # loading from it will tell what is wrong
                 holds = contents(source["path"]) if holds is None else holds
             found.append({**source, "holds": holds})
         return found

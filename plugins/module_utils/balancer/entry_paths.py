@@ -12,6 +12,8 @@ from __future__ import annotations
 import ipaddress
 import re
 
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
+
 # What the gateway serves; LiteLLM has an own /mcp, which stays out of sight.
 GATEWAY_PATHS = (
     ("path", "/ /mcp /sse /messages"),
@@ -53,10 +55,6 @@ REFUSED_PATH = "|".join(
 _FURTHER = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 
 
-class BalancerError(Exception):
-    """Pools or settings that make no configuration; the message says what to change."""
-
-
 def model_paths(settings: dict) -> list[str]:
     """Paths of LiteLLM that are open to people, each with all below it.
 
@@ -64,7 +62,7 @@ def model_paths(settings: dict) -> list[str]:
     """
     for path in settings.get("paths", []):
         if not _FURTHER.fullmatch(path):
-            raise BalancerError(
+            raise Unusable(
                 f"found the path {path!r} to open to people; expected one like /v1/ocr, without a "
                 "slash at its end: correct load_balancer_paths"
             )
@@ -78,7 +76,7 @@ def operator_networks(settings: dict) -> list[str]:
         try:
             found.append(str(ipaddress.ip_network(network)))
         except ValueError as error:
-            raise BalancerError(
+            raise Unusable(
                 f"found the network {network!r} of operators ({error}); expected one like "
                 "10.1.2.0/24: correct platform_operators_networks"
             ) from error

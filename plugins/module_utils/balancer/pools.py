@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from ansible_collections.intranet.mcp.plugins.module_utils.balancer.entry_paths import BalancerError
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 
 HEAD = "# Written by the load_balancer role; changes here are overwritten.\n"
 CERTIFICATE = "/secrets/tls.pem"
@@ -20,7 +20,7 @@ def pools_by_service(pools: list[dict]) -> dict[str, dict]:
     """The pools by name; LiteLLM's is there, because it gets what nobody else does."""
     by_service = {pool["service"]: pool for pool in pools}
     if "litellm" not in by_service:
-        raise BalancerError(
+        raise Unusable(
             "the load balancer has no litellm host to distribute to; expected at least one: put a "
             "host into group litellm, or empty the group load_balancer"
         )

@@ -96,6 +96,10 @@ class Unexpected(ServiceError):
     reason = "unexpected"
 
 
+class Unusable(Exception):
+    """Definitions, variables or images that cannot be used; the message says what to change."""
+
+
 def fail(module, error: ServiceError, **result) -> NoReturn:
     """End the module with the error's sentence and its parts."""
     module.fail_json(msg=str(error), error=error.as_dict(), **result)

@@ -13,6 +13,7 @@ import hashlib
 import json
 import re
 
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.module_utils.engine import authorities
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import role_of
 
@@ -66,10 +67,6 @@ _DEFINITION_KEYS = {
 _REQUIRED_KEYS = {"name", "image", "user", "command", "health", "memory_mb"}
 
 
-class DefinitionError(Exception):
-    """A service definition that cannot be run; the message names key, value and remedy."""
-
-
 def specs(definitions: list[dict], context: dict) -> list[dict]:
     """Definitions as {name, directories, files, secrets, container, hash}.
 
@@ -84,16 +81,16 @@ def check(definition: dict) -> dict:
     name = definition.get("name", "?")
     unknown = sorted(set(definition) - _DEFINITION_KEYS)
     if unknown:
-        raise DefinitionError(
+        raise Unusable(
             f"service {name!r}: unknown key {', '.join(unknown)}; "
             f"known are {', '.join(sorted(_DEFINITION_KEYS))}"
         )
     missing = sorted(_REQUIRED_KEYS - set(definition))
     if missing:
-        raise DefinitionError(f"service {name!r}: missing key {', '.join(missing)}")
+        raise Unusable(f"service {name!r}: missing key {', '.join(missing)}")
     user = str(definition["user"])
     if not re.fullmatch(r"(0|[1-9][0-9]*):(0|[1-9][0-9]*)", user):
-        raise DefinitionError(
+        raise Unusable(
             f"service {name!r}: user is {user!r}; expected numbers 'uid:gid', "
             "because secrets are handed to exactly this user"
         )
@@ -102,7 +99,7 @@ def check(definition: dict) -> dict:
     if user.startswith("0:") and not (
         definition.get("host_network") and definition.get("capabilities")
     ):
-        raise DefinitionError(f"service {name!r}: runs as root; give it a user of its own")
+        raise Unusable(f"service {name!r}: runs as root; give it a user of its own")
     return definition
 
 
@@ -300,7 +297,7 @@ def _networks(definition: dict, catalog: dict) -> list[dict]:
     if definition.get("host_network"):
         return []
     if not catalog.get("networks"):
-        raise DefinitionError(
+        raise Unusable(
             f"service {definition['name']!r}: the catalog gives it no network on this host; "
             "expected an entry of platform_services whose group has this host, or host_network"
         )

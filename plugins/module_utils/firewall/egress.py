@@ -14,16 +14,14 @@ import re
 import socket
 from dataclasses import dataclass
 
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
+
 INTERNET, ANY = "internet", "any"
 _NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 EXPECTED = (
     "internet, an address, a network or a host name, with a port or without: internet:443, "
     "10.0.0.0/8, 10.1.2.3:5432, [fd00::5]:443, git.example.internal:443"
 )
-
-
-class EgressError(ValueError):
-    """A destination that cannot be understood; the message says what was expected."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Destination:
 def parse(text: object) -> Destination:
     """An entry as its parts."""
     if not isinstance(text, str):
-        raise EgressError(f"{text!r} is no destination; expected {EXPECTED}")
+        raise Unusable(f"{text!r} is no destination; expected {EXPECTED}")
     place, port = _split(text.strip())
     if place in (INTERNET, ANY):
         return Destination(kind=place, port=port)
@@ -48,7 +46,7 @@ def parse(text: object) -> Destination:
     except ValueError as error:
         # 10.0.0.1/8 and 300.1.1.1 are meant as addresses, and no name ends in digits.
         if "/" in place or not _NAME.fullmatch(place.lower()) or place.rpartition(".")[2].isdigit():
-            raise EgressError(f"{text!r} ({error}); expected {EXPECTED}") from error
+            raise Unusable(f"{text!r} ({error}); expected {EXPECTED}") from error
     return Destination(name=place.lower(), port=port)
 
 
@@ -63,7 +61,7 @@ def _split(text: str) -> tuple[str, int]:
     if port is None:
         return place, 0
     if not port.isdecimal() or not 0 < int(port) < 65536:
-        raise EgressError(f"{text!r} has port {port!r}; expected {EXPECTED}")
+        raise Unusable(f"{text!r} has port {port!r}; expected {EXPECTED}")
     return place, int(port)
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ipaddress
 
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.module_utils.firewall import containers
 
 ANY = "any"
@@ -37,10 +38,6 @@ ExecStop=-{nft} delete table inet {table}
 [Install]
 WantedBy=multi-user.target
 """
-
-
-class FirewallError(Exception):
-    """The rules cannot be made or loaded; the message says what was found and what to do."""
 
 
 def render(
@@ -144,7 +141,7 @@ def _network(source: str, flow: dict):
     try:
         return ipaddress.ip_network(source)
     except ValueError as error:
-        raise FirewallError(
+        raise Unusable(
             f"source {source!r} of {flow['service']} is no address or network ({error}); expected "
             "something like 10.0.0.0/8, 192.168.1.7, fd00::/8 or 'any'. Correct the inventory "
             "(platform_users_networks, platform_address)"

@@ -13,8 +13,8 @@ import subprocess
 import threading
 import time
 
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.module_utils.images import manifest
-from ansible_collections.intranet.mcp.plugins.module_utils.images.manifest import ImageError
 
 HEARTBEAT_SECONDS = 20
 SPEAKS_PLAINLY = {"BUILDKIT_PROGRESS": "plain", "LC_ALL": "C.UTF-8"}
@@ -131,12 +131,12 @@ class Engine:
                 check=False,
             )
         except FileNotFoundError as error:
-            raise ImageError(
+            raise Unusable(
                 f"{self.program} is not installed; expected the Docker command line: run the "
                 "role intranet.mcp.docker first"
             ) from error
         except subprocess.TimeoutExpired as error:
-            raise ImageError(
+            raise Unusable(
                 f"docker {argv[0]} gave no answer within 120 s; expected one at once: check the "
                 "daemon's log"
             ) from error
@@ -160,7 +160,7 @@ class Engine:
             return []
         code, output, errors = self._output("image", "inspect", *references)
         if code != 0 and "No such image" not in errors:
-            raise ImageError(
+            raise Unusable(
                 f"the Docker daemon does not answer ({errors.strip()[:300]}); expected a running "
                 "engine that this user may use: run the role intranet.mcp.docker, or start it"
             )
@@ -177,7 +177,7 @@ class Engine:
     def remove(self, reference: str) -> None:
         code, _output, errors = self._output("image", "rm", reference)
         if code != 0 and "No such image" not in errors:
-            raise ImageError(
+            raise Unusable(
                 f"{reference} cannot be removed ({errors.strip()}); expected that no container "
                 "uses it: remove the container first"
             )

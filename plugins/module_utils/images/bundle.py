@@ -21,9 +21,9 @@ import posixpath
 import re
 import tarfile
 
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.module_utils.images import manifest, sources
 from ansible_collections.intranet.mcp.plugins.module_utils.images.archive import CommandError
-from ansible_collections.intranet.mcp.plugins.module_utils.images.manifest import ImageError
 
 INDEX = "index.json"
 IMAGES = "images"
@@ -51,7 +51,7 @@ class Bundle:
         except FileNotFoundError:
             return {}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ImageError(
+            raise Unusable(
                 f"{path} is no index of a bundle ({error}); expected JSON with 'images': export "
                 "the bundle again"
             ) from error
@@ -210,7 +210,7 @@ def export(images, check_mode: bool) -> dict:
     found = images.read()
     absent = [name for name in images.params["names"] if name not in found]
     if absent:
-        raise ImageError(
+        raise Unusable(
             f"images {', '.join(absent)} are not on this host; expected all that are exported: "
             "have them with state=present first"
         )

@@ -10,13 +10,11 @@ import os
 import signal
 import subprocess
 
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
+
 PROGRAM = "docker-credential-{}"
 # What helpers say, and exit with 1, when they keep no login for an address.
 _NOT_FOUND = "credentials not found"
-
-
-class HelperError(Exception):
-    """A helper that cannot be asked; the message is the reason."""
 
 
 def ask(name: str, server: str, seconds: float) -> tuple[str, str] | None:
@@ -28,12 +26,12 @@ def ask(name: str, server: str, seconds: float) -> tuple[str, str] | None:
         if _NOT_FOUND in text:
             return None
         reason = text.strip()[-200:] or "it said nothing"
-        raise HelperError(f"{program} ended with {code}: {reason}")
+        raise Unusable(f"{program} ended with {code}: {reason}")
     try:
         found = json.loads(said)
         return str(found["Username"]), str(found["Secret"])
     except (ValueError, TypeError, KeyError) as error:
-        raise HelperError(f"{program} answered with something else than a login") from error
+        raise Unusable(f"{program} answered with something else than a login") from error
 
 
 def _run(command: list[str], given: bytes, seconds: float) -> tuple[int, bytes, bytes]:
@@ -44,11 +42,11 @@ def _run(command: list[str], given: bytes, seconds: float) -> tuple[int, bytes, 
             command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
         )
     except OSError as error:
-        raise HelperError(f"{command[0]} cannot be run: {error.strerror}") from error
+        raise Unusable(f"{command[0]} cannot be run: {error.strerror}") from error
     with program:
         try:
             said, error = program.communicate(given, timeout=seconds)
         except subprocess.TimeoutExpired as late:
             os.killpg(program.pid, signal.SIGKILL)
-            raise HelperError(f"{command[0]} gave no answer within {seconds:.0f} s") from late
+            raise Unusable(f"{command[0]} gave no answer within {seconds:.0f} s") from late
     return program.returncode, said, error

@@ -11,6 +11,7 @@ import shutil
 import tarfile
 import time
 
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.module_utils.common.progress import Progress
 from ansible_collections.intranet.mcp.plugins.module_utils.images import bundle, manifest, sources
 from ansible_collections.intranet.mcp.plugins.module_utils.images.archive import (
@@ -20,7 +21,6 @@ from ansible_collections.intranet.mcp.plugins.module_utils.images.archive import
     has_program,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.images.build import Builder
-from ansible_collections.intranet.mcp.plugins.module_utils.images.manifest import ImageError
 from ansible_collections.intranet.mcp.plugins.module_utils.images.pull import Puller
 from ansible_collections.intranet.mcp.plugins.module_utils.images.record import Record
 
@@ -154,7 +154,7 @@ class Images:
                     self._attempt(source, name, methods[source])
             missing = [name for name in missing if name not in self.done]
         if missing:
-            raise ImageError(self._failure(missing))
+            raise Unusable(self._failure(missing))
 
     def _improve(self, name: str, places: list[str], found: dict) -> None:
         """Get an image from a registry that was added; without it, what is there stays."""
@@ -282,7 +282,7 @@ class Images:
         shutil.rmtree(directory, ignore_errors=True)
         os.makedirs(directory)
         if not self.params["contexts"]:
-            raise ImageError(
+            raise Unusable(
                 "no build contexts were sent; expected them from the action plugin of "
                 "intranet.mcp.image: call the module by this name, not by a copy"
             )

@@ -11,7 +11,7 @@ import fcntl
 import os
 import time
 
-from ansible_collections.intranet.mcp.plugins.module_utils.images.manifest import ImageError
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 
 _POLL_SECONDS = 0.5
 
@@ -46,7 +46,7 @@ def _wait(stream, path: str, timeout: int, report) -> None:
             report(f"process {holder} works on this host's images, waiting for it")
             has_told = True
         if time.monotonic() > deadline:
-            raise ImageError(
+            raise Unusable(
                 f"process {holder} has held {path} for more than {timeout} s; expected the other "
                 "run to end: wait for it, or stop that process, and run again"
             )

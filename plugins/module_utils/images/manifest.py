@@ -11,6 +11,8 @@ import json
 import re
 from collections.abc import Iterable
 
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
+
 LABEL_RECIPE = "intranet.mcp.recipe"
 REPOSITORY = "intranet-mcp"
 SOURCES = ("bundle", "registry", "build")
@@ -37,10 +39,6 @@ _BUILDKIT_STEP = re.compile(r"^#\d+ \[(?:\S+ )?(\d+)/(\d+)\] (.*)")
 SHARED = ("tool-base", "tool-bridge")
 
 
-class ImageError(Exception):
-    """Images that cannot be had; the message says found, expected and what to do."""
-
-
 def reference(name: str, version: str) -> str:
     """Return the name an image has on every host, wherever it came from."""
     return f"{REPOSITORY}/{name}:{version}"
@@ -65,7 +63,7 @@ def manifest_of_servers(servers: dict, known: Iterable[str]) -> dict:
         if is_reference(server.get("image")):
             entries[f"tool-{name}"] = _named(name, server["image"])
         elif server.get("image") and server["image"] not in known:
-            raise ImageError(
+            raise Unusable(
                 f"mcp_servers.{name}.image is {server['image']!r}; expected a full reference "
                 "such as 'registry.example.internal/acme/tickets:2.1.0', or a name of the manifest "
                 f"({', '.join(sorted(known))})"
@@ -81,7 +79,7 @@ def _check_name(name: str, server: dict, servers: dict) -> None:
     users = [other for other, entry in servers.items() if entry.get("image") == image]
     if users or image in SHARED:
         who = ", ".join(f"mcp_servers.{user}" for user in users) or "every tool server"
-        raise ImageError(
+        raise Unusable(
             f"mcp_servers.{name}: its image is called {image!r}, which {who} would run; expected "
             "an image for itself alone: give the server another name"
         )
@@ -103,7 +101,7 @@ def _named(name: str, reference: str) -> dict:
     place, _at, digest = reference.partition("@")
     tag = place.rpartition("/")[2].partition(":")[2]
     if not tag and not digest:
-        raise ImageError(
+        raise Unusable(
             f"mcp_servers.{name}.image is {reference!r}; expected a tag or a digest at its end: "
             "everything is pinned"
         )
@@ -120,7 +118,7 @@ def _packaged(name: str, kind: str, package: str) -> dict:
     version = package[1:].partition(separator)[2].strip()
     if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z_.+-]{0,100}", version):
         example = "my-server==1.0.0" if kind == "pip" else "@scope/server@1.0.0"
-        raise ImageError(
+        raise Unusable(
             f"mcp_servers.{name}.{kind} is {package!r}; expected an exact version such as "
             f"{example!r}: everything is pinned, nothing is fetched when a container starts"
         )
@@ -182,10 +180,10 @@ def recipe_hash(entry: dict, files: dict[str, tuple[bool, bytes]], needs: list[s
 
 
 def check(manifest: dict, names: list[str]) -> None:
-    """Raise ImageError unless every name, and whatever it needs, is in the manifest."""
+    """Raise Unusable unless every name, and whatever it needs, is in the manifest."""
     for name in names:
         if name not in manifest:
-            raise ImageError(
+            raise Unusable(
                 f"no image is called {name!r}; expected one of {', '.join(sorted(manifest))}: "
                 "correct the name or add an entry to image_extra"
             )
@@ -206,9 +204,9 @@ def build_order(manifest: dict, names: list[str]) -> list[str]:
     def visit(name: str) -> None:
         if name in path:
             cycle = " -> ".join([*path[path.index(name) :], name])
-            raise ImageError(f"images need each other in a circle: {cycle}; expected an end")
+            raise Unusable(f"images need each other in a circle: {cycle}; expected an end")
         if name not in manifest:
-            raise ImageError(
+            raise Unusable(
                 f"image {path[-1]!r} needs {name!r}, which the manifest lacks: add it or correct "
                 "recipe.needs"
             )

@@ -13,6 +13,7 @@ import shutil
 import tempfile
 import threading
 
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.module_utils.images import credential_helper
 from ansible_collections.intranet.mcp.plugins.module_utils.images.sources import DOCKER_HUB
 
@@ -86,7 +87,7 @@ class OwnLogins:
                 found = credential_helper.ask(helper, key, self.seconds)
             else:
                 found = _pair((config.get("auths") or {}).get(key))
-        except credential_helper.HelperError as error:
+        except Unusable as error:
             return {"problem": str(error)}
         if not found:
             return {}

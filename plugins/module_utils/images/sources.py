@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.module_utils.images import manifest as images
-from ansible_collections.intranet.mcp.plugins.module_utils.images.manifest import ImageError
 
 DOCKER_HUB = "docker.io"
 # The kernel's names of architectures -> those of images, where they differ.
@@ -65,18 +65,18 @@ def _is_host(part: str) -> bool:
 
 
 def check(prefix: str, mirrors: dict) -> None:
-    """Raise ImageError unless these are what a reference begins with."""
+    """Raise Unusable unless these are what a reference begins with."""
     given = {"image_registry_prefix": prefix} if prefix else {}
     for registry, mirror in mirrors.items():
         given[f"image_registry_mirrors['{registry}']"] = mirror
         if not _is_host(registry) or "/" in registry:
-            raise ImageError(
+            raise Unusable(
                 f"image_registry_mirrors has the key {registry!r}; expected the host of a registry "
                 "as references name it, such as docker.io or ghcr.io"
             )
     for option, value in given.items():
         if "://" in value or not _is_host(value.partition("/")[0]):
-            raise ImageError(
+            raise Unusable(
                 f"{option} is {value!r}; expected a registry and a path, such as "
                 "harbor.example.internal/dockerhub: no scheme, and a host with a dot or a port"
             )

@@ -16,10 +16,10 @@ from ansible_collections.intranet.mcp.plugins.module_utils.balancer.entry_paths 
     HEALTH_PATHS,
     HIDDEN_PATH,
     REFUSED_PATH,
-    BalancerError,
     model_paths,
     operator_networks,
 )
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 
 PREFIX = "intranet_mcp"
 HEAD = """\
@@ -37,17 +37,17 @@ def render(pools: list[dict], settings: dict) -> str:
     """
     upstreams = {pool["service"]: pool["servers"] for pool in pools}
     if missing := sorted({"litellm", "gateway"} - set(upstreams)):
-        raise BalancerError(
+        raise Unusable(
             f"found no host of {' and '.join(missing)} for nginx to stand in front of; expected at "
             "least one: put a host into that group"
         )
     if bool(settings["certificate"]) != bool(settings["key"]):
-        raise BalancerError(
+        raise Unusable(
             "found one of load_balancer_nginx_certificate and load_balancer_nginx_key; expected "
             "both, or none for plain HTTP: set the other"
         )
     if not re.fullmatch(r"[A-Za-z0-9.*_:-]+", settings["name"]):
-        raise BalancerError(
+        raise Unusable(
             f"found the name {settings['name']!r} for nginx to answer to; expected one like "
             "llm.example.internal: correct platform_public_name"
         )

@@ -8,12 +8,10 @@ from __future__ import annotations
 import fnmatch
 import re
 
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
+
 # LiteLLM's own words for "whatever there is".
 _EVERY_MODEL = {"*", "all-proxy-models", "all-team-models"}
-
-
-class ClientsError(ValueError):
-    """The inventory or the call is wrong; the message says what was found and what to do."""
 
 
 def chat_models(ollama_models: list, custom_apis: list) -> list[str]:
@@ -32,7 +30,7 @@ def shared_models(people: list, declared: list, preferred: str = "") -> dict:
     models = [m for m in declared if all(m in person["models"] for person in people)]
     if not models:
         names = ", ".join(person["alias"] for person in people) or "nobody"
-        raise ClientsError(
+        raise Unusable(
             f"there is no chat model that all of {names} may use (declared: "
             f"{', '.join(declared) or 'none'}), expected at least one, because people of one host "
             "share its settings: allow them one, or put them on hosts of their own"
@@ -53,30 +51,30 @@ def members(teams: list, chat_models: list, only: list, preferred: str = "") -> 
         if member.get("state", "present") == "present" and team.get("state") != "absent"
     ]
     if not people:
-        raise ClientsError(
+        raise Unusable(
             "no members were found in `teams`; expected at least one: declare teams in group_vars "
             "(see docs/en/developers.md) and run site.yml, which creates their keys"
         )
     aliases = [person["alias"] for person in people]
     for alias in aliases:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", alias):
-            raise ClientsError(
+            raise Unusable(
                 f"the alias {alias!r} of `teams` is no file name; expected letters, digits, '.', "
                 "'_' and '-': rename it, its key and its bundle are files of that name"
             )
     twice = sorted({alias for alias in aliases if aliases.count(alias) > 1})
     if twice:
-        raise ClientsError(f"{', '.join(twice)} stands in `teams` twice; expected each alias once")
+        raise Unusable(f"{', '.join(twice)} stands in `teams` twice; expected each alias once")
     unknown = sorted(set(only) - set(aliases))
     if unknown:
-        raise ClientsError(
+        raise Unusable(
             f"{', '.join(unknown)} is no member of any team; `teams` has: "
             f"{', '.join(sorted(aliases))}. Correct clients_members, or add the member"
         )
     chosen = [person for person in people if not only or person["alias"] in only]
     for person in chosen:
         if not person["model"]:
-            raise ClientsError(
+            raise Unusable(
                 f"{person['alias']} may use no chat model: allowed are "
                 f"{', '.join(person['allowed'])}, declared are {', '.join(chat_models) or 'none'}. "
                 "Correct `models` of the member or the team, or name more in clients_models"
@@ -112,12 +110,12 @@ def accounts(people: list, passwd: dict, mapping: dict) -> list[dict]:
     wanted = mapping or {alias: alias for alias in aliases if alias in passwd}
     for user, alias in wanted.items():
         if user not in passwd:
-            raise ClientsError(
+            raise Unusable(
                 f"clients_accounts names {user!r}, which is no account on this host; expected a "
                 "name of /etc/passwd or the directory service: create it or correct the name"
             )
         if alias not in aliases:
-            raise ClientsError(
+            raise Unusable(
                 f"clients_accounts gives {user!r} the member {alias!r}; `teams` has: "
                 f"{', '.join(sorted(aliases))}. Correct the alias"
             )

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from ansible_collections.intranet.mcp.plugins.module_utils.clients.client_requests import (
     gemini_name,
 )
-from ansible_collections.intranet.mcp.plugins.plugin_utils.clients.members import ClientsError
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 
 SERVER = "gw"  # the name tools carry in each CLI, as in mcp__gw__filesystem__read_file
 KEY_VARIABLE = "MCP_GW_KEY"
@@ -77,7 +77,7 @@ def known(names: list) -> list:
     """Return the names, when all of them are CLIs that are known here."""
     unknown = sorted(set(names) - set(CLIENTS))
     if unknown or not names:
-        raise ClientsError(
+        raise Unusable(
             f"clients_names has {', '.join(unknown) or 'nothing'}, expected some of "
             f"{', '.join(CLIENTS)}: correct clients_names"
         )

@@ -5,15 +5,12 @@
 
 from __future__ import annotations
 
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
 
 # Groups whose hosts, when there are several, are one cluster with one primary.
 GROUPS = ("postgres", "redis")
 LEAST = 3
-
-
-class ClusterError(Exception):
-    """Members of which nobody can tell who should lead; the message says what to do."""
 
 
 def problems(groups: dict[str, list], engine: str = "haproxy") -> list[Finding]:
@@ -85,13 +82,13 @@ def _refuse_ambiguity(members: dict[str, dict], holders: list[str], service: str
     """A cluster that begins takes over one host's data; whose must be unambiguous."""
     replicas = [host for host, found in members.items() if found["data"] == "replica"]
     if len(holders) > 1:
-        raise ClusterError(
+        raise Unusable(
             f"found data of {service} on {', '.join(holders)}, expected it on one host when a "
             f"cluster begins: move {service}'s data directory away on the others (the cluster "
             "copies it there anew), then run the playbook again"
         )
     if replicas and not holders:
-        raise ClusterError(
+        raise Unusable(
             f"found only replicas' data of {service} (on {', '.join(replicas)}) and no cluster, "
             "expected the primary's: bring the host back that was the primary, or restore a backup"
         )

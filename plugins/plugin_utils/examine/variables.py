@@ -11,7 +11,7 @@ import os
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.yaml import yaml_load
-from ansible_collections.intranet.mcp.plugins.module_utils.engine.definition import DefinitionError
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.module_utils.engine.definition import (
     check as check_definition,
 )
@@ -55,7 +55,7 @@ def value_problems(name, value, spec):
     if name.endswith("_service") and isinstance(value, dict):
         try:
             check_definition(value)
-        except DefinitionError as error:
+        except Unusable as error:
             return [Finding("inventory", f"variable {name}: {error}", "a definition", "correct it")]
     return []
 

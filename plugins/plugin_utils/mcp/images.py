@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import posixpath
 
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.module_utils.engine import authorities
 from ansible_collections.intranet.mcp.plugins.module_utils.engine.definition import LABELLED
 
@@ -56,10 +57,6 @@ else:
 """
 
 
-class ImageError(Exception):
-    """An image that cannot be run; the message says found, expected and what to do."""
-
-
 def said(names: list[str], references: dict[str, str], found: list[dict]) -> dict[str, dict]:
     """Return what the engine says of each image: entrypoint, cmd, env and volumes.
 
@@ -84,7 +81,7 @@ def program(name: str, server: dict, image: dict) -> list[str]:
         return server["command"]
     argv = [*image.get("entrypoint", []), *server.get("args", image.get("cmd", []))]
     if image and not argv:
-        raise ImageError(
+        raise Unusable(
             f"mcp_servers.{name}: its image has neither ENTRYPOINT nor CMD; expected to know what "
             "to start: set command"
         )
@@ -176,7 +173,7 @@ def _in_memory(service: dict, image: dict) -> list[str]:
     declared = sorted({normalized(path) for path in image.get("volumes", {})} - mounted)
     for path in declared:
         if is_taken(path) or ":" in path:
-            raise ImageError(
+            raise Unusable(
                 f"mcp_servers.{service['name'].removeprefix('tool-')}: its image declares VOLUME "
                 f"{path}; expected a path without ':' and outside of {', '.join(TAKEN)}: take an "
                 "image without it"

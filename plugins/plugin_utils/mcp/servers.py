@@ -16,6 +16,7 @@ import hashlib
 import json
 import re
 
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.module_utils.firewall import egress
 from ansible_collections.intranet.mcp.plugins.module_utils.images import manifest
 from ansible_collections.intranet.mcp.plugins.plugin_utils.mcp import images
@@ -72,16 +73,12 @@ _HEADER = re.compile(r"[0-9A-Za-z!#$%&'*+.^_`|~-]{1,100}")
 _VARIABLE = re.compile(r"[A-Za-z_][0-9A-Za-z_.-]{0,199}")
 
 
-class DefinitionError(Exception):
-    """An entry of mcp_servers that cannot be used; the message says what to change."""
-
-
 def merge(builtin: dict, own: dict | None) -> dict:
     """Built-in servers overlaid with the site's own; entries with `enabled: false` are left out."""
     merged = {name: dict(entry) for name, entry in builtin.items()}
     for name, entry in (own or {}).items():
         if not isinstance(entry, dict):
-            raise DefinitionError(
+            raise Unusable(
                 f"mcp_servers.{name} is {entry!r}; expected a mapping such as "
                 "{pip: 'my-server==1.0', command: [my-server], port: 8110}"
             )
@@ -101,33 +98,31 @@ def _kept(builtin: dict, entry: dict) -> dict:
 def check(name: str, entry: dict) -> dict:
     where = f"mcp_servers.{name}"
     if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", name):
-        raise DefinitionError(
+        raise Unusable(
             f"{where}: the name prefixes tool names and names a container; "
             "use up to 32 of a-z, 0-9 and '-'"
         )
     for key, value in entry.items():
         if key not in _KEYS:
-            raise DefinitionError(f"{where}: unknown key {key!r}; known are {', '.join(_KEYS)}")
+            raise Unusable(f"{where}: unknown key {key!r}; known are {', '.join(_KEYS)}")
         kind, meaning = _KEYS[key]
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise DefinitionError(
-                f"{where}.{key} is {value!r}; expected {kind.__name__}: {meaning}"
-            )
+            raise Unusable(f"{where}.{key} is {value!r}; expected {kind.__name__}: {meaning}")
     sources = [key for key in _SOURCES if entry.get(key)]
     if len(sources) != 1:
         found = " and ".join(sources) or "none"
-        raise DefinitionError(f"{where}: give exactly one of {', '.join(_SOURCES)}; found {found}")
+        raise Unusable(f"{where}: give exactly one of {', '.join(_SOURCES)}; found {found}")
     if entry.get("mode", "shared") not in ("shared", "per_session"):
-        raise DefinitionError(f"{where}.mode is {entry['mode']!r}; expected shared or per_session")
+        raise Unusable(f"{where}.mode is {entry['mode']!r}; expected shared or per_session")
     for place in entry.get("egress", []):
         try:
             egress.parse(place)
-        except egress.EgressError as error:
-            raise DefinitionError(f"{where}.egress: {error}") from error
+        except Unusable as error:
+            raise Unusable(f"{where}.egress: {error}") from error
     if not entry.get("url"):
         for key in ("port",) if _has_program(entry) else ("port", "command"):
             if not entry.get(key):
-                raise DefinitionError(f"{where}: missing {key}: {_KEYS[key][1]}")
+                raise Unusable(f"{where}: missing {key}: {_KEYS[key][1]}")
     _check_headers(where, entry)
     _check_secrets(where, entry)
     _check_volumes(where, entry)
@@ -145,11 +140,11 @@ def _check_headers(where: str, entry: dict) -> None:
     seen = set()
     for header in entry.get("headers", {}):
         if not isinstance(header, str) or not _HEADER.fullmatch(header):
-            raise DefinitionError(
+            raise Unusable(
                 f"{where}.headers: {header!r}; expected a header's name, such as 'X-Api-Key'"
             )
         if header.lower() in seen:
-            raise DefinitionError(
+            raise Unusable(
                 f"{where}.headers has {header} twice, in other letters; expected each once: "
                 "servers do not tell them apart"
             )
@@ -160,11 +155,11 @@ def _check_secrets(where: str, entry: dict) -> None:
     """Each becomes the name of a file, too."""
     for name in entry.get("secrets", {}):
         if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
-            raise DefinitionError(
+            raise Unusable(
                 f"{where}.secrets: {name!r}; expected the name of an environment variable"
             )
         if name == _TOKEN and entry.get("http_path"):
-            raise DefinitionError(
+            raise Unusable(
                 f"{where}.secrets: the name {name!r} is taken: with http_path, /secrets/{name} is "
                 "what the gateway shows; expected another name"
             )
@@ -174,48 +169,44 @@ def _check_volumes(where: str, entry: dict) -> None:
     seen = set()
     for inside, outside in entry.get("volumes", {}).items():
         if not isinstance(inside, str) or not inside.startswith("/") or ":" in inside:
-            raise DefinitionError(
+            raise Unusable(
                 f"{where}.volumes: {inside!r}; expected a path that starts with / and has no ':'"
             )
         if not isinstance(outside, str) or not re.fullmatch(r"[^:]+(:(rw|z|rw,z))?", outside):
-            raise DefinitionError(
+            raise Unusable(
                 f"{where}.volumes: {inside} is {outside!r}; expected a directory of the host, with "
                 ":rw, :z (SELinux's label for containers) or :rw,z at its end or without"
             )
         path = images.normalized(inside)
         if images.is_taken(path):
             meant = "" if path == inside else f", which is {path!r},"
-            raise DefinitionError(
+            raise Unusable(
                 f"{where}.volumes: {inside!r}{meant} is taken; expected a path other than / and "
                 f"outside of {', '.join(images.TAKEN)}"
             )
         if path in seen:
-            raise DefinitionError(f"{where}.volumes has {inside!r} twice; expected each path once")
+            raise Unusable(f"{where}.volumes has {inside!r} twice; expected each path once")
         seen.add(path)
 
 
 def _check_image(where: str, entry: dict) -> None:
     for key, needed in _BELONGS.items():
         if key in entry and not entry.get(needed):
-            raise DefinitionError(
-                f"{where}.{key} belongs to {needed}, which is not set: {_KEYS[key][1]}"
-            )
+            raise Unusable(f"{where}.{key} belongs to {needed}, which is not set: {_KEYS[key][1]}")
     if "args" in entry and entry.get("command"):
-        raise DefinitionError(
+        raise Unusable(
             f"{where} has command and args; expected one of them: command is the whole program, "
             "args are for the image's own entrypoint"
         )
     _check_user(f"{where}.user", entry.get("user", "1:1"))
     for key in ("http_path", "http_health"):
         if not entry.get(key, "/").startswith("/"):
-            raise DefinitionError(
-                f"{where}.{key} is {entry[key]!r}; expected a path that starts with /"
-            )
+            raise Unusable(f"{where}.{key} is {entry[key]!r}; expected a path that starts with /")
 
 
 def _check_user(where: str, user: str) -> None:
     if not re.fullmatch(r"[1-9][0-9]*:[1-9][0-9]*", user):
-        raise DefinitionError(
+        raise Unusable(
             f"{where} is {user!r}; expected numbers 'uid:gid', both not root's (0): secrets are "
             "handed to exactly this user, and root or its group is more than a tool needs"
         )

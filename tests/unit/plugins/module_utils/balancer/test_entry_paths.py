@@ -12,10 +12,10 @@ from ansible_collections.intranet.mcp.plugins.module_utils.balancer.entry_paths 
     GATEWAY_PATHS,
     MODEL_PATHS,
     REFUSED_PATH,
-    BalancerError,
     model_paths,
     operator_networks,
 )
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_site_may_open_more():
 
 @pytest.mark.parametrize("path", ["", "/", "v1/ocr", "/v1/ocr/", "/a b", "/a`b", "/a'b", "/../a"])
 def test_what_is_no_path_is_not_opened(path):
-    with pytest.raises(BalancerError, match="load_balancer_paths"):
+    with pytest.raises(Unusable, match="load_balancer_paths"):
         model_paths({"paths": [path]})
 
 
@@ -100,5 +100,5 @@ def test_networks_are_read_strictly():
         "192.0.2.7/32",
         "2001:db8::/32",
     ]
-    with pytest.raises(BalancerError, match=r"10\.0\.0\.1/8.*platform_operators_networks"):
+    with pytest.raises(Unusable, match=r"10\.0\.0\.1/8.*platform_operators_networks"):
         operator_networks({"operators": ["10.0.0.1/8"]})

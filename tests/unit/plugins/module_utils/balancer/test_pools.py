@@ -8,19 +8,19 @@ from __future__ import annotations
 import pytest
 from ansible_collections.intranet.mcp.plugins.module_utils.balancer.entry_paths import (
     HEALTH_PATHS,
-    BalancerError,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.balancer.pools import (
     pools_by_service,
     server_name,
 )
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from platforms import SPREAD, catalog
 
 GATEWAY = {"service": "gateway", "ready": "/ready", "alive": "/health", "servers": []}
 
 
 def test_a_balancer_with_nothing_behind_it_says_which_group_is_empty():
-    with pytest.raises(BalancerError, match="group litellm"):
+    with pytest.raises(Unusable, match="group litellm"):
         pools_by_service([GATEWAY])
 
 

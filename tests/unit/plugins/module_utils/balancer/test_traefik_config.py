@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.intranet.mcp.plugins.module_utils.balancer.entry_paths import BalancerError
 from ansible_collections.intranet.mcp.plugins.module_utils.balancer.traefik_config import (
     GENERATION,
     parse,
@@ -12,6 +11,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.balancer.traefik_conf
     replicas_of,
     served,
 )
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 
 SETTINGS = {
     "tls": True,
@@ -184,7 +184,7 @@ def test_without_a_gateway_everything_goes_to_litellm():
 
 
 def test_a_balancer_with_nothing_behind_it_says_which_group_is_empty():
-    with pytest.raises(BalancerError, match="group litellm"):
+    with pytest.raises(Unusable, match="group litellm"):
         render([GATEWAY], SETTINGS)
 
 

@@ -7,12 +7,12 @@ import copy
 import json
 
 import pytest
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.module_utils.engine import definition
 from ansible_collections.intranet.mcp.plugins.module_utils.engine.definition import (
     LABEL_HASH,
     LABEL_OWNER,
     LABEL_SERVICE,
-    DefinitionError,
     moved,
     plan,
     specs,
@@ -145,7 +145,7 @@ def test_networks_that_are_not_there_yet_are_made():
 
 
 def test_a_service_without_a_network_is_refused_rather_than_put_on_the_hosts():
-    with pytest.raises(DefinitionError, match="gives it no network on this host; expected"):
+    with pytest.raises(Unusable, match="gives it no network on this host; expected"):
         specs([DEFINITION], {**CONTEXT, "services": {}})
 
 
@@ -340,12 +340,12 @@ def test_containers_of_other_owners_are_never_touched():
     ],
 )
 def test_a_wrong_definition_is_refused_with_the_remedy(change, message):
-    with pytest.raises(DefinitionError, match=message):
+    with pytest.raises(Unusable, match=message):
         spec(**change)
 
 
 def test_a_missing_key_is_named():
-    with pytest.raises(DefinitionError, match="missing key health"):
+    with pytest.raises(Unusable, match="missing key health"):
         specs([{key: value for key, value in DEFINITION.items() if key != "health"}], CONTEXT)
 
 

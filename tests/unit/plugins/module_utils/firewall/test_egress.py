@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.module_utils.firewall.egress import (
     Destination,
-    EgressError,
     parse,
     resolvers,
 )
@@ -36,7 +36,7 @@ def test_a_destination_is_read_as_it_is_meant(text, meaning):
     ["10.0.0.1/8", "300.1.1.1", "host:0", "host:https", "a b", "", "https://x", 443, "[fd00::5]x"],
 )
 def test_what_is_no_destination_is_refused_with_what_was_expected(text):
-    with pytest.raises(EgressError, match=r"expected internet, an address, a network or a host"):
+    with pytest.raises(Unusable, match=r"expected internet, an address, a network or a host"):
         parse(text)
 
 

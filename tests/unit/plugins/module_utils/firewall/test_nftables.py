@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.module_utils.firewall.nftables import (
-    FirewallError,
     render,
     replacing,
     ssh_server_port,
@@ -95,7 +95,7 @@ def test_the_script_never_flushes_and_replaces_only_its_own_table():
 
 @pytest.mark.parametrize("source", ["10.0.0.0/33", "users", "10.0.0.1/8", ""])
 def test_a_source_that_is_no_network_names_service_and_remedy(source):
-    with pytest.raises(FirewallError) as error:
+    with pytest.raises(Unusable) as error:
         rules([flow(sources=[source])])
     assert repr(source) in str(error.value)
     assert "platform_users_networks" in str(error.value)

@@ -11,9 +11,9 @@ import json
 import tarfile
 
 import pytest
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.module_utils.images.archive import CommandError
 from ansible_collections.intranet.mcp.plugins.module_utils.images.bundle import Bundle
-from ansible_collections.intranet.mcp.plugins.module_utils.images.manifest import ImageError
 
 REFERENCE = "intranet-mcp/redis:8.0"
 HEX = "ab" * 32
@@ -81,7 +81,7 @@ def test_an_archive_as_the_index_has_it_is_read(make):
     ],
 )
 def test_an_archive_elsewhere_is_refused_before_anything_is_read(make, archive):
-    with pytest.raises(ImageError, match=r"expected images/.*export the bundle again"):
+    with pytest.raises(Unusable, match=r"expected images/.*export the bundle again"):
         Bundle(str(make(archive=archive)))
 
 
@@ -97,14 +97,14 @@ def test_an_archive_elsewhere_is_refused_before_anything_is_read(make, archive):
     ],
 )
 def test_an_entry_that_is_no_entry_is_refused(make, changes):
-    with pytest.raises(ImageError, match="export the bundle again"):
+    with pytest.raises(Unusable, match="export the bundle again"):
         Bundle(str(make(**changes)))
 
 
 @pytest.mark.parametrize("text", ["[]", '{"images": []}', '{"images": {"x": 7}}', "{", "7"])
 def test_what_is_no_index_is_refused(tmp_path, text):
     (tmp_path / "index.json").write_text(text)
-    with pytest.raises(ImageError, match="export the bundle again"):
+    with pytest.raises(Unusable, match="export the bundle again"):
         Bundle(str(tmp_path))
 
 

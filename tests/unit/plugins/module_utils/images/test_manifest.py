@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 from ansible.utils.vars import merge_hash
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.module_utils.images import manifest as images
 from ansible_collections.intranet.mcp.plugins.module_utils.images import sources as image_sources
 
@@ -31,17 +32,17 @@ def test_needs_come_before_what_is_made_from_them():
 
 def test_images_that_need_each_other_are_named():
     circle = {"a": entry(needs=["b"]), "b": entry(needs=["a"])}
-    with pytest.raises(images.ImageError, match="a -> b -> a"):
+    with pytest.raises(Unusable, match="a -> b -> a"):
         images.build_order(circle, ["a"])
 
 
 def test_a_need_that_nobody_makes_is_named():
-    with pytest.raises(images.ImageError, match="'a' needs 'nothing'"):
+    with pytest.raises(Unusable, match="'a' needs 'nothing'"):
         images.build_order({"a": entry(needs=["nothing"])}, ["a"])
 
 
 def test_unknown_name_lists_the_known_ones():
-    with pytest.raises(images.ImageError, match=r"'reddis'.*base, redis"):
+    with pytest.raises(Unusable, match=r"'reddis'.*base, redis"):
         images.check({"base": entry(), "redis": entry()}, ["reddis"])
 
 
@@ -149,7 +150,7 @@ def test_packages_of_mcp_servers_become_images():
 @pytest.mark.parametrize("package", ["acme", "acme>=2", "@acme/maps", "acme==", "acme==2.*"])
 def test_unpinned_package_is_refused(package):
     kind = "npm" if package.startswith("@") else "pip"
-    with pytest.raises(images.ImageError, match="exact version"):
+    with pytest.raises(Unusable, match="exact version"):
         images.manifest_of_servers({"acme": {kind: package}}, [])
 
 
@@ -170,7 +171,7 @@ def test_a_site_names_an_image_of_its_own_by_its_full_reference():
 def test_no_server_is_called_so_that_others_would_run_its_image(name, source):
     """The bridge, above all, is mounted into every publisher's container."""
     servers = {name: source, "example": {"image": "tool-python"}}
-    with pytest.raises(images.ImageError, match=f"mcp_servers.{name}: .*'tool-{name}', which .*;"):
+    with pytest.raises(Unusable, match=f"mcp_servers.{name}: .*'tool-{name}', which .*;"):
         images.manifest_of_servers(servers, ["tool-bridge", "tool-base", "tool-python"])
 
 
@@ -188,7 +189,7 @@ def test_a_publishers_image_for_a_built_in_server_is_run_as_that_and_never_built
     [("no-such-tool", "a name of the manifest"), ("registry.example.internal/x", "is pinned")],
 )
 def test_an_image_nobody_can_have_is_refused(image, expected):
-    with pytest.raises(images.ImageError, match=expected):
+    with pytest.raises(Unusable, match=expected):
         images.manifest_of_servers({"acme": {"image": image}}, ["tool-python"])
 
 

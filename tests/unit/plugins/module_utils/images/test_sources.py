@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.module_utils.images import sources
-from ansible_collections.intranet.mcp.plugins.module_utils.images.manifest import ImageError
 from ansible_collections.intranet.mcp.plugins.module_utils.images.sources import Place, Wanted
 
 DIGEST = "sha256:" + "a" * 64
@@ -80,7 +80,7 @@ def test_a_known_digest_pins_the_pull_wherever_it_comes_from():
     ],
 )
 def test_a_mirror_that_no_reference_can_begin_with_is_refused(prefix, mirrors, words):
-    with pytest.raises(ImageError, match=words):
+    with pytest.raises(Unusable, match=words):
         sources.check(prefix, mirrors)
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.intranet.mcp.plugins.module_utils.balancer.entry_paths import BalancerError
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.plugin_utils.balancer.nginx_config import render
 
 POOLS = [
@@ -55,5 +55,5 @@ def test_without_a_certificate_it_listens_in_plain():
     ],
 )
 def test_what_makes_no_configuration_is_one_sentence(pools, settings, message):
-    with pytest.raises(BalancerError, match=message):
+    with pytest.raises(Unusable, match=message):
         render(pools, {**SETTINGS, **settings})

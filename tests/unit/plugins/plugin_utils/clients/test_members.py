@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.plugin_utils.clients.members import (
-    ClientsError,
     accounts,
     chat_models,
     members,
@@ -72,7 +72,7 @@ def test_one_person_can_be_asked_for():
     ],
 )
 def test_wrong_input_is_one_clear_message(teams, only, message):
-    with pytest.raises(ClientsError) as caught:
+    with pytest.raises(Unusable) as caught:
         members(teams, MODELS, only)
     assert message in str(caught.value)
 
@@ -97,7 +97,7 @@ def test_people_of_one_host_share_what_all_may_use():
     assert shared_models(people, MODELS) == {"models": ["large", "cloud/a"], "model": "large"}
     assert shared_models(people, MODELS, "cloud/a")["model"] == "cloud/a"
     assert shared_models([], MODELS)["models"] == MODELS
-    with pytest.raises(ClientsError, match="all of alice, bob may use"):
+    with pytest.raises(Unusable, match="all of alice, bob may use"):
         shared_models(members(TEAMS, MODELS, ["alice", "bob"]), MODELS)
 
 
@@ -117,6 +117,6 @@ def test_members_with_an_account_of_their_name_are_found():
     ],
 )
 def test_wrong_accounts_are_one_clear_message(mapping, message):
-    with pytest.raises(ClientsError) as caught:
+    with pytest.raises(Unusable) as caught:
         accounts(members(TEAMS, MODELS, []), PASSWD, mapping)
     assert message in str(caught.value)

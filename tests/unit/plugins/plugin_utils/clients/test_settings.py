@@ -15,7 +15,7 @@ import pytest
 import support
 import yaml
 from ansible_collections.intranet.mcp.plugins.module_utils.clients.settings_install import rendered
-from ansible_collections.intranet.mcp.plugins.plugin_utils.clients.members import ClientsError
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.plugin_utils.clients.settings import (
     CLIENTS,
     KEY_VARIABLE,
@@ -60,7 +60,7 @@ def test_only_the_wanted_clis_are_configured():
 
 @pytest.mark.parametrize("names", [["cursor"], []])
 def test_an_unknown_cli_is_one_clear_message(names):
-    with pytest.raises(ClientsError, match="expected some of claude, codex, gemini, qwen"):
+    with pytest.raises(Unusable, match="expected some of claude, codex, gemini, qwen"):
         entries(names, "user", SITE, PERSON)
 
 

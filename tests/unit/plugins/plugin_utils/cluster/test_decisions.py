@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.plugin_utils.cluster import decisions as clusters
 
 BALANCED = {"load_balancer": ["lb"]}
@@ -69,7 +70,7 @@ def test_data_comes_first_when_it_begins_and_the_primary_last_ever_after(members
     ],
 )
 def test_a_cluster_does_not_begin_where_it_is_unclear_whose_data_counts(members, text):
-    with pytest.raises(clusters.ClusterError, match=text):
+    with pytest.raises(Unusable, match=text):
         clusters.order(members, "postgres")
 
 

@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.module_utils.images import manifest as images
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import build_services
 from ansible_collections.intranet.mcp.plugins.plugin_utils.mcp import images as mcp_images
 from ansible_collections.intranet.mcp.plugins.plugin_utils.mcp.servers import (
-    DefinitionError,
     merge,
     tool_services,
 )
@@ -148,9 +148,7 @@ def test_the_program_runs_as_the_site_says_and_never_as_an_account_that_its_imag
     "user", ["0:0", "00:1", "1000:0", "1000", "tools", "\N{SUPERSCRIPT TWO}:1", 60050]
 )
 def test_no_server_runs_as_root_or_in_its_group_whoever_says_so(user):
-    with pytest.raises(
-        DefinitionError, match=r"tool_server_user is .*; expected numbers 'uid:gid'"
-    ):
+    with pytest.raises(Unusable, match=r"tool_server_user is .*; expected numbers 'uid:gid'"):
         tool_services(merge({}, {"hub": GITHUB}), {"hub": "t0ken"}, {**DEFAULTS, "user": user})
 
 
@@ -172,7 +170,7 @@ def test_a_volume_of_an_image_where_the_platform_mounts_something_is_that():
     "path", ["/proc/x", "/", "/config/x", "/trust", "/a:b", "/x/../bridge/lib"]
 )
 def test_a_volume_of_an_image_where_none_may_be_is_refused(path):
-    with pytest.raises(mcp_images.ImageError, match=r"hub: its image declares VOLUME .*; expected"):
+    with pytest.raises(Unusable, match=r"hub: its image declares VOLUME .*; expected"):
         service(GITHUB, {**SAID, "volumes": {path: {}}})
 
 
@@ -204,7 +202,7 @@ def test_an_image_that_listens_is_asked_at_the_port_and_path_of_its_entry():
 
 
 def test_an_image_that_starts_nothing_is_refused_with_the_remedy():
-    with pytest.raises(mcp_images.ImageError, match=r"neither ENTRYPOINT nor CMD; .*set command"):
+    with pytest.raises(Unusable, match=r"neither ENTRYPOINT nor CMD; .*set command"):
         service(GITHUB, {"entrypoint": [], "cmd": [], "env": []})
 
 

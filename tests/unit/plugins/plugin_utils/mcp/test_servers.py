@@ -7,8 +7,8 @@ import hashlib
 import json
 
 import pytest
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.plugin_utils.mcp.servers import (
-    DefinitionError,
     gateway_upstreams,
     header_secrets,
     merge,
@@ -110,13 +110,13 @@ def test_a_remote_server_needs_no_port():
     ],
 )
 def test_a_wrong_entry_is_refused_with_the_remedy(entry, message):
-    with pytest.raises(DefinitionError, match=message):
+    with pytest.raises(Unusable, match=message):
         merge({}, {"tickets": entry})
 
 
 @pytest.mark.parametrize("name", ["Tickets", "a__b", "-a", "a" * 40, "a/b"])
 def test_a_name_that_cannot_prefix_tools_is_refused(name):
-    with pytest.raises(DefinitionError, match="use up to 32"):
+    with pytest.raises(Unusable, match="use up to 32"):
         merge({}, {name: {"url": "http://x"}})
 
 
@@ -188,7 +188,7 @@ def test_a_directory_of_the_site_gets_selinuxs_label_only_where_the_site_says_so
     (service,) = tool_services(servers, {"tickets": "t0ken"}, DEFAULTS)
     assert service["binds"] == ["/srv/a:/a:ro", "/srv/b:/b:ro,z", "/srv/c:/c:rw,z", "/srv/d:/d:rw"]
     for wrong in ("/srv/a:Z", "/srv/a:z,rw", "/srv/a:", "/srv/a:ro:z"):
-        with pytest.raises(DefinitionError, match=":rw,z at its end or without"):
+        with pytest.raises(Unusable, match=":rw,z at its end or without"):
             merge({}, {"tickets": {**TICKETS, "volumes": {"/a": wrong}}})
 
 
