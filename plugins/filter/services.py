@@ -23,7 +23,7 @@ def _clear_errors(function):
 
 
 def stale_networks(host, network, wanted):
-    """Names of the platform's networks on a host, as docker_host_info lists it, but the wanted."""
+    """Names of the platform's networks on a host, as service_state lists them, but the wanted."""
     return networks.stale(host, network, definition.LABEL_NETWORK, wanted)
 
 
@@ -34,7 +34,6 @@ class FilterModule:
             "flow_chart": flow_matrix.mermaid,
             "service_specs": _clear_errors(definition.specs),
             "service_summary": definition.summary,
-            "service_plan": _clear_errors(definition.plan),
             "service_moved": definition.moved,
             "service_stale_networks": stale_networks,
             "mcp_servers": _clear_errors(servers.merge),

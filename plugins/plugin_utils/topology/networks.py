@@ -150,10 +150,10 @@ def _is_cluster(topology: Topology, service: Service) -> bool:
 def stale(found: dict, network: str, label: str, wanted: list[str]) -> list[str]:
     """Networks of this platform that it no longer has a use for.
 
-    found: what docker_host_info says of a host. The one network that all containers shared before
+    found: what service_state says of a host. The one network that all containers shared before
     they had one a zone has no label.
     """
-    listed = found.get("networks") or []
+    listed = found.get("host_networks") or []
     return sorted(
         entry["Name"]
         for entry in listed

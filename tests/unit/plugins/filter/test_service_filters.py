@@ -10,7 +10,7 @@ from ansible_collections.intranet.mcp.plugins.filter import clients, images, ser
 
 def test_networks_that_nothing_needs_are_those_with_the_platforms_label():
     host = {
-        "networks": [
+        "host_networks": [
             {"Name": "net", "Labels": {}},
             {"Name": "net-a", "Labels": {"intranet.mcp.network": "net"}},
             {"Name": "net-b", "Labels": {"intranet.mcp.network": "net"}},

@@ -147,5 +147,6 @@ def test_the_network_that_all_once_shared_and_those_of_former_servers_are_remove
         entry("other-redis", "other"),
         {"Name": "bridge", "Labels": None},
     ]
-    assert stale({"networks": there}, "net", "net.label", ["net-redis"]) == ["net", "net-tool-old"]
+    found = stale({"host_networks": there}, "net", "net.label", ["net-redis"])
+    assert found == ["net", "net-tool-old"]
     assert stale({}, "net", "net.label", []) == []
