@@ -34,6 +34,10 @@ options:
     description: The supervisor's run directory.
     type: path
     default: /run/intranet-mcp/docker-supervisor
+  authorities:
+    description: Glob of the files that RV(authorities) lists.
+    type: path
+    default: /etc/docker/certs.d/*/intranet-mcp.crt
 """
 
 EXAMPLES = r"""
@@ -90,8 +94,15 @@ supervisor_checksum:
   returned: always
   type: str
   sample: ""
+authorities:
+  description: Files with authorities of registries that are there.
+  returned: always
+  type: list
+  elements: str
+  sample: [/etc/docker/certs.d/harbor.example.internal/intranet-mcp.crt]
 """
 
+import glob
 import hashlib
 import importlib.util
 import os
@@ -138,6 +149,10 @@ def main() -> None:
                 "default": "/usr/local/lib/intranet-mcp/docker-supervisor",
             },
             "supervisor_state": {"type": "path", "default": "/run/intranet-mcp/docker-supervisor"},
+            "authorities": {
+                "type": "path",
+                "default": "/etc/docker/certs.d/*/intranet-mcp.crt",
+            },
         },
         supports_check_mode=True,
     )
@@ -162,6 +177,7 @@ def main() -> None:
             read(os.path.join(params["supervisor_state"], "dockerd.pid")),
         ),
         supervisor_checksum=hashlib.sha256(program.encode()).hexdigest() if program else "",
+        authorities=sorted(glob.glob(params["authorities"])),
     )
 
 

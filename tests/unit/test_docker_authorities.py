@@ -16,6 +16,7 @@ import support
 import yaml
 
 TASKS = {"name": "intranet.mcp.docker", "tasks_from": "authorities"}
+NAME = "intranet-mcp.crt"
 
 
 @pytest.fixture
@@ -23,7 +24,12 @@ def trust(tmp_path):
     """Run the tasks for these registries; returns the files there are, and what was printed."""
     (tmp_path / "ca.pem").write_text("PEM\n")
     (tmp_path / "docker").mkdir()
-    play = {"hosts": "localhost", "gather_facts": False, "tasks": [{"include_role": TASKS}]}
+    inspect = {
+        "intranet.mcp.docker_engine_info": {"authorities": f"{tmp_path}/docker/certs.d/*/{NAME}"},
+        "register": "__docker_engine",
+    }
+    tasks = [inspect, {"include_role": TASKS}]
+    play = {"hosts": "localhost", "gather_facts": False, "tasks": tasks}
     (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
 
     def run(*registries):
@@ -53,7 +59,7 @@ def trust(tmp_path):
 
 
 def test_an_authority_that_was_taken_out_is_trusted_no_more_and_a_sites_own_is(trust, tmp_path):
-    one, two = "harbor.example:5000/intranet-mcp.crt", "other.example/intranet-mcp.crt"
+    one, two = f"harbor.example:5000/{NAME}", f"other.example/{NAME}"
     assert trust("harbor.example:5000", "other.example")[0] == {one, two}
     own = tmp_path / "docker/certs.d/other.example/ca.crt"
     own.write_text("the site's")
