@@ -76,11 +76,15 @@ def leaves(value):
 
 
 def argument_specs():
-    """Every option of the roles' main entry points, and the prefixes of their names."""
+    """Every option of the roles' main entry points, and the prefixes of their names.
+
+    The platform's variables have another, where they are validated once a run.
+    """
     specs, prefixes = {}, set()
     for path in sorted(glob.glob(os.path.join(ROLES, "*", "meta", "argument_specs.yml"))):
         with open(path, encoding="utf-8") as file:
             entries = yaml_load(file)["argument_specs"]
-        specs.update(entries.get("main", {}).get("options", {}))
+        for entry in ("validate", "main"):
+            specs.update(entries.get(entry, {}).get("options", {}))
         prefixes.add(path.split(os.sep)[-3] + "_")
     return specs, prefixes
