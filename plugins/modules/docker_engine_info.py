@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: docker_engine_info
-short_description: Tell which Docker engine a host has and who runs it
+short_description: Tell which Docker engine a host has, who runs it, and whether there is a GPU
 author:
   - intranet.mcp contributors (@intranet-mcp)
 version_added: 0.1.0
@@ -89,6 +89,11 @@ managed_by:
   returned: always
   type: str
   sample: systemd
+nvidia_gpu:
+  description: Whether the driver of an NVIDIA GPU is loaded.
+  returned: always
+  type: bool
+  sample: false
 supervisor_checksum:
   description: SHA-256 of the installed supervisor program, empty where there is none.
   returned: always
@@ -112,6 +117,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intranet.mcp.plugins.module_utils.engine.docker import SOCKET, get
 from ansible_collections.intranet.mcp.plugins.module_utils.host.release import os_family
 
+# The driver makes its device files on first use, its directory when it is loaded.
+GPU_PATHS = ("/dev/nvidia[0-9]*", "/dev/nvidia", "/proc/driver/nvidia")
 BOOT_LINK = "/etc/systemd/system/multi-user.target.wants/docker.service"
 
 
@@ -176,6 +183,7 @@ def main() -> None:
             read(f"/proc/{pid}/cgroup"),
             read(os.path.join(params["supervisor_state"], "dockerd.pid")),
         ),
+        nvidia_gpu=any(glob.glob(pattern) for pattern in GPU_PATHS),
         supervisor_checksum=hashlib.sha256(program.encode()).hexdigest() if program else "",
         authorities=sorted(glob.glob(params["authorities"])),
     )
