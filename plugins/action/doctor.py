@@ -12,6 +12,7 @@ import time
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import TopologyError
+from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.memory_options import option_of
 from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.inventory import (
     UNUSABLE,
     reason_of,
@@ -66,6 +67,7 @@ def services_of(topology, host: str) -> dict:
                 for part in parts[service.name]
             ],
             "role": service.role,
+            "memory_option": option_of(service),
             "networks": [n["name"] for n in networks_of(topology, service, host)],
             "needs": [
                 other.name

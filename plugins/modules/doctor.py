@@ -145,8 +145,8 @@ options:
   services:
     description:
       - Services that belong on this host, each with C(port), C(inside_port), C(publish), C(parts)
-        (further ports), C(role), C(networks) and C(needs), the services whose names it must
-        resolve. The action plugin reads the catalog.
+        (further ports), C(role), C(memory_option) (the variable of its memory limit), C(networks)
+        and C(needs), the services whose names it must resolve. The action plugin reads the catalog.
     type: dict
     default: {}
   reached:

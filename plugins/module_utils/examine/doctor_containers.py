@@ -116,12 +116,13 @@ def memory(facts, wanted):
     for service, name, container in _running(facts, wanted):
         used, limit = container["memory_used"], container["memory_limit"]
         if used and limit and used * 100 > limit * wanted["memory_percent"]:
+            option = wanted["services"][service]["memory_option"]
+            named = f" ({option})" if option else ""
             yield Finding(
                 "memory",
                 f"{name} uses {used >> 20} of {limit >> 20} MiB, and is killed at the limit",
                 f"at most {wanted['memory_percent']} %",
-                f"raise {service}'s memory limit ({service}_memory_mb), or restart it if it grew "
-                "over weeks",
+                f"raise {service}'s memory limit{named}, or restart it if it grew over weeks",
                 service=service,
             )
 

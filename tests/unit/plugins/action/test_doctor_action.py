@@ -47,6 +47,7 @@ def test_services_of_a_host_know_their_role_and_whom_they_need():
         "publish": [],
         "parts": [],
         "role": "tool_server",
+        "memory_option": "mcp_servers.example.memory_mb",
         "networks": ["net-tool-example"],
         "needs": [],
     }

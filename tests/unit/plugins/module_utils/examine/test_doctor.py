@@ -33,6 +33,7 @@ WANTED = {
             "inside_port": port,
             "publish": publish,
             "role": role,
+            "memory_option": f"{role}_memory_mb",
             "needs": needs,
             "networks": [f"intranet-mcp-{zone}" for zone in (name, *needs)],
         }
