@@ -12,7 +12,7 @@ author:
 version_added: 0.1.0
 description:
   - Examines a host in one call, the engine and its containers, firewall, disk, clock, certificates,
-    and what PostgreSQL, Redis, Ollama, LiteLLM and the gateway say of themselves.
+    and what PostgreSQL, Redis, Ollama, LiteLLM, the gateway and Prometheus say of themselves.
   - Reads only. It is made for hosts on which anything may be broken, the engine included.
   - Its action plugin adds what only the control node knows, which services belong on the host, the
     time, and which ports it can reach.
@@ -222,18 +222,21 @@ from ansible_collections.intranet.mcp.plugins.module_utils.examine import (
     doctor,
     doctor_cluster,
     doctor_containers,
+    doctor_monitoring,
     doctor_services,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.doctor_facts import gather
 
 RECHECK_SECONDS = 2
-# Findings that pass by themselves: the gateway asks a server again within half a minute.
-PASSING = {"upstream"}
+# Findings that pass by themselves: the gateway asks a server again within half a minute, Prometheus
+# at its next scrape.
+PASSING = {"upstream", "monitoring"}
 RULES = [
     *doctor.RULES,
     *doctor_containers.RULES,
     *doctor_services.RULES,
     *doctor_cluster.RULES,
+    *doctor_monitoring.RULES,
 ]
 ARGUMENTS = {
     "socket": {"type": "path", "default": SOCKET},

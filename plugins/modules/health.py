@@ -83,6 +83,10 @@ options:
           - V(migrations) takes C(container), and C(argv) of C(litellm-migrate --check), by default
             with the database that the platform gives LiteLLM.
           - V(command) runs C(argv) in C(container) and expects C(contains) in its output.
+          - V(monitoring) asks C(prometheus) and C(alertmanager) (their URLs) whether each of
+            C(jobs) answers, every rule is evaluated and alerts arrive, again for at most
+            C(wait_seconds) while they do not. Alerts that are out are V(warning). It takes
+            C(prefix).
           - V(litellm_intruder) takes C(url) and C(api_key), a member's key, and tries what only
             administrators may; V(gateway_intruder) takes C(url), C(key) and C(servers), and tries
             what no policy may let through; V(intruder_ports) takes C(address), C(managed) and
@@ -112,6 +116,7 @@ options:
           - redis_cluster
           - migrations
           - command
+          - monitoring
           - litellm_intruder
           - gateway_intruder
           - intruder_ports

@@ -22,6 +22,10 @@ from ansible_collections.intranet.mcp.plugins.module_utils.examine import (
     migrations,
     redis,
 )
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.monitoring import (
+    Monitoring,
+    Watcher,
+)
 from ansible_collections.intranet.mcp.plugins.module_utils.litellm import client as _litellm
 
 MIGRATION_WAIT_SECONDS = 1
@@ -58,6 +62,7 @@ def jobs(engine: Engine, containers: dict, wanted: dict) -> dict:
         "litellm": lambda: litellm(wanted["services"]["litellm"]["port"]),
         "aliases": lambda: aliases(wanted),
         "gateway": lambda: gateway(wanted),
+        "monitoring": lambda: monitoring(wanted["services"]),
     }
 
 
@@ -129,6 +134,12 @@ def gateway(wanted: dict) -> dict:
         key = {"Authorization": f"Bearer {file.read().strip()}"}
     body = fetch("GET", wanted["services"]["gateway"]["port"], "/", headers=key)[1]
     return {"servers": body["servers"], "last_reload_error": body["last_reload_error"]}
+
+
+def monitoring(services: dict) -> Monitoring:
+    """What Prometheus and Alertmanager say; raises where Prometheus says nothing."""
+    ports = (services[name]["port"] for name in ("prometheus", "alertmanager"))
+    return Watcher(*(f"http://127.0.0.1:{port}" for port in ports)).read()
 
 
 def fetch(

@@ -116,6 +116,16 @@ def _redis(site: dict) -> list[dict]:
     return [probe("redis answers", "redis", "Data", **options)]
 
 
+def _monitoring(site: dict) -> list[dict]:
+    options = {
+        name: f"http://127.0.0.1:{site['ports'][name]}" for name in ("prometheus", "alertmanager")
+    }
+    # Every service was asked once by then, and every rule evaluated.
+    patience = {"wait_seconds": 3 * site["watched"]["interval_seconds"]}
+    common = {"jobs": site["watched"]["jobs"], "prefix": site["prefix"]}
+    return [probe("monitoring", "monitoring", "Services", **options, **common, **patience)]
+
+
 def _postgres_cluster(site: dict) -> list[dict]:
     host, prefix, members = site["host"], site["prefix"], site["members"]["postgres"]
     options = {
@@ -148,6 +158,7 @@ OF_GROUPS = {
     "gateway": _gateway,
     "postgres": _postgres,
     "redis": _redis,
+    "monitoring": _monitoring,
 }
 # Only where the group has several hosts.
 OF_CLUSTERS = {"postgres": _postgres_cluster, "redis": _redis_cluster}

@@ -206,9 +206,9 @@ ITSELF = (
         "NotificationsFail",
         "increase(alertmanager_notifications_failed_total[5m]) > 0",
         "5m",
-        "Alertmanager cannot deliver by {{ $labels.integration }}",
-        "A receiver refuses alerts or cannot be reached.",
-        action="read docker logs <prefix>alertmanager, and correct prometheus_receivers",
+        "Alertmanager cannot deliver to {{ $labels.receiver_name }} by {{ $labels.integration }}",
+        "The receiver refuses alerts or cannot be reached.",
+        doctor="read docker logs <prefix>alertmanager, and correct prometheus_receivers",
     ),
     Rule(
         "Watchdog",

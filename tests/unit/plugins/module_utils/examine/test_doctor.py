@@ -14,6 +14,11 @@ from ansible_collections.intranet.mcp.plugins.module_utils.examine.certificates 
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.database import Database
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.disk import FileSystem
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.migrations import Migrations
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.monitoring import (
+    Monitoring,
+    Target,
+    Undelivered,
+)
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.redis import Server
 from ansible_collections.intranet.mcp.plugins.modules.doctor import RULES
 
@@ -25,6 +30,8 @@ SERVICES = {
     "litellm": (4000, ["0.0.0.0"], "litellm", ["postgres", "redis", "ollama"]),
     "tool-example": (8104, [], "tool_server", []),
     "gateway": (8080, ["0.0.0.0"], "gateway", ["litellm", "redis", "tool-example"]),
+    "alertmanager": (9093, ["127.0.0.1"], "prometheus", []),
+    "prometheus": (9090, ["127.0.0.1"], "prometheus", ["gateway", "alertmanager"]),
 }
 WANTED = {
     "services": {
@@ -57,6 +64,21 @@ WANTED = {
     "inventory_error": "",
     "time": NOW,
 }
+
+
+WATCHED = Monitoring(
+    targets=(Target("gateway", "gateway", "app1", "intranet-gateway"),),
+    rules={"TargetDown": ""},
+    alertmanagers=1,
+    has_watchdog=True,
+    started=NOW - 86400,
+    stored=NOW - 15,
+)
+
+
+def unread(error, host="app2", at="10.0.0.7"):
+    """What Prometheus says of a gateway that it cannot ask."""
+    return (Target("gateway", "gateway", host, at, "down", error),)
 
 
 def container(service):
@@ -120,6 +142,7 @@ def facts():
             "servers": {"example": {"state": "up", "last_error": ""}},
             "last_reload_error": "",
         },
+        "monitoring": WATCHED,
         "chat_over_generate": [],
         "proxies": [],
     }
@@ -321,6 +344,46 @@ CASES = {
         {"migrations.pending": ["2025_x", "2025_y"]},
         ("migration", "restart", "litellm", "2 migrations are not applied"),
     ),
+    "a service elsewhere that Prometheus cannot reach": (
+        {"monitoring.targets": unread("connect: connection refused")},
+        ("monitoring", "", "prometheus", "cannot read gateway on app2: connect: connection refus"),
+    ),
+    "a service that refuses Prometheus's key": (
+        {"monitoring.targets": unread("server returned HTTP status 401 Unauthorized")},
+        ("monitoring", "replace", "prometheus", "401"),
+    ),
+    "a service here that runs and turns Prometheus away": (
+        {"monitoring.targets": unread("connection refused", "app1", "intranet-gateway")},
+        ("monitoring", "restart", "gateway", "cannot read gateway on app1: connection refused"),
+    ),
+    "a rule that Prometheus does not understand": (
+        {"monitoring.rules": {"GatewaySlow": "many-to-many matching"}},
+        ("monitoring", "", "prometheus", "GatewaySlow cannot be evaluated: many-to-many"),
+    ),
+    "an Alertmanager that does not answer": (
+        {"monitoring.alertmanager": "Alertmanager at http://127.0.0.1:9093 cannot be reached"},
+        ("monitoring", "restart", "alertmanager", "alerts reach nobody"),
+    ),
+    "an Alertmanager that Prometheus does not know": (
+        {"monitoring.alertmanagers": 0},
+        ("monitoring", "restart", "alertmanager", "Prometheus knows of none"),
+    ),
+    "a Prometheus that keeps nothing": (
+        {"monitoring.stored": NOW - 240},
+        ("monitoring", "", "prometheus", "has kept no measurement for 240 s"),
+    ),
+    "a Prometheus that keeps nothing for long": (
+        {"monitoring.stored": None},
+        ("monitoring", "", "prometheus", "has kept no measurement for five minutes"),
+    ),
+    "a receiver that refuses alerts": (
+        {"monitoring.undelivered": (Undelivered("duty", "webhook", "clientError"),)},
+        ("monitoring", "", "alertmanager", "receiver duty: its webhook refuses it (4xx)"),
+    ),
+    "a receiver that is away": (
+        {"monitoring.undelivered": (Undelivered("duty", "email", "other"),)},
+        ("monitoring", "", "alertmanager", "receiver duty: its email cannot be reached"),
+    ),
     "two teams of one alias": (
         {"aliases.team": ["payments", "research", "payments"]},
         ("alias", "", "litellm", "2 teams with the alias payments"),
@@ -435,7 +498,7 @@ def test_nothing_deployed_is_one_finding(facts, wanted):
     facts["containers"] = {}
     for service in ("postgres", "migrations", "redis", "ollama", "litellm", "gateway"):
         facts[service] = None
-    assert found(facts, wanted) == ["nothing of the platform is here (6 containers missing)"]
+    assert found(facts, wanted) == ["nothing of the platform is here (8 containers missing)"]
 
 
 def test_a_port_behind_a_good_firewall_and_container_is_blocked_elsewhere(facts, wanted):
@@ -565,3 +628,27 @@ def test_a_port_that_a_gone_container_left_taken_needs_another_engine(facts, wan
     facts["listeners"] = [holder]
     (finding,) = diagnose(facts, wanted)["findings"]
     assert finding["check"] == "port" and "systemctl restart docker" in finding["action"]
+
+
+def test_a_target_whose_container_is_stopped_is_told_once(facts, wanted):
+    facts["containers"]["gateway"]["state"] = "exited"
+    put(facts, "monitoring.targets", unread("refused", "app1", "intranet-gateway"))
+    assert found(facts, wanted) == ["intranet-gateway is stopped"]
+
+
+def test_an_exporter_that_does_not_answer_is_told_once(facts, wanted):
+    jobs = (Target(job, job, "app2", "10.0.0.7", "down", "refused") for job in ("redis", "r_exp"))
+    put(facts, "monitoring.targets", tuple(jobs))
+    assert found(facts, wanted) == ["Prometheus cannot read redis, r_exp on app2: refused"]
+
+
+def test_a_target_elsewhere_is_started_there_or_reached(facts, wanted):
+    put(facts, "monitoring.targets", unread("i/o timeout"))
+    (finding,) = diagnose(facts, wanted)["findings"]
+    assert finding["action"].startswith("on app2, docker start intranet-gateway; if it runs, look")
+
+
+def test_a_prometheus_that_has_just_started_need_not_have_kept_anything(facts, wanted):
+    put(facts, "monitoring.stored", None)
+    put(facts, "monitoring.started", NOW - 20)
+    assert not found(facts, wanted)

@@ -19,7 +19,9 @@ SITE = {
     ],
     "health": {"ollama": "http://127.0.0.1:11434/api/version"},
     "ready": "/health/readiness",
-    "ports": {"ollama": 11434, "litellm": 4000, "gateway": 8080, "patroni": 8008},
+    "ports": {"ollama": 11434, "litellm": 4000, "gateway": 8080, "patroni": 8008}
+    | {"prometheus": 9090, "alertmanager": 9093},
+    "watched": {"jobs": ["redis", "redis ready"], "interval_seconds": 15},
     "inside": {"redis": 6380, "redis_sentinel": 26380},
     "flows": {"allow": [], "managed": [22], "contacts": [], "neighbours": []},
     "addresses": ["10.0.0.5"],
@@ -63,6 +65,13 @@ def test_clusters_are_asked_for_where_there_are_some():
     assert found["etcd data1"]["options"] == {"container": "intranet-etcd", "members": 3}
     assert found["redis cluster data1"]["options"]["sentinel_port"] == 26380
     assert "redis cluster data1" not in named(clusters=["redis"], groups=["postgres"])
+
+
+def test_the_monitoring_may_take_three_scrapes_until_it_has_seen_everything():
+    options = named(groups=["monitoring"])["monitoring"]["options"]
+    assert options["jobs"] == ["redis", "redis ready"]
+    assert (options["prometheus"], options["wait_seconds"]) == ("http://127.0.0.1:9090", 45)
+    assert "monitoring" not in named()
 
 
 def test_files_of_all_definitions_are_compared():
