@@ -40,8 +40,11 @@ def catalog(groups):
     for entry in defaults["platform_services"].values():
         if isinstance(entry.get("port"), str):
             entry["port"] = defaults[re.search(r"platform_\w+_port", entry["port"])[0]]
-        of_cluster = re.search(r"__platform_(\w+)_cluster", str(entry.get("enabled", "")))
+        enabled = str(entry.get("enabled", ""))
+        of_cluster = re.search(r"__platform_(\w+)_cluster", enabled)
         entry["enabled"] = clusters[of_cluster[1]] if of_cluster else True
+        if "__platform_is_watched" in enabled:
+            entry["enabled"] = bool(groups.get("monitoring"))
     return defaults["platform_services"]
 
 

@@ -15,7 +15,10 @@ import re
 
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.module_utils.engine import authorities
-from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import role_of
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import (
+    PLATFORM,
+    role_of,
+)
 
 LABEL_SERVICE = "intranet.mcp.service"
 LABEL_OWNER = "intranet.mcp.owner"
@@ -179,10 +182,10 @@ def moved(host: dict, catalog: dict, groups: list[str]) -> list[str]:
     found = []
     for container in host.get("containers") or []:
         owner = (container.get("Labels") or {}).get(LABEL_OWNER)
-        needed = {
-            entry["group"] for name, entry in catalog.items() if role_of(name, entry) == owner
-        }
-        if needed and not needed & set(groups):
+        entries = [entry for name, entry in catalog.items() if role_of(name, entry) == owner]
+        # What every host runs leaves them only when it is off.
+        needed = {e["group"] for e in entries if e["group"] != PLATFORM or e.get("enabled", True)}
+        if entries and not needed & {PLATFORM, *groups}:
             found.append(container["Names"][0].lstrip("/"))
     return sorted(found)
 

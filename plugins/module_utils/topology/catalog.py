@@ -13,6 +13,8 @@ from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import 
 BALANCER = "load_balancer"
 # The group that watches the others.
 MONITORING = "monitoring"
+# No group of the inventory: every host that has a service of another group.
+PLATFORM = "platform"
 # Protocols without ports: who speaks one is on the host's own network and publishes nothing.
 PORTLESS = ("vrrp",)
 # What an entry may say; roles/platform/defaults/main/main.yml explains each.

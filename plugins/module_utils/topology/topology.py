@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import (
     BALANCER,
     MONITORING,
+    PLATFORM,
     Service,
     TopologyError,
 )
@@ -96,6 +97,9 @@ class Topology:
     public_name: str = ""
     tls: bool = False
     shared: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.groups = {**self.groups, PLATFORM: every_host(self.services, self.groups)}
 
     @property
     def balancers(self) -> list[str]:
@@ -413,6 +417,12 @@ class Topology:
     def addresses_of(self, host: str) -> list[str]:
         self.address(host)
         return self.addresses[host]
+
+
+def every_host(services: dict[str, Service], groups: dict[str, list[str]]) -> list[str]:
+    """The hosts of all groups of the catalog, once each."""
+    own = [service.group for service in services.values() if service.group != PLATFORM]
+    return _unique([host for group in own for host in groups.get(group, [])])
 
 
 def cidr(address: str) -> str:

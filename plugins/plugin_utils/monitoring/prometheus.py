@@ -12,6 +12,7 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.text impor
 EXPORTERS = {
     "postgres_exporter": ("/probe", {"auth_module": ["platform"]}, "{address}/postgres"),
     "redis_exporter": ("/scrape", {}, "redis://{address}"),
+    "ollama_exporter": ("/probe", {}, "http://{address}"),
     "blackbox_exporter": ("/probe", {"module": ["ready"]}, "{scheme}://{address}{path}"),
 }
 

@@ -10,6 +10,7 @@ deploying and, reversed, that of removing.
 from __future__ import annotations
 
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import (
+    PLATFORM,
     SERVICES_TAG,
     checked,
     role_of,
@@ -19,7 +20,13 @@ from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog impo
 def groups(catalog: dict, tag: str = "") -> list[str]:
     """Inventory groups whose hosts run a service; with a tag, one that its plays deploy."""
     wanted = roles(catalog, tag)
-    return _unique(e["group"] for name, e in checked(catalog).items() if role_of(name, e) in wanted)
+    found = [e["group"] for name, e in checked(catalog).items() if role_of(name, e) in wanted]
+    return _own_groups(catalog) if PLATFORM in found else _unique(found)
+
+
+def _own_groups(catalog: dict) -> list[str]:
+    """Groups of the inventory that the catalog knows."""
+    return _unique(e["group"] for e in catalog.values() if e["group"] != PLATFORM)
 
 
 def roles(catalog: dict, tag: str = "", of_groups: list[str] | None = None) -> list[str]:
@@ -49,7 +56,8 @@ def changing(catalog: dict, inventory: dict[str, list[str]], tag: str = "") -> l
         host
         for name, entry in checked(catalog).items()
         if role_of(name, entry) in wanted
-        for host in inventory.get(entry["group"], [])
+        for group in (_own_groups(catalog) if entry["group"] == PLATFORM else [entry["group"]])
+        for host in inventory.get(group, [])
         if host in inventory.get(f"rolling_{role_of(name, entry)}", [])
     )
 
@@ -67,7 +75,7 @@ def images(catalog: dict, of_groups: list[str], of_members: list[str]) -> list[s
 
 
 def _runs(entry: dict, of_groups: list[str]) -> bool:
-    return entry.get("enabled", True) and entry["group"] in of_groups
+    return entry.get("enabled", True) and entry["group"] in (PLATFORM, *of_groups)
 
 
 def _unique(items) -> list[str]:

@@ -225,6 +225,13 @@ def test_a_service_whose_group_left_the_host_is_removed():
     assert moved(host(container(found)), CATALOG, ["postgres"]) == ["intranet-redis"]
 
 
+def test_what_every_host_runs_is_removed_once_it_is_off():
+    everywhere = {"redis": {"group": "platform", "enabled": True}}
+    assert moved(host(container(spec())), everywhere, ["postgres"]) == []
+    everywhere["redis"]["enabled"] = False
+    assert moved(host(container(spec())), everywhere, ["postgres"]) == ["intranet-redis"]
+
+
 def test_services_of_a_role_that_is_named_otherwise_are_removed_too():
     of_role = {"cache": {"group": "caches", "role": "redis"}}
     assert moved(host(container(spec())), of_role, ["postgres"]) == ["intranet-redis"]

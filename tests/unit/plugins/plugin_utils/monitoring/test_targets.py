@@ -24,12 +24,14 @@ def jobs(groups, host="watch", **settings):
 def test_on_one_host_each_container_is_asked_by_its_name():
     found = jobs({**LIGHT, **WATCHED}, "one")
     assert list(found) == [
-        *("postgres", "redis", "ollama ready", "litellm ready", "gateway", "gateway ready"),
+        *("postgres", "redis", "ollama", "ollama ready", "litellm", "litellm ready"),
+        *("gateway", "gateway ready"),
         *("postgres_exporter", "redis_exporter", "blackbox_exporter", "node_exporter"),
         *("alertmanager", "prometheus"),
     ]
     assert found["gateway"]["targets"] == [{"host": "one", "address": "net-gateway:8080"}]
     assert found["gateway"]["secret"] == "gateway_monitoring_key"
+    assert found["litellm"]["secret"] == "key-prometheus", "a key that LiteLLM knows"
     assert found["redis"]["exporter"] == {
         "service": "redis_exporter",
         "address": "net-redis_exporter:9121",
@@ -55,6 +57,16 @@ def test_a_further_port_is_asked_at_the_container_it_belongs_to():
 def test_the_balancers_certificate_is_seen_where_there_is_one():
     assert jobs({**SPREAD, **APART}, tls=True)["load_balancer ready"]["scheme"] == "https"
     assert jobs({**SPREAD, **APART}, tls=False)["load_balancer ready"]["scheme"] == "http"
+
+
+def test_every_host_tells_of_itself_and_to_the_monitoring_alone():
+    found = jobs({**SPREAD, **APART})
+    addresses = {t["host"]: t["address"] for t in found["node_exporter"]["targets"]}
+    assert {*addresses} == {"app1", "app2", "data", "lb", "watch"}
+    assert addresses["watch"] == "net-node_exporter:9100"
+    site = topology({**SPREAD, **APART})
+    (flow,) = [flow for flow in site.flows("app2") if flow.service == "node_exporter"]
+    assert flow.sources == (f"{site.address('watch')}/32",)
 
 
 def test_members_of_a_cluster_are_asked_one_by_one():

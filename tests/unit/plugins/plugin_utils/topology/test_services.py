@@ -23,7 +23,7 @@ def test_roles_come_in_the_order_of_the_catalog_once_each():
     assert services.roles(SMALL) == ["store", "portal", "tools"]
     assert services.roles(catalog(LIGHT)) == [
         *("etcd", "postgres", "redis", "ollama", "litellm", "tool_server", "gateway"),
-        *("load_balancer", "exporters", "prometheus"),
+        *("load_balancer", "exporters", "node_exporter", "prometheus"),
     ]
 
 
@@ -31,7 +31,19 @@ def test_a_service_without_a_tag_is_deployed_with_the_other_services():
     assert services.roles(SMALL, "data") == ["store"]
     assert services.roles(SMALL, "services") == ["portal"]
     assert services.groups(SMALL, "services") == ["web"]
-    assert services.groups(catalog(LIGHT), "services") == ["monitoring"]
+
+
+EVERYWHERE = {**SMALL, "eye": {"group": "platform"}, "off": {"group": "platform", "enabled": False}}
+
+
+def test_what_every_host_runs_is_on_the_hosts_of_all_groups_and_of_no_other():
+    assert services.groups(EVERYWHERE, "services") == ["data", "web", "tools"]
+    assert services.groups(EVERYWHERE, "data") == ["data"]
+    assert services.roles(EVERYWHERE, of_groups=["data"]) == ["store", "eye"]
+    assert services.images(EVERYWHERE, ["web"], []) == ["portal-slim", "eye"]
+    inventory = {"data": ["a"], "web": ["b"], "tools": [], "desks": ["c"]}
+    rolling = {"rolling_eye": ["a", "b", "c"]}
+    assert services.changing(EVERYWHERE, {**inventory, **rolling}, "services") == ["a", "b"]
 
 
 def test_a_service_that_is_off_still_has_a_role_which_removes_it():
