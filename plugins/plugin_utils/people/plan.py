@@ -23,7 +23,8 @@ ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 TEAM = re.compile(r"[A-Za-z0-9]([A-Za-z0-9 ._-]{0,61}[A-Za-z0-9])?")
 # Made by the platform itself.
 RESERVED = dict.fromkeys(
-    ("verify", "verify-revoked", "verify-intruder"), "the platform's own key of that name"
+    ("verify", "verify-revoked", "verify-intruder", "prometheus"),
+    "the platform's own key of that name",
 )
 
 # What LiteLLM calls those who use the keys they were given, and make none.
