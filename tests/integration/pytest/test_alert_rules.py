@@ -23,6 +23,15 @@ from servers.balancer import PORTS
 pytestmark = pytest.mark.integration
 
 DAY = 86400
+MIB = 2**20
+CLOCK = 'node_time_seconds{service="node_exporter",host="one"}'
+FIRST_TOKEN = 'litellm_llm_api_time_to_first_token_metric_bucket{model_group="m",le="%s"}'
+LITELLM_FAILED = (
+    'litellm_proxy_failed_requests_metric_total{service="litellm",exception_status="%s"}'
+)
+BUDGET = 'litellm_%s_budget_metric{host="one",team="1",team_alias="%s"}'
+KEY_LEFT = 'litellm_remaining_api_key_budget_metric{host="one",api_key_alias="ci"}'
+KEY_BUDGET = 'litellm_api_key_max_budget_metric{host="one",api_key_alias="ci"}'
 # A value every 15 s for fifty minutes. promtool's clock begins at 0.
 HEALTHY = {
     'up{service="redis",host="one",job="redis"}': "1x200",
@@ -48,6 +57,33 @@ HEALTHY = {
     'mcp_gateway_config_reloads_total{service="gateway",host="one",outcome="done"}': "0+1x200",
     'mcp_gateway_audit_dropped_total{service="gateway",host="one"}': "0x200",
     'alertmanager_notifications_failed_total{service="alertmanager",integration="email"}': "0x200",
+    'patroni_xlog_location{service="patroni",host="one"}': f"{10 * MIB}+1000x200",
+    'patroni_xlog_location{service="patroni",host="two"}': "0x200",
+    'patroni_xlog_replayed_location{service="patroni",host="one"}': "0x200",
+    'patroni_xlog_replayed_location{service="patroni",host="two"}': f"{9 * MIB}+1000x200",
+    'redis_master_link_up{service="redis",host="two"}': "1x200",
+    'node_memory_MemTotal_bytes{service="node_exporter",host="one"}': "1000x200",
+    'node_memory_MemAvailable_bytes{service="node_exporter",host="one"}': "400x200",
+    'node_vmstat_oom_kill{service="node_exporter",host="one"}': "3x200",
+    CLOCK: "0+15x200",
+    'ollama_up{service="ollama",host="one"}': "1x200",
+    'ollama_model_present{service="ollama",host="one",model="m"}': "1x200",
+    'ollama_kept_model_loaded{service="ollama",host="one",model="m"}': "1x200",
+    'ollama_loaded_model_off_gpu{service="ollama",host="one",model="m"}': "0x200",
+    FIRST_TOKEN % "1": "0+15x200",
+    FIRST_TOKEN % "120": "0+15x200",
+    FIRST_TOKEN % "+Inf": "0+15x200",
+    'litellm_in_flight_requests{service="litellm",host="one"}': "4x200",
+    'litellm_proxy_total_requests_metric_total{service="litellm"}': "0+15x200",
+    LITELLM_FAILED % "500": "0x200",
+    LITELLM_FAILED % "422": "0+15x200",  # a budget that is spent is nobody's fault
+    'process_resident_memory_bytes{service="litellm",host="one"}': f"{1000 * MIB}x200",
+    BUDGET % ("remaining_team", "team"): "40x200",
+    BUDGET % ("team_max", "team"): "100x200",
+    BUDGET % ("remaining_team", "free"): " ".join(["Inf"] * 200),
+    BUDGET % ("team_max", "free"): " ".join(["Inf"] * 200),
+    KEY_LEFT: "40x200",
+    KEY_BUDGET: "100x200",
     'node_filesystem_size_bytes{service="node_exporter",host="one",mountpoint="/"}': "1000000x200",
     'node_filesystem_avail_bytes{service="node_exporter",host="one",mountpoint="/"}': "300000x200",
 }
@@ -63,6 +99,8 @@ PROBE = 'probe_success{service="gateway",host="one",instance="http://one:8080/re
 CERTIFICATE = 'probe_ssl_earliest_cert_expiry{service="load_balancer",host="one"}'
 DISK = 'node_filesystem_avail_bytes{service="node_exporter",host="one",mountpoint="/"}'
 NOTIFIED = 'alertmanager_notifications_failed_total{service="alertmanager",integration="email"}'
+MODEL = 'ollama_%s{service="ollama",host="one",model="m"}'
+MEMORY = 'process_resident_memory_bytes{service="litellm",host="one"}'
 BROKEN = [
     ("TargetDown", {'up{service="redis",host="one",job="redis"}': "1x40 0x160"}, 12),
     (
@@ -96,6 +134,37 @@ BROKEN = [
         12,
     ),
     ("NotificationsFail", {NOTIFIED: "0+1x200"}, 8),
+    (
+        "PostgresReplicaBehind",
+        {'patroni_xlog_location{service="patroni",host="one"}': f"{30 * MIB}+1000x200"},
+        7,
+    ),
+    ("RedisReplicaCut", {'redis_master_link_up{service="redis",host="two"}': "0x200"}, 3),
+    (
+        "MemoryShort",
+        {'node_memory_MemAvailable_bytes{service="node_exporter",host="one"}': "40x200"},
+        12,
+    ),
+    (
+        "KilledForMemory",
+        {'node_vmstat_oom_kill{service="node_exporter",host="one"}': "3x40 4x160"},
+        12,
+    ),
+    ("ClockOff", {CLOCK: "90+15x200"}, 7),
+    ("OllamaDown", {'ollama_up{service="ollama",host="one"}': "0x200"}, 2),
+    ("ModelMissing", {MODEL % "model_present": "0x200"}, 7),
+    ("ModelNotLoaded", {MODEL % "kept_model_loaded": "0x200"}, 12),
+    ("ModelOffGpu", {MODEL % "loaded_model_off_gpu": "1x200"}, 4),
+    ("FirstTokenSlow", {FIRST_TOKEN % "1": "0+10x200"}, 25),
+    (
+        "RequestsWait",
+        {'litellm_in_flight_requests{service="litellm",host="one"}': "40x200"},
+        7,
+    ),
+    ("LitellmErrors", {LITELLM_FAILED % "500": "0+1x200"}, 12),
+    ("LitellmMemory", {MEMORY: f"{1900 * MIB}x200"}, 40),
+    ("TeamBudget", {BUDGET % ("remaining_team", "team"): "9x200"}, 7),
+    ("KeyBudget", {KEY_LEFT: "9x200"}, 7),
 ]
 # What looks like trouble and is none.
 QUIET = [
@@ -108,6 +177,9 @@ QUIET = [
     ("a certificate for a month", {CERTIFICATE: f"{30 * DAY}x200"}, 29),
     ("a disk that fills up in two months", {DISK: "300000-1x200"}, 49),
     ("many connections", {BACKENDS: "77x200"}, 29),
+    ("a model that answers slowly now and then", {FIRST_TOKEN % "1": "0+14.5x200"}, 40),
+    ("a clock a minute off", {CLOCK: "59+15x200"}, 20),
+    ("a budget that is half spent", {KEY_LEFT: "50x200"}, 20),
     (
         "no cluster",
         {f'patroni_primary{{service="patroni",host="{h}"}}': None for h in ("one", "two")},
@@ -122,28 +194,34 @@ QUIET = [
     ("one slow call in thirty", {BUCKET % "1": "0+29x200", BUCKET % "60": "0+30x200",
                                  BUCKET % "+Inf": "0+30x200"}, 29),
 ]  # fmt: skip
+# What takes hours to see: a value every five minutes.
+SLOW = "5m"
+GROWING = {MEMORY: f"{1250 * MIB}+{3 * MIB}x200", CLOCK: None}
+GREW_ONCE = {MEMORY: f"{1000 * MIB}x20 {1300 * MIB}x180", CLOCK: None}
 COUNTERS = {
     "haproxy": "haproxy_backend_http_responses_total{",
     "traefik": "traefik_service_requests_total{",
 }
 BOUNDS = ("error_percent", "p95_seconds", "certificate_days", "connections_percent")
+BOUNDS += ("first_token_seconds", "requests_in_flight", "budget_percent", "clock_skew_seconds")
 
 
 def settings() -> dict:
     """Return what the role gives to the rules."""
     path = support.REPOSITORY / "roles" / "prometheus" / "defaults" / "main.yml"
     defaults = yaml.safe_load(path.read_text())
-    return {"prefix": "net-"} | {name: defaults[f"prometheus_{name}"] for name in BOUNDS}
+    own = {name: defaults[f"prometheus_{name}"] for name in BOUNDS}
+    return {"prefix": "net-", "litellm_memory_mb": 2048, **own}
 
 
-def case(name: str, changed: dict, minute: int, firing: str = "") -> dict:
+def case(name: str, changed: dict, minute: int, firing: str = "", interval: str = "15s") -> dict:
     """One test of promtool: which alerts fire in a minute, besides the watchdog."""
     series = {name: values for name, values in (HEALTHY | changed).items() if values}
     counted = 'count by (alertname) (ALERTS{alertstate="firing",alertname!="Watchdog"})'
     expected = [{"labels": f'{{alertname="{firing}"}}', "value": 1}] if firing else []
     return {
         "name": name,
-        "interval": "15s",
+        "interval": interval,
         "input_series": [{"series": name, "values": values} for name, values in series.items()],
         "promql_expr_test": [
             {"expr": counted, "eval_time": f"{minute}m", "exp_samples": expected},
@@ -176,6 +254,7 @@ def test_each_rule_fires_alone_when_it_has_to(tmp_path):
         case(f"{name} {number}", changed, minute, name)
         for number, (name, changed, minute) in enumerate(BROKEN)
     ]
+    made.append(case("a LiteLLM that leaks", GROWING, 360, "LitellmMemory", SLOW))
     done = evaluated(tmp_path, made)
     assert done.returncode == 0, done.stdout + done.stderr
     known = {rule.name for group in rules.GROUPS.values() for rule in group}
@@ -184,6 +263,7 @@ def test_each_rule_fires_alone_when_it_has_to(tmp_path):
 
 def test_no_rule_fires_for_what_is_no_trouble(tmp_path):
     healthy = [case(f"healthy at {minute}", {}, minute) for minute in (1, 10, 29)]
+    healthy += [case("a LiteLLM that grew once", GREW_ONCE, m, interval=SLOW) for m in (200, 330)]
     done = evaluated(tmp_path, healthy + [case(*quiet) for quiet in QUIET])
     assert done.returncode == 0, done.stdout + done.stderr
 

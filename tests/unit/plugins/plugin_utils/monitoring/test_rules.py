@@ -19,6 +19,11 @@ SETTINGS = {
     "p95_seconds": 30,
     "certificate_days": 21,
     "connections_percent": 80,
+    "first_token_seconds": 60,
+    "requests_in_flight": 32,
+    "budget_percent": 10,
+    "clock_skew_seconds": 60,
+    "litellm_memory_mb": 2048,
 }
 EVERY = [rule for group in rules.GROUPS.values() for rule in group]
 each_rule = pytest.mark.parametrize("rule", EVERY, ids=lambda rule: rule.name)

@@ -1,0 +1,120 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Alert rules about hosts and their data."""
+
+from __future__ import annotations
+
+from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.rule import (
+    WARNING,
+    Rule,
+)
+
+ROOM = "node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes"
+# Of what the primary wrote. Patroni says 0 of one that does not follow.
+BEHIND = "(scalar(max(patroni_xlog_location)) - patroni_xlog_replayed_location) / 2^20"
+FREE = "node_filesystem_avail_bytes / node_filesystem_size_bytes"
+HOSTS = (
+    Rule(
+        "DiskFull",
+        "predict_linear(node_filesystem_avail_bytes[6h], 4 * 86400) < 0 and "
+        f"{FREE} < 0.4 or {FREE} < 0.05",
+        "30m",
+        "A disk of {{ $labels.host }} is full within four days",
+        "At its present pace, or it has less than 5 % left. {{ $labels.mountpoint }} is / for the "
+        "engine's disk and /data for that of platform_data_dir.",
+        doctor="make room (old images with docker image prune, models no longer used, backups) or "
+        "mount a larger disk there; nothing is deleted for you, and doctor_disk_reserve_mb sets "
+        "the least",
+        severity=WARNING,
+    ),
+    Rule(
+        "MemoryShort",
+        f"100 * {ROOM} < 5",
+        "10m",
+        "{{ $labels.host }} runs out of memory",
+        "{{ $value | printf `%.1f` }} % are available, expected at least 5 %.",
+        action="move a service to another host, lower ollama_max_loaded_models, or add memory",
+        severity=WARNING,
+    ),
+    Rule(
+        "KilledForMemory",
+        "increase(node_vmstat_oom_kill[10m]) > 0",
+        "0m",
+        "The kernel of {{ $labels.host }} killed a program for memory",
+        "A container reached its limit, or the host has no memory left.",
+        action="see which it was, and raise its memory limit",
+        severity=WARNING,
+    ),
+    Rule(
+        "ClockOff",
+        "abs(node_time_seconds - timestamp(node_time_seconds)) > <clock_skew_seconds>",
+        "5m",
+        "The clock of {{ $labels.host }} is off that of the monitoring's host",
+        "It is {{ $value | printf `%.0f` }} s off, expected at most <clock_skew_seconds> s. "
+        "Tokens, certificates and clusters depend on it.",
+        doctor="synchronise it: systemctl enable --now chrony or systemd-timesyncd, with a server "
+        "that this network reaches",
+        severity=WARNING,
+    ),
+)
+# Exporters have numbers of their own under the same names, of nothing.
+DATA = (
+    Rule(
+        "PostgresDown",
+        'pg_up{service="postgres"} == 0',
+        "1m",
+        "PostgreSQL on {{ $labels.host }} accepts no connection",
+        "Its exporter cannot log in. Keys are refused while LiteLLM has no database.",
+        doctor="docker start <prefix>postgres",
+    ),
+    Rule(
+        "PostgresNoPrimary",
+        "max(patroni_primary) == 0",
+        "1m",
+        "PostgreSQL has no primary",
+        "No member of the cluster leads, so nothing can be written.",
+        doctor="wait half a minute; then see that a majority of etcd's members runs, and read "
+        "docker logs <prefix>postgres on each host",
+    ),
+    Rule(
+        "PostgresReplicaBehind",
+        f"{BEHIND} > 16 and patroni_primary == 0",
+        "5m",
+        "PostgreSQL on {{ $labels.host }} does not keep up with the primary",
+        "It is {{ $value | printf `%.0f` }} MiB behind, expected at most 16 MiB.",
+        doctor="read docker logs <prefix>postgres on its host; a member that cannot catch up is "
+        "copied anew: docker exec <prefix>postgres patronictl -c /secrets/patroni.yml reinit "
+        "postgres {{ $labels.host }}",
+        severity=WARNING,
+    ),
+    Rule(
+        "DatabaseConnections",
+        "100 * sum by (service, host) (pg_stat_database_numbackends)"
+        " / sum by (service, host) (pg_settings_max_connections) > <connections_percent>",
+        "5m",
+        "PostgreSQL on {{ $labels.host }} runs out of connections",
+        "{{ $value | printf `%.0f` }} % are taken, expected at most <connections_percent> %. "
+        "LiteLLM answers 401 to good keys when it gets none.",
+        doctor="end the program that holds them, lower litellm_db_pool, or raise "
+        "platform_database.max_connections",
+        severity=WARNING,
+    ),
+    Rule(
+        "RedisDown",
+        'redis_up{service="redis"} == 0',
+        "1m",
+        "Redis on {{ $labels.host }} does not serve",
+        "Its exporter cannot log in. Replicas share no rate limits and no news of revoked keys.",
+        doctor="docker logs <prefix>redis; a wrong password: run the playbook",
+    ),
+    Rule(
+        "RedisReplicaCut",
+        "redis_master_link_up == 0",
+        "2m",
+        "Redis on {{ $labels.host }} does not follow its primary",
+        "Should the primary fail now, this replica has old data.",
+        doctor="read docker logs <prefix>redis on this host and on the others",
+        severity=WARNING,
+    ),
+)

@@ -1,0 +1,137 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Alert rules about services, what people reach them by, tools, and the monitoring itself."""
+
+from __future__ import annotations
+
+from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.rule import (
+    ALWAYS,
+    WARNING,
+    Rule,
+    new_or_grown,
+    share,
+)
+
+START = "docker start <prefix>{{ $labels.service }}"
+GATEWAY = "sum by (service) (rate(mcp_gateway_requests_total[5m]))"
+GATEWAY_FAILED = 'sum by (service) (rate(mcp_gateway_requests_total{status="error"}[5m]))'
+HAPROXY = "sum by (proxy) (rate(haproxy_backend_http_responses_total[5m]))"
+HAPROXY_FAILED = 'sum by (proxy) (rate(haproxy_backend_http_responses_total{code="5xx"}[5m]))'
+TRAEFIK = "sum by (exported_service) (rate(traefik_service_requests_total[5m]))"
+TRAEFIK_FAILED = 'sum by (exported_service) (rate(traefik_service_requests_total{code=~"5.."}[5m]))'
+
+SERVICES = (
+    Rule(
+        "TargetDown",
+        "up == 0",
+        "1m",
+        "{{ $labels.service }} on {{ $labels.host }} does not answer Prometheus",
+        "Its metrics cannot be read. The service, or the way to it, is down.",
+        doctor=START,
+    ),
+    Rule(
+        "ServiceNotReady",
+        "probe_success == 0",
+        "3m",  # LiteLLM takes a minute or two to start where CPUs are slow
+        "{{ $labels.service }} on {{ $labels.host }} is not ready",
+        "Asked at {{ $labels.instance }}, it does not answer 200.",
+        doctor=START,
+    ),
+    Rule(
+        "CertificateExpires",
+        "(probe_ssl_earliest_cert_expiry - time()) / 86400 < <certificate_days>",
+        "5m",
+        "The certificate of {{ $labels.service }} on {{ $labels.host }} expires soon",
+        "It is valid for {{ $value | printf `%.0f` }} days more, expected at least "
+        "<certificate_days>.",
+        doctor="renew it where it is served from",
+        severity=WARNING,
+    ),
+)
+ENTRY_POINTS = (
+    Rule(
+        "GatewayErrors",
+        share(GATEWAY_FAILED, GATEWAY),
+        "5m",
+        "The MCP gateway fails requests",
+        "{{ $value | printf `%.1f` }} % of requests failed, expected at most <error_percent> %.",
+        action="read the audit log for the servers and error classes concerned",
+    ),
+    Rule(
+        "GatewaySlow",
+        "histogram_quantile(0.95, sum by (le, service, server)"
+        " (rate(mcp_gateway_request_seconds_bucket[5m]))) > <p95_seconds>",
+        "10m",
+        "The MCP gateway answers slowly for server {{ $labels.server }}",
+        "One call in twenty takes {{ $value | printf `%.1f` }} s or longer, expected at most "
+        "<p95_seconds> s.",
+        action="read docker logs <prefix>tool-{{ $labels.server }}: what do its calls wait for",
+        severity=WARNING,
+    ),
+    Rule(
+        "BalancerErrors",
+        f"{share(HAPROXY_FAILED, HAPROXY)} or {share(TRAEFIK_FAILED, TRAEFIK)}",
+        "5m",
+        "The load balancer passes on errors of {{ $labels.proxy }}{{ $labels.exported_service }}",
+        "{{ $value | printf `%.1f` }} % of answers were 5xx, expected at most <error_percent> %.",
+        action="read the logs of the service's replicas",
+    ),
+)
+TOOLS = (
+    Rule(
+        "ToolServerDown",
+        "mcp_gateway_upstream_up == 0",
+        "1m",
+        "The gateway on {{ $labels.host }} cannot use tool server {{ $labels.server }}",
+        "Its calls are refused until it answers again.",
+        doctor="docker logs <prefix>tool-{{ $labels.server }}, and restart it",
+    ),
+    Rule(
+        "ToolDrift",
+        new_or_grown("mcp_gateway_tool_drift_total", "1h"),
+        "0m",
+        "Tools of server {{ $labels.server }} changed their description",
+        "A description tells agents what to do, so somebody has to read what changed.",
+        action="read what the gateway logged, docker logs <prefix>gateway; with gateway_on_drift "
+        "the tools wait until they are accepted",
+        severity=WARNING,
+    ),
+    Rule(
+        "GatewayConfigurationRefused",
+        new_or_grown('mcp_gateway_config_reloads_total{outcome="refused"}', "15m"),
+        "0m",
+        "The gateway on {{ $labels.host }} refuses its new configuration",
+        "It goes on with the last good one.",
+        doctor="correct mcp_servers or gateway_policy_rules, and run the playbook",
+        severity=WARNING,
+    ),
+    Rule(
+        "AuditLinesLost",
+        "increase(mcp_gateway_audit_dropped_total[10m]) > 0",
+        "0m",
+        "The gateway on {{ $labels.host }} lost audit lines",
+        "They came faster than its disk takes them, so calls are missing in the audit log.",
+        action="see what else keeps the disk of the gateway's host busy",
+    ),
+)
+ITSELF = (
+    Rule(
+        "NotificationsFail",
+        "increase(alertmanager_notifications_failed_total[5m]) > 0",
+        "5m",
+        "Alertmanager cannot deliver to {{ $labels.receiver_name }} by {{ $labels.integration }}",
+        "The receiver refuses alerts or cannot be reached.",
+        doctor="read docker logs <prefix>alertmanager, and correct prometheus_receivers",
+    ),
+    Rule(
+        "Watchdog",
+        "vector(1)",
+        "0m",
+        "Alerts arrive",
+        "This alert never ends. When a receiver with watchdog: true no longer gets it, the "
+        "monitoring itself is down.",
+        action="nothing, as long as it arrives",
+        severity=ALWAYS,
+    ),
+)
