@@ -28,6 +28,7 @@ def _clear_errors(function):
 class FilterModule:
     def filters(self):
         return {
+            "alert_robots": alertmanager.robots,
             "alertmanager_config": _clear_errors(alertmanager.config),
             "prometheus_config": _clear_errors(prometheus.config),
             "prometheus_rules": rules.rules,

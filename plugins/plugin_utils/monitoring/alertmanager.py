@@ -5,10 +5,15 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import ServiceError
 from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.text import as_yaml
 
-KEYS = {"name", "webhook", "email", "watchdog"}
+# Chat robots, each with the address that its group gave it, and perhaps the secret that signs.
+ROBOTS = ("wecom", "dingtalk", "feishu")
+ROBOT_KEYS = {"url", "secret"}
+KEYS = {"name", "webhook", "email", "watchdog", *ROBOTS}
 EMAIL_KEYS = {"to", "from", "smarthost", "username", "password", "require_tls"}
 EMAIL_NEEDS = ("to", "from", "smarthost")
 NOBODY = "nobody"
@@ -21,8 +26,11 @@ class ReceiverError(ServiceError):
     reason = "monitoring"
 
 
-def config(receivers: list[dict], repeat_hours: int = 4) -> str:
-    """Render alertmanager.yml: every receiver gets every alert, and only who asks the watchdog."""
+def config(receivers: list[dict], repeat_hours: int = 4, relay: str = "") -> str:
+    """Render alertmanager.yml: every receiver gets every alert, and only who asks the watchdog.
+
+    relay: URL of the program that hands alerts to chat robots.
+    """
     for receiver in receivers:
         _check(receiver)
     of_watchdog = [r["name"] for r in receivers if r.get("watchdog")]
@@ -44,7 +52,7 @@ def config(receivers: list[dict], repeat_hours: int = 4) -> str:
                 *(_route(receiver["name"]) for receiver in receivers),
             ],
         },
-        "receivers": [{"name": NOBODY}, *(_receiver(receiver) for receiver in receivers)],
+        "receivers": [{"name": NOBODY}, *(_receiver(receiver, relay) for receiver in receivers)],
     }
     return as_yaml(made)
 
@@ -53,10 +61,26 @@ def _route(name: str) -> dict:
     return {"receiver": name, "continue": True}
 
 
-def _receiver(receiver: dict) -> dict:
+def robots(receivers: list[dict]) -> dict[str, dict]:
+    """Return the robots by the path at which the relay hands alerts to each."""
+    return {
+        _path(receiver, kind): {"kind": kind, **receiver[kind]}
+        for receiver in receivers
+        for kind in ROBOTS
+        if isinstance(receiver.get(kind), dict)
+    }
+
+
+def _path(receiver: dict, kind: str) -> str:
+    return quote(f"{receiver.get('name', '?')}-{kind}", safe="")
+
+
+def _receiver(receiver: dict, relay: str) -> dict:
     made = {"name": receiver["name"]}
-    if "webhook" in receiver:
-        made["webhook_configs"] = [{"url": receiver["webhook"], "send_resolved": True}]
+    urls = [receiver["webhook"]] if "webhook" in receiver else []
+    urls += [f"{relay}/{_path(receiver, kind)}" for kind in ROBOTS if kind in receiver]
+    if urls:
+        made["webhook_configs"] = [{"url": url, "send_resolved": True} for url in urls]
     if "email" in receiver:
         made["email_configs"] = [_email(receiver["email"])]
     return made
@@ -83,13 +107,25 @@ def _check(receiver: dict) -> None:
         _refuse(name, "has no name of its own", "give it one")
     if missing:
         _refuse(name, f"has an email without {missing[0]!r}", "add it")
-    if "webhook" not in receiver and not email:
-        _refuse(name, "has neither webhook nor email", "add one of them")
+    for kind in ROBOTS:
+        if kind in receiver:
+            _check_robot(name, kind, receiver[kind])
+    if not email and not {"webhook", *ROBOTS} & set(receiver):
+        _refuse(name, "has neither webhook nor email nor a robot", "add one of them")
+
+
+def _check_robot(name: str, kind: str, robot: dict) -> None:
+    url = robot.get("url", "") if isinstance(robot, dict) else ""
+    if not url.startswith(("http://", "https://")):
+        _refuse(name, f"has a {kind} without a web address as its 'url'", "give it as {url: ...}")
+    if unknown := sorted(set(robot) - ROBOT_KEYS):
+        _refuse(name, f"has a {kind} with the key {unknown[0]!r}", "it takes url and secret")
 
 
 def _refuse(name: str, found: str, action: str) -> None:
     raise ReceiverError(
         f"prometheus_receivers: {name} {found}",
-        "name, and webhook or email (to, from, smarthost, perhaps username, password, require_tls)",
+        "name, and webhook, email (to, from, smarthost, perhaps username, password, require_tls), "
+        f"{', '.join(ROBOTS)} (each url, perhaps secret)",
         action,
     )

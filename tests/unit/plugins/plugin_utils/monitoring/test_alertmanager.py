@@ -48,13 +48,36 @@ def test_only_who_asks_for_it_gets_the_alert_that_never_ends():
     assert [route["receiver"] for route in watchdog["routes"]] == ["duty"]
 
 
+ROBOTS = {
+    "name": "on duty",
+    "wecom": {"url": "https://w.example.internal/?key=a"},
+    "feishu": {"url": "https://f.example.internal/b", "secret": "c"},
+}
+
+
+def test_chat_robots_get_alerts_through_the_relay_which_alone_knows_their_addresses():
+    made = alertmanager.config([ROBOTS], relay="http://net-alert_relay:9094")
+    assert yaml.safe_load(made)["receivers"][1]["webhook_configs"] == [
+        {"url": f"http://net-alert_relay:9094/on%20duty-{kind}", "send_resolved": True}
+        for kind in ("wecom", "feishu")
+    ]
+    assert "example.internal" not in made
+    assert alertmanager.robots([ROBOTS, HOOK]) == {
+        "on%20duty-wecom": {"kind": "wecom", "url": "https://w.example.internal/?key=a"},
+        "on%20duty-feishu": {"kind": "feishu", **ROBOTS["feishu"]},
+    }
+
+
 @pytest.mark.parametrize(
     ("receiver", "said"),
     [
         ({"name": "a", "wehbook": "x"}, "a has the key 'wehbook'"),
         ({"webhook": "x"}, "[?] has no name of its own"),
         ({"name": "nobody", "webhook": "x"}, "nobody has no name of its own"),
-        ({"name": "a"}, "a has neither webhook nor email"),
+        ({"name": "a"}, "a has neither webhook nor email nor a robot"),
+        ({"name": "a", "wecom": "https://x"}, "a wecom without a web address"),
+        ({"name": "a", "feishu": {"url": "file:///x"}}, "a feishu without a web address"),
+        ({"name": "a", "dingtalk": {"url": "https://x", "sign": "y"}}, "with the key 'sign'"),
         ({"name": "a", "email": {"to": "x", "from": "y"}}, "an email without 'smarthost'"),
         ({"name": "a", "email": {"server": "x"}}, "the key 'server'"),
     ],
