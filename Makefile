@@ -8,7 +8,7 @@ PLAY := ansible-playbook -i $(INVENTORY)
 SUITE := python tests/tools/suite.py
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-test up verify doctor flows versions down purge test test-quick lint sanity test-unit test-gateway \
+.PHONY: help venv venv-test up verify doctor status flows versions down purge test test-quick lint sanity test-unit test-gateway \
 	test-all test-artifact images test-modules test-molecule test-standard test-cores docs conformance bench-gateway bench-llm \
 	test-clients test-clients-gateway record-clients outdated pictures
 
@@ -21,6 +21,8 @@ verify: venv ## Check a running platform from end to end
 	$(PLAY) playbooks/verify.yml
 doctor: venv ## Diagnose: findings with cause and fix; FIX=1 makes the safe repairs
 	$(PLAY) playbooks/doctor.yml $(if $(FIX),--tags fix)
+status: venv ## The last 24 h: load, errors, latency, tokens, tools, hosts, alerts; a page and a table (needs group monitoring)
+	@$(PLAY) playbooks/status.yml
 flows: venv ## Who may talk to whom, as a table and as Mermaid; contacts no host
 	@$(PLAY) playbooks/flows.yml
 versions: venv ## Which version of what runs where, why, and where it is pinned; contacts no host

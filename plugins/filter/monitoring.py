@@ -8,6 +8,9 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring import (
     alertmanager,
     prometheus,
     rules,
+    status,
+    status_page,
+    status_table,
 )
 
 ERRORS = (alertmanager.ReceiverError, prometheus.ConfigError)
@@ -33,4 +36,9 @@ class FilterModule:
             "prometheus_config": _clear_errors(prometheus.config),
             "prometheus_rules": rules.rules,
             "prometheus_secrets": prometheus.secrets,
+            "status_queries": status.queries,
+            "status_spans": status.spans,
+            "status_report": status.report,
+            "status_page": status_page.page,
+            "status_table": status_table.table,
         }

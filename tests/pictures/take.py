@@ -6,6 +6,7 @@
 The report is rendered from the checks of a real run on one host (checks.jsonl: a line for each
 check of its verify.json, host and addresses renamed). The page is that of a gateway on loopback,
 with servers behind a bridge, as the platform has them; they list as many tools as the real ones.
+The status page shows a day that was made up (tests/measured_day.py).
 """
 
 from __future__ import annotations
@@ -25,9 +26,14 @@ from gateway_lab import Lab, free_port  # noqa: E402
 
 support.make_collection_importable()
 
+import measured_day  # noqa: E402
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import (  # noqa: E402
     verify_files,
     verify_report,
+)
+from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring import (  # noqa: E402
+    status,
+    status_page,
 )
 
 PICTURES = ROOT / "docs" / "pictures"
@@ -37,6 +43,7 @@ ADDRESS = "http://llm1.example.internal:8080"
 LIGHT = ("--blink-settings=preferredColorScheme=1", "--disable-lcd-text")
 # The part of each page that is shown, in pixels: both pictures stand beside each other.
 REPORT_SIZE, PAGE_SIZE = (880, 700), (1000, 800)
+STATUS_SIZE = (1060, 940)
 
 
 def report() -> str:
@@ -44,6 +51,13 @@ def report() -> str:
     lines = (HERE / "checks.jsonl").read_text().splitlines()
     checks = [json.loads(line) for line in lines]
     return verify_files.page(verify_report.report({"llm1": {"checks": checks}}, RUN))
+
+
+def measured() -> str:
+    """Return the page of `make status`."""
+    day = measured_day.measured()
+    day["alerts"] = []
+    return status_page.page(status.report(day, "standard", measured_day.HOURS))
 
 
 def bridge(port: int) -> dict:
@@ -74,12 +88,15 @@ def gateway(port: int, behind: int) -> dict:
 
 
 def main() -> None:
-    """Take both pictures."""
+    """Take the pictures."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         page = folder / "verify.html"
         page.write_text(report())
         chromium.picture(page.as_uri(), PICTURES / "verify.png", *REPORT_SIZE, *LIGHT)
+        page = folder / "status.html"
+        page.write_text(measured())
+        chromium.picture(page.as_uri(), PICTURES / "status.png", *STATUS_SIZE, *LIGHT)
         with Lab(folder) as lab:
             behind, port = free_port(), free_port()
             lab.gateway(bridge(behind), "bridge")

@@ -1,7 +1,7 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""The page of verify as a browser shows it: on a phone and a desk, in light and in the dark.
+"""Pages of verify and status as a browser shows them: on phone and desk, in light and in the dark.
 
 Pictures are left in .cache/pictures, for people to view.
 """
@@ -12,12 +12,14 @@ import html
 import re
 
 import chromium
+import measured_day
 import pytest
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import (
     verify_files,
     verify_report,
 )
+from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring import status, status_page
 from conftest import CACHE
 
 pytestmark = [
@@ -53,19 +55,28 @@ document.body.dataset.told = JSON.stringify({width: innerWidth, wide,
 })</script>"""
 
 
-@pytest.fixture(scope="module")
-def page():
+def verify_page():
     checks = [{"group": group, **check} for group, check in CHECKS]
     found = verify_report.report({"llm1": {"checks": checks}}, ABOUT, advisory=["drift *"])
     return verify_files.page(found)
 
 
+def measured_page():
+    measured = measured_day.measured()
+    measured["answers"]["tools.0"][0]["labels"]["tool"] = LONG
+    measured["answers"]["cpu.0"][0]["labels"]["host"] = LONG
+    return status_page.page(status.report(measured, "local", measured_day.HOURS))
+
+
+PAGES = {"verify": verify_page, "status": measured_page}
 GROUNDS = {"light": "rgb(246, 247, 249)", "dark": "rgb(18, 22, 28)"}
 
 
 @pytest.mark.parametrize("scheme", GROUNDS)
 @pytest.mark.parametrize("width", [390, 1280])
-def test_nothing_is_wider_than_the_window(page, tmp_path, width, scheme):
+@pytest.mark.parametrize("name", PAGES)
+def test_nothing_is_wider_than_the_window(name, tmp_path, width, scheme):
+    page = PAGES[name]()
     measured = tmp_path / "measured.html"
     # Headless windows are never narrower than 500 pixels, frames are.
     framed = html.escape(page.replace("</body>", MEASURE + "</body>"))
@@ -75,7 +86,7 @@ def test_nothing_is_wider_than_the_window(page, tmp_path, width, scheme):
         f'<!DOCTYPE html><meta name="color-scheme" content="light dark"><title>?</title>'
         f'<iframe width="{width}" height="900" srcdoc="{framed}"></iframe>{teller}'
     )
-    plain = tmp_path / "verify.html"
+    plain = tmp_path / f"{name}.html"
     plain.write_text(page)
     option = f"--blink-settings=preferredColorScheme={0 if scheme == 'dark' else 1}"
     dom = chromium.show(measured.as_uri(), option, "--window-size=1400,1000", "--dump-dom")
@@ -83,6 +94,6 @@ def test_nothing_is_wider_than_the_window(page, tmp_path, width, scheme):
     assert '"scrolls":false' in told and '"wide":[]' in told, told
     assert GROUNDS[scheme] in told, told
 
-    picture = CACHE / "pictures" / f"verify-{width}-{scheme}.png"
+    picture = CACHE / "pictures" / f"{name}-{width}-{scheme}.png"
     chromium.picture(plain.as_uri(), picture, width, 1400, option)
     assert picture.read_bytes()[:4] == b"\x89PNG"
