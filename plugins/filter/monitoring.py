@@ -6,6 +6,7 @@ from __future__ import annotations
 from ansible.errors import AnsibleFilterError
 from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring import (
     alertmanager,
+    grafana,
     prometheus,
     rules,
     status,
@@ -33,6 +34,7 @@ class FilterModule:
         return {
             "alert_robots": alertmanager.robots,
             "alertmanager_config": _clear_errors(alertmanager.config),
+            "grafana_files": grafana.files,
             "prometheus_config": _clear_errors(prometheus.config),
             "prometheus_rules": rules.rules,
             "prometheus_secrets": prometheus.secrets,

@@ -320,6 +320,8 @@ def _places(definition: dict, home: str, uid: str, gid: str) -> tuple[dict, list
     if config:
         directories.append(_directory(f"{home}/config", "0755", "0", "0", exclusive=True))
         mounts.append(f"{home}/config:/config:ro,{LABELLED}")
+    parents = sorted({key.rpartition("/")[0] for key in config if "/" in key})
+    directories += [_directory(f"{home}/config/{p}", "0755", "0", "0", True) for p in parents]
     files = [_file(f"{home}/config/{key}", text, "0444", "0") for key, text in config.items()]
     values = dict(definition.get("secrets", {}))
     secret_env = definition.get("secret_env", {})

@@ -37,7 +37,6 @@ class Panel:
     """One picture, or one table.
 
     about: what it means, where that is not obvious. rows: of a table, the labels that name a row.
-    source: the service of the catalog that measures it, where not every platform has that service.
     words: of states 1 and 0; `down` is trouble, other words are none.
     """
 
@@ -47,7 +46,6 @@ class Panel:
     queries: tuple[Query, ...]
     about: str = ""
     rows: tuple[str, ...] = ()
-    source: str = ""
     words: tuple[str, str] = ("up", "down")
 
     @property

@@ -21,15 +21,18 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.panel impo
     quantile,
 )
 
-# The services of the catalog that measure it.
-LITELLM, OLLAMA = "litellm", "ollama_exporter"
-
 MODEL_CALLS = "litellm_proxy_total_requests_metric_total"
 MODEL_FAILURES = "litellm_proxy_failed_requests_metric_total"
 MODEL_SECONDS = "litellm_request_total_latency_metric_bucket"
 FIRST = "litellm_llm_api_time_to_first_token_metric_bucket"
 TOKENS, COST = "litellm_total_tokens_metric_total", "litellm_spend_metric_total"
 TOKENS_IN, TOKENS_OUT = "litellm_input_tokens_metric_total", "litellm_output_tokens_metric_total"
+# Ollama tells nothing of models that are not in memory.
+LOADED = (
+    "max by (host, model) (ollama_loaded_model_bytes) > bool 0 "
+    "or 0 * max by (host, model) (ollama_model_size_bytes)"
+)
+NOTHING = "0 * max by (host) (ollama_up)"
 
 MODELS = {
     "models": Panel(
@@ -44,14 +47,12 @@ MODELS = {
         ),
         about="First token: within which time 95 % of the streamed answers began.",
         rows=("requested_model",),
-        source=LITELLM,
     ),
     "model_requests": Panel(
         "Requests by model",
         LINES,
         RATE,
         (Query(per_second(MODEL_CALLS, "requested_model"), "{{requested_model}}"),),
-        source=LITELLM,
     ),
     "model_tokens": Panel(
         "Tokens a second",
@@ -61,21 +62,18 @@ MODELS = {
             Query(per_second(TOKENS_IN, "requested_model"), "{{requested_model}} in"),
             Query(per_second(TOKENS_OUT, "requested_model"), "{{requested_model}} out"),
         ),
-        source=LITELLM,
     ),
     "first_token": Panel(
         "First token, p95",
         LINES,
         SECONDS,
         (Query(quantile(0.95, FIRST, "requested_model"), "{{requested_model}}"),),
-        source=LITELLM,
     ),
     "model_latency": Panel(
         "Whole answer, p95",
         LINES,
         SECONDS,
         (Query(quantile(0.95, MODEL_SECONDS, "requested_model"), "{{requested_model}}"),),
-        source=LITELLM,
     ),
     "queue": Panel(
         "Requests under way",
@@ -83,21 +81,18 @@ MODELS = {
         COUNT,
         (Query("sum by (host) (litellm_in_flight_requests)", "{{host}}"),),
         about="What LiteLLM has not answered yet: it waits for a model, or is being written.",
-        source=LITELLM,
     ),
     "waiting": Panel(
         "Wait before LiteLLM begins, p95",
         LINES,
         SECONDS,
         (Query(quantile(0.95, "litellm_request_queue_time_seconds_bucket"), "all models"),),
-        source=LITELLM,
     ),
     "loaded": Panel(
         "Models loaded",
         STATES,
         COUNT,
-        (Query("max by (host, model) (ollama_model_loaded)", "{{model}} {{host}}"),),
-        source=OLLAMA,
+        (Query(LOADED, "{{model}} {{host}}"),),
         words=("loaded", "not loaded"),
     ),
     "memory": Panel(
@@ -105,10 +100,9 @@ MODELS = {
         LINES,
         BYTES,
         (
-            Query("sum by (host) (ollama_model_size_bytes)", "{{host}} all"),
-            Query("sum by (host) (ollama_model_vram_bytes)", "{{host}} GPU"),
+            Query(f"sum by (host) (ollama_loaded_model_bytes) or {NOTHING}", "{{host}} all"),
+            Query(f"sum by (host) (ollama_loaded_model_vram_bytes) or {NOTHING}", "{{host}} GPU"),
         ),
-        source=OLLAMA,
     ),
 }
 
@@ -123,7 +117,6 @@ PEOPLE = {
             Query(grown(MODEL_CALLS, "team_alias"), "Requests"),
         ),
         rows=("team_alias",),
-        source=LITELLM,
     ),
     "people": Panel(
         "Keys",
@@ -135,14 +128,12 @@ PEOPLE = {
             Query(grown(MODEL_CALLS, "api_key_alias"), "Requests"),
         ),
         rows=("api_key_alias",),
-        source=LITELLM,
     ),
     "team_tokens": Panel(
         "Tokens a second by team",
         LINES,
         RATE,
         (Query(per_second(TOKENS, "team_alias"), "{{team_alias}}"),),
-        source=LITELLM,
     ),
     "team_budgets": Panel(
         "Budget of teams left",
@@ -154,7 +145,6 @@ PEOPLE = {
             ),
         ),
         about="Teams without a budget are not shown.",
-        source=LITELLM,
     ),
     "key_budgets": Panel(
         "Budget of keys left",
@@ -167,6 +157,5 @@ PEOPLE = {
             ),
         ),
         about="Keys without a budget are not shown.",
-        source=LITELLM,
     ),
 }

@@ -23,7 +23,6 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.panel impo
 )
 from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.panels_models import (
     COST,
-    LITELLM,
     MODEL_CALLS,
     MODEL_FAILURES,
     MODEL_SECONDS,
@@ -36,7 +35,6 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.panels_too
     TOOL_CALLS,
 )
 
-BALANCER = "load_balancer"
 FIRING = 'ALERTS{alertstate="firing",alertname!="Watchdog"}'
 
 
@@ -74,12 +72,9 @@ OVERVIEW = {
         VALUE,
         COUNT,
         (Query(f"count({grown(MODEL_CALLS, 'hashed_api_key')} > 0)"),),
-        source=LITELLM,
     ),
-    "tokens": Panel(
-        "Tokens", VALUE, COUNT, (Query(f"sum({grown(TOKENS, 'team')})"),), source=LITELLM
-    ),
-    "cost": Panel("Cost", VALUE, MONEY, (Query(f"sum({grown(COST, 'team')})"),), source=LITELLM),
+    "tokens": Panel("Tokens", VALUE, COUNT, (Query(f"sum({grown(TOKENS, 'team')})"),)),
+    "cost": Panel("Cost", VALUE, MONEY, (Query(f"sum({grown(COST, 'team')})"),)),
     "tool_calls": Panel(
         "Tool calls", VALUE, COUNT, (Query(f"sum({grown(TOOL_CALLS, 'server')})"),)
     ),
@@ -154,6 +149,5 @@ OVERVIEW = {
             Query(per_second("haproxy_backend_http_responses_total", "code") + " > 0", "{{code}}"),
             Query(per_second("traefik_service_requests_total", "code"), "{{code}}"),
         ),
-        source=BALANCER,
     ),
 }

@@ -81,6 +81,19 @@ def test_a_spec_names_image_port_and_labels():
     assert found["labels"][LABEL_OWNER] == "redis"
 
 
+def test_a_file_may_lie_in_a_directory_of_its_own():
+    found = spec(files={"redis.conf": "a", "more/one.conf": "b", "more/two.conf": "c"})
+    home = "/etc/x/redis/config"
+    assert {file["path"]: file["mode"] for file in found["files"]} == {
+        f"{home}/{name}": "0444" for name in ("redis.conf", "more/one.conf", "more/two.conf")
+    }
+    made = [d for d in found["directories"] if d["path"].startswith(home)]
+    assert [(d["path"], d["mode"], d["exclusive"]) for d in made] == [
+        (home, "0755", True),
+        (f"{home}/more", "0755", True),
+    ]
+
+
 def test_a_container_is_on_the_networks_that_the_catalog_gives_it_and_forwards_nothing():
     found = spec()["container"]
     assert found["network_mode"] == "intranet-mcp-redis"
