@@ -60,6 +60,8 @@ class Receiver(support.FakeService):
 class Site:
     """A small platform on this machine, with a monitoring."""
 
+    groups = ("postgres", "redis", "ollama", "litellm", "gateway", "monitoring")
+
     def __init__(self, docker, folder: Path, hook: str) -> None:
         self.docker, self.folder = docker, folder
         self.prefix = f"itest-{docker.suffix}-"
@@ -88,8 +90,7 @@ class Site:
         """Run the roles."""
         here = {"ansible_connection": "local", "platform_address": "127.0.0.1"}
         here["ansible_python_interpreter"] = sys.executable
-        names = ("postgres", "redis", "ollama", "litellm", "gateway", "monitoring")
-        groups = {name: {"hosts": {"here": {}}} for name in names}
+        groups = {name: {"hosts": {"here": {}}} for name in self.groups}
         inventory = {"all": {"vars": here, "children": groups}}
         (self.folder / "hosts.yml").write_text(yaml.safe_dump(inventory))
         (self.folder / "vars.yml").write_text(yaml.safe_dump(self.variables))

@@ -10,7 +10,10 @@ nothing, so that nothing of our image's configuration is left.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 
 # Redis appends options for its modules to whatever starts the server, and root steps down.
 REDIS = r"""
@@ -97,6 +100,34 @@ ENTRYPOINT ["docker/prod_entrypoint.sh"]
 CMD ["--port", "4000"]
 """
 
+# Grafana's image (none is ours) has its paths in variables, and a script that puts a file's
+# text into a variable. It has no Python of its own and no bash, but a wget.
+GRAFANA = r"""
+FROM {ours}
+USER 0
+COPY stand_in.py /usr/libexec/grafana
+RUN mkdir -p /etc/grafana/provisioning /usr/share/grafana /var/lib/grafana /var/log/grafana \
+    && touch /etc/grafana/grafana.ini && chmod -R a+rX /etc/grafana \
+    && chown -R 472:0 /var/lib/grafana \
+    && mv $(readlink -f /usr/bin/python3) /usr/libexec/interpreter && rm -f /usr/bin/python3* \
+    && rm -f /usr/bin/curl /bin/bash /usr/bin/bash
+RUN printf '%s\n' '#!/usr/libexec/interpreter' 'import sys, urllib.request' \
+    'urllib.request.urlopen(sys.argv[-1], timeout=4)' > /usr/bin/wget \
+    && printf '%s\n' '#!/bin/sh' 'set -e' '[ -w "$GF_PATHS_DATA" ] || exit 1' \
+    '[ -d "$GF_PATHS_PLUGINS" ] || mkdir "$GF_PATHS_PLUGINS"' \
+    'for name in $(env | sed -n "s/^\(GF_[^=]*\)__FILE=.*/\1/p"); do' \
+    '  eval "file=\$${{name}}__FILE" && export "$name=$(cat "$file")" && unset "${{name}}__FILE"' \
+    'done' 'exec /usr/libexec/interpreter /usr/libexec/grafana "$@"' > /run.sh \
+    && chmod 755 /run.sh /usr/bin/wget
+ENV GF_PATHS_CONFIG=/etc/grafana/grafana.ini GF_PATHS_DATA=/var/lib/grafana \
+    GF_PATHS_HOME=/usr/share/grafana GF_PATHS_LOGS=/var/log/grafana \
+    GF_PATHS_PLUGINS=/var/lib/grafana/plugins GF_PATHS_PROVISIONING=/etc/grafana/provisioning
+USER 472
+WORKDIR /usr/share/grafana
+ENTRYPOINT ["/run.sh"]
+CMD []
+"""
+
 # By this LiteLLM tells Prisma's tool to take no lock.
 UNLOCKED = "PRISMA_SCHEMA_DISABLE_ADVISORY_LOCK"
 STAND_INS = {"redis": REDIS, "haproxy": HAPROXY, "ollama": OLLAMA, "litellm": LITELLM}
@@ -104,11 +135,21 @@ STAND_INS = {"redis": REDIS, "haproxy": HAPROXY, "ollama": OLLAMA, "litellm": LI
 
 def build(name: str, ours: str, tag: str) -> str:
     """Build the stand-in for a publisher's image out of ours, and return its name."""
-    subprocess.run(
-        ["docker", "build", "--quiet", "--tag", tag, "-"],
-        input=STAND_INS[name].format(ours=ours, unlocked=UNLOCKED),
-        text=True,
-        check=True,
-        capture_output=True,
-    )
+    _build(STAND_INS[name].format(ours=ours, unlocked=UNLOCKED), tag)
     return tag
+
+
+def build_grafana(python: str, tag: str) -> str:
+    """Build the stand-in for Grafana out of an image with Python, and return its name."""
+    _build(GRAFANA.format(ours=python), tag, "stand_in.py", "grafana_stand_in.py")
+    return tag
+
+
+def _build(dockerfile: str, tag: str, *copied: str) -> None:
+    with tempfile.TemporaryDirectory() as context:
+        Path(context, "Dockerfile").write_text(dockerfile)
+        if copied:
+            shutil.copy(Path(__file__).with_name(copied[1]), Path(context, copied[0]))
+        subprocess.run(
+            ["docker", "build", "--quiet", "--tag", tag, context], check=True, capture_output=True
+        )
