@@ -139,7 +139,7 @@ def _panel(number: int, panel: Panel, place: dict) -> dict:
         "datasource": SOURCE,
         "gridPos": place,
         "targets": [_target(panel, index) for index in range(len(panel.queries))],
-        "fieldConfig": {"defaults": {"unit": UNITS[panel.unit], **_look(panel)}, "overrides": []},
+        "fieldConfig": {"defaults": {"unit": UNITS[panel.unit], **_shown(panel)}, "overrides": []},
     }
     if panel.kind == TABLE:
         made["transformations"] = _joined(panel)
@@ -168,7 +168,7 @@ def _letter(index: int) -> str:
     return chr(ord("A") + index)
 
 
-def _look(panel: Panel) -> dict:
+def _shown(panel: Panel) -> dict:
     if panel.kind == LINES:
         return {"min": 0, "custom": {"drawStyle": "line", "fillOpacity": 8, "showPoints": "never"}}
     if panel.kind == STATES:
