@@ -45,7 +45,7 @@ _MODULES = (
         waits=True,
     ),
     _modules("modules-ssh", 200, "progress_over_ssh", waits=True),
-    _modules("modules-monitoring", 400, "monitoring", "alert_rules", waits=True),
+    _modules("modules-monitoring", 700, "monitoring", "panels", "alert_rules", waits=True),
     # Those of models unpack the same weights into the same cache.
     _modules("modules-models", 560, "model_sources", "model_limits", "ollama_model", "ollama_gpu"),
     _modules(
