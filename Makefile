@@ -8,7 +8,7 @@ PLAY := ansible-playbook -i $(INVENTORY)
 SUITE := python tests/tools/suite.py
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-test up verify doctor status flows versions down purge test test-quick lint sanity test-unit test-gateway \
+.PHONY: help venv venv-test up verify doctor status flows versions usage down purge test test-quick lint sanity test-unit test-gateway \
 	test-all test-artifact images test-modules test-molecule test-standard test-cores docs conformance bench-gateway bench-llm \
 	test-clients test-clients-gateway record-clients outdated pictures
 
@@ -27,6 +27,8 @@ flows: venv ## Who may talk to whom, as a table and as Mermaid; contacts no host
 	@$(PLAY) playbooks/flows.yml
 versions: venv ## Which version of what runs where, why, and where it is pinned; contacts no host
 	@$(PLAY) playbooks/versions.yml
+usage: venv ## Tokens, cost and tool calls of each person and team; MONTH=2027-01, TEAM=payments
+	$(PLAY) playbooks/usage.yml $(if $(MONTH),-e usage_month=$(MONTH)) $(if $(TEAM),-e '{"usage_team": "$(TEAM)"}')
 down: venv ## Remove the platform, keep its data and secrets
 	$(PLAY) playbooks/absent.yml -e '{"absent_data": false}'
 purge: venv ## Remove the platform with data, secrets and images

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import ServiceError
 from ansible_collections.intranet.mcp.plugins.plugin_utils.people import plan as people
+from ansible_collections.intranet.mcp.plugins.plugin_utils.people import usage, usage_files
 
 
 def plan(teams, keys, own_keys, servers, routes, models=None):
@@ -13,6 +15,18 @@ def plan(teams, keys, own_keys, servers, routes, models=None):
     if found:
         raise AnsibleFilterError("; ".join(str(problem) for problem in found))
     return people.plan(teams, [*own_keys, *keys], routes)
+
+
+def _clear_errors(function):
+    """A pure function as a filter: its own errors become one line without a traceback."""
+
+    def call(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except ServiceError as error:
+            raise AnsibleFilterError(str(error)) from error
+
+    return call
 
 
 class FilterModule:
@@ -24,4 +38,10 @@ class FilterModule:
             "people_with_values": people.with_values,
             "gateway_team_rules": people.gateway_rules,
             "gateway_known_keys": people.gateway_known,
+            "usage_period": _clear_errors(usage.period),
+            "usage_report": _clear_errors(usage.report),
+            "usage_table": usage_files.table,
+            "usage_csv": usage_files.people_csv,
+            "usage_tools_csv": usage_files.tools_csv,
+            "usage_page": usage_files.page,
         }

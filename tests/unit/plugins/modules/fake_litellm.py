@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import urllib.parse
 from datetime import UTC, datetime, timedelta
 
@@ -27,12 +28,15 @@ class FakeLiteLLM:
         self.teams: list[dict] = []
         self.users: list[dict] = []
         self.models: list[dict] = []
+        self.daily: dict[str, list[dict]] = {"user": [], "team": []}
         self.ready = True
         self.stores_models = True
         routes = {
             ("GET", "/key/list"): self.list_keys,
             ("GET", "/v2/team/list"): self.list_teams,
             ("GET", "/user/list"): self.list_users,
+            ("GET", "/user/daily/activity/export"): lambda e: self.export(e, "user"),
+            ("GET", "/team/daily/activity/export"): lambda e: self.export(e, "team"),
             ("GET", "/v2/model/info"): lambda _e: (200, {"data": self.models, "total_pages": 1}),
             ("GET", "/v1/models"): lambda _e: (
                 200,
@@ -200,6 +204,26 @@ class FakeLiteLLM:
         return 200, own
 
     # --- models ---
+
+    def used(self, day, key, user, requests, *teams, alias=None):
+        """Note what a key used on a day; teams: names, and the requests of each."""
+
+        def row(entity, count):
+            numbers = {"api_requests": count, "failed_requests": 0, "spend": count / 4}
+            numbers |= {"prompt_tokens": 10 * count, "completion_tokens": 2 * count}
+            whose = {"entity_id": entity, "key_alias": alias, "user_id": user}
+            return {"date": day, "api_key": key, **whose, **numbers, "cache_read_input_tokens": 0}
+
+        self.daily["user"].append(row(user, requests))
+        self.daily["team"] += [row(team, count) for team, count in teams]
+
+    def export(self, exchange, entity):
+        query = _query(exchange)
+        if (query.get("export_type"), query.get("format")) != ("daily_with_keys", "json"):
+            return 422, {"detail": "no such export"}
+        days = (query["start_date"], query["end_date"])
+        rows = [row for row in self.daily[entity] if days[0] <= row["date"] <= days[1]]
+        return 200, json.dumps(rows).encode()
 
     def model(self, name, in_database=True, params=None, **info):
         return {

@@ -1,0 +1,115 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The gateway's audit log, read where it lies: who called which tool how often."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any, BinaryIO
+
+from ansible_collections.intranet.mcp.plugins.module_utils.common import errors
+
+# The gateway writes the time first.
+_BEGINNING = b'{"time":"'
+_DAY = slice(len(_BEGINNING), len(_BEGINNING) + len("2027-01-31"))
+# Clients choose the names they ask for; who invents many fills no memory with them.
+MAX_ROWS = 20_000
+OTHERS = "(others)"
+
+Row = dict[str, Any]
+
+
+def calls(path: str, since: str, until: str, keep_files: int) -> Row:
+    """Return calls of tools from one day to another (both included), and whether they are all.
+
+    path: the newest file; FILE.1 and so on are older. keep_files: how many of those the gateway
+    keeps; where there are fewer, it never threw any away.
+    """
+    found: dict[tuple[str, ...], Row] = {}
+    unreadable, begins = 0, ""
+    with contextlib.ExitStack() as opened:
+        streams = _open_all(path, keep_files, opened)
+        for stream in reversed(streams):
+            for line in stream:
+                day = line[_DAY].decode("ascii", "replace")
+                begins = begins or day
+                if since <= day <= until and b'"tools/call"' in line:
+                    unreadable += not _count(found, line)
+        is_whole = len(streams) <= keep_files or begins < since
+    return {
+        "calls": sorted(found.values(), key=lambda row: [row[name] for name in _IDENTITY]),
+        "begins": begins,
+        "is_whole": is_whole,
+        "unreadable": unreadable,
+    }
+
+
+def _open_all(path: str, keep_files: int, opened: contextlib.ExitStack) -> list[BinaryIO]:
+    """Open the files, newest first: one that the gateway puts aside meanwhile is met twice, and so
+    none is missed.
+    """
+    streams: list[BinaryIO] = []
+    inodes = set()
+    for name in _names(path, keep_files):
+        try:
+            stream = opened.enter_context(open(name, "rb"))  # noqa: SIM115  the stack closes it
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise errors.Unknown(
+                f"the audit log {name} cannot be read ({error})",
+                "a file that this task may read",
+                "run it as root (become), or correct path",
+            ) from error
+        inode = os.fstat(stream.fileno()).st_ino
+        if inode not in inodes:
+            inodes.add(inode)
+            streams.append(stream)
+    return streams
+
+
+def _names(path: str, keep_files: int) -> Iterator[str]:
+    yield path
+    yield from (f"{path}.{number}" for number in range(1, keep_files + 1))
+
+
+_IDENTITY = ("caller", "team", "server", "tool")
+
+
+def _count(found: dict[tuple[str, ...], Row], line: bytes) -> bool:
+    """Count a line; False where it is none, as after a disk was full."""
+    try:
+        entry = json.loads(line)
+        status = entry["status"]
+        identity = [str(entry.get(name) or "") for name in ("caller", "team", "server", "name")]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False
+    if entry.get("method") != "tools/call":
+        return True
+    # What no server has is nobody's tool, and a name that the client made up.
+    identity[3] = identity[3] if identity[2] else ""
+    if tuple(identity) not in found and len(found) >= MAX_ROWS:
+        identity[3] = OTHERS
+    row = found.setdefault(
+        tuple(identity),
+        {**dict(zip(_IDENTITY, identity)), "calls": 0, "failed": 0, "refused": 0},  # noqa: B905  of one length
+    )
+    row["calls" if status != "refused" else "refused"] += 1
+    row["failed"] += status not in ("ok", "refused")
+    return True
+
+
+def together(hosts: Iterable[list[Row]]) -> list[Row]:
+    """Return the calls of several gateways as one list."""
+    found: dict[tuple[str, ...], Row] = {}
+    for rows in hosts:
+        for row in rows:
+            identity = tuple(row[name] for name in _IDENTITY)
+            total = found.setdefault(identity, {**row, "calls": 0, "failed": 0, "refused": 0})
+            for name in ("calls", "failed", "refused"):
+                total[name] += row[name]
+    return list(found.values())
