@@ -153,10 +153,11 @@ def dropped_parameters(model: dict) -> list[str]:
     return dropped if can(model, TOOLS) else [*dropped, "tools", "tool_choice", "functions"]
 
 
-def litellm_model_info(model: dict, provider: str) -> dict[str, Any]:
+def litellm_model_info(model: dict, provider: str, price: dict | None = None) -> dict[str, Any]:
     """Return what LiteLLM is told about a deployment.
 
     Without the provider it finds a lone deployment of a model nowhere, and checks no length.
+    price: US dollars for a million tokens of `input` and of `output`.
     """
     info: dict[str, Any] = {
         "mode": model["mode"],
@@ -169,4 +170,6 @@ def litellm_model_info(model: dict, provider: str) -> dict[str, Any]:
     if model["capabilities"] is not None:
         names = {"function_calling": TOOLS, "vision": VISION, "reasoning": THINKING}
         info.update({f"supports_{k}": v in model["capabilities"] for k, v in names.items()})
+    for kind, dollars in (price or {}).items():
+        info[f"{kind}_cost_per_token"] = float(dollars) / 1_000_000
     return info

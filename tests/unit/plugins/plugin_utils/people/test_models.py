@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import pytest
 from ansible_collections.intranet.mcp.plugins.plugin_utils.people import models
 
 CHAT = {"capabilities": ["completion", "tools"], "context": 8192}
@@ -76,6 +77,14 @@ def test_litellm_is_told_sizes_and_capabilities_that_are_known():
     }
     unknown = one(apis=[{"model_name": "large"}])
     assert "max_input_tokens" not in models.litellm_model_info(unknown, "openai")
+
+
+def test_a_price_is_told_for_each_token():
+    model = one([{"name": "m"}])
+    info = models.litellm_model_info(model, "ollama_chat", {"input": 0.5, "output": "10"})
+    assert info["input_cost_per_token"] == pytest.approx(5e-7)
+    assert info["output_cost_per_token"] == pytest.approx(1e-5)
+    assert "input_cost_per_token" not in models.litellm_model_info(model, "ollama_chat")
 
 
 def test_only_names_that_googles_paths_cannot_have_get_an_alias():
