@@ -16,7 +16,7 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.common.page import (
 )
 from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring import plot
 from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.panel import STATES, TABLE
-from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.rules import CRITICAL
+from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.rule import CRITICAL
 from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.units import text
 
 
