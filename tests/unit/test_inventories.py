@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import build_services
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import (
+    PLATFORM,
+    build_services,
+)
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.topology import (
     Topology,
     port_conflicts,
@@ -82,11 +85,16 @@ def test_every_service_that_is_needed_has_a_host_and_every_port_one_holder(tier)
     inventory = yaml.safe_load((ROOT / f"inventories/{tier}/hosts.yml").read_text())
     children = inventory["all"]["children"]["platform"]["children"]
     groups = {name: list((group or {}).get("hosts", {})) for name, group in children.items()}
-    assert {name for name in groups if not groups[name]} <= {"load_balancer", "monitoring"}
+    assert {name for name in groups if not groups[name]} <= {
+        "load_balancer",
+        "monitoring",
+        "grafana",
+    }
     topology = Topology(
         services=build_services(catalog(), {"example": {"port": 8104}}),
         groups=groups,
         addresses={host: ["192.0.2.1"] for hosts in groups.values() for host in hosts},
     )
-    assert set(groups) == {service.group for service in topology.services.values()}
+    needed = {service.group for service in topology.services.values()} - {PLATFORM}
+    assert set(groups) == needed
     assert port_conflicts(topology) == []

@@ -33,7 +33,7 @@ def targets(facts, wanted):
             continue
         (first, *others) = [target for target in down if target.at == at]
         jobs = ", ".join(target.job for target in (first, *others))
-        action, fix = _treatment(first, asked if is_here else "", wanted)
+        action, fix = _remedy(first, asked if is_here else "", wanted)
         yield Finding(
             "monitoring",
             f"Prometheus cannot read {jobs} on {first.host}: {first.error}",
@@ -44,7 +44,7 @@ def targets(facts, wanted):
         )
 
 
-def _treatment(target, here: str, wanted) -> tuple[str, str]:
+def _remedy(target, here: str, wanted) -> tuple[str, str]:
     """What to do about a target, by Prometheus's own words, and what doctor does.
 
     here: the service of this host that does not answer.

@@ -80,7 +80,7 @@ class Monitoring:
     undelivered: tuple[Undelivered, ...] = ()
 
     @property
-    def is_settled(self) -> bool:
+    def is_steady(self) -> bool:
         """Whether nothing of it would be different a moment later, since it was all seen once."""
         return (
             all(target.health == UP for target in self.targets)
@@ -121,12 +121,12 @@ class Watcher:
             undelivered=tuple(undelivered_of(row["metric"]) for row in self._queried(FAILURES)),
         )
 
-    def settled(self, seconds: float, pause: float = 2) -> Monitoring:
+    def read_until_steady(self, seconds: float, pause: float = 2) -> Monitoring:
         """Ask both, again and again for at most so many seconds while it may still get better."""
         ends_at = time.monotonic() + seconds
         while True:
             found = self.read()
-            if found.is_settled or time.monotonic() >= ends_at:
+            if found.is_steady or time.monotonic() >= ends_at:
                 return found
             time.sleep(pause)
 

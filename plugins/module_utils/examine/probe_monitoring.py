@@ -32,7 +32,9 @@ ARGUMENTS = {
 
 def watched(name: str, params: dict[str, Any]) -> list[Finding]:
     """Ask Prometheus and Alertmanager, which may have started a moment ago."""
-    found = Watcher(params["prometheus"], params["alertmanager"]).settled(params["wait_seconds"])
+    found = Watcher(params["prometheus"], params["alertmanager"]).read_until_steady(
+        params["wait_seconds"]
+    )
     return judge(name, found, params["jobs"], params["prefix"])
 
 

@@ -88,13 +88,13 @@ def test_a_prometheus_that_refuses_says_where(service, watcher):
 
 
 def test_what_was_not_asked_yet_is_asked_again_and_not_for_ever(service, watcher):
-    watcher.settled(0.2, pause=0.01)
+    watcher.read_until_steady(0.2, pause=0.01)
     assert len(service.seen("GET", "/api/v1/targets")) > 2
     up = {"data": {"activeTargets": [{**TARGET, "health": "up", "lastError": ""}]}}
     service.replies["GET", "/api/v1/targets"] = (200, up)
     service.replies["GET", "/api/v1/rules"] = (200, {"data": {"groups": []}})
     before = len(service.exchanges)
-    watcher.settled(60)
+    watcher.read_until_steady(60)
     assert len(service.seen("GET", "/api/v1/targets")) and len(service.exchanges) - before < 8
 
 
