@@ -176,6 +176,30 @@ class DaemonJson:
         return backup
 
 
+def update(file: DaemonJson, check_mode: bool) -> dict:
+    """Bring the file in line; in check mode only say what would change."""
+    current = file.read()
+    desired = file.desired(current)
+    result = {
+        "changed": desired != current,
+        "settings": desired,
+        "changed_keys": changed_keys(current, desired),
+        "validated": False,
+    }
+    if not result["changed"]:
+        return result
+    text = dump(desired)
+    result["validated"] = file.validate(desired)
+    result["diff"] = {
+        "before_header": file.path,
+        "after_header": file.path,
+        "before": file.text,
+        "after": text,
+    }
+    backup = "" if check_mode else file.apply(text)
+    return {**result, **({"backup_file": backup} if backup else {})}
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -189,28 +213,7 @@ def main() -> None:
     )
     file = DaemonJson(module)
     try:
-        current = file.read()
-        desired = file.desired(current)
-        changed = desired != current
-        result = {
-            "changed": changed,
-            "settings": desired,
-            "changed_keys": changed_keys(current, desired),
-            "validated": False,
-        }
-        if changed:
-            text = dump(desired)
-            result["validated"] = file.validate(desired)
-            result["diff"] = {
-                "before_header": file.path,
-                "after_header": file.path,
-                "before": file.text,
-                "after": text,
-            }
-            if not module.check_mode:
-                backup = file.apply(text)
-                if backup:
-                    result["backup_file"] = backup
+        result = update(file, module.check_mode)
     except DaemonJsonError as error:
         module.fail_json(msg=str(error))
     except OSError as error:

@@ -246,41 +246,44 @@ def absent(images: Images, check_mode: bool) -> dict:
     return {"changed": bool(removed), "images": removed}
 
 
+ARGUMENTS = {
+    "names": {"type": "list", "elements": "str", "required": True},
+    "manifest": {"type": "dict", "required": True},
+    "state": {
+        "type": "str",
+        "choices": ["present", "exported", "absent"],
+        "default": "present",
+    },
+    "sources": {
+        "type": "list",
+        "elements": "str",
+        "choices": list(manifest.SOURCES),
+        "default": list(manifest.SOURCES),
+    },
+    "bundle_path": {"type": "path"},
+    "registry_prefix": {"type": "str", "default": ""},
+    "registry_mirrors": {"type": "dict", "default": {}},
+    "registry_upstream": {"type": "bool", "default": True},
+    "registry_logins": registry.LOGINS,
+    "mirrors": {"type": "dict", "default": {}},
+    "ca_bundle": {"type": "path"},
+    "jobs": {"type": "int", "default": 2},
+    "force": {"type": "list", "elements": "str", "default": []},
+    "build_timeout": {"type": "int", "default": 3600},
+    "lock_timeout": {"type": "int", "default": 1800},
+    "work_path": {"type": "path", "default": "/var/cache/intranet-mcp/image"},
+    "record_path": {"type": "path", "default": "/var/lib/intranet-mcp/images.json"},
+    "recipes": {"type": "dict", "default": {}},
+    "contexts": {"type": "path"},
+    "plan_only": {"type": "bool", "default": False},
+    "progress_file": {"type": "path"},
+}
+
+
 def main() -> None:
     """Entry point."""
     module = AnsibleModule(
-        argument_spec={
-            "names": {"type": "list", "elements": "str", "required": True},
-            "manifest": {"type": "dict", "required": True},
-            "state": {
-                "type": "str",
-                "choices": ["present", "exported", "absent"],
-                "default": "present",
-            },
-            "sources": {
-                "type": "list",
-                "elements": "str",
-                "choices": list(manifest.SOURCES),
-                "default": list(manifest.SOURCES),
-            },
-            "bundle_path": {"type": "path"},
-            "registry_prefix": {"type": "str", "default": ""},
-            "registry_mirrors": {"type": "dict", "default": {}},
-            "registry_upstream": {"type": "bool", "default": True},
-            "registry_logins": registry.LOGINS,
-            "mirrors": {"type": "dict", "default": {}},
-            "ca_bundle": {"type": "path"},
-            "jobs": {"type": "int", "default": 2},
-            "force": {"type": "list", "elements": "str", "default": []},
-            "build_timeout": {"type": "int", "default": 3600},
-            "lock_timeout": {"type": "int", "default": 1800},
-            "work_path": {"type": "path", "default": "/var/cache/intranet-mcp/image"},
-            "record_path": {"type": "path", "default": "/var/lib/intranet-mcp/images.json"},
-            "recipes": {"type": "dict", "default": {}},
-            "contexts": {"type": "path"},
-            "plan_only": {"type": "bool", "default": False},
-            "progress_file": {"type": "path"},
-        },
+        argument_spec=ARGUMENTS,
         required_if=[("state", "exported", ["bundle_path"])],
         supports_check_mode=True,
     )

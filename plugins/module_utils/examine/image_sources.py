@@ -48,18 +48,19 @@ def image_problems(
         reasons += [f"{name}: {why}" for name, why in broken.items() if why and name != "build"]
         reasons.append(_no_build(broken, is_built))
         causes.setdefault(tuple(filter(None, dict.fromkeys(reasons))), []).append(image)
-    return [
-        Finding(
-            "sources",
-            f"images are missing ({', '.join(images)}) and no source has them: "
-            + ("; ".join(reasons) or "none is set"),
-            "one that has them",
-            "push them there, correct image_registry_mirrors, image_registry_prefix or the "
-            "package mirrors, bring a bundle (image_bundle_path), or set "
-            "image_registry_upstream: true where the internet is reached",
-        )
-        for reasons, images in causes.items()
-    ]
+    return [_problem(images, reasons) for reasons, images in causes.items()]
+
+
+def _problem(images: list[str], reasons: tuple[str, ...]) -> Finding:
+    return Finding(
+        "sources",
+        f"images are missing ({', '.join(images)}) and no source has them: "
+        + ("; ".join(reasons) or "none is set"),
+        "one that has them",
+        "push them there, correct image_registry_mirrors, image_registry_prefix or the "
+        "package mirrors, bring a bundle (image_bundle_path), or set "
+        "image_registry_upstream: true where the internet is reached",
+    )
 
 
 def _failed(way: dict, failures: dict[str, str]) -> str:

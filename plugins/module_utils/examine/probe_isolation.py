@@ -89,16 +89,19 @@ def judge(
     )
     open_services = {service for target, service in asked.items() if target in reached}
     missing = sorted({*contact["reaches"]} - open_services)
+    expected = f"{', '.join(contact['reaches']) or 'no other container'}; no port of a host"
+    action = "run site.yml, which renews networks and firewall; then check both with doctor.yml"
+    found = _found(open_services, missing, wrong)
+    return Finding(name, found, expected, action, status=verdict(not missing and not wrong))
+
+
+def _found(open_services: set[str], missing: list[str], wrong: list[str]) -> str:
     texts = [f"reaches {', '.join(sorted(open_services - {''})) or 'no other container'}"]
     if missing:
         texts.append(f"cannot reach {', '.join(missing)}")
     if wrong:
         texts.append(f"reaches though nothing declares it: {', '.join(wrong[:20])}")
-    expected = f"{', '.join(contact['reaches']) or 'no other container'}; no port of a host"
-    action = "run site.yml, which renews networks and firewall; then check both with doctor.yml"
-    return Finding(
-        name, "; ".join(texts), expected, action, status=verdict(not missing and not wrong)
-    )
+    return "; ".join(texts)
 
 
 def _targets_inside(own: str, containers: dict, ports: dict) -> dict[tuple[str, int], str]:

@@ -55,7 +55,19 @@ def members(teams: list, chat_models: list, only: list, preferred: str = "") -> 
             "no members were found in `teams`; expected at least one: declare teams in group_vars "
             "(see docs/en/developers.md) and run site.yml, which creates their keys"
         )
-    aliases = [person["alias"] for person in people]
+    _check_aliases([person["alias"] for person in people], only)
+    chosen = [person for person in people if not only or person["alias"] in only]
+    for person in chosen:
+        if not person["model"]:
+            raise Unusable(
+                f"{person['alias']} may use no chat model: allowed are "
+                f"{', '.join(person['allowed'])}, declared are {', '.join(chat_models) or 'none'}. "
+                "Correct `models` of the member or the team, or name more in clients_models"
+            )
+    return chosen
+
+
+def _check_aliases(aliases: list[str], only: list[str]) -> None:
     for alias in aliases:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", alias):
             raise Unusable(
@@ -71,15 +83,6 @@ def members(teams: list, chat_models: list, only: list, preferred: str = "") -> 
             f"{', '.join(unknown)} is no member of any team; `teams` has: "
             f"{', '.join(sorted(aliases))}. Correct clients_members, or add the member"
         )
-    chosen = [person for person in people if not only or person["alias"] in only]
-    for person in chosen:
-        if not person["model"]:
-            raise Unusable(
-                f"{person['alias']} may use no chat model: allowed are "
-                f"{', '.join(person['allowed'])}, declared are {', '.join(chat_models) or 'none'}. "
-                "Correct `models` of the member or the team, or name more in clients_models"
-            )
-    return chosen
 
 
 def _person(team: dict, member: dict, chat_models: list, preferred: str) -> dict:
