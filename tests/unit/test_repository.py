@@ -151,6 +151,19 @@ def test_ports_of_the_catalog_stand_in_one_place(texts):
     assert not wrong
 
 
+def test_the_engines_socket_is_named_once_in_modules_and_once_in_roles(texts):
+    """But for modules' documentation, whose default is compared with the code."""
+    modules = {
+        name
+        for name, content in texts.items()
+        if re.match(r"plugins/(?!doc_fragments/).*\.py$", name)
+        and any("docker.sock" in str(node.value) for node in constants(content))
+    }
+    assert modules == {"plugins/module_utils/engine/docker.py"}
+    roles = {n: c for n, c in texts.items() if re.match(r"(roles/(?!docker/)|playbooks/)", n)}
+    assert not lines_matching(roles, r"docker\.sock\b")
+
+
 def test_paths_that_tell_whether_a_service_works_stand_in_one_place(texts):
     text = (ROOT / "roles/platform/defaults/main/main.yml").read_text()
     services = yaml.safe_load(text)["platform_services"].values()
