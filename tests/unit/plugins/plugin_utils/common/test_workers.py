@@ -18,7 +18,8 @@ sys.path.insert(0, sys.argv[1])
 import support
 support.make_collection_importable()
 from ansible_collections.intranet.mcp.plugins.action import preflight
-print(*sys.modules)
+import gc
+print(gc.get_freeze_count(), *sys.modules)
 """
 
 
@@ -33,7 +34,9 @@ def test_preflight_imports_every_filter_and_lookup_before_workers_are_forked():
         for path in (PLUGINS / kind).glob("*.py")
     }
     assert len(expected) > 10
-    assert not expected - set(run.stdout.split())
+    frozen, *imported = run.stdout.split()
+    assert not expected - set(imported)
+    assert int(frozen) > 10000, "a worker's garbage collection goes through them once more"
 
 
 def test_the_main_process_makes_a_thing_anew_and_a_worker_keeps_it(monkeypatch):
