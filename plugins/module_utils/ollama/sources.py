@@ -154,6 +154,7 @@ class FileSource:
         self.definition = self.define(options)
         self._weights: Weights | None = None
         self._weights_digest = ""
+        self._is_checked = False
 
     def define(self, options: dict[str, Any]) -> modelfile.Definition:
         """Return what the options describe."""
@@ -212,7 +213,10 @@ class FileSource:
             return self.checksum
         if current and not os.path.exists(self.definition.path):
             return current  # the file was removed after the model was made
-        return self._read()[0]
+        digest = self._read()[0]
+        if digest != current:  # what the server has already was checked when it was sent
+            self._check(self.definition.path)
+        return digest
 
     def _read(self) -> tuple[str, Weights]:
         if self._weights is None:
@@ -221,7 +225,6 @@ class FileSource:
                 wanted = self.definition
                 self._weights = Weights(path, wanted.pooling_type, wanted.context)
                 self._weights_digest = self._weights.digest()
-                self._check(path)
             except OSError as error:
                 raise Unknown(
                     f"{path} cannot be read on this host ({error.strerror})",
@@ -231,7 +234,7 @@ class FileSource:
         return self._weights_digest, self._weights
 
     def _check(self, path: str) -> None:
-        if not self.checksum:
+        if not self.checksum or self._is_checked:
             return
         is_rewritten = self.definition.is_rewritten
         found = Weights(path).digest() if is_rewritten else self._weights_digest
@@ -241,6 +244,7 @@ class FileSource:
                 self.checksum,
                 "copy the file again, or correct the checksum if the new file is intended",
             )
+        self._is_checked = True
 
 
 class ModelfileSource(FileSource):
