@@ -26,6 +26,14 @@ def ways(names, manifest, sources, prefix="", mirrors=None, upstream=False):
         raise AnsibleFilterError(str(error)) from error
 
 
+def pulled(manifest, prefix="", mirrors=None, upstream=False):
+    """Where the nodes of a cluster pull each image."""
+    try:
+        return image_sources.references(manifest, prefix, mirrors or {}, upstream)
+    except Unusable as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
 class FilterModule:
     def filters(self):
         return {
@@ -35,5 +43,6 @@ class FilterModule:
             "image_references": images.references,
             "image_rows": table.rows,
             "image_table": table.table,
+            "image_pulled": pulled,
             "image_ways": ways,
         }

@@ -61,7 +61,7 @@ def test_fallbacks_name_models_that_are_offered(path):
             assert {model, *others} <= offered
 
 
-@pytest.mark.parametrize("tier", ["light", "standard"])
+@pytest.mark.parametrize("tier", ["light", "standard", "enterprise"])
 def test_the_tiers_models_are_the_open_models_example(tier):
     light = (ROOT / f"inventories/{tier}/group_vars/all/models.yml").read_text()
     example = (ROOT / "inventories/models/open-models.yml").read_text()
@@ -80,7 +80,7 @@ def catalog():
     return services
 
 
-@pytest.mark.parametrize("tier", ["light", "local", "standard"])
+@pytest.mark.parametrize("tier", ["light", "local", "standard", "enterprise"])
 def test_every_service_that_is_needed_has_a_host_and_every_port_one_holder(tier):
     inventory = yaml.safe_load((ROOT / f"inventories/{tier}/hosts.yml").read_text())
     children = inventory["all"]["children"]["platform"]["children"]

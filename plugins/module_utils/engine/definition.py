@@ -41,7 +41,7 @@ _WITH_SECRETS = (
 # platform's own directories: what the site mounts may belong to other services of the host, too.
 LABELLED = "z"
 
-_DEFINITION_KEYS = {
+KEYS = {
     "name",
     "image",
     "user",
@@ -82,11 +82,11 @@ def specs(definitions: list[dict], context: dict) -> list[dict]:
 
 def check(definition: dict) -> dict:
     name = definition.get("name", "?")
-    unknown = sorted(set(definition) - _DEFINITION_KEYS)
+    unknown = sorted(set(definition) - KEYS)
     if unknown:
         raise Unusable(
             f"service {name!r}: unknown key {', '.join(unknown)}; "
-            f"known are {', '.join(sorted(_DEFINITION_KEYS))}"
+            f"known are {', '.join(sorted(KEYS))}"
         )
     missing = sorted(_REQUIRED_KEYS - set(definition))
     if missing:

@@ -102,6 +102,19 @@ def places(name: str, entry: dict, prefix: str, mirrors: dict, upstream: bool) -
     return found
 
 
+def references(manifest: dict, prefix: str, mirrors: dict, upstream: bool) -> dict[str, str]:
+    """Return of each image where the nodes of a cluster pull it.
+
+    Where no registry has it, that is its local name: of an archive that was imported on each node.
+    """
+    check(prefix, mirrors)
+    found = images.references(manifest)
+    for name, entry in manifest.items():
+        if in_registries := places(name, entry, prefix, mirrors, upstream):
+            found[name] = in_registries[0].full
+    return found
+
+
 def publisher(entry: dict) -> Place | None:
     """Return where its publisher has an image."""
     upstream = entry.get("upstream")

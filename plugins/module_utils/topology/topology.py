@@ -19,6 +19,10 @@ from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog impo
     Service,
     TopologyError,
 )
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.cluster import (
+    Cluster,
+    object_name,
+)
 
 # Clients of a service that are no inventory group.
 USERS = "users"  # the company network: people and their CLIs
@@ -84,7 +88,8 @@ class Topology:
     the others reach it. users_networks: CIDRs of the pseudo client `users`. names: host name ->
     further names it is known by. public_name: what the balancer is called in DNS. tls: whether
     people reach the balancer over TLS. shared: addresses with prefix length, held by one balancer
-    at a time. network: what the names of the containers' networks begin with.
+    at a time. network: what the names of the containers' networks begin with. clusters: those of
+    the hosts that are Kubernetes clusters.
     """
 
     services: dict[str, Service]
@@ -97,6 +102,18 @@ class Topology:
     public_name: str = ""
     tls: bool = False
     shared: list[str] = field(default_factory=list)
+    clusters: dict[str, Cluster] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for service in self.services.values():
+            hosts = self.groups.get(service.group, [])
+            if len(hosts) > 1 and (clusters := [host for host in hosts if host in self.clusters]):
+                raise TopologyError(
+                    f"group {service.group!r} has the cluster {clusters[0]!r} and other hosts "
+                    f"({', '.join(host for host in hosts if host != clusters[0])})",
+                    "either one cluster or hosts: a cluster has replicas of its own",
+                    "take one of the two out of the group",
+                )
 
     def __post_init__(self) -> None:
         self.groups = {**self.groups, PLATFORM: every_host(self.services, self.groups)}
@@ -149,19 +166,23 @@ class Topology:
         if self._goes_through_balancer(service):
             frontend = self.service(service.frontend or INSIDE)
             if client in self.balancers:
-                return self._own_container(BALANCER, frontend)
+                return self._own_container(BALANCER, frontend, client)
             return Endpoint(self.balancer_address, frontend.port)
         if client in hosts:
-            return self._own_container(name, service)
+            return self._own_container(name, service, client)
         return Endpoint(self.address(hosts[0]), service.port)
 
     def user_endpoint(self, name: str) -> Endpoint:
         """Where people reach the service from their own machines."""
         service = self.service(name)
-        if self.balancers and service.is_behind_balancer:
-            host = self.public_name or self.balancer_address
-            return Endpoint(host, self.service(BALANCER).port, "https" if self.tls else "http")
         hosts = self.hosts_of(name)
+        # A cluster has an entry of its own, which stands in the balancer's place.
+        is_in_cluster = not self.balancers and any(host in self.clusters for host in hosts)
+        if service.is_behind_balancer and (self.balancers or is_in_cluster):
+            host = self.public_name or (
+                self.address(hosts[0]) if is_in_cluster else self.balancer_address
+            )
+            return Endpoint(host, self.service(BALANCER).port, "https" if self.tls else "http")
         if not hosts:
             raise TopologyError(
                 f"service {name!r} has no host: put at least one host into group {service.group!r}"
@@ -284,15 +305,17 @@ class Topology:
         has_way = service.is_behind_balancer or bool(service.frontend)
         return bool(self.balancers) and has_way and replicas > 1
 
-    def _own_container(self, name: str, service: Service) -> Endpoint:
+    def _own_container(self, name: str, service: Service, host: str) -> Endpoint:
         container = service.part_of if self.is_part(service) else name
+        if host in self.clusters:
+            return Endpoint(object_name(container), service.port)
         return Endpoint(self.container_prefix + container, service.inside_port)
 
     def endpoints(self, name: str, client: str) -> list[Endpoint]:
         """Every replica as `client` reaches it, for clients that balance on their own."""
         service = self.service(name)
         return [
-            self._own_container(name, service)
+            self._own_container(name, service, host)
             if host == client
             else Endpoint(self.address(host), service.port)
             for host in self.hosts_of(name)
@@ -301,13 +324,15 @@ class Topology:
     def known_as(self, name: str) -> list[str]:
         """Every name and address by which somebody may address the service, without port."""
         hosts = _unique(self.hosts_of(name) + self.balancers)
-        found = [self.container_prefix + name, name]
-        if self.public_name and self.balancers:
+        clusters = [host for host in hosts if host in self.clusters]
+        found = [object_name(name)] if clusters else [self.container_prefix + name, name]
+        if self.public_name and (self.balancers or clusters):
             found.append(self.public_name)
         if self.balancers:
             found += self.shared_addresses
         for host in hosts:
-            found += [host, *self.names.get(host, []), *self.addresses_of(host)]
+            own = [] if host in clusters else [host, *self.names.get(host, [])]
+            found += [*own, *self.addresses_of(host)]
         return _unique(found)
 
     def address(self, host: str) -> str:
@@ -412,11 +437,27 @@ class Topology:
 
     def _sources_of(self, hosts: list[str], host: str) -> list[str]:
         others = [other for other in hosts if other != host]
-        return [cidr(address) for other in others for address in self.addresses_of(other)]
+        return [network for other in others for network in self.sources_of(other)]
+
+    def sources_of(self, host: str) -> list[str]:
+        """CIDRs from which connections of a host arrive at others."""
+        if host not in self.clusters:
+            return [cidr(address) for address in self.addresses_of(host)]
+        if not self.clusters[host].sources:
+            raise TopologyError(
+                f"pods of the cluster {host!r} connect to other hosts of the platform, and from "
+                "which networks is not known",
+                "those of its nodes",
+                "set kubernetes_networks.nodes (or .outbound, where they are others) in the "
+                "inventory",
+            )
+        return list(self.clusters[host].sources)
 
     def addresses_of(self, host: str) -> list[str]:
-        self.address(host)
-        return self.addresses[host]
+        # A cluster needs an address only where other hosts connect to it.
+        if host not in self.clusters:
+            self.address(host)
+        return self.addresses.get(host) or []
 
 
 def every_host(services: dict[str, Service], groups: dict[str, list[str]]) -> list[str]:

@@ -26,6 +26,7 @@ MARKS = {
     "clients": (".tar.gz",),
     "cache": (".whl",),
     "nginx": ("intranet-mcp.conf",),
+    "kubernetes": (),  # never kept openly
 }
 # Before its first run a platform has only secrets that somebody put there, one a file. A folder
 # with such files is something else.

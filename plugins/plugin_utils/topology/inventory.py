@@ -12,6 +12,10 @@ from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog impo
     TopologyError,
     build_services,
 )
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.cluster import (
+    KUBERNETES,
+    Cluster,
+)
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.topology import Topology
 from ansible_collections.intranet.mcp.plugins.plugin_utils.common.workers import once_a_task
 
@@ -59,7 +63,18 @@ def _topology(variables: dict, template) -> Topology:
         public_name=template(variables.get("platform_public_name", "")),
         tls=bool(template(variables.get("platform_balancer_tls", False))),
         shared=_listed(template(variables.get("platform_balancer_address", []))),
+        clusters={
+            host: _cluster(hostvars[host], template)
+            for host in groups.get(KUBERNETES, [])
+            if host in hostvars
+        },
     )
+
+
+def _cluster(hostvars, template) -> Cluster:
+    """What the inventory says of a cluster's networks."""
+    networks = template(hostvars.get("kubernetes_networks") or {})
+    return Cluster(tuple(networks.get("outbound") or networks.get("nodes") or ()))
 
 
 def _listed(value) -> list[str]:

@@ -167,3 +167,24 @@ def test_preflight_is_told_of_each_image_how_it_may_come():
         ]
         == []
     )
+
+
+def test_nodes_of_a_cluster_pull_from_the_first_registry_or_have_the_local_name():
+    manifest = {
+        "own": {"version": "1", "upstream": None},
+        "pinned": {"version": "8.0", "upstream": "docker.io/library/redis:8.0", "digest": DIGEST},
+    }
+    prefix = "harbor.example.internal/ai"
+    assert sources.references(manifest, "", {}, False) == {
+        "own": "intranet-mcp/own:1",
+        "pinned": "intranet-mcp/pinned:8.0",
+    }
+    assert sources.references(manifest, prefix, {}, False) == {
+        "own": f"{prefix}/own:1",
+        "pinned": f"{prefix}/pinned:8.0@{DIGEST}",
+    }
+    mirrors = {"docker.io": "harbor.example.internal/hub"}
+    mirrored = sources.references(manifest, "", mirrors, False)["pinned"]
+    assert mirrored == f"harbor.example.internal/hub/library/redis:8.0@{DIGEST}"
+    with pytest.raises(Unusable, match="image_registry_prefix"):
+        sources.references(manifest, "https://x", {}, False)

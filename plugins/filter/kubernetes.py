@@ -1,0 +1,14 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes import files
+
+
+class FilterModule:
+    def filters(self):
+        return {
+            "kubernetes_files": files.files,
+            "kubernetes_needed_secrets": files.described,
+        }

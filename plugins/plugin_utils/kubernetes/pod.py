@@ -1,0 +1,168 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The pod of a service: one container, as a namespace that enforces `restricted` takes it. Pure."""
+
+from __future__ import annotations
+
+from ansible_collections.intranet.mcp.plugins.module_utils.engine.definition import LABEL_HASH
+from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes import (
+    configuration,
+    monitors,
+    policies,
+    probes,
+    storage,
+)
+from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.site import (
+    STATEFUL_SET,
+    object_named,
+    quantity,
+)
+from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.target import (
+    PART_OF,
+    Unit,
+    port_name,
+)
+
+CPU = "100m"
+HOSTNAME, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
+# Whoever reaches nothing is told at once that there is no such name, as on a Docker host.
+NO_NAMES = {"dnsPolicy": "None", "dnsConfig": {"nameservers": ["127.0.0.1"]}}
+# Names with two dots are asked for as they are, in place of four times with a suffix before.
+NAMES = {"dnsConfig": {"options": [{"name": "ndots", "value": "2"}]}}
+DEVICE = "gpu"
+
+
+def template(unit: Unit) -> dict:
+    """The template of a service's pods."""
+    hashed = configuration.content_hash(unit)
+    annotations = {**({LABEL_HASH: hashed} if hashed else {}), **monitors.annotations(unit)}
+    metadata = {"labels": {**unit.selector, **PART_OF}}
+    if annotations:
+        metadata["annotations"] = annotations
+    return {"metadata": metadata, "spec": _spec(unit)}
+
+
+def drain_seconds(unit: Unit) -> int:
+    """How long a pod goes on after it was taken out of its Service; not where nobody takes over."""
+    is_alone = storage.kind_of(unit) == STATEFUL_SET and unit.most == 1
+    return 0 if is_alone else int(unit.target.site.drain_seconds)
+
+
+def _spec(unit: Unit) -> dict:
+    mounts = [*configuration.mounts(unit), *storage.mounts(unit)]
+    volumes = [volume for volume, _mount in mounts if volume]
+    stop = int(unit.definition.get("stop_seconds", 10))
+    spec = {
+        "serviceAccountName": unit.name,
+        "automountServiceAccountToken": False,
+        # Or each Service of the namespace would be in the environment: REDIS_PORT, LITELLM_PORT.
+        "enableServiceLinks": False,
+        # The program is not process 1, which would ignore signals and inherit orphans.
+        "shareProcessNamespace": True,
+        "terminationGracePeriodSeconds": stop + drain_seconds(unit),
+        "securityContext": _pod_security(unit),
+        **(NAMES if policies.reaches_anything(unit) else NO_NAMES),
+        "containers": [_container(unit, [mount for _volume, mount in mounts])],
+    }
+    if volumes:
+        spec["volumes"] = volumes
+    if hosts := unit.definition.get("extra_hosts"):
+        spec["hostAliases"] = [
+            {"ip": address, "hostnames": [name]} for name, address in sorted(hosts.items())
+        ]
+    if names := unit.target.site.image_pull_secrets:
+        spec["imagePullSecrets"] = [
+            {"name": object_named("kubernetes_image_pull_secrets", name)} for name in names
+        ]
+    return {**spec, **_placement(unit), **_devices(unit)}
+
+
+def _container(unit: Unit, mounts: list[dict]) -> dict:
+    definition = unit.definition
+    container = {
+        "name": unit.name,
+        "image": unit.target.images.get(definition["image"], definition["image"]),
+        "imagePullPolicy": "IfNotPresent",
+        "args": [configuration.verbatim(word) for word in definition["command"]],
+        "ports": [
+            {"name": port_name(port), "containerPort": port.inside_port} for port in unit.ports
+        ],
+        "resources": _resources(unit),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": bool(definition.get("read_only", True)),
+            "capabilities": {"drop": ["ALL"]},
+        },
+        **probes.of(unit),
+    }
+    if definition.get("entrypoint"):
+        container["command"] = [configuration.verbatim(word) for word in definition["entrypoint"]]
+    if found := configuration.env(unit):
+        container["env"] = found
+    if mounts:
+        container["volumeMounts"] = mounts
+    if seconds := drain_seconds(unit):
+        # Done by the kubelet, so that no image needs a shell for it.
+        container["lifecycle"] = {"preStop": {"sleep": {"seconds": seconds}}}
+    return container
+
+
+def _pod_security(unit: Unit) -> dict:
+    context: dict = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    if not unit.target.site.random_uids:
+        uid, gid = (int(number) for number in str(unit.definition["user"]).split(":"))
+        context |= {"runAsUser": uid, "runAsGroup": gid, "fsGroup": gid}
+        # PostgreSQL refuses data that were opened to its group, as each start would do otherwise.
+        context["fsGroupChangePolicy"] = "OnRootMismatch"
+    return context
+
+
+def _resources(unit: Unit) -> dict:
+    name = unit.service.name
+    cpu = quantity(f"kubernetes_cpu.{name}", unit.target.site.cpu.get(name, CPU))
+    memory = f"{unit.definition['memory_mb']}Mi"
+    resources: dict = {
+        "requests": {"cpu": cpu, "memory": memory},
+        # None of CPU: what is idle is for whoever can use it.
+        "limits": {"memory": memory},
+    }
+    gpu = unit.target.site.gpu
+    if unit.definition.get("gpus"):
+        if gpu.get("device_class"):
+            resources["claims"] = [{"name": DEVICE}]
+        else:
+            resources["limits"][gpu.get("resource", "nvidia.com/gpu")] = str(gpu.get("count", 1))
+    return resources
+
+
+def _devices(unit: Unit) -> dict:
+    """Where pods with GPUs run, and the claim for a device where the cluster has them that way."""
+    gpu = unit.target.site.gpu
+    if not unit.definition.get("gpus"):
+        return {}
+    found = {}
+    if gpu.get("node_selector"):
+        found["nodeSelector"] = dict(gpu["node_selector"])
+    if gpu.get("tolerations"):
+        found["tolerations"] = list(gpu["tolerations"])
+    if gpu.get("device_class"):
+        template_name = f"{unit.name}-{DEVICE}"
+        found["resourceClaims"] = [{"name": DEVICE, "resourceClaimTemplateName": template_name}]
+    return found
+
+
+def _placement(unit: Unit) -> dict:
+    """Replicas apart from each other, as far as there are nodes and zones."""
+    if unit.most < 2:
+        return {}
+    of_service = {"labelSelector": {"matchLabels": unit.selector}}
+    spread = {"maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway", **of_service}
+    term = {"topologyKey": HOSTNAME, **of_service}
+    preferred = [{"weight": 100, "podAffinityTerm": term}]
+    return {
+        "topologySpreadConstraints": [{"topologyKey": key, **spread} for key in (ZONE, HOSTNAME)],
+        "affinity": {
+            "podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}
+        },
+    }

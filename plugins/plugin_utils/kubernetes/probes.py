@@ -1,0 +1,63 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""When a pod gets requests, and when it is restarted. Pure.
+
+`ready` of the catalog decides on requests, `health` on restarts. A service without paths is asked
+by the command of its definition, which decides on requests alone: a database that recovers for an
+hour does not answer either, and would never end if it were restarted.
+"""
+
+from __future__ import annotations
+
+import math
+
+from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.target import (
+    Unit,
+    port_name,
+)
+
+# What a balancer does on hosts: asked every two seconds, two bad answers take a replica out.
+CHECK_SECONDS = 2
+BAD_ANSWERS = 2
+
+
+def of(unit: Unit) -> dict:
+    """The probes of a service's container."""
+    health = unit.definition["health"]
+    interval = int(health.get("interval_seconds", 5))
+    timeout = int(health.get("timeout_seconds", 5))
+    if not (path := unit.service.ready or unit.service.health):
+        command = [str(word) for word in health["command"]]
+        asked = {"exec": {"command": command}, "timeoutSeconds": timeout}
+        ready = {**asked, "periodSeconds": interval, "failureThreshold": BAD_ANSWERS}
+        return {"readinessProbe": ready}
+    found = {
+        "readinessProbe": {
+            **_get(unit, path, timeout),
+            "periodSeconds": CHECK_SECONDS,
+            "failureThreshold": BAD_ANSWERS,
+        }
+    }
+    if unit.service.health:
+        alive = _get(unit, unit.service.health, timeout)
+        retries = int(health.get("retries", 12))
+        patience = int(health.get("start_seconds", 30)) + retries * interval
+        found["livenessProbe"] = {
+            **alive,
+            "periodSeconds": interval,
+            "failureThreshold": retries,
+        }
+        found["startupProbe"] = {
+            **alive,
+            "periodSeconds": CHECK_SECONDS,
+            "failureThreshold": math.ceil(patience / CHECK_SECONDS),
+        }
+    return found
+
+
+def _get(unit: Unit, path: str, timeout: int) -> dict:
+    return {
+        "httpGet": {"path": path, "port": port_name(unit.service)},
+        "timeoutSeconds": timeout,
+    }
