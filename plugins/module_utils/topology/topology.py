@@ -176,11 +176,10 @@ class Topology:
         """Where people reach the service from their own machines."""
         service = self.service(name)
         hosts = self.hosts_of(name)
-        # A cluster has an entry of its own, which stands in the balancer's place.
-        is_in_cluster = not self.balancers and any(host in self.clusters for host in hosts)
-        if service.is_behind_balancer and (self.balancers or is_in_cluster):
+        is_entry = self.is_behind_entry(service)
+        if is_entry or (self.balancers and service.is_behind_balancer):
             host = self.public_name or (
-                self.address(hosts[0]) if is_in_cluster else self.balancer_address
+                self.address(hosts[0]) if is_entry else self.balancer_address
             )
             return Endpoint(host, self.service(BALANCER).port, "https" if self.tls else "http")
         if not hosts:
@@ -188,6 +187,15 @@ class Topology:
                 f"service {name!r} has no host: put at least one host into group {service.group!r}"
             )
         return Endpoint(self.address(hosts[0]), service.port)
+
+    def is_behind_entry(self, service: Service) -> bool:
+        """Whether people reach it through the Ingress or Gateway of a cluster.
+
+        It stands in the balancer's place, where the inventory has none.
+        """
+        is_in_cluster = any(host in self.clusters for host in self.hosts_of(service.name))
+        is_for_users = USERS in service.clients and service.is_behind_balancer
+        return is_in_cluster and is_for_users and not self.balancers
 
     def peer_endpoint(self, name: str, host: str) -> Endpoint:
         """Where the other replicas reach the one on this host."""
@@ -406,7 +414,8 @@ class Topology:
         """CIDRs from which the service on `host` is used over the network (not inside the host)."""
         found: list[str] = []
         for client in service.clients:
-            if client == USERS and not (self.balancers and service.is_behind_balancer):
+            is_shielded = self.balancers and service.is_behind_balancer
+            if client == USERS and not (is_shielded or self.is_behind_entry(service)):
                 found += self.users_networks
         for group in self.client_groups(service):
             found += self._sources_of(self.groups.get(group, []), host)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import Service
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.topology import (
-    USERS,
     Topology,
     cidr,
 )
@@ -42,17 +41,8 @@ def inside(target: Target) -> list[Connection]:
 
 def from_hosts(topology: Topology, host: str, port: Service) -> list[str]:
     """Networks outside of the cluster from which one of its ports is used directly."""
-    found = [
-        network
-        for group in topology.client_groups(port)
-        for other in topology.groups.get(group, [])
-        if other != host
-        for network in topology.sources_of(other)
-    ]
-    # Paths of what a balancer could stand in front of are known, so an Ingress leads there.
-    if USERS in port.clients and not port.is_behind_balancer:
-        found += topology.users_networks
-    return list(dict.fromkeys(found))
+    flows = (flow for flow in topology.flows(host) if flow.service == port.name)
+    return [network for flow in flows for network in flow.sources]
 
 
 def to_hosts(topology: Topology, host: str, client: Service) -> list[tuple[list[str], int]]:
@@ -68,11 +58,6 @@ def to_hosts(topology: Topology, host: str, client: Service) -> list[tuple[list[
         if addresses:
             found.append(([cidr(address) for address in addresses], service.port))
     return found
-
-
-def is_behind_entry(topology: Topology, port: Service) -> bool:
-    """Whether people connect to it through the cluster's Ingress or Gateway."""
-    return USERS in port.clients and port.is_behind_balancer and not topology.balancers
 
 
 def _connects(target: Target, client: Service, service: Service, port: Service) -> bool:

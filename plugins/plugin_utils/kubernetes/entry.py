@@ -63,7 +63,7 @@ def entry(target: Target, settings: dict) -> list[dict]:
     behind = {
         service.name: service
         for service in target.services
-        if connections.is_behind_entry(target.topology, service)
+        if target.topology.is_behind_entry(service)
     }
     ingress = target.site.ingress
     if not behind or ingress.get("kind", NONE) == NONE:

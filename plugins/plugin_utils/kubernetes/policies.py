@@ -77,7 +77,7 @@ def _ingress(unit: Unit) -> list[dict]:
         ]
         allowed = [_pods(clients)] if clients else []
         allowed += _blocks(connections.from_hosts(target.topology, target.host, port))
-        if connections.is_behind_entry(target.topology, port):
+        if target.topology.is_behind_entry(port):
             allowed += _others(unit, "ingress", "where the entry's pods are")
         if port.metrics:
             allowed += _others(unit, "metrics", "where Prometheus runs")

@@ -8,9 +8,9 @@ The firewall, the networks of the containers and this come from the same topolog
 
 from __future__ import annotations
 
-import ipaddress
 import re
 
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import BALANCER
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.topology import Topology
 from ansible_collections.intranet.mcp.plugins.plugin_utils.common.table import aligned
 from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.networks import (
@@ -23,6 +23,8 @@ HEADER = ("from", "to", "port", "on", "by")
 NETWORK = "clients"
 EGRESS = "egress"
 CONTAINER = "container network"
+POLICY = "network policy"
+ENTRY = "cluster's entry"
 HOST = "host port"
 
 
@@ -30,7 +32,8 @@ def matrix(topology: Topology) -> list[dict]:
     """Every allowed connection once: source, service, port (None where any), hosts, by.
 
     by: what lets it through. clients: a host's port, from networks outside the platform. host
-    port: the same from another host. container network: on one host, without a host's port.
+    port: the same from another host. container network: on one host, without a host's port;
+    network policy: the same in a cluster. cluster's entry: the Ingress or Gateway for people.
     egress: to a place outside that the source declares.
     """
     found: dict[tuple, set[str]] = {}
@@ -41,7 +44,7 @@ def matrix(topology: Topology) -> list[dict]:
         {"source": source, "service": service, "port": port, "hosts": sorted(hosts), "by": by}
         for (source, service, port, by), hosts in found.items()
     ]
-    order = (NETWORK, HOST, CONTAINER, EGRESS)
+    order = (NETWORK, ENTRY, HOST, CONTAINER, POLICY, EGRESS)
     return sorted(rows, key=lambda row: (order.index(row["by"]), row["service"], row["source"]))
 
 
@@ -53,11 +56,16 @@ def _on(topology: Topology, host: str):
             by = HOST if names else NETWORK
             for name in names or [source]:
                 yield name, flow.service, flow.port, by
+    for service in topology.services_on(host):
+        if topology.is_behind_entry(service):
+            for network in topology.users_networks:
+                yield network, service.name, topology.service(BALANCER).port, ENTRY
     containers = topology.containers_on(host)
     for client in containers:
         for service in containers:
             if connects(topology, client, service):
-                yield client.name, service.name, service.inside_port, CONTAINER
+                by = POLICY if host in topology.clusters else CONTAINER
+                yield client.name, service.name, service.inside_port, by
     for network in networks(topology, host):
         zone = network["name"].removeprefix(f"{topology.network}-")
         for place in network["egress"]:
@@ -66,10 +74,13 @@ def _on(topology: Topology, host: str):
 
 def _clients(topology: Topology, source: str, service: str) -> list[str]:
     """Return the services that use this port from the address of a host; nothing for a network."""
-    network = ipaddress.ip_network(source, strict=False)
     for host in topology.hosts:
-        addresses = [*topology.addresses_of(host)]
-        if source in {f"{address}/{network.max_prefixlen}" for address in addresses}:
+        if host in topology.clusters:
+            if source in topology.clusters[host].sources:
+                groups = topology.client_groups(topology.service(service))
+                pods = topology.containers_on(host)
+                return [pod.name for pod in pods if pod.group in groups]
+        elif source in topology.sources_of(host):
             using = [
                 contact["service"]
                 for contact in contacts(topology, host)

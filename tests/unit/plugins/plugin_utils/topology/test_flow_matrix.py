@@ -5,8 +5,13 @@
 
 from __future__ import annotations
 
+import clusters
 import pytest
 from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.flow_matrix import (
+    CONTAINER,
+    ENTRY,
+    HOST,
+    POLICY,
     matrix,
     mermaid,
     table,
@@ -64,3 +69,37 @@ def test_the_table_is_aligned_and_the_chart_has_one_arrow_for_two():
 def test_a_name_cannot_end_a_label():
     chart = mermaid([{"source": 'a"]<b', "service": "c", "port": 1, "hosts": [], "by": "clients"}])
     assert '  n0["a ] b"]' in chart
+
+
+def test_in_a_cluster_policies_let_through_what_networks_do_on_a_host():
+    found = matrix(clusters.platform(clusters.ALL_INSIDE))
+    on_a_host = matrix(topology({group: ["one"] for group in clusters.ALL_INSIDE}))
+    connections = {(r["source"], r["service"], r["port"]) for r in found if r["by"] == POLICY}
+    assert connections == {
+        (r["source"], r["service"], r["port"]) for r in on_a_host if r["by"] == CONTAINER
+    }
+    assert len(connections) > 5
+    assert CONTAINER not in {row["by"] for row in found}
+
+
+def test_people_come_to_a_cluster_by_its_entry():
+    found = matrix(clusters.platform(users_networks=["192.168.0.0/16"]))
+    rows = [row for row in found if row["source"] == "192.168.0.0/16"]
+    assert {(row["service"], row["port"], row["by"]) for row in rows} == {
+        ("litellm", 443, ENTRY),
+        ("gateway", 443, ENTRY),
+    }
+
+
+def test_pods_that_connect_to_hosts_outside_are_named_and_so_are_hosts_that_connect_to_pods():
+    outside = {
+        (r["source"], r["service"], r["by"])
+        for r in matrix(clusters.platform(clusters.MODELS_OUTSIDE))
+    }
+    assert ("litellm", "ollama", HOST) in outside
+    assert not [row for row in outside if clusters.NODES in row]
+    inside = {
+        (r["source"], r["service"], r["by"])
+        for r in matrix(clusters.platform(clusters.MODELS_INSIDE))
+    }
+    assert ("litellm", "ollama", HOST) in inside
