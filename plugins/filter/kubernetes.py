@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes import files
+from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes import files, workloads
 
 
 class FilterModule:
     def filters(self):
         return {
             "kubernetes_files": files.files,
+            "kubernetes_most_pods": workloads.most_pods,
             "kubernetes_needed_secrets": files.described,
         }

@@ -11,6 +11,8 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.target imp
 
 APPS, AUTOSCALING, POLICY, RESOURCE = "apps/v1", "autoscaling/v2", "policy/v1", "resource.k8s.io/v1"
 KEPT_REVISIONS = 2
+# Pods beyond the wanted number while a Deployment is rolled out.
+SURGE = 1
 
 
 def objects(unit: Unit) -> list[dict]:
@@ -22,6 +24,13 @@ def objects(unit: Unit) -> list[dict]:
         *_autoscaler(unit),
         *_disruption_budget(unit),
     ]
+
+
+def most_pods(said: list[dict], service: str) -> list[str]:
+    """Each pod that a service may have at once. said: kubernetes_replicas, _autoscaling."""
+    replicas, autoscaling = said
+    most = autoscaling.get(service, {}).get("max", replicas.get(service, 1))
+    return [f"{service}-{number}" for number in range(int(most) + SURGE)]
 
 
 def _account(unit: Unit) -> dict:
@@ -51,7 +60,10 @@ def _workload(unit: Unit) -> dict:
 def _deployment() -> dict:
     """A new pod is ready before an old one goes."""
     return {
-        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
+        "strategy": {
+            "type": "RollingUpdate",
+            "rollingUpdate": {"maxUnavailable": 0, "maxSurge": SURGE},
+        }
     }
 
 

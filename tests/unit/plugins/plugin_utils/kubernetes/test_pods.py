@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.intranet.mcp.plugins.module_utils.balancer.entry_paths import MODEL_PATHS
-from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes import objects
+from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes import objects, workloads
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.site import KubernetesError
 from clusters import ALL_INSIDE, ENTRY, SITE, by_kind, rendered, target
 
@@ -168,6 +168,12 @@ def test_an_autoscaler_has_the_number_of_replicas_to_itself():
     assert (spec["minReplicas"], spec["maxReplicas"]) == (2, 6)
     assert spec["scaleTargetRef"]["kind"] == "Deployment"
     assert [metric["type"] for metric in spec["metrics"]] == ["Resource", "Pods"]
+
+
+def test_during_a_rollout_there_is_one_pod_more():
+    assert len(workloads.most_pods([{"litellm": 2}, {"litellm": {"max": 4}}], "litellm")) == 5
+    assert len(workloads.most_pods([{"litellm": 2}, {}], "litellm")) == 3
+    assert len(workloads.most_pods([{}, {}], "litellm")) == 2
 
 
 def test_the_cluster_may_choose_the_users_of_pods():
