@@ -9,7 +9,7 @@ import json
 import re
 
 import yaml
-from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.objects import key_of
+from ansible_collections.intranet.mcp.plugins.module_utils.kubernetes.kinds import place_of
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.target import NAME, SHARED
 
 HEAD = "# Rendered by intranet.mcp (playbooks/render.yml); changes here are overwritten.\n"
@@ -45,7 +45,7 @@ def files(objects: list[dict], needed: list[dict], directory: str) -> dict[str, 
     needed: Secrets that the site makes itself, which a service's file names at its beginning.
     """
     texts: dict[str, list[dict]] = {}
-    for found in sorted(objects, key=key_of):
+    for found in sorted(objects, key=place_of):
         name = found["metadata"].get("labels", {}).get(NAME, SHARED)
         suffix = SECRETS if found["kind"] == "Secret" else ""
         texts.setdefault(name + suffix, []).append(found)

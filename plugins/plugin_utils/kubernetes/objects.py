@@ -9,6 +9,7 @@ of this package is decided there; here it is put together, in an order that stay
 
 from __future__ import annotations
 
+from ansible_collections.intranet.mcp.plugins.module_utils.kubernetes.kinds import place_of
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.cluster import object_name
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes import (
     configuration,
@@ -27,23 +28,6 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.target imp
     unit,
 )
 
-# What others need comes first, so that a service's pods start when all of it is there.
-ORDER = (
-    "Namespace",
-    "NetworkPolicy",
-    "ServiceAccount",
-    "ConfigMap",
-    "Secret",
-    "ResourceClaimTemplate",
-    "Service",
-    "Deployment",
-    "StatefulSet",
-    "HorizontalPodAutoscaler",
-    "PodDisruptionBudget",
-    "Ingress",
-    "HTTPRoute",
-    "ServiceMonitor",
-)
 SECURITY = "pod-security.kubernetes.io"
 
 
@@ -76,11 +60,6 @@ def needed_secrets(definitions: list[dict], owner: str, target: Target) -> list[
     return [secret for secret in found if secret]
 
 
-def key_of(found: dict) -> tuple:
-    """Where an object stands among others."""
-    return ORDER.index(found["kind"]), found["metadata"]["name"]
-
-
 def _units(definitions: list[dict], owner: str, target: Target) -> list[Unit]:
     units = [unit(refusals.check(one), owner, target) for one in definitions]
     for one in units:
@@ -99,7 +78,7 @@ def _of(one: Unit) -> list[dict]:
 
 
 def _ordered(found: list[dict]) -> list[dict]:
-    return sorted(found, key=key_of)
+    return sorted(found, key=place_of)
 
 
 def _namespace(target: Target) -> dict:

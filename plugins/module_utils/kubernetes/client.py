@@ -1,0 +1,145 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The API of a Kubernetes cluster, as far as a platform needs it."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import tempfile
+from urllib.parse import urlencode
+
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import (
+    NotReady,
+    Refused,
+    Unauthorized,
+    Unexpected,
+    Unknown,
+)
+from ansible_collections.intranet.mcp.plugins.module_utils.common.http import HttpClient, Reply
+from ansible_collections.intranet.mcp.plugins.module_utils.kubernetes import kinds
+from ansible_collections.intranet.mcp.plugins.module_utils.kubernetes.kubeconfig import Access
+
+# Whose fields the cluster takes ours for. What others manage in the same objects stays theirs.
+FIELD_MANAGER = "intranet.mcp"
+APPLY = {"Content-Type": "application/apply-patch+yaml"}  # JSON is YAML
+
+
+class ClusterClient(HttpClient):
+    """Reads, applies and removes objects. A status that is no success is raised as it is meant."""
+
+    def __init__(self, access: Access, timeout: float = 30) -> None:
+        self._access = access
+        headers = {"Authorization": f"Bearer {access.token}"} if access.token else {}
+        super().__init__(
+            access.server,
+            "the Kubernetes API",
+            "the kubeconfig's server",
+            headers=headers,
+            timeout=timeout,
+            validate_certs=access.validate_certs,
+        )
+
+    def _tls_context(self, validate_certs: bool, ca_path: str | None) -> ssl.SSLContext:
+        context = ssl.create_default_context(cadata=self._access.authorities or None)
+        if not validate_certs:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if self._access.certificate:
+            _load(context, self._access)
+        return context
+
+    def read_object(self, found: dict) -> dict | None:
+        """Return an object as the cluster has it; None where it has none."""
+        reply = self.request("GET", kinds.path(found))
+        return None if reply.status == 404 else self._body(reply, "read", kinds.label(found))
+
+    def apply(self, found: dict, is_dry: bool = False) -> dict:
+        """Apply an object and return what it is then, or would be."""
+        query = {"fieldManager": FIELD_MANAGER, "force": "true", "fieldValidation": "Strict"}
+        query |= {"dryRun": "All"} if is_dry else {}
+        place = f"{kinds.path(found)}?{urlencode(query)}"
+        reply = self.request("PATCH", place, body=found, headers=APPLY)
+        return self._body(reply, "apply", kinds.label(found))
+
+    def remove(self, found: dict) -> None:
+        """Remove an object and what belongs to it; one that is gone is no error."""
+        options = {"propagationPolicy": "Background"}
+        reply = self.request("DELETE", kinds.path(found), body=options)
+        if reply.status != 404:
+            self._body(reply, "remove", kinds.label(found))
+
+    def list_objects(self, kind: str, namespace: str, labels: dict[str, str]) -> list[dict]:
+        """Return the objects of a kind with these labels; none where there is no such kind."""
+        known = kinds.KINDS[kind]
+        return [
+            {"apiVersion": known.version, "kind": kind, **item}
+            for item in self._list(kinds.collection(kind, namespace), labels)
+        ]
+
+    def pods(self, namespace: str, labels: dict[str, str]) -> list[dict]:
+        return self._list(f"/api/v1/namespaces/{namespace}/pods", labels)
+
+    def log(self, namespace: str, pod: str, lines: int, is_previous: bool) -> str:
+        """Return the last lines that a pod said; empty where nothing can be read."""
+        query = urlencode({"tailLines": lines, **({"previous": "true"} if is_previous else {})})
+        reply = self.request("GET", f"/api/v1/namespaces/{namespace}/pods/{pod}/log?{query}")
+        return reply.text if reply.ok else ""
+
+    def _list(self, place: str, labels: dict[str, str]) -> list[dict]:
+        selector = ",".join(f"{name}={value}" for name, value in labels.items())
+        reply = self.request("GET", f"{place}?{urlencode({'labelSelector': selector})}")
+        return [] if reply.status == 404 else self._body(reply, "list", place).get("items") or []
+
+    def _body(self, reply: Reply, verb: str, what: str) -> dict:
+        body = reply.json()
+        if reply.ok and isinstance(body, dict):
+            return body
+        said = body.get("message", "") if isinstance(body, dict) else reply.text[:300]
+        found = f"{self.url} answered {reply.status} when asked to {verb} {what} ({said})"
+        raise _error(reply.status, found)
+
+
+def _error(status: int, found: str) -> Exception:
+    if status == 401:
+        return Unauthorized(
+            found, "credentials that the cluster accepts", "renew those of the kubeconfig's context"
+        )
+    if status == 403:
+        return Unauthorized(
+            found,
+            "the right to do so",
+            "have the cluster's administrator grant it in the namespace",
+        )
+    if status == 404:
+        return Unknown(
+            found,
+            "a namespace that is there, and a kind that the cluster has",
+            "install what brings the kind (Gateway API, Prometheus operator), or choose another",
+        )
+    if status in (400, 409, 422):
+        return Refused(
+            found,
+            "an object that the cluster takes; some fields cannot be changed later",
+            "correct the setting that is named, or remove the object first",
+        )
+    if status in (429, 500, 502, 503, 504):
+        return NotReady(found, "an API server that is not overloaded", "try again in a minute")
+    return Unexpected(found, "a reply of the Kubernetes API", "check the kubeconfig's server")
+
+
+def _load(context: ssl.SSLContext, access: Access) -> None:
+    """Python reads a client's certificate from a file alone."""
+    handle, path = tempfile.mkstemp(prefix="kubernetes-")  # mode 0600
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(f"{access.certificate}\n{access.key}\n")
+        context.load_cert_chain(path)
+    except (ssl.SSLError, ValueError) as error:
+        raise Refused(
+            f"the kubeconfig's client certificate cannot be used ({error})",
+            "a certificate and its key in PEM",
+            "correct the kubeconfig",
+        ) from error
+    finally:
+        os.unlink(path)

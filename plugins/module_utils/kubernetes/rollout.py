@@ -1,0 +1,74 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Whether what runs pods has brought about what it was told, and why it has not. Pure."""
+
+from __future__ import annotations
+
+WORKLOADS = ("Deployment", "StatefulSet")
+# Reasons of a container that waits for nothing but time.
+_PATIENT = ("ContainerCreating", "PodInitializing")
+
+
+def missing(found: dict) -> str:
+    """What a Deployment or StatefulSet still waits for; empty when it is rolled out."""
+    spec, status = found.get("spec", {}), found.get("status") or {}
+    if status.get("observedGeneration", 0) < found["metadata"].get("generation", 0):
+        return "its controller has not seen the change"
+    wanted = spec.get("replicas", 1)
+    if found["kind"] == "Deployment":
+        return _of_deployment(wanted, status)
+    return _of_set(wanted, status)
+
+
+def is_hopeless(found: dict) -> bool:
+    """Whether its controller has given up."""
+    conditions = (found.get("status") or {}).get("conditions") or []
+    return any(one.get("reason") == "ProgressDeadlineExceeded" for one in conditions)
+
+
+def _of_deployment(wanted: int, status: dict) -> str:
+    updated = status.get("updatedReplicas", 0)
+    if updated < wanted:
+        return f"{updated} of {wanted} pods are new"
+    if (old := status.get("replicas", 0) - updated) > 0:
+        return f"{old} pods of before are still there"
+    if (ready := status.get("availableReplicas", 0)) < updated:
+        return f"{ready} of {wanted} pods are ready"
+    return ""
+
+
+def _of_set(wanted: int, status: dict) -> str:
+    if (ready := status.get("readyReplicas", 0)) < wanted:
+        return f"{ready} of {wanted} pods are ready"
+    if status.get("updateRevision") != status.get("currentRevision"):
+        return f"{status.get('updatedReplicas', 0)} of {wanted} pods are new"
+    return ""
+
+
+def trouble(pod: dict) -> tuple[str, bool]:
+    """Why a pod is not ready, and whether its container ended before; empty where it is ready."""
+    status = pod.get("status") or {}
+    conditions = {one["type"]: one for one in status.get("conditions") or []}
+    if conditions.get("Ready", {}).get("status") == "True":
+        return "", False
+    scheduled = conditions.get("PodScheduled", {})
+    if scheduled.get("status") == "False":
+        return f"no node takes it: {scheduled.get('message', '')}", False
+    for container in status.get("containerStatuses") or []:
+        state, last = container.get("state") or {}, container.get("lastState") or {}
+        waiting, ended = state.get("waiting") or {}, last.get("terminated") or {}
+        if waiting and waiting.get("reason") not in _PATIENT:
+            return _said(waiting, ended), bool(ended)
+        if state.get("terminated"):
+            return _said({}, state["terminated"]), False
+        if ended:
+            return f"not ready again; {_said({}, ended)}", True
+    return "not ready yet", False
+
+
+def _said(waiting: dict, ended: dict) -> str:
+    parts = [waiting.get("reason", ""), waiting.get("message", "")]
+    if ended:
+        parts.append(f"ended with {ended.get('exitCode')} ({ended.get('reason', 'no reason')})")
+    return ": ".join(part for part in parts if part)

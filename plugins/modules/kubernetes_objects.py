@@ -1,0 +1,298 @@
+#!/usr/bin/python
+
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: kubernetes_objects
+short_description: Exactly these objects of an owner in a Kubernetes cluster
+version_added: 0.1.0
+author:
+  - intranet.mcp contributors (@intranet-mcp)
+description:
+  - Applies objects server-side with a field manager of its own, waits until Deployments and
+    StatefulSets are rolled out, and then removes the owner's objects that are not listed. After a
+    rollout that fails nothing is removed, and pods of before keep what they were started with.
+  - Needs no client library. O(kubeconfig) may have a token, a client certificate, or a helper
+    (C(exec)).
+notes:
+  - Objects of an owner have the labels C(app.kubernetes.io/managed-by=intranet.mcp) and
+    C(intranet.mcp.owner). Claims of StatefulSets have neither and are never removed.
+extends_documentation_fragment:
+  - intranet.mcp.attributes
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Asks the cluster what each object would be (dry run). In a namespace that is not there yet
+        everything would be created.
+  diff_mode:
+    support: full
+    details:
+      - What differs in each object, without what the cluster keeps about it. Of Secrets the names
+        of the keys alone.
+  idempotent:
+    support: full
+options:
+  kubeconfig:
+    description: The kubeconfig on the host that runs the module.
+    type: path
+    required: true
+  context:
+    description: One of its contexts. Empty means the current one.
+    type: str
+    default: ""
+  namespace:
+    description: Where the owner's objects are.
+    type: str
+    required: true
+  owner:
+    description: Whose objects they are, the value of the label C(intranet.mcp.owner).
+    type: str
+    required: true
+  objects:
+    description:
+      - The objects, in the order in which they need each other. Without any, all of the owner's are
+        removed, the namespace excepted.
+    type: list
+    elements: dict
+    default: []
+  wait_seconds:
+    description: How long all rollouts together may take.
+    type: int
+    default: 300
+"""
+
+EXAMPLES = r"""
+- name: Have a ConfigMap, and nothing else of this owner
+  intranet.mcp.kubernetes_objects:
+    kubeconfig: ~/.kube/config
+    context: production
+    namespace: intranet-mcp
+    owner: greeter
+    objects:
+      - apiVersion: v1
+        kind: ConfigMap
+        metadata:
+          name: greeting
+          namespace: intranet-mcp
+          labels: {app.kubernetes.io/managed-by: intranet.mcp, intranet.mcp.owner: greeter}
+        data: {text: hello}
+"""
+
+RETURN = r"""
+created:
+  description: Objects that were not there, or in check mode are not.
+  returned: success
+  type: list
+  elements: str
+  sample: [Deployment gateway]
+updated:
+  description: Objects that were changed, or in check mode would be.
+  returned: success
+  type: list
+  elements: str
+  sample: [ConfigMap gateway-live]
+removed:
+  description: Objects of the owner that were not listed.
+  returned: success
+  type: list
+  elements: str
+  sample: [ConfigMap gateway-config-0123456789]
+error:
+  description: What failed, in parts that a play can branch on.
+  returned: failure
+  type: dict
+  sample:
+    reason: timed_out
+    found: "Deployment gateway: 1 of 2 pods are ready after 300 s (pod gateway-1: ImagePullBackOff)"
+    expected: every rollout within 300 s
+    action: correct what the pods say; those of before still serve where there are any
+"""
+
+import time
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import (
+    ServiceError,
+    TimedOut,
+    Unknown,
+    fail,
+)
+from ansible_collections.intranet.mcp.plugins.module_utils.kubernetes import (
+    compare,
+    kinds,
+    kubeconfig,
+    rollout,
+)
+from ansible_collections.intranet.mcp.plugins.module_utils.kubernetes.client import ClusterClient
+
+try:
+    import yaml
+except ImportError:
+    yaml = None
+
+MANAGED = {"app.kubernetes.io/managed-by": "intranet.mcp"}
+OWNER = "intranet.mcp.owner"
+POLL_SECONDS = 1
+LOG_LINES = 15
+
+
+class QuietModule(AnsibleModule):
+    """Does not write its arguments, Secrets among them, to the system log."""
+
+    def _log_invocation(self):
+        pass
+
+
+class Owned:
+    """The objects of an owner: what is there, what must be, and the way from one to the other."""
+
+    def __init__(self, client, objects, parameters, is_dry):
+        self._client = client
+        self._wanted = objects
+        self._namespace = parameters["namespace"]
+        self._owner = parameters["owner"]
+        self._seconds = parameters["wait_seconds"]
+        self._is_dry = is_dry
+        self.created, self.updated, self.removed, self.diff = [], [], [], []
+
+    @property
+    def changed(self):
+        return bool(self.created or self.updated or self.removed)
+
+    def apply(self):
+        """Apply each object, wait for those that run pods, remove what is not listed."""
+        wanted = {kinds.path(found) for found in self._wanted}
+        has_namespace = self._has_namespace()
+        for found in self._wanted:
+            self._apply(found, has_namespace)
+        if not self._is_dry:
+            self._wait([found for found in self._wanted if found["kind"] in rollout.WORKLOADS])
+        for found in reversed(self._there() if has_namespace else []):
+            if kinds.path(found) not in wanted:
+                self._remove(found)
+
+    def _has_namespace(self):
+        metadata = {"name": self._namespace}
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+        return self._client.read_object(namespace) is not None
+
+    def _apply(self, found, has_namespace):
+        before = self._client.read_object(found)
+        if self._is_dry and not has_namespace and kinds.KINDS[found["kind"]].is_namespaced:
+            after = found  # the cluster has nowhere to try it
+        else:
+            after = self._client.apply(found, self._is_dry)
+        old, new = compare.difference(before, {**after, "kind": found["kind"]})
+        if before is None:
+            self.created.append(kinds.label(found))
+        elif old != new:
+            self.updated.append(kinds.label(found))
+        else:
+            return
+        self._note(found, {} if before is None else old, new)
+
+    def _there(self):
+        labels = {**MANAGED, OWNER: self._owner}
+        listed = (
+            found
+            for kind, known in kinds.KINDS.items()
+            if known.is_namespaced
+            for found in self._client.list_objects(kind, self._namespace, labels)
+        )
+        return sorted(listed, key=kinds.place_of)
+
+    def _remove(self, found):
+        if not self._is_dry:
+            self._client.remove(found)
+        self.removed.append(kinds.label(found))
+        self._note(found, compare.difference(found, None)[0], {})
+
+    def _note(self, found, before, after):
+        label = kinds.label(found)
+        self.diff.append(
+            {"before": before, "after": after, "before_header": label, "after_header": label}
+        )
+
+    def _wait(self, workloads):
+        ends_at = time.monotonic() + self._seconds
+        for found in workloads:
+            while True:
+                current = self._client.read_object(found) or found
+                waits_for = rollout.missing(current)
+                if not waits_for:
+                    break
+                if rollout.is_hopeless(current) or time.monotonic() > ends_at:
+                    raise self._failed(found, waits_for)
+                time.sleep(POLL_SECONDS)
+
+    def _failed(self, found, waits_for):
+        reasons = self._reasons(found)
+        return TimedOut(
+            f"{kinds.label(found)}: {waits_for} ({'; '.join(reasons) or 'no pod says why'})",
+            f"every rollout within {self._seconds} s",
+            "correct what the pods say and run this again; those of before still serve where there "
+            "are any, and nothing was removed",
+        )
+
+    def _reasons(self, found):
+        reasons = []
+        labels = found["spec"]["selector"]["matchLabels"]
+        for pod in self._client.pods(self._namespace, labels):
+            reason, has_ended = rollout.trouble(pod)
+            if reason:
+                name = pod["metadata"]["name"]
+                log = self._client.log(self._namespace, name, LOG_LINES, has_ended).strip()
+                reasons.append(f"pod {name}: {reason}" + (f"\n{log}\n" if log else ""))
+        return reasons
+
+
+def read_config(path):
+    """Return the content of a kubeconfig."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return yaml.safe_load(stream)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise Unknown(
+            f"the kubeconfig {path} cannot be read ({error})",
+            "a kubeconfig that this user may read",
+            "correct kubernetes_kubeconfig",
+        ) from error
+
+
+def main():
+    module = QuietModule(
+        argument_spec={
+            "kubeconfig": {"type": "path", "required": True},
+            "context": {"type": "str", "default": ""},
+            "namespace": {"type": "str", "required": True},
+            "owner": {"type": "str", "required": True},
+            "objects": {"type": "list", "elements": "dict", "default": [], "no_log": False},
+            "wait_seconds": {"type": "int", "default": 300},
+        },
+        supports_check_mode=True,
+    )
+    if yaml is None:
+        module.fail_json(msg=missing_required_lib("PyYAML"))
+    path, objects = module.params["kubeconfig"], module.params["objects"]
+    module.params["objects"] = []  # the result repeats the arguments, and Secrets are among them
+    try:
+        access = kubeconfig.access(read_config(path), path, module.params["context"])
+        owned = Owned(ClusterClient(access), objects, module.params, module.check_mode)
+        owned.apply()
+    except ServiceError as error:
+        fail(module, error)
+    module.exit_json(
+        changed=owned.changed,
+        created=owned.created,
+        updated=owned.updated,
+        removed=owned.removed,
+        diff=owned.diff,
+    )
+
+
+if __name__ == "__main__":
+    main()

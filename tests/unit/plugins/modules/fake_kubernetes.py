@@ -1,0 +1,154 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""A Kubernetes API of one test, with the few properties that matter to whoever applies objects.
+
+It keeps objects by path, fills in defaults, counts generations, tries without keeping (dryRun),
+knows no namespace that was not made, and rolls out what runs pods at once unless told otherwise.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from urllib.parse import parse_qs, urlsplit
+
+import yaml
+from support import Exchange, FakeService
+
+CERTIFIED = "not-told"
+DEFAULTS = {"Service": {"type": "ClusterIP"}, "Deployment": {"progressDeadlineSeconds": 600}}
+
+
+class FakeCluster:
+    """The API server and what its controllers would do."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, dict] = {}
+        self.pods: list[dict] = []
+        self.logs: dict[str, str] = {}
+        self.refuses: dict[str, tuple[int, str]] = {}
+        # Whether workloads become what they were told, by name.
+        self.stuck: dict[str, dict] = {}
+        self.calls: list[tuple[str, str, dict]] = []
+        self._service = FakeService()
+        self._service.replies = _Everything(self._answer)
+
+    @property
+    def url(self) -> str:
+        return self._service.url
+
+    def close(self) -> None:
+        self._service.close()
+
+    def kubeconfig(self, path, token: str = CERTIFIED) -> str:
+        """Write a kubeconfig that leads here; returns its path."""
+        config = {
+            "current-context": "here",
+            "contexts": [{"name": "here", "context": {"cluster": "fake", "user": "me"}}],
+            "clusters": [{"name": "fake", "cluster": {"server": self.url}}],
+            "users": [{"name": "me", "user": {"token": token}}],
+        }
+        path.write_text(yaml.safe_dump(config))
+        return str(path)
+
+    def names(self) -> list[str]:
+        """Return kind and name of everything that is there."""
+        return sorted(f"{o['kind']} {o['metadata']['name']}" for o in self.objects.values())
+
+    def changes(self) -> list[str]:
+        """Return method and path of each request that was meant to change something."""
+        return [
+            f"{method} {path}"
+            for method, path, query in self.calls
+            if method != "GET" and "dryRun" not in query
+        ]
+
+    def _answer(self, exchange: Exchange):
+        split = urlsplit(exchange.path)
+        query = {name: values[0] for name, values in parse_qs(split.query).items()}
+        self.calls.append((exchange.method, split.path, query))
+        if exchange.headers.get("authorization") != f"Bearer {CERTIFIED}":
+            return 401, _status("Unauthorized")
+        if split.path in self.refuses and exchange.method != "GET":
+            status, message = self.refuses[split.path]
+            return status, _status(message)
+        return getattr(self, f"_{exchange.method.lower()}")(split.path, query, exchange)
+
+    def _get(self, path, query, _exchange):
+        if path in self.objects:
+            return 200, self._with_status(self.objects[path])
+        if match := re.fullmatch(r".*/pods/([^/]+)/log", path):
+            return 200, self.logs.get(match[1], "").encode()
+        if path.endswith("/pods"):
+            return 200, {"items": self.pods}
+        if "labelSelector" in query:
+            wanted = dict(pair.split("=") for pair in query["labelSelector"].split(","))
+            items = [
+                {key: value for key, value in one.items() if key not in ("kind", "apiVersion")}
+                for place, one in self.objects.items()
+                if place.rpartition("/")[0] == path
+                and wanted.items() <= one["metadata"].get("labels", {}).items()
+            ]
+            return 200, {"items": items}
+        return 404, _status(f"{path} not found")
+
+    def _patch(self, path, query, exchange):
+        assert exchange.headers["content-type"] == "application/apply-patch+yaml"
+        assert query["fieldManager"] == "intranet.mcp" and query["fieldValidation"] == "Strict"
+        namespace = re.match(r"/apis?/.*/namespaces/([^/]+)/", path)
+        if namespace and f"/api/v1/namespaces/{namespace[1]}" not in self.objects:
+            return 404, _status(f'namespaces "{namespace[1]}" not found')
+        body, before = exchange.json(), self.objects.get(path)
+        after = copy.deepcopy(body)
+        if defaults := DEFAULTS.get(body["kind"]):
+            after["spec"] = {**defaults, **after.get("spec", {})}
+        known = (before or {}).get("metadata", {})
+        is_same = before is not None and _told(before) == _told(after)
+        after["metadata"] |= {
+            "uid": known.get("uid", path),
+            "resourceVersion": known.get("resourceVersion", "1")
+            if is_same
+            else str(len(self.calls)),
+            "generation": known.get("generation", 0) + (not is_same),
+            "managedFields": [{"manager": "intranet.mcp", "time": str(len(self.calls))}],
+        }
+        if "dryRun" not in query:
+            self.objects[path] = after
+        return 200 if before else 201, after
+
+    def _delete(self, path, _query, exchange):
+        assert exchange.json() == {"propagationPolicy": "Background"}
+        if path not in self.objects:
+            return 404, _status(f"{path} not found")
+        return 200, self.objects.pop(path)
+
+    def _with_status(self, found):
+        if found["kind"] not in ("Deployment", "StatefulSet"):
+            return found
+        count = found["spec"].get("replicas", 1)
+        ready = dict.fromkeys(
+            ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), count
+        )
+        status = {"observedGeneration": found["metadata"]["generation"], **ready}
+        return {**found, "status": {**status, **self.stuck.get(found["metadata"]["name"], {})}}
+
+
+class _Everything(dict):
+    """Replies of FakeService that are all given by one function."""
+
+    def __init__(self, answer):
+        self._answer = answer
+
+    def get(self, _key, _default=None):
+        return self._answer
+
+
+def _told(found):
+    metadata = {key: found["metadata"].get(key) for key in ("labels", "annotations")}
+    return json.dumps([metadata, *(found.get(key) for key in ("spec", "data"))], sort_keys=True)
+
+
+def _status(message):
+    return {"kind": "Status", "status": "Failure", "message": message}

@@ -1,0 +1,212 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes import objects
+from clusters import definition, target
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import fake_kubernetes
+
+TO = target(with_secrets=True, metrics_secrets={"gateway_monitoring_key": "not-told"})
+SETTINGS = {"public_name": "llm.example.internal", "tls": True, "paths": [], "operators": []}
+SHARED = objects.of_platform(TO, SETTINGS)
+
+
+def of(name, **changes):
+    return objects.of_owner([definition(name, **changes)], name, TO)
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda _seconds: None)  # the fake rolls out at once or never
+    found = fake_kubernetes.FakeCluster()
+    found.path = found.kubeconfig(tmp_path / "kubeconfig")
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def apply(cluster, run_module):
+    def run(owner, wanted, **options):
+        given = {"kubeconfig": cluster.path, "namespace": "llm", "wait_seconds": 1, **options}
+        return run_module("kubernetes_objects", owner=owner, objects=copy.deepcopy(wanted), **given)
+
+    return run
+
+
+@pytest.fixture
+def with_namespace(apply):
+    assert apply("platform", SHARED)["changed"]
+
+
+def test_everything_is_made_in_the_order_in_which_it_is_needed(cluster, apply):
+    result = apply("platform", SHARED)
+    assert result["created"] == ["Namespace llm", "NetworkPolicy default-deny", "Ingress entry"]
+    assert result["changed"] and cluster.names() == sorted(result["created"])
+    result = apply("gateway", of("gateway"))
+    assert result["created"][-1] == "ServiceMonitor gateway"
+    order = [call for call in cluster.changes() if "/namespaces/llm/" in call]
+    assert order.index(f"PATCH {place('secrets', 'gateway-secrets')}") < order.index(
+        f"PATCH {place('deployments', 'gateway', 'apis/apps/v1')}"
+    )
+
+
+def place(plural, name, root="api/v1"):
+    return f"/{root}/namespaces/llm/{plural}/{name}"
+
+
+def test_a_second_run_changes_nothing(with_namespace, cluster, apply):
+    apply("gateway", of("gateway"))
+    before = copy.deepcopy(cluster.objects)
+    result = apply("gateway", of("gateway"))
+    assert not result["changed"] and result["diff"] == []
+    for path, found in cluster.objects.items():
+        assert found["metadata"]["generation"] == before[path]["metadata"]["generation"]
+
+
+def test_check_mode_on_an_empty_cluster_says_that_everything_would_be_made(cluster, apply):
+    result = apply("platform", SHARED, check=True)
+    assert result["created"] == ["Namespace llm", "NetworkPolicy default-deny", "Ingress entry"]
+    assert len(apply("redis", of("redis"), check=True)["created"]) == len(of("redis"))
+    assert cluster.objects == {} and cluster.changes() == []
+
+
+def test_check_mode_asks_the_cluster_what_would_be(with_namespace, cluster, apply):
+    apply("gateway", of("gateway"))
+    done = cluster.changes()
+    result = apply("gateway", of("gateway", memory_mb=512), check=True)
+    assert result["updated"] == ["Deployment gateway"]
+    assert cluster.changes() == done
+    assert apply("gateway", of("gateway", memory_mb=512))["updated"] == ["Deployment gateway"]
+
+
+def test_the_difference_has_what_changed_and_nothing_of_the_clusters_own(with_namespace, apply):
+    apply("redis", of("redis"))
+    (diff,) = apply("redis", of("redis", memory_mb=512))["diff"]
+    assert diff["before_header"] == "StatefulSet redis"
+    text = json.dumps(diff)
+    assert "384Mi" in text and "512Mi" in text
+    for own in ("managedFields", "resourceVersion", "generation", "uid", "serviceName", "status"):
+        assert own not in text
+
+
+def test_what_is_no_longer_listed_is_removed_after_the_rollout(with_namespace, cluster, apply):
+    apply("litellm", of("litellm"))
+    (old,) = [name for name in cluster.names() if "litellm-config" in name]
+    result = apply("litellm", of("litellm", files={"config.yaml": "model_list: [new]\n"}))
+    assert result["removed"] == [old]
+    assert len([name for name in cluster.names() if "litellm-config" in name]) == 1
+    calls = cluster.changes()
+    assert calls[-1].startswith("DELETE") and not [c for c in calls[:-1] if "DELETE" in c]
+
+
+def test_other_owners_and_other_peoples_objects_stay(with_namespace, cluster, apply):
+    apply("redis", of("redis"))
+    apply("postgres", of("postgres"))
+    foreign = copy.deepcopy(cluster.objects[place("services", "redis")])
+    foreign["metadata"] |= {"name": "foreign", "labels": {"intranet.mcp.owner": "redis"}}
+    cluster.objects[place("services", "foreign")] = foreign
+    before = cluster.names()
+    result = apply("redis", [])
+    assert result["removed"] and set(result["removed"]) == set(before) - set(cluster.names())
+    assert all(name.split()[1].startswith("redis") for name in result["removed"])
+    assert "Service foreign" in cluster.names() and "StatefulSet postgres" in cluster.names()
+
+
+def test_a_rollout_that_fails_is_explained_and_nothing_is_removed(with_namespace, cluster, apply):
+    apply("litellm", of("litellm"))
+    before = [name for name in cluster.names() if "litellm-config" in name]
+    cluster.stuck["litellm"] = {"updatedReplicas": 1, "availableReplicas": 2}
+    cluster.pods = [
+        pod("litellm-old", ready=True),
+        pod("litellm-new", waiting=("CrashLoopBackOff", "back-off 40s"), exit_code=1),
+        pod("litellm-next", unschedulable="0/3 nodes are available: insufficient memory"),
+    ]
+    cluster.logs = {"litellm-new": "Traceback\nValueError: no database"}
+    result = apply("litellm", of("litellm", files={"config.yaml": "broken\n"}), wait_seconds=0)
+    assert result["failed"] and result["error"]["reason"] == "timed_out"
+    for said in (
+        "Deployment litellm: 1 of 2 pods are new",
+        "pod litellm-new: CrashLoopBackOff: back-off 40s: ended with 1 (Error)",
+        "ValueError: no database",
+        "pod litellm-next: no node takes it: 0/3 nodes are available: insufficient memory",
+    ):
+        assert said in result["msg"]
+    assert "litellm-old" not in result["msg"]
+    assert set(before) <= set(cluster.names())
+
+
+def pod(name, ready=False, waiting=(), exit_code=None, unschedulable=""):
+    conditions = [{"type": "Ready", "status": str(ready)}]
+    if unschedulable:
+        scheduled = {"type": "PodScheduled", "status": "False", "message": unschedulable}
+        conditions.append(scheduled)
+    container = {}
+    if waiting:
+        container["state"] = {"waiting": dict(zip(("reason", "message"), waiting, strict=True))}
+    if exit_code is not None:
+        container["lastState"] = {"terminated": {"exitCode": exit_code, "reason": "Error"}}
+    status = {"conditions": conditions, "containerStatuses": [container]}
+    return {"metadata": {"name": name}, "status": status}
+
+
+def test_a_controller_that_gave_up_is_not_waited_for(with_namespace, cluster, apply):
+    reason = {"type": "Progressing", "reason": "ProgressDeadlineExceeded"}
+    cluster.stuck["litellm"] = {"availableReplicas": 0, "conditions": [reason]}
+    result = apply("litellm", of("litellm"), wait_seconds=3600)
+    assert "0 of 2 pods are ready (no pod says why)" in result["msg"]
+
+
+def test_no_secret_is_in_a_result(with_namespace, apply):
+    first = apply("litellm", of("litellm"))
+    changed = of("litellm", secret_env={"DATABASE_URL": "other", "LITELLM_MASTER_KEY": "not-told"})
+    second = apply("litellm", changed)
+    assert "Secret litellm-secrets" in second["updated"]
+    told = json.dumps([first, second])
+    for value in ("not-told", "bm90LXRvbGQ", "postgresql://"):
+        assert value not in told
+    (diff,) = [d for d in second["diff"] if d["after_header"] == "Secret litellm-secrets"]
+    assert diff["before"] == {"data": {"DATABASE_URL": "(hidden)"}}
+    assert diff["after"] == {"data": {"DATABASE_URL": "(hidden, changed)"}}
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [(403, "unauthorized"), (404, "unknown"), (422, "refused"), (503, "not_ready"), (302, "unexp")],
+)
+def test_what_the_cluster_does_not_take_is_said_as_it_says_it(
+    with_namespace, cluster, apply, status, reason
+):
+    cluster.refuses[place("services", "redis")] = (status, "field is immutable")
+    result = apply("redis", of("redis"))
+    assert result["failed"] and result["error"]["reason"].startswith(reason)
+    assert "apply Service redis (field is immutable)" in result["msg"]
+
+
+def test_wrong_credentials_are_one_message(cluster, apply, tmp_path):
+    path = cluster.kubeconfig(tmp_path / "other", token="wrong")
+    result = apply("redis", of("redis"), kubeconfig=path)
+    assert result["error"]["reason"] == "unauthorized" and "401" in result["msg"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"kind": "Pod"}, {"apiVersion": "apps/v1beta1"}, {"metadata": {"name": "x"}}]
+)
+def test_an_object_of_another_kind_is_refused_before_anything_is_applied(cluster, apply, change):
+    wanted = [{**SHARED[0]}, {**of("redis")[-1], **change}]
+    result = apply("redis", wanted)
+    assert result["error"]["reason"] == "refused" and cluster.objects == {}
+
+
+def test_a_kubeconfig_that_is_not_there_is_one_message(apply):
+    result = apply("redis", [], kubeconfig="/nowhere/config")
+    assert result["failed"] and "the kubeconfig /nowhere/config cannot be read" in result["msg"]
