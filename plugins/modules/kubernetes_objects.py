@@ -51,14 +51,18 @@ options:
   owner:
     description: Whose objects they are, the value of the label C(intranet.mcp.owner).
     type: str
-    required: true
+  except_owners:
+    description:
+      - Instead of O(owner), all owners but these. What they have is removed, since their services
+        run elsewhere or nowhere.
+    type: list
+    elements: str
   objects:
     description:
       - The objects, in the order in which they need each other. Without any, all of the owner's are
         removed, the namespace excepted.
     type: list
     elements: dict
-    default: []
   wait_seconds:
     description: How long all rollouts together may take.
     type: int
@@ -80,6 +84,12 @@ EXAMPLES = r"""
           namespace: intranet-mcp
           labels: {app.kubernetes.io/managed-by: intranet.mcp, intranet.mcp.owner: greeter}
         data: {text: hello}
+
+- name: Remove what belongs to services that are no longer there
+  intranet.mcp.kubernetes_objects:
+    kubeconfig: ~/.kube/config
+    namespace: intranet-mcp
+    except_owners: [platform, greeter]
 """
 
 RETURN = r"""
@@ -134,7 +144,7 @@ try:
 except ImportError:
     yaml = None
 
-MANAGED = {"app.kubernetes.io/managed-by": "intranet.mcp"}
+MANAGED = "app.kubernetes.io/managed-by=intranet.mcp"
 OWNER = "intranet.mcp.owner"
 POLL_SECONDS = 1
 LOG_LINES = 15
@@ -154,7 +164,11 @@ class Owned:
         self._client = client
         self._wanted = objects
         self._namespace = parameters["namespace"]
-        self._owner = parameters["owner"]
+        self._whose = (
+            f"{OWNER}={parameters['owner']}"
+            if parameters["owner"]
+            else f"{OWNER} notin ({','.join(parameters['except_owners'])})"
+        )
         self._seconds = parameters["wait_seconds"]
         self._is_dry = is_dry
         self.created, self.updated, self.removed, self.diff = [], [], [], []
@@ -196,12 +210,15 @@ class Owned:
         self._note(found, {} if before is None else old, new)
 
     def _there(self):
-        labels = {**MANAGED, OWNER: self._owner}
+        selector = f"{MANAGED},{self._whose}"
+        used = {found["kind"] for found in self._wanted}
         listed = (
             found
             for kind, known in kinds.KINDS.items()
             if known.is_namespaced
-            for found in self._client.list_objects(kind, self._namespace, labels)
+            for found in self._client.list_objects(
+                kind, self._namespace, selector, may_be_closed=kind not in used
+            )
         )
         return sorted(listed, key=kinds.place_of)
 
@@ -241,7 +258,8 @@ class Owned:
     def _reasons(self, found):
         reasons = []
         labels = found["spec"]["selector"]["matchLabels"]
-        for pod in self._client.pods(self._namespace, labels):
+        selector = ",".join(f"{name}={value}" for name, value in labels.items())
+        for pod in self._client.pods(self._namespace, selector):
             reason, has_ended = rollout.trouble(pod)
             if reason:
                 name = pod["metadata"]["name"]
@@ -269,16 +287,19 @@ def main():
             "kubeconfig": {"type": "path", "required": True},
             "context": {"type": "str", "default": ""},
             "namespace": {"type": "str", "required": True},
-            "owner": {"type": "str", "required": True},
-            "objects": {"type": "list", "elements": "dict", "default": [], "no_log": False},
+            "owner": {"type": "str"},
+            "except_owners": {"type": "list", "elements": "str"},
+            "objects": {"type": "list", "elements": "dict", "no_log": False},
             "wait_seconds": {"type": "int", "default": 300},
         },
         supports_check_mode=True,
+        required_one_of=[("owner", "except_owners")],
+        mutually_exclusive=[("owner", "except_owners"), ("objects", "except_owners")],
     )
     if yaml is None:
         module.fail_json(msg=missing_required_lib("PyYAML"))
-    path, objects = module.params["kubeconfig"], module.params["objects"]
-    module.params["objects"] = []  # the result repeats the arguments, and Secrets are among them
+    path, objects = module.params["kubeconfig"], module.params["objects"] or []
+    module.params["objects"] = None  # the result repeats the arguments, and Secrets are among them
     try:
         access = kubeconfig.access(read_config(path), path, module.params["context"])
         owned = Owned(ClusterClient(access), objects, module.params, module.check_mode)

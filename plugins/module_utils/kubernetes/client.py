@@ -64,21 +64,29 @@ class ClusterClient(HttpClient):
 
     def remove(self, found: dict) -> None:
         """Remove an object and what belongs to it; one that is gone is no error."""
-        options = {"propagationPolicy": "Background"}
+        options = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": "Background",
+        }
         reply = self.request("DELETE", kinds.path(found), body=options)
         if reply.status != 404:
             self._body(reply, "remove", kinds.label(found))
 
-    def list_objects(self, kind: str, namespace: str, labels: dict[str, str]) -> list[dict]:
-        """Return the objects of a kind with these labels; none where there is no such kind."""
-        known = kinds.KINDS[kind]
-        return [
-            {"apiVersion": known.version, "kind": kind, **item}
-            for item in self._list(kinds.collection(kind, namespace), labels)
-        ]
+    def list_objects(
+        self, kind: str, namespace: str, selector: str, may_be_closed: bool = False
+    ) -> list[dict]:
+        """Return the objects of a kind with such labels; none where there is no such kind.
 
-    def pods(self, namespace: str, labels: dict[str, str]) -> list[dict]:
-        return self._list(f"/api/v1/namespaces/{namespace}/pods", labels)
+        may_be_closed: nor where we may not look. A cluster says that of kinds that it has not, too.
+        """
+        known = kinds.KINDS[kind]
+        place = kinds.collection(kind, namespace)
+        items = self._list(place, selector, (403, 404) if may_be_closed else (404,))
+        return [{"apiVersion": known.version, "kind": kind, **item} for item in items]
+
+    def pods(self, namespace: str, selector: str) -> list[dict]:
+        return self._list(f"/api/v1/namespaces/{namespace}/pods", selector)
 
     def log(self, namespace: str, pod: str, lines: int, is_previous: bool) -> str:
         """Return the last lines that a pod said; empty where nothing can be read."""
@@ -86,10 +94,9 @@ class ClusterClient(HttpClient):
         reply = self.request("GET", f"/api/v1/namespaces/{namespace}/pods/{pod}/log?{query}")
         return reply.text if reply.ok else ""
 
-    def _list(self, place: str, labels: dict[str, str]) -> list[dict]:
-        selector = ",".join(f"{name}={value}" for name, value in labels.items())
+    def _list(self, place: str, selector: str, none: tuple[int, ...] = (404,)) -> list[dict]:
         reply = self.request("GET", f"{place}?{urlencode({'labelSelector': selector})}")
-        return [] if reply.status == 404 else self._body(reply, "list", place).get("items") or []
+        return [] if reply.status in none else self._body(reply, "list", place).get("items") or []
 
     def _body(self, reply: Reply, verb: str, what: str) -> dict:
         body = reply.json()

@@ -42,7 +42,7 @@ def of_platform(target: Target, settings: dict) -> list[dict]:
     _check_names(target)
     return _ordered(
         [
-            _namespace(target),
+            *([] if target.site.has_namespace else [_namespace(target)]),
             policies.default(target),
             *configuration.trust(target),
             *entry.entry(target, settings),

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 from ansible_collections.intranet.mcp.plugins.module_utils.engine.definition import LABEL_HASH
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes import (
     configuration,
@@ -15,6 +17,7 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes import (
 )
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.site import (
     STATEFUL_SET,
+    KubernetesError,
     object_named,
     quantity,
 )
@@ -68,14 +71,27 @@ def _spec(unit: Unit) -> dict:
     if volumes:
         spec["volumes"] = volumes
     if hosts := unit.definition.get("extra_hosts"):
-        spec["hostAliases"] = [
-            {"ip": address, "hostnames": [name]} for name, address in sorted(hosts.items())
-        ]
+        spec["hostAliases"] = _host_aliases(unit, hosts)
     if names := unit.target.site.image_pull_secrets:
         spec["imagePullSecrets"] = [
             {"name": object_named("kubernetes_image_pull_secrets", name)} for name in names
         ]
     return {**spec, **_placement(unit), **_devices(unit)}
+
+
+def _host_aliases(unit: Unit, hosts: dict[str, str]) -> list[dict]:
+    """Names by address, of which the API takes each once."""
+    by_address: dict[str, list[str]] = {}
+    for name, address in sorted(hosts.items()):
+        try:
+            by_address.setdefault(str(ipaddress.ip_address(address)), []).append(name)
+        except ValueError as error:
+            raise KubernetesError(
+                f"{unit.place}: extra_hosts has {address!r} for {name}",
+                "an address: a pod has no host that could be meant",
+                "name the address",
+            ) from error
+    return [{"ip": address, "hostnames": names} for address, names in by_address.items()]
 
 
 def _container(unit: Unit, mounts: list[dict]) -> dict:

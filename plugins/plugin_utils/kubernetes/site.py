@@ -65,6 +65,7 @@ class Site:
     gpu: dict = field(default_factory=dict)
     secrets: dict = field(default_factory=dict)
     random_uids: bool = False
+    has_namespace: bool = False
     dns: dict = field(default_factory=dict)
     networks: dict = field(default_factory=dict)
     ingress: dict = field(default_factory=dict)

@@ -5,16 +5,11 @@ from __future__ import annotations
 
 import copy
 import json
-import sys
-from pathlib import Path
 
+import fake_kubernetes
 import pytest
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes import objects
 from clusters import definition, target
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-import fake_kubernetes
 
 TO = target(with_secrets=True, metrics_secrets={"gateway_monitoring_key": "not-told"})
 SETTINGS = {"public_name": "llm.example.internal", "tls": True, "paths": [], "operators": []}
@@ -38,7 +33,8 @@ def cluster(tmp_path, monkeypatch):
 def apply(cluster, run_module):
     def run(owner, wanted, **options):
         given = {"kubeconfig": cluster.path, "namespace": "llm", "wait_seconds": 1, **options}
-        return run_module("kubernetes_objects", owner=owner, objects=copy.deepcopy(wanted), **given)
+        whose = {"owner": owner, "objects": copy.deepcopy(wanted)} if owner else {}
+        return run_module("kubernetes_objects", **whose, **given)
 
     return run
 
@@ -120,6 +116,32 @@ def test_other_owners_and_other_peoples_objects_stay(with_namespace, cluster, ap
     assert result["removed"] and set(result["removed"]) == set(before) - set(cluster.names())
     assert all(name.split()[1].startswith("redis") for name in result["removed"])
     assert "Service foreign" in cluster.names() and "StatefulSet postgres" in cluster.names()
+
+
+def test_services_that_are_no_longer_there_lose_everything(with_namespace, cluster, apply):
+    for name in ("redis", "postgres"):
+        apply(name, of(name))
+    result = apply("", [], except_owners=["platform", "postgres"])
+    assert sorted({name.split()[1] for name in result["removed"]}) == ["redis", "redis-secrets"]
+    assert not apply("", [], except_owners=["platform", "postgres"])["changed"]
+    assert {"Namespace llm", "Ingress entry", "StatefulSet postgres"} <= {*cluster.names()}
+
+
+def test_kinds_that_an_account_may_not_see_are_none_of_its_objects(with_namespace, cluster, apply):
+    """RBAC says so of kinds that a cluster has not, too, such as those of a Prometheus operator."""
+    for plural, group in (
+        ("servicemonitors", "monitoring.coreos.com/v1"),
+        ("deployments", "apps/v1"),
+    ):
+        cluster.refuses[place(plural, "", f"apis/{group}").rstrip("/")] = (403, "forbidden")
+    assert not apply("redis", of("redis")).get("failed")
+    cluster.refuses[place("statefulsets", "", "apis/apps/v1").rstrip("/")] = (403, "forbidden")
+    assert apply("redis", of("redis"))["error"]["reason"] == "unauthorized"
+
+
+def test_whose_objects_are_meant_has_to_be_said(apply):
+    assert "one of the following is required" in apply("", [])["msg"]
+    assert "mutually exclusive" in apply("redis", [], except_owners=["redis"])["msg"]
 
 
 def test_a_rollout_that_fails_is_explained_and_nothing_is_removed(with_namespace, cluster, apply):

@@ -167,6 +167,11 @@ def test_the_namespace_takes_no_other_pods(name):
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
+def test_a_namespace_that_administrators_make_is_none_of_the_objects():
+    kinds = [one["kind"] for one in everything(target(said={"has_namespace": True}))]
+    assert "Namespace" not in kinds and kinds.count("NetworkPolicy") == len(DEFINITIONS) + 1
+
+
 @each_site
 def test_objects_are_named_once_and_belong_to_somebody(name):
     names = [(one["kind"], one["metadata"]["name"]) for one in found(name)]

@@ -194,6 +194,14 @@ def test_gpus_are_a_resource_of_the_node_or_a_device():
     assert "nvidia.com/gpu" not in container("ollama", gpus=False)["resources"]["limits"]
 
 
+def test_names_of_one_address_are_one_entry():
+    found = pod("redis", extra_hosts={"b": "192.0.2.1", "a": "192.0.2.1", "c": "192.0.2.2"})
+    assert found["hostAliases"] == [
+        {"ip": "192.0.2.1", "hostnames": ["a", "b"]},
+        {"ip": "192.0.2.2", "hostnames": ["c"]},
+    ]
+
+
 def test_images_are_where_nodes_pull_them():
     to = target(images={"redis": "registry.example.internal/redis:8.0@sha256:abc"})
     assert container("redis", to)["image"] == "registry.example.internal/redis:8.0@sha256:abc"

@@ -48,6 +48,7 @@ def test_every_key_that_is_rendered_changes_the_objects(key):
         ({"hand_over": ["keepalived"]}, r"has hand_over \['keepalived'\]"),
         ({"user": "0:0", "host_network": True, "capabilities": ["X"]}, "has capabilities"),
         ({"binds": ["/var/lib/x:/x:ro"]}, "mounts /var/lib/x of its host"),
+        ({"extra_hosts": {"x": "host-gateway"}}, "extra_hosts has 'host-gateway' for x"),
         ({"tmpfs": ["/x:exec"]}, "has the option 'exec'"),
         ({"volumes": {"new": "/new"}}, "kubernetes_volumes.gateway.new is not set"),
         ({"files": {"a/b": "x"}}, "files has 'a/b'"),

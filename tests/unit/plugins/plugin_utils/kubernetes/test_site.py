@@ -73,7 +73,9 @@ def test_the_roles_variables_are_what_a_site_is_made_of():
     defaults = yaml.safe_load((role / "defaults/main.yml").read_text())
     given = yaml.safe_load((role / "vars/main.yml").read_text())["__kubernetes_cluster"]["site"]
     assert given == {name: f"{{{{ kubernetes_{name} }}}}" for name in given}
-    of_rendering = {f"kubernetes_render{rest}" for rest in ("_dir", "_secrets", "ed")}
-    assert {f"kubernetes_{name}" for name in given} == {*defaults} - of_rendering
+    others = ("render_dir", "render_secrets", "rendered", "kubeconfig", "context", "wait_seconds")
+    others += ("owners",)
+    of_playbooks = {f"kubernetes_{name}" for name in others}
+    assert {f"kubernetes_{name}" for name in given} == {*defaults} - of_playbooks
     plain = {name: defaults[f"kubernetes_{name}"] for name in given}
-    assert site.read(plain, [*KNOWN, "prometheus", "alertmanager"]).replicas_of("gateway") == 2
+    assert site.read(plain, [*KNOWN, "prometheus", "alertmanager"]).replicas_of("litellm") == 2

@@ -1,13 +1,14 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""playbooks/render.yml with the example inventory: the roles' own definitions as objects.
+"""The example inventory of a cluster: the roles' own definitions as files, and applied.
 
-No cluster is asked, and no host: those of the example are this machine under their addresses.
+The API server is a fake; hosts of the example are this machine under their addresses.
 """
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fake_kubernetes
 import kubernetes_validate
 import pytest
 import support
@@ -28,7 +30,7 @@ OF_OTHERS = {"ServiceMonitor"}
 
 
 class Site:
-    """The example inventory in a directory of the test."""
+    """The example inventory in a directory of the test, and an API server that it leads to."""
 
     def __init__(self, folder: Path):
         self.inventory = folder / "inventory"
@@ -39,14 +41,16 @@ class Site:
             if "ansible_host" in said:
                 said |= {"platform_address": said["ansible_host"], **HERE}
         hosts.write_text(yaml.safe_dump(listed))
+        self.cluster = fake_kubernetes.FakeCluster()
+        self._kubeconfig = self.cluster.kubeconfig(folder / "kubeconfig")
 
-    def render(self) -> str:
-        """Run the playbook; returns what it said."""
+    def run(self, playbook: str, *options: str) -> str:
+        """Run a playbook; returns what it said."""
         program = Path(sys.executable).with_name("ansible-playbook")
         done = subprocess.run(
-            [program, "-i", self.inventory, "playbooks/render.yml"],
+            [program, "-i", self.inventory, f"playbooks/{playbook}", "--diff", *options],
             cwd=support.REPOSITORY,
-            env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
+            env={**os.environ, "ANSIBLE_NOCOLOR": "1", "KUBECONFIG": self._kubeconfig},
             capture_output=True,
             text=True,
             check=False,
@@ -67,8 +71,9 @@ class Site:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     found = Site(tmp_path_factory.mktemp("enterprise"))
-    found.said = found.render()
-    return found
+    found.said = found.run("render.yml")
+    yield found
+    found.cluster.close()
 
 
 def test_every_service_of_the_cluster_has_a_file(site):
@@ -104,7 +109,50 @@ def test_services_reach_each_other_by_name_and_hosts_outside_by_address(site):
     assert "registry.example.internal/intranet-mcp/litellm:" in found["litellm.yml"]
 
 
-def test_the_same_inventory_changes_nothing(site):
-    before = site.files()
-    assert re.search(r"^cluster\s*:.* changed=0 ", site.render(), re.MULTILINE)
-    assert site.files() == before
+def test_check_mode_on_an_empty_cluster_changes_nothing_there(site):
+    said = site.run("apply.yml", "--check")
+    assert re.search(r"^cluster\s*:.* changed=7 ", said, re.MULTILINE)
+    assert "StatefulSet postgres" in said
+    assert site.cluster.objects == {}
+
+
+def test_the_cluster_gets_what_the_files_have_and_the_secrets(site):
+    said = site.run("apply.yml")
+    rendered = [one for text in site.files().values() for one in yaml.safe_load_all(text)]
+    names = {f"{one['kind']} {one['metadata']['name']}" for one in rendered}
+    of_secrets = {"gateway", "gateway-metrics", "litellm", "postgres", "redis"}
+    secrets = {f"Secret {n if '-' in n else f'{n}-secrets'}" for n in of_secrets}
+    assert {*site.cluster.names()} == names | secrets
+    assert not [name for name, value in site.secrets().items() if value in said]
+
+
+def test_what_changed_in_the_inventory_changes_in_the_cluster_and_nothing_else(site):
+    before = copy.deepcopy(site.cluster.objects)
+    (site.inventory / "group_vars/all/tools.yml").write_text(
+        yaml.safe_dump({"mcp_servers": {n: {"enabled": False} for n in ("filesystem", "example")}})
+    )
+    (site.inventory / "group_vars/all/main.yml").write_text(
+        re.sub(
+            r"(?ms)^mcp_servers:.*", "", (site.inventory / "group_vars/all/main.yml").read_text()
+        )
+    )
+    said = site.run("apply.yml")
+    after = site.cluster.objects
+    gone = {
+        before[path]["metadata"]["labels"]["app.kubernetes.io/name"]
+        for path in {*before} - {*after}
+    }
+    assert gone == {"tool-example"} and not {*after} - {*before}
+    changed = {
+        f"{one['kind']} {one['metadata']['name']}"
+        for path, one in after.items()
+        if one["metadata"]["generation"] != before[path]["metadata"]["generation"]
+    }
+    # The gateway follows its file; it no longer mounts the token of the tool that went.
+    assert changed == {
+        "ConfigMap gateway-live",
+        "Deployment gateway",
+        "NetworkPolicy gateway",
+        "Secret gateway-secrets",
+    }
+    assert re.search(r"^cluster\s*:.* changed=2 ", said, re.MULTILINE)

@@ -71,7 +71,7 @@ class FakeCluster:
         self.calls.append((exchange.method, split.path, query))
         if exchange.headers.get("authorization") != f"Bearer {CERTIFIED}":
             return 401, _status("Unauthorized")
-        if split.path in self.refuses and exchange.method != "GET":
+        if split.path in self.refuses and ("labelSelector" in query or exchange.method != "GET"):
             status, message = self.refuses[split.path]
             return status, _status(message)
         return getattr(self, f"_{exchange.method.lower()}")(split.path, query, exchange)
@@ -84,12 +84,11 @@ class FakeCluster:
         if path.endswith("/pods"):
             return 200, {"items": self.pods}
         if "labelSelector" in query:
-            wanted = dict(pair.split("=") for pair in query["labelSelector"].split(","))
             items = [
                 {key: value for key, value in one.items() if key not in ("kind", "apiVersion")}
                 for place, one in self.objects.items()
                 if place.rpartition("/")[0] == path
-                and wanted.items() <= one["metadata"].get("labels", {}).items()
+                and _is_selected(query["labelSelector"], one["metadata"].get("labels", {}))
             ]
             return 200, {"items": items}
         return 404, _status(f"{path} not found")
@@ -119,7 +118,7 @@ class FakeCluster:
         return 200 if before else 201, after
 
     def _delete(self, path, _query, exchange):
-        assert exchange.json() == {"propagationPolicy": "Background"}
+        assert exchange.json()["propagationPolicy"] == "Background"
         if path not in self.objects:
             return 404, _status(f"{path} not found")
         return 200, self.objects.pop(path)
@@ -133,6 +132,16 @@ class FakeCluster:
         )
         status = {"observedGeneration": found["metadata"]["generation"], **ready}
         return {**found, "status": {**status, **self.stuck.get(found["metadata"]["name"], {})}}
+
+
+def _is_selected(selector, labels):
+    """Tell whether a selector means an object: NAME=VALUE, or NAME notin (VALUES)."""
+    for name, value, others in re.findall(r"([^,=\s]+)(?:=([^,]+)| notin \(([^)]*)\))", selector):
+        if value and labels.get(name) != value:
+            return False
+        if others and labels.get(name) in others.split(","):
+            return False
+    return True
 
 
 class _Everything(dict):
