@@ -105,18 +105,23 @@ class Topology:
     clusters: dict[str, Cluster] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        # What runs on every host is not for clusters, which have others' pods, too.
+        hosts = every_host(self.services, self.groups)
+        own = [host for host in hosts if host not in self.clusters]
+        self.groups = {**self.groups, PLATFORM: own}
         for service in self.services.values():
-            hosts = self.groups.get(service.group, [])
-            if len(hosts) > 1 and (clusters := [host for host in hosts if host in self.clusters]):
-                raise TopologyError(
-                    f"group {service.group!r} has the cluster {clusters[0]!r} and other hosts "
-                    f"({', '.join(host for host in hosts if host != clusters[0])})",
-                    "either one cluster or hosts: a cluster has replicas of its own",
-                    "take one of the two out of the group",
-                )
+            self._check_group(service.group)
 
-    def __post_init__(self) -> None:
-        self.groups = {**self.groups, PLATFORM: every_host(self.services, self.groups)}
+    def _check_group(self, group: str) -> None:
+        hosts = self.groups.get(group, [])
+        clusters = [host for host in hosts if host in self.clusters]
+        if clusters and len(hosts) > 1:
+            raise TopologyError(
+                f"group {group!r} has the cluster {clusters[0]!r} and other hosts "
+                f"({', '.join(host for host in hosts if host != clusters[0])})",
+                "either one cluster or hosts: a cluster has replicas of its own",
+                "take one of the two out of the group",
+            )
 
     @property
     def balancers(self) -> list[str]:

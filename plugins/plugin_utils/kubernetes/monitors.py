@@ -18,10 +18,19 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.target imp
     port_name,
 )
 
+# A virtual key of LiteLLM, which the role `teams` makes; in a cluster nobody does yet.
+KEY = "key-"
+
+
+def measured(unit: Unit) -> list[Service]:
+    """The ports of a service that tell numbers to a Prometheus of the cluster."""
+    ports = [port for port in unit.ports if port.metrics]
+    return [port for port in ports if not port.metrics_secret.startswith(KEY)]
+
 
 def annotations(unit: Unit) -> dict:
     """The annotations by which Prometheus finds pods where it knows no ServiceMonitor."""
-    ports = [port for port in unit.ports if port.metrics]
+    ports = measured(unit)
     if not ports or unit.target.site.metrics.get("kind") != ANNOTATIONS:
         return {}
     if len(ports) > 1 or ports[0].metrics_secret:
@@ -65,7 +74,7 @@ def needed_secret(unit: Unit) -> dict | None:
 
 def _monitored(unit: Unit) -> list[Service]:
     is_wanted = unit.target.site.metrics.get("kind") == SERVICE_MONITOR
-    return [port for port in unit.ports if port.metrics] if is_wanted else []
+    return measured(unit) if is_wanted else []
 
 
 def _endpoint(unit: Unit, port: Service) -> dict:

@@ -18,7 +18,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.topology.topology imp
     Topology,
     cidr,
 )
-from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes import connections
+from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes import connections, monitors
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.site import (
     NONE,
     KubernetesError,
@@ -79,7 +79,7 @@ def _ingress(unit: Unit) -> list[dict]:
         allowed += _blocks(connections.from_hosts(target.topology, target.host, port))
         if target.topology.is_behind_entry(port):
             allowed += _others(unit, "ingress", "where the entry's pods are")
-        if port.metrics:
+        if port in monitors.measured(unit):
             allowed += _others(unit, "metrics", "where Prometheus runs")
         if allowed:
             rules.append({"from": allowed, "ports": _tcp(port.inside_port)})

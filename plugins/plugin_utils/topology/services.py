@@ -15,6 +15,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog impo
     checked,
     role_of,
 )
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.cluster import KUBERNETES
 
 
 def groups(catalog: dict, tag: str = "") -> list[str]:
@@ -75,7 +76,11 @@ def images(catalog: dict, of_groups: list[str], of_members: list[str]) -> list[s
 
 
 def _runs(entry: dict, of_groups: list[str]) -> bool:
-    return entry.get("enabled", True) and entry["group"] in (PLATFORM, *of_groups)
+    # What runs on every host is not for clusters.
+    is_for_these = (
+        KUBERNETES not in of_groups if entry["group"] == PLATFORM else entry["group"] in of_groups
+    )
+    return entry.get("enabled", True) and is_for_these
 
 
 def _unique(items) -> list[str]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import pytest
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import TopologyError
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.cluster import object_name
+from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.services import roles
 from clusters import ALL_INSIDE, CLUSTER, MODELS_INSIDE, MODELS_OUTSIDE, NODES, platform
+from platforms import catalog
 
 
 @pytest.mark.parametrize(
@@ -98,3 +100,13 @@ def test_a_service_in_a_cluster_is_known_by_its_name_there_and_the_public_one():
         "llm.example.internal",
         found.address(CLUSTER),
     ]
+
+
+def test_what_runs_on_every_host_leaves_clusters_out():
+    groups = {**MODELS_OUTSIDE, "monitoring": ["gpu1"]}
+    found = platform(groups)
+    assert found.hosts_of("node_exporter") == ["gpu1"]
+    assert "node_exporter" not in {service.name for service in found.services_on(CLUSTER)}
+    of_cluster = roles(catalog(groups), "", ["gateway", "platform", "kubernetes"])
+    assert of_cluster == ["gateway"]
+    assert "node_exporter" in roles(catalog(groups), "", ["gateway", "platform"])

@@ -34,7 +34,7 @@ from kubernetes_validate import utils
 OLDEST = (1, 33)
 VERSIONS = [
     version
-    for version in utils.all_versions()
+    for version in dict.fromkeys(utils.all_versions())
     if tuple(int(part) for part in version.split(".")[:2]) >= OLDEST
 ]
 # Kinds of others, of which Kubernetes has no schema.
