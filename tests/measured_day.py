@@ -172,6 +172,7 @@ def measured() -> dict:
         for panel, found in ANSWERS.items()
         for number, answer in enumerate(found)
     }
+    answers[status.OLDEST] = [now({}, AT - 30 * 86400)]
     wanted = {query["name"] for query in status.queries(HOURS)}
     assert set(answers) == wanted, set(answers) ^ wanted
     assert set(ANSWERS) <= set(PANELS)

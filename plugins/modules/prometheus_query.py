@@ -122,11 +122,9 @@ def measured(params):
     """Return what the task asks for."""
     http = HttpClient(params["url"], "Prometheus", "url", timeout=params["timeout"])
     client, now = PrometheusClient(http), time.time()
-    # The same points whenever it is asked, so that two reports can be compared.
-    end = now - now % params["step_seconds"]
     answers = {
         asked["name"]: client.over(
-            asked["query"], end - params["span_seconds"], end, params["step_seconds"]
+            asked["query"], now - params["span_seconds"], now, params["step_seconds"]
         )
         if asked["is_range"]
         else client.at(asked["query"], now)

@@ -33,6 +33,8 @@ POINTS = 288
 MAX_LINES = 8
 MAX_ROWS = 15
 WATCHDOG = "Watchdog"
+# Since when there are measurements.
+OLDEST = "oldest"
 
 
 def spans(hours: int) -> dict[str, int]:
@@ -44,6 +46,14 @@ def queries(hours: int) -> list[dict]:
     """What to ask, as the module `prometheus_query` wants it."""
     names = [*TILES, *(name for panels in SECTIONS.values() for name in panels)]
     rate = f"{max(60, 2 * spans(hours)['step_seconds'])}s"
+    oldest = {"name": OLDEST, "query": "min(prometheus_tsdb_lowest_timestamp_seconds)"}
+    return [
+        oldest,
+        *_of_panels(names, rate, hours),
+    ]
+
+
+def _of_panels(names: list[str], rate: str, hours: int) -> list[dict]:
     return [
         {
             "name": _name(name, number),
@@ -65,7 +75,7 @@ def report(measured: dict, platform: str, hours: int) -> dict:
     tiles = [_panel(name, answers) for name in TILES]
     began = measured["at"] - hours * 3600
     step = spans(hours)["step_seconds"]
-    first = min(_times(answers), default=measured["at"])
+    first = next((series["points"][0][1] for series in answers[OLDEST]), began)
     return {
         "platform": platform,
         "at": measured["at"],
@@ -82,16 +92,6 @@ def report(measured: dict, platform: str, hours: int) -> dict:
 
 def _name(panel: str, number: int) -> str:
     return f"{panel}.{number}"
-
-
-def _times(answers: dict) -> list[float]:
-    """When each series that is asked over time begins."""
-    return [
-        series["points"][0][0]
-        for found in answers.values()
-        for series in found
-        if len(series["points"]) > 1
-    ]
 
 
 def _is_firing(alert: dict) -> bool:

@@ -103,7 +103,7 @@ class Site:
             cwd=support.REPOSITORY,
             capture_output=True,
             text=True,
-            timeout=500,
+            timeout=900,
             check=False,
         )
 
