@@ -50,8 +50,9 @@ _MODULES = (
     _modules("modules-models", 560, "model_sources", "model_limits", "ollama_model", "ollama_gpu"),
     _modules(
         "modules-litellm",
-        420,
-        *("litellm_key", "litellm_people", "litellm_start", "teams_role", "image", "health"),
+        540,
+        *("litellm_key", "litellm_people", "litellm_start", "litellm_usage_info", "teams_role"),
+        *("image", "health"),
     ),
     _modules("modules-roles", 400, "balancer_engines", "acme", "own_authority"),
     _modules("modules-images", 330, "trust", "mcp_images"),

@@ -199,24 +199,25 @@ class LiteLLM:
 
     master_key = MASTER_KEY
 
-    def __init__(self, docker: Docker, folder: Path) -> None:
+    def __init__(self, docker: Docker, folder: Path, config_text: str, name: str) -> None:
         self.docker = docker
         password = secrets.token_hex(8)
+        database_host = f"{name}-postgres"
         self.postgres = docker.start(
-            "postgres",
+            database_host,
             image("postgres"),
             "--volume=/var/lib/postgresql/data",
             env={"POSTGRES_USER": "litellm", "POSTGRES_PASSWORD": password, "PGDATA": DATA},
         )
         config = folder / "config.yaml"
-        config.write_text(LITELLM_CONFIG)
+        config.write_text(config_text)
         config.chmod(0o644)
         folder.chmod(0o755)
-        database = f"postgresql://litellm:{password}@postgres:5432/litellm"
+        database = f"postgresql://litellm:{password}@{database_host}:5432/litellm"
         migrate = (f"--network={docker.network}", f"--env=DATABASE_URL={database}")
         docker.run("run", "--rm", *migrate, image("litellm"), "litellm-migrate")
         self.container = docker.start(
-            "litellm",
+            name,
             image("litellm"),
             "--publish=127.0.0.1::4000",
             f"--volume={config}:/config.yaml:ro",
@@ -230,6 +231,11 @@ class LiteLLM:
         )
         self.url = f"http://{docker.address(self.container, 4000)}"
         self.wait_until_ready()
+
+    def sql(self, statements: str) -> str:
+        """Run statements in its database, and return the last one's first value."""
+        psql = ("psql", "-U", "litellm", "-d", "litellm", "-v", "ON_ERROR_STOP=1", "-qAtc")
+        return self.docker.run("exec", self.postgres, *psql, statements)
 
     def wait_until_ready(self) -> None:
         """Wait for LiteLLM and its database."""
@@ -253,7 +259,7 @@ class LiteLLM:
 @pytest.fixture(scope="session")
 def litellm(docker, tmp_path_factory):
     """A LiteLLM with the models `small`, `large` and `cloud/*`, none of which answers."""
-    return LiteLLM(docker, tmp_path_factory.mktemp("litellm"))
+    return LiteLLM(docker, tmp_path_factory.mktemp("litellm"), LITELLM_CONFIG, "litellm")
 
 
 @contextlib.contextmanager
