@@ -50,8 +50,9 @@ _MODULES = (
     _modules("modules-models", 560, "model_sources", "model_limits", "ollama_model", "ollama_gpu"),
     _modules(
         "modules-litellm",
-        540,
-        *("litellm_key", "litellm_people", "litellm_start", "litellm_usage_info", "teams_role"),
+        550,
+        *("litellm_key", "litellm_people", "litellm_start", "litellm_usage_info"),
+        *("litellm_metrics", "teams_role"),
         *("image", "health"),
     ),
     _modules("modules-roles", 400, "balancer_engines", "acme", "own_authority"),

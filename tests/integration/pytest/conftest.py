@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -191,7 +192,15 @@ general_settings:
   database_url: os.environ/DATABASE_URL
   disable_prisma_schema_update: true
   store_model_in_db: true
+litellm_settings:
+  callbacks: [prometheus]
 """
+# What the role says of metrics, where somebody watches the platform.
+LITELLM_METRICS = re.search(
+    r"{% if __platform_is_watched %}\n(.*?){% endif %}",
+    (support.REPOSITORY / "roles/litellm/templates/config.yaml.j2").read_text(),
+    re.DOTALL,
+)[1]
 
 
 class LiteLLM:
@@ -259,7 +268,9 @@ class LiteLLM:
 @pytest.fixture(scope="session")
 def litellm(docker, tmp_path_factory):
     """A LiteLLM with the models `small`, `large` and `cloud/*`, none of which answers."""
-    return LiteLLM(docker, tmp_path_factory.mktemp("litellm"), LITELLM_CONFIG, "litellm")
+    return LiteLLM(
+        docker, tmp_path_factory.mktemp("litellm"), LITELLM_CONFIG + LITELLM_METRICS, "litellm"
+    )
 
 
 @contextlib.contextmanager

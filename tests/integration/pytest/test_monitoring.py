@@ -17,6 +17,11 @@ from pathlib import Path
 import pytest
 import support
 import yaml
+from ansible_collections.intranet.mcp.plugins.module_utils.examine import probe_monitoring
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.monitoring import (
+    Undelivered,
+    Watcher,
+)
 from conftest import http_status, image, wait_until
 from test_model_sources import free_port
 
@@ -27,16 +32,18 @@ pytestmark = [
 
 # What runs. LiteLLM's and Ollama's hosts are declared, and nothing of them is there.
 SERVICES = ["postgres", "redis", "gateway", "postgres_exporter", "redis_exporter"]
-SERVICES += ["blackbox_exporter", "node_exporter", "alertmanager", "prometheus"]
+SERVICES += ["ollama_exporter", "blackbox_exporter", "node_exporter"]
+SERVICES += ["alert_relay", "alertmanager", "prometheus"]
 ABSENT = {"litellm", "ollama"}
-JOBS = {*SERVICES, "gateway ready", *(f"{name} ready" for name in ABSENT)}
+JOBS = {*SERVICES, "gateway ready", *ABSENT, *(f"{name} ready" for name in ABSENT)}
+JOBS -= {"ollama_exporter", "alert_relay"}  # they tell nothing of themselves
 PLAY = """
 - hosts: here
   gather_facts: false
   roles: [intranet.mcp.platform]
   tasks:
     - include_role: {name: "intranet.mcp.{{ item }}"}
-      loop: [postgres, redis, gateway, exporters, prometheus]
+      loop: [postgres, redis, gateway, exporters, node_exporter, prometheus]
 """
 
 
@@ -46,6 +53,7 @@ class Receiver(support.FakeService):
     def __init__(self, address: str) -> None:
         super().__init__(address)
         self.replies["POST", "/hook"] = (200, {})
+        self.replies["POST", "/robot"] = (200, {"code": 0})
 
     def alerts(self, status: str) -> dict[tuple[str, str], dict]:
         """Return the alerts received with this status, by name and service."""
@@ -56,19 +64,25 @@ class Receiver(support.FakeService):
             if alert["status"] == status
         }
 
+    def said_by_robots(self) -> str:
+        """Return the texts that a robot of Feishu was handed."""
+        cards = [exchange.json()["card"] for exchange in self.seen("POST", "/robot")]
+        return "\n".join(element["content"] for card in cards for element in card["elements"])
+
 
 class Site:
     """A small platform on this machine, with a monitoring."""
 
     groups = ("postgres", "redis", "ollama", "litellm", "gateway", "monitoring")
 
-    def __init__(self, docker, folder: Path, hook: str) -> None:
+    def __init__(self, docker, folder: Path, url: str) -> None:
         self.docker, self.folder = docker, folder
         self.prefix = f"itest-{docker.suffix}-"
         docker.containers += [f"{self.prefix}{name}" for name in SERVICES]
         (folder / "play.yml").write_text(PLAY)
         ports = {name: free_port("127.0.0.1") for name in ("prometheus", "alertmanager", "gateway")}
         self.prometheus = f"http://127.0.0.1:{ports['prometheus']}"
+        self.alertmanager = f"http://127.0.0.1:{ports['alertmanager']}"
         self.variables = {
             "platform_container_prefix": self.prefix,
             "platform_network": docker.network,
@@ -82,7 +96,10 @@ class Site:
             "service_owner": self.prefix + "{{ ansible_parent_role_names | first }}",
             "service_health_timeout_seconds": 180,
             "prometheus_interval_seconds": 5,
-            "prometheus_receivers": [{"name": "duty", "webhook": hook, "watchdog": True}],
+            "prometheus_receivers": [
+                {"name": "duty", "webhook": f"{url}/hook", "watchdog": True},
+                {"name": "team", "feishu": {"url": f"{url}/robot", "secret": "signs"}},
+            ],
             **{f"platform_{name}_port": port for name, port in ports.items()},
         }
 
@@ -134,7 +151,7 @@ def site(docker, receiver, tmp_path_factory):
         image(name.replace("_", "-"))
     folder = tmp_path_factory.mktemp("monitoring")
     (folder / "secrets").mkdir(mode=0o700)
-    made = Site(docker, folder, f"{receiver.url}/hook")
+    made = Site(docker, folder, receiver.url)
     done = made.deploy()
     assert done.returncode == 0, done.stdout[-6000:]
     yield made
@@ -148,12 +165,13 @@ def test_every_service_that_runs_is_seen_and_every_other_one_is_missed(site):
         return (up, ready) if set(up) == JOBS and len(ready) == len(ABSENT) + 1 else None
 
     up, ready = wait_until(answered, 60, "every job's first scrape")
-    assert {job for job, value in up.items() if not value} == set()
+    assert {job for job, value in up.items() if not value} == {"litellm"}
     missed = {job.removesuffix(" ready") for job, value in ready.items() if not value}
     assert missed == ABSENT
-    assert site.values('{__name__=~"pg_up|redis_up", service=~"postgres|redis"}') == {
+    assert site.values('{__name__=~"(pg|redis|ollama)_up", service=~"postgres|redis|ollama"}') == {
         "postgres": 1,
         "redis": 1,
+        "ollama": 0,
     }
 
 
@@ -164,6 +182,8 @@ def test_every_service_that_runs_is_seen_and_every_other_one_is_missed(site):
         *("pg_stat_database_numbackends", "pg_settings_max_connections"),
         *("alertmanager_notifications_failed_total", "probe_duration_seconds"),
         *("node_filesystem_avail_bytes{mountpoint='/data'}", "node_filesystem_size_bytes"),
+        *("node_memory_MemAvailable_bytes", "node_memory_MemTotal_bytes", "node_vmstat_oom_kill"),
+        *("node_time_seconds", "node_load1", "node_pressure_cpu_waiting_seconds_total"),
     ],
 )
 def test_what_rules_ask_for_is_there(site, metric):
@@ -178,15 +198,38 @@ def test_alerts_of_what_breaks_arrive_with_what_to_do_and_resolve(site, receiver
     docker.run("stop", "--time=5", *containers)
     wait_until(lambda: broken <= set(receiver.alerts("firing")), 300, "the alerts")
     fired = receiver.alerts("firing")
-    assert {name for name, _service in fired} == {*(n for n, _ in broken), "Watchdog"}
+    expected = {*(name for name, _service in broken), "OllamaDown", "Watchdog"}
+    assert {name for name, _service in fired} == expected
     assert fired["TargetDown", "gateway"]["annotations"] == {
         "summary": "gateway on here does not answer Prometheus",
         "description": "Its metrics cannot be read. The service, or the way to it, is down.",
         "runbook": f"docker start {site.container('gateway')}. `make doctor` inspects the platform "
         "and names the cause.",
     }
+    wait_until(lambda: "**Redis on here does not" in receiver.said_by_robots(), 90, "the robot")
     docker.run("start", *containers)
     wait_until(lambda: broken <= set(receiver.alerts("resolved")), 150, "that they resolve")
+
+
+def test_verify_says_what_is_missing_and_what_is_out(site):
+    watcher = Watcher(site.prometheus, site.alertmanager)
+    found = wait_until(lambda: (w := watcher.read()).has_watchdog and w, 60, "the watchdog")
+    rows = {row.check: row for row in probe_monitoring.judge("m", found, list(JOBS), site.prefix)}
+    assert {name for name, row in rows.items() if row.status == "failed"} == {
+        "m sees every service"
+    }
+    assert "litellm on here" in rows["m sees every service"].found
+    assert "OllamaDown: Ollama on here does not answer" in rows["m has no alert"].found
+
+
+def test_a_receiver_that_refuses_alerts_is_known_by_its_name(site, receiver):
+    watcher = Watcher(site.prometheus, site.alertmanager)
+    assert watcher.read().undelivered == ()
+    receiver.replies["POST", "/hook"] = (403, {})
+    refused = (Undelivered("duty", "webhook", "clientError"),)
+    # It is told once a minute, and again a scrape later.
+    wait_until(lambda: watcher.read().undelivered == refused, 150, "its refusal")
+    receiver.replies["POST", "/hook"] = (200, {})
 
 
 def test_a_prometheus_that_is_killed_keeps_what_it_measured(site, docker):
@@ -205,8 +248,8 @@ def test_a_second_run_changes_nothing(site):
 
 
 def test_the_key_of_the_gateway_is_in_no_configuration(site):
-    key = (site.folder / "secrets" / "gateway_monitoring_key").read_text().strip()
+    names = ("gateway_monitoring_key", "key-prometheus")
+    keys = [(site.folder / "secrets" / name).read_text().strip() for name in names]
     told = site.docker.run("inspect", site.container("prometheus"))
     config = (site.folder / "etc/services/prometheus/config/prometheus.yml").read_text()
-    assert key not in told
-    assert key not in config
+    assert not [key for key in keys if key in told or key in config]

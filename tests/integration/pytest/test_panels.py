@@ -85,7 +85,7 @@ class Platform(Site):
     groups += ("load_balancer", "monitoring", "grafana")
 
     def __init__(self, docker, folder: Path) -> None:
-        super().__init__(docker, folder, "http://127.0.0.1:9/hook")
+        super().__init__(docker, folder, "http://127.0.0.1:9")
         docker.containers += [f"{self.prefix}{name}" for name in SERVICES]
         (folder / "play.yml").write_text(yaml.safe_dump([PLAY]))
         # The tag alone is the test's own: nobody else's image on this engine is replaced.
