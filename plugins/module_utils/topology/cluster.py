@@ -38,3 +38,8 @@ def object_name(service: str) -> str:
             "rename it in platform_services or mcp_servers",
         )
     return name
+
+
+def peers_name(service: str) -> str:
+    """The name in the cluster's DNS that has the address of every pod of a service."""
+    return f"{object_name(service)}-peers"

@@ -22,6 +22,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog impo
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.cluster import (
     Cluster,
     object_name,
+    peers_name,
 )
 
 # Clients of a service that are no inventory group.
@@ -203,7 +204,9 @@ class Topology:
         return is_in_cluster and is_for_users and not self.balancers
 
     def peer_endpoint(self, name: str, host: str) -> Endpoint:
-        """Where the other replicas reach the one on this host."""
+        """Where the other replicas reach the one on this host; in a cluster all of its pods."""
+        if host in self.clusters:
+            return Endpoint(peers_name(name), self.service(name).port)
         return Endpoint(self.address(host), self.service(name).port)
 
     def pools(self, balancer: str) -> list[dict]:

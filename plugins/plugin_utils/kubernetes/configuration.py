@@ -75,6 +75,9 @@ def env(unit: Unit) -> list[dict]:
     for name in unit.definition.get("secret_env", {}):
         reference = {"name": _secret_name(unit), "key": _key(unit, name)}
         found[name] = {"valueFrom": {"secretKeyRef": reference}}
+    if unit.has_peers:
+        # Where the other pods reach this one.
+        found["POD_IP"] = {"valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
     return [{"name": name, **found[name]} for name in sorted(found)]
 
 

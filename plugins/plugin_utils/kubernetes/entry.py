@@ -9,7 +9,10 @@ from ansible_collections.intranet.mcp.plugins.module_utils.balancer.entry_paths 
     GATEWAY_PATHS,
     model_paths,
 )
-from ansible_collections.intranet.mcp.plugins.module_utils.topology.cluster import object_name
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.cluster import (
+    object_name,
+    peers_name,
+)
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes import connections
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.site import (
     HTTP_ROUTE,
@@ -52,6 +55,26 @@ def service(unit: Unit) -> list[dict]:
     if sources:
         metadata |= _annotated(target.site.load_balancer.get("annotations", {}))
         spec |= _outside(list(dict.fromkeys(sources)), target.site.load_balancer)
+    made = {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
+    return [made, *_peers(unit)]
+
+
+def _peers(unit: Unit) -> list[dict]:
+    """The name for all pods, where they talk to each other; one that drains is among them."""
+    if not unit.has_peers:
+        return []
+    spec = {
+        "clusterIP": "None",
+        "publishNotReadyAddresses": True,
+        "selector": unit.selector,
+        "ports": [
+            # No name of a port that is monitored: pods are already, by the other Service.
+            {"name": f"peers-{port.port}", "port": port.port, "targetPort": port_name(port)}
+            for port in unit.ports
+            if port.peers
+        ],
+    }
+    metadata = unit.meta(peers_name(unit.service.name))
     return [{"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}]
 
 

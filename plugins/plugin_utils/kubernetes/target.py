@@ -83,6 +83,11 @@ class Unit:
         return [port for port in ports if port.has_port]
 
     @property
+    def has_peers(self) -> bool:
+        """Whether its pods talk to each other; where one of several leads, there is one here."""
+        return any(port.peers for port in self.ports) and not self.service.frontend
+
+    @property
     def place(self) -> str:
         """How messages name it."""
         return f"service {self.service.name!r}"

@@ -38,6 +38,13 @@ from support import (
 KEYS = [{"alias": n, "sha256": sha256(f"key-of-{n}-000000")} for n in ("ada", "bob")]
 
 
+async def test_a_replica_answers_to_the_address_by_which_the_others_reach_it():
+    sessions = {"peer_url": "http://192.0.2.7:8080", "peers": ["http://192.0.2.7:8080"]}
+    async with gateway(sessions=sessions) as gw:
+        for host, status in (("192.0.2.7:8080", 200), ("192.0.2.7:9", 421), ("192.0.2.8", 421)):
+            assert (await gw.http.get("/", headers={"host": host})).status_code == status
+
+
 @pytest.mark.parametrize(
     ("host", "status"),
     [

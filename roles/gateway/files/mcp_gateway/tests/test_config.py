@@ -61,6 +61,14 @@ def problems(**sections):
         ({"policy": {"rules": [{"name": ""}]}}, "policy.rules[0].name: must not be empty"),
         ({"policy": {"rules": [{"name": "a", "tool": []}]}}, "did you mean tools?"),
         ({"sessions": {"peer_url": "http://a:1"}}, "sessions.peers: found []"),
+        (
+            {"sessions": {"peer_url": "http://${NO_SUCH}:1", "peers": ["http://b:1"]}},
+            "sessions.peer_url: the environment has no NO_SUCH",
+        ),
+        (
+            {"sessions": {"peer_url": "http://192.0.2.1:1", "peers": ["http://b:2"]}},
+            "sessions.peers: found ['http://b:2']",
+        ),
         ({"sessions": {"key_files": ["/no/such"]}}, "sessions.key_files: /no/such cannot be read"),
         ({"listen": {"tls_cert_file": "x"}}, "must be set together"),
     ],

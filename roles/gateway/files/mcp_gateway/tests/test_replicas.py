@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 
+import pytest
 from mcp_gateway.sessions import Sealer, Sessions
 from support import Legacy, Modern, free_port, gateway, http, messages, next_message, plain, text_of
 
@@ -119,6 +120,28 @@ async def test_a_process_of_one_session_is_reached_from_every_replica(tmp_path):
             other = Legacy(RoundRobin(*replicas))
             await other.initialize()
             assert text_of(await other.call("one__count")) == "1"
+
+
+@pytest.mark.parametrize("name", ["localhost", "nowhere.invalid"])
+async def test_a_name_stands_for_the_replicas_that_have_its_addresses(tmp_path, monkeypatch, name):
+    """As in a cluster, where replicas share a file and know their own address alone."""
+    monkeypatch.setenv("POD_IP", "127.0.0.1")
+    with keys(tmp_path, "k1") as sessions:
+        upstreams = {"one": plain(mode="per_session")}
+        ports = [free_port(), free_port()]
+        peers = [f"http://{name}:{port}" for port in ports]
+        async with contextlib.AsyncExitStack() as stack:
+            replicas = []
+            for port in ports:
+                own = {**sessions, "peer_url": f"http://${{POD_IP}}:{port}", "peers": peers}
+                running = gateway(upstreams, port=port, sessions=own)
+                replicas.append(await stack.enter_async_context(running))
+            client = Legacy(RoundRobin(*replicas))
+            await client.initialize()
+            counts = [text_of(await client.call("one__count")) for _ in range(4)]
+            # Where the name has no such address, each replica has a process of its own.
+            expected = {"localhost": ["1", "2", "3", "4"], "nowhere.invalid": ["1", "1", "2", "2"]}
+            assert counts == expected[name]
 
 
 async def test_a_parked_question_is_answered_through_another_replica(sdk, tmp_path):

@@ -219,7 +219,7 @@ def referenced(spec):
         if "persistentVolumeClaim" in volume:
             yield "PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"]
     for variable in spec["containers"][0].get("env", []):
-        if "valueFrom" in variable:
+        if "secretKeyRef" in variable.get("valueFrom", {}):
             yield "Secret", variable["valueFrom"]["secretKeyRef"]["name"]
 
 

@@ -213,6 +213,22 @@ def test_a_service_has_the_catalogs_port_and_leads_to_the_containers():
     assert str(target().topology.endpoint("tool-browser", "cluster")) == "tool-browser:8103"
 
 
+def test_pods_that_talk_to_each_other_have_a_name_for_all_and_know_their_own_address():
+    to = target()
+    _own, peers = rendered("gateway", to)["Service"]
+    assert peers["metadata"]["name"] == "gateway-peers"
+    assert peers["spec"]["clusterIP"] == "None" and peers["spec"]["publishNotReadyAddresses"]
+    (port,) = peers["spec"]["ports"]
+    assert (port["port"], port["targetPort"]) == (8080, "http-8080")
+    assert str(to.topology.peer_endpoint("gateway", "cluster")) == "gateway-peers:8080"
+    env = {variable["name"]: variable for variable in container("gateway", to)["env"]}
+    assert env["POD_IP"]["valueFrom"] == {"fieldRef": {"fieldPath": "status.podIP"}}
+    # Pods are monitored once.
+    (monitored,) = rendered("gateway", to)["ServiceMonitor"]["spec"]["endpoints"]
+    assert monitored["port"] != port["name"]
+    assert "env" not in container("redis") and isinstance(rendered("redis", to)["Service"], dict)
+
+
 def entry(said=None, **changes):
     return by_kind(objects.of_platform(target(said=said), {**ENTRY, **changes}))
 

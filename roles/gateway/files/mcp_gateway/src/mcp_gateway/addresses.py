@@ -48,12 +48,18 @@ class Proxies:
                 self._networks.append(ipaddress.ip_network(entry, strict=False))
             except ValueError:
                 self._names.append(entry)
+        self._by_name: dict[str, set[Address]] = {}
         self._resolved: set[Address] = set()
 
     async def resolve(self) -> None:
         """Look the names up anew; one that cannot be found stands for nobody."""
         found = await asyncio.gather(*(_addresses(name) for name in self._names))
+        self._by_name = dict(zip(self._names, found, strict=True))
         self._resolved = set().union(*found)
+
+    def stands_for(self, name: str | None, address: str | None) -> bool:
+        """Whether one of these names has an address, as it was looked up last."""
+        return parsed(address or "") in self._by_name.get(name or "", ())
 
     def trusts(self, peer: str) -> bool:
         """Whether the peer is one of these load balancers."""

@@ -24,10 +24,13 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 class Admission:
     """Checks against DNS rebinding and oversized requests."""
 
-    def __init__(self, listen: Listen, limits: Limits) -> None:
+    def __init__(self, listen: Listen, limits: Limits, own_url: str | None = None) -> None:
+        """own_url: where the other replicas reach this one."""
         self._limits = limits
         public = urlsplit(listen.public_url or "")
         hosts = [*LOOPBACK, *listen.allowed_hosts]
+        if own_url:
+            hosts.append(urlsplit(own_url).netloc)
         if public.netloc:
             hosts.append(public.netloc)
         self._any_host = "*" in hosts

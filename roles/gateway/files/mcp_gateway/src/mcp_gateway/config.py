@@ -44,10 +44,44 @@ def parse(raw: object, path: str = "config") -> Config:
     problems: list[str] = []
     config = _section(Config, raw, "", problems)
     if not problems:
+        config = _with_own_address(config, problems)
         problems.extend(_checks(config))
     if problems:
         raise ConfigError(path, problems)
     return config
+
+
+def is_named(url: str, peer: str) -> bool:
+    """Whether a peer is a name that may stand for this URL's address: its other parts agree."""
+    own, named = urlsplit(url), urlsplit(peer)
+    parts = [(part.scheme, part.port, part.path) for part in (own, named)]
+    return parts[0] == parts[1] and is_address(own.hostname) and not is_address(named.hostname)
+
+
+def is_address(host: str | None) -> bool:
+    """Whether a host is an address, and no name."""
+    try:
+        ipaddress.ip_address(host or "")
+    except ValueError:
+        return False
+    return True
+
+
+def _with_own_address(config: Config, problems: list[str]) -> Config:
+    """The configuration with this replica's own address where it names a variable: ${POD_IP}.
+
+    Replicas of a cluster have one file in common, and each its address in its environment.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        text = os.environ.get(match[1], "")
+        if not text:
+            problems.append(f"sessions.peer_url: the environment has no {match[1]}")
+        return f"[{text}]" if ":" in text else text
+
+    url = re.sub(r"[$][{](\w+)[}]", value, config.sessions.peer_url or "")
+    sessions = msgspec.structs.replace(config.sessions, peer_url=url or None)
+    return msgspec.structs.replace(config, sessions=sessions)
 
 
 def read_secret(secret: Secret, where: str) -> str:
@@ -126,10 +160,11 @@ def _checks(config: Config) -> typing.Iterator[str]:
     for path in config.sessions.key_files:
         if not os.access(path, os.R_OK):
             yield f"sessions.key_files: {path} cannot be read; expected a file with 32 random bytes"
-    if config.sessions.peer_url and config.sessions.peer_url not in config.sessions.peers:
+    own = config.sessions.peer_url
+    if own and not any(peer == own or is_named(own, peer) for peer in config.sessions.peers):
         yield (
             f"sessions.peers: found {config.sessions.peers}, expected the peer_url of every "
-            f"replica, {config.sessions.peer_url} among them"
+            f"replica, {own} among them, or a name that stands for their addresses"
         )
     if bool(config.listen.tls_cert_file) != bool(config.listen.tls_key_file):
         yield "listen: tls_cert_file and tls_key_file must be set together"

@@ -73,6 +73,7 @@ class Gateway:
         self.access.authorization = parts.authorization
         self.sealer.use(parts.sealing_keys)
         self.peers.known = frozenset(config.sessions.peers)
+        self.peers.proxies = parts.proxies
         self.path_prefix = path_prefix(config.listen.public_url)
         self.failures.per_minute = config.limits.auth_failures_per_minute
         self.bounds.limits = self.connections.limits = self.lists.limits = config.limits

@@ -42,7 +42,7 @@ def build(config: Config, metrics: Metrics, failures: AuthFailures) -> Parts:
         config=config,
         sealing_keys=read_keys(config.sessions.key_files),
         proxies=Proxies([*listen.trusted_proxies, *peers], listen.trust_caller_header),
-        admission=Admission(listen, config.limits),
+        admission=Admission(listen, config.limits, config.sessions.peer_url),
         identification=build_identification(config, metrics, failures),
         authorization=Authorization(config.policy),
         rate_limiter=RateLimiter(config.rate_limit, _redis_url(config), metrics),

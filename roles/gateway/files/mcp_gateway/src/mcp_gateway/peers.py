@@ -8,8 +8,11 @@ is passed on with the caller's own credential, so replicas need no trust in each
 from __future__ import annotations
 
 import logging
+from urllib.parse import urlsplit
 
+from mcp_gateway.addresses import Proxies
 from mcp_gateway.call import Call
+from mcp_gateway.config import is_named
 from mcp_gateway.httpclient import Client, Response
 from mcp_gateway.httpconnection import HttpError
 from mcp_gateway.responsewriter import HttpResponseWriter, ResponseWriter
@@ -48,6 +51,7 @@ class Peers:
     def __init__(self, own_url: str | None, sealer: Sealer) -> None:
         self.own_url = own_url or ""
         self.known: frozenset[str] = frozenset()
+        self.proxies = Proxies([])
         self._sealer = sealer
         self._clients: dict[str, Client] = {}
 
@@ -56,9 +60,15 @@ class Peers:
 
         The caller's credential goes there, so a home that is none of ours now is not asked.
         """
-        is_other = home in self.known and home != self.own_url
+        is_other = home != self.own_url and self._knows(home)
         if self.own_url and is_other and HOP_HEADER not in call.headers:
             raise MisdirectedSession(home)
+
+    def _knows(self, home: str) -> bool:
+        if home in self.known:
+            return True
+        named = [urlsplit(peer).hostname for peer in self.known if is_named(home, peer)]
+        return any(self.proxies.stands_for(name, urlsplit(home).hostname) for name in named)
 
     def hand_over(self, call: Call, writer: ResponseWriter, server: str, session: str) -> None:
         """Let the replica that passed this request on use our session at the server."""
