@@ -103,6 +103,10 @@ REPORTED_TOGETHER = {
         {"teams": [{"name": "b", "models": ["gpt-9"], "mcp": {"filesytem": ["*"]}}]},
         ["unknown model gpt-9", "unknown MCP server filesytem"],
     ),
+    "somebody to be told without a way": (
+        {"prometheus_receivers": [{"name": "duty"}]},
+        ["prometheus_receivers: duty has neither webhook nor email"],
+    ),
     "an unknown key of a service": (
         {"redis_service": {"name": "redis", "imagge": "redis"}},
         ["variable redis_service: service 'redis': unknown key imagge"],
@@ -160,6 +164,15 @@ def test_a_missing_group_is_named(tmp_path):
     (tmp_path / "hosts.yml").write_text(text.replace("litellm:", "litelm:"))
     named = "did you mean litellm where it says litelm"
     check_refused(play(inventory=tmp_path), ["group litellm has no host", named])
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_a_second_host_of_the_monitoring_is_refused(tmp_path):
+    (tmp_path / "hosts.yml").write_text(
+        "all: {hosts: {second: {ansible_host: 10.77.60.99}},"
+        " children: {monitoring: {hosts: {second: {}}}}}\n"
+    )
+    check_refused(play("-i", str(tmp_path)), ["group monitoring has 2 hosts", "leave one host"])
 
 
 @pytest.mark.usefixtures("unchanged")

@@ -73,8 +73,9 @@ def doctor():
 def verify():
     """Return a function that runs verify and returns the names of the checks that did not pass.
 
-    Drift counts. No revoked key is waited for, which takes half a minute each time: the sequence's
-    next verify step does that.
+    Drift counts. Alerts do not: those of what was broken a moment ago may still be out. No revoked
+    key is waited for, which takes half a minute each time: the sequence's next verify step does
+    that.
     """
     path = INVENTORY / ".intranet-mcp/reports" / "verify.json"
 
@@ -83,6 +84,7 @@ def verify():
         run = play("intranet.mcp.verify", verify_revocation=False, verify_advisory=[], **options)
         checks = json.loads(path.read_text())["checks"]
         bad = {c["name"] for c in checks if c["status"] not in ("passed", "not_applicable")}
+        bad -= {"monitoring has no alert"}
         assert len(checks) > 30 and (run.returncode == 0) == (not bad), bad
         return bad
 

@@ -40,7 +40,7 @@ def test_a_running_platform_is_well(doctor):
 
 
 def test_stopped_containers_networks_and_firewall_are_mended(doctor, verify, host):
-    host.check_output("docker stop --time 1 intranet-redis intranet-ollama")
+    host.check_output("docker stop --time 1 intranet-redis intranet-ollama intranet-prometheus")
     host.check_output("docker pause intranet-tool-example")
     zone = "intranet-mcp-tool-filesystem"
     host.check_output(f"docker network disconnect {zone} intranet-tool-filesystem")
@@ -51,6 +51,7 @@ def test_stopped_containers_networks_and_firewall_are_mended(doctor, verify, hos
     assert {
         ("container", "redis"),
         ("container", "ollama"),
+        ("container", "prometheus"),
         ("container", "tool-example"),
         ("network", "tool-filesystem"),
         ("firewall", ""),
@@ -188,7 +189,7 @@ def ask_litellm(network, path, body):
     return ask(f"http://{network[0]}:4000{path}", body, key)
 
 
-REFUSED = "--insert INPUT --protocol tcp --dport 8000 --jump REJECT --reject-with tcp-reset"
+REFUSED = "--insert INPUT --protocol tcp --dport {} --jump REJECT --reject-with tcp-reset"
 HELLO = {
     "jsonrpc": "2.0",
     "id": 1,
@@ -223,7 +224,7 @@ def test_memory_dead_upstreams_and_aliases_are_named(doctor, verify, host, netwo
     ended = "docker inspect --format '{{.State.OOMKilled}} {{.State.Status}}'"
     # A server that runs and turns the gateway away, which notices when somebody asks for it.
     pid = host.check_output("docker inspect --format '{{.State.Pid}}' intranet-tool-example")
-    host.check_output(f"nsenter --target {pid} --net iptables {REFUSED}")
+    host.check_output(f"nsenter --target {pid} --net iptables {REFUSED.format(8000)}")
     # A program that has nearly used up what it may.
     given = host.check_output("docker inspect --format '{{.HostConfig.Memory}}' intranet-redis")
     leak = LEAK % int(int(given) * 0.92)
@@ -247,6 +248,31 @@ def test_memory_dead_upstreams_and_aliases_are_named(doctor, verify, host, netwo
 
     assert is_well(doctor(fix=True))
     assert verify() == set(), "after all repairs of services"
+
+
+# Ends well once Prometheus has noticed that nobody answers in the place of three jobs.
+THREE_DOWN = """
+import json, urllib.request
+url = "http://127.0.0.1:9090/api/v1/targets"
+targets = json.load(urllib.request.urlopen(url, timeout=5))["data"]["activeTargets"]
+raise SystemExit([t["health"] for t in targets].count("down") < 3)
+"""
+
+
+def test_what_the_monitoring_cannot_see_and_cannot_tell_is_named(doctor, host):
+    # An exporter that runs and answers nobody, and an Alertmanager that is stopped.
+    pid = host.check_output("docker inspect --format '{{.State.Pid}}' intranet-postgres_exporter")
+    host.check_output(f"nsenter --target {pid} --net iptables {REFUSED.format(9187)}")
+    host.check_output("docker stop --time 1 intranet-alertmanager")
+    wait_inside(host, f"python3 -c '{THREE_DOWN}'", 300)
+
+    look = doctor()
+    assert look.found == {("container", "alertmanager"), ("monitoring", "postgres_exporter")}
+    said = look.one("monitoring", "postgres_exporter")
+    assert "cannot read postgres, postgres_exporter on molecule-light" in said["found"]
+    assert (said["action"], said["fix"]) == ("docker restart intranet-postgres_exporter", "restart")
+
+    assert is_well(doctor(fix=True))
 
 
 def test_a_broken_daemon_json_and_a_dead_engine_are_mended(doctor, host):

@@ -8,9 +8,14 @@ from __future__ import annotations
 import json
 
 OWNERS = {"postgres", "redis", "ollama", "litellm", "gateway", "tool_server"}
+OWNERS |= {"exporters", "node_exporter", "prometheus"}
 # What may be reached from other machines, and what from the host itself.
 PUBLISHED = {"litellm": ("0.0.0.0", "4000"), "gateway": ("0.0.0.0", "8080")}
-LOOPBACK = {"ollama": ("127.0.0.1", "11434")}
+LOOPBACK = {
+    "ollama": ("127.0.0.1", "11434"),
+    "alertmanager": ("127.0.0.1", "9093"),
+    "prometheus": ("127.0.0.1", "9090"),
+}
 
 
 def without(containers, has):

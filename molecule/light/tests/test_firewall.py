@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 OPEN = [4000, 8080]
-CLOSED = [5432, 6379, 8101, 8103, 8104, 11434]
+CLOSED = [5432, 6379, 8101, 8103, 8104, 9090, 9093, 9100, 9115, 9121, 9187, 9778, 11434]
 
 
 def answers(address, port):
