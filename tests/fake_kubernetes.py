@@ -18,6 +18,7 @@ import yaml
 from support import Exchange, FakeService
 
 CERTIFIED = "not-told"
+WORKLOADS = ("Deployment", "StatefulSet")
 DEFAULTS = {"Service": {"type": "ClusterIP"}, "Deployment": {"progressDeadlineSeconds": 600}}
 
 
@@ -95,12 +96,13 @@ class FakeCluster:
 
     def _patch(self, path, query, exchange):
         assert exchange.headers["content-type"] == "application/apply-patch+yaml"
-        assert query["fieldManager"] == "intranet.mcp" and query["fieldValidation"] == "Strict"
+        assert query["fieldManager"].startswith("intranet.mcp")
+        assert query["fieldValidation"] == "Strict" and query["force"] == "true"
         namespace = re.match(r"/apis?/.*/namespaces/([^/]+)/", path)
         if namespace and f"/api/v1/namespaces/{namespace[1]}" not in self.objects:
             return 404, _status(f'namespaces "{namespace[1]}" not found')
         body, before = exchange.json(), self.objects.get(path)
-        after = copy.deepcopy(body)
+        after = self._merged(before, body, query["fieldManager"])
         if defaults := DEFAULTS.get(body["kind"]):
             after["spec"] = {**defaults, **after.get("spec", {})}
         known = (before or {}).get("metadata", {})
@@ -111,11 +113,26 @@ class FakeCluster:
             if is_same
             else str(len(self.calls)),
             "generation": known.get("generation", 0) + (not is_same),
-            "managedFields": [{"manager": "intranet.mcp", "time": str(len(self.calls))}],
+            "managedFields": _managed(known, body, query["fieldManager"]),
         }
         if "dryRun" not in query:
             self.objects[path] = after
         return 200 if before else 201, after
+
+    def _merged(self, before, body, manager):
+        """Who applies the number of pods alone changes nothing else; nobody's is the default."""
+        if manager != "intranet.mcp":
+            merged = copy.deepcopy(before)
+            merged["spec"] |= body["spec"]
+            return merged
+        after = copy.deepcopy(body)
+        if before and body["kind"] in WORKLOADS and "replicas" not in body["spec"]:
+            others = [
+                one for one in before["metadata"]["managedFields"] if one["manager"] != manager
+            ]
+            if any("f:replicas" in one["fieldsV1"]["f:spec"] for one in others):
+                after["spec"]["replicas"] = before["spec"]["replicas"]
+        return after
 
     def _delete(self, path, _query, exchange):
         assert exchange.json()["propagationPolicy"] == "Background"
@@ -124,7 +141,7 @@ class FakeCluster:
         return 200, self.objects.pop(path)
 
     def _with_status(self, found):
-        if found["kind"] not in ("Deployment", "StatefulSet"):
+        if found["kind"] not in WORKLOADS:
             return found
         count = found["spec"].get("replicas", 1)
         ready = dict.fromkeys(
@@ -152,6 +169,13 @@ class _Everything(dict):
 
     def get(self, _key, _default=None):
         return self._answer
+
+
+def _managed(known, body, manager):
+    """Each manager's fields, as far as tests look at them."""
+    kept = [one for one in known.get("managedFields", []) if one["manager"] != manager]
+    fields = {f"f:{name}": {} for name in body.get("spec", {})}
+    return [*kept, {"manager": manager, "fieldsV1": {"f:spec": fields}}]
 
 
 def _told(found):

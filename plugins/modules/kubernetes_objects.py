@@ -132,12 +132,12 @@ from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import 
     fail,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.kubernetes import (
+    client,
     compare,
     kinds,
     kubeconfig,
     rollout,
 )
-from ansible_collections.intranet.mcp.plugins.module_utils.kubernetes.client import ClusterClient
 
 try:
     import yaml
@@ -160,8 +160,8 @@ class QuietModule(AnsibleModule):
 class Owned:
     """The objects of an owner: what is there, what must be, and the way from one to the other."""
 
-    def __init__(self, client, objects, parameters, is_dry):
-        self._client = client
+    def __init__(self, cluster, objects, parameters, is_dry):
+        self._client = cluster
         self._wanted = objects
         self._namespace = parameters["namespace"]
         self._whose = (
@@ -199,7 +199,7 @@ class Owned:
         if self._is_dry and not has_namespace and kinds.KINDS[found["kind"]].is_namespaced:
             after = found  # the cluster has nowhere to try it
         else:
-            after = self._client.apply(found, self._is_dry)
+            after = self._applied(before, found)
         old, new = compare.difference(before, {**after, "kind": found["kind"]})
         if before is None:
             self.created.append(kinds.label(found))
@@ -208,6 +208,15 @@ class Owned:
         else:
             return
         self._note(found, {} if before is None else old, new)
+
+    def _applied(self, before, found):
+        kept = rollout.left_to_scaling(before, found, client.FIELD_MANAGER)
+        if kept and not self._is_dry:
+            self._client.apply(kept, manager=client.SCALING_MANAGER)
+        after = self._client.apply(found, self._is_dry)
+        if kept and self._is_dry:
+            after["spec"]["replicas"] = kept["spec"]["replicas"]  # as it will be kept
+        return after
 
     def _there(self):
         selector = f"{MANAGED},{self._whose}"
@@ -302,7 +311,7 @@ def main():
     module.params["objects"] = None  # the result repeats the arguments, and Secrets are among them
     try:
         access = kubeconfig.access(read_config(path), path, module.params["context"])
-        owned = Owned(ClusterClient(access), objects, module.params, module.check_mode)
+        owned = Owned(client.ClusterClient(access), objects, module.params, module.check_mode)
         owned.apply()
     except ServiceError as error:
         fail(module, error)

@@ -23,6 +23,8 @@ from ansible_collections.intranet.mcp.plugins.module_utils.kubernetes.kubeconfig
 
 # Whose fields the cluster takes ours for. What others manage in the same objects stays theirs.
 FIELD_MANAGER = "intranet.mcp"
+# To whom the number of pods is left, until their autoscaler takes it over.
+SCALING_MANAGER = "intranet.mcp.scaling"
 APPLY = {"Content-Type": "application/apply-patch+yaml"}  # JSON is YAML
 
 
@@ -54,9 +56,9 @@ class ClusterClient(HttpClient):
         reply = self.request("GET", kinds.path(found))
         return None if reply.status == 404 else self._body(reply, "read", kinds.label(found))
 
-    def apply(self, found: dict, is_dry: bool = False) -> dict:
-        """Apply an object and return what it is then, or would be."""
-        query = {"fieldManager": FIELD_MANAGER, "force": "true", "fieldValidation": "Strict"}
+    def apply(self, found: dict, is_dry: bool = False, manager: str = FIELD_MANAGER) -> dict:
+        """Apply an object, or what this manager has of it; return what it is then, or would be."""
+        query = {"fieldManager": manager, "force": "true", "fieldValidation": "Strict"}
         query |= {"dryRun": "All"} if is_dry else {}
         place = f"{kinds.path(found)}?{urlencode(query)}"
         reply = self.request("PATCH", place, body=found, headers=APPLY)

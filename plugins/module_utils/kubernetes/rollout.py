@@ -10,6 +10,25 @@ WORKLOADS = ("Deployment", "StatefulSet")
 _PATIENT = ("ContainerCreating", "PodInitializing")
 
 
+def left_to_scaling(before: dict | None, wanted: dict, manager: str) -> dict | None:
+    """What keeps the number of pods where an autoscaler is to have it from now on.
+
+    A field that nobody applies any more goes back to its default, which is one pod. The manager
+    has the field if it applied it before.
+    """
+    if wanted["kind"] not in WORKLOADS or before is None or "replicas" in wanted["spec"]:
+        return None
+    has_it = any(
+        one.get("manager") == manager and "f:replicas" in one.get("fieldsV1", {}).get("f:spec", {})
+        for one in before["metadata"].get("managedFields", [])
+    )
+    if not has_it:
+        return None
+    metadata = {key: wanted["metadata"][key] for key in ("name", "namespace")}
+    count = {"replicas": before["spec"].get("replicas", 1)}
+    return {**{k: wanted[k] for k in ("apiVersion", "kind")}, "metadata": metadata, "spec": count}
+
+
 def missing(found: dict) -> str:
     """What a Deployment or StatefulSet still waits for; empty when it is rolled out."""
     spec, status = found.get("spec", {}), found.get("status") or {}

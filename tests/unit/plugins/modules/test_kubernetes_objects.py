@@ -144,6 +144,22 @@ def test_whose_objects_are_meant_has_to_be_said(apply):
     assert "mutually exclusive" in apply("redis", [], except_owners=["redis"])["msg"]
 
 
+def test_an_autoscaler_begins_with_the_pods_that_are_there(with_namespace, cluster, apply):
+    """A number that nobody applies any more would go back to one pod."""
+    path = place("deployments", "litellm", "apis/apps/v1")
+    apply("litellm", of("litellm"))
+    assert cluster.objects[path]["spec"]["replicas"] == 2
+    scaled = of("litellm")
+    for one in scaled:
+        one.get("spec", {}).pop("replicas", None)
+    assert not apply("litellm", scaled, check=True)["changed"]
+    assert not apply("litellm", scaled)["changed"]
+    assert cluster.objects[path]["spec"]["replicas"] == 2
+    cluster.objects[path]["spec"]["replicas"] = 4  # the autoscaler
+    assert not apply("litellm", scaled)["changed"]
+    assert cluster.objects[path]["spec"]["replicas"] == 4
+
+
 def test_a_rollout_that_fails_is_explained_and_nothing_is_removed(with_namespace, cluster, apply):
     apply("litellm", of("litellm"))
     before = [name for name in cluster.names() if "litellm-config" in name]
