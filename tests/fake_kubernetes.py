@@ -32,6 +32,8 @@ class FakeCluster:
         self.refuses: dict[str, tuple[int, str]] = {}
         # Whether workloads become what they were told, by name.
         self.stuck: dict[str, dict] = {}
+        # What is there for good, whoever removes it.
+        self.keeps: set[str] = set()
         self.calls: list[tuple[str, str, dict]] = []
         self._service = FakeService()
         self._service.replies = _Everything(self._answer)
@@ -138,7 +140,7 @@ class FakeCluster:
         assert exchange.json()["propagationPolicy"] == "Background"
         if path not in self.objects:
             return 404, _status(f"{path} not found")
-        return 200, self.objects.pop(path)
+        return 200, self.objects[path] if path in self.keeps else self.objects.pop(path)
 
     def _with_status(self, found):
         if found["kind"] not in WORKLOADS:

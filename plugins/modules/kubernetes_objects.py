@@ -55,8 +55,15 @@ options:
     description:
       - Instead of O(owner), all owners but these. What they have is removed, since their services
         run elsewhere or nowhere.
+      - Without any, everything of the platform is removed.
     type: list
     elements: str
+  remove_namespace:
+    description:
+      - Whether the namespace is removed at the end, with claims and whatever else is in it. Only
+        one that was made here.
+    type: bool
+    default: false
   objects:
     description:
       - The objects, in the order in which they need each other. Without any, all of the owner's are
@@ -64,7 +71,7 @@ options:
     type: list
     elements: dict
   wait_seconds:
-    description: How long all rollouts together may take.
+    description: How long all rollouts together may take, or the end of a namespace.
     type: int
     default: 300
 """
@@ -126,6 +133,7 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import (
+    Refused,
     ServiceError,
     TimedOut,
     Unknown,
@@ -167,8 +175,9 @@ class Owned:
         self._whose = (
             f"{OWNER}={parameters['owner']}"
             if parameters["owner"]
-            else f"{OWNER} notin ({','.join(parameters['except_owners'])})"
+            else _others(parameters["except_owners"])
         )
+        self._removes_namespace = parameters["remove_namespace"]
         self._seconds = parameters["wait_seconds"]
         self._is_dry = is_dry
         self.created, self.updated, self.removed, self.diff = [], [], [], []
@@ -180,7 +189,7 @@ class Owned:
     def apply(self):
         """Apply each object, wait for those that run pods, remove what is not listed."""
         wanted = {kinds.path(found) for found in self._wanted}
-        has_namespace = self._has_namespace()
+        has_namespace = self._read_namespace() is not None
         for found in self._wanted:
             self._apply(found, has_namespace)
         if not self._is_dry:
@@ -188,11 +197,33 @@ class Owned:
         for found in reversed(self._there() if has_namespace else []):
             if kinds.path(found) not in wanted:
                 self._remove(found)
+        if self._removes_namespace and (namespace := self._read_namespace()):
+            self._end(namespace)
 
-    def _has_namespace(self):
+    def _read_namespace(self):
         metadata = {"name": self._namespace}
-        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
-        return self._client.read_object(namespace) is not None
+        return self._client.read_object(
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+        )
+
+    def _end(self, namespace):
+        name, value = MANAGED.split("=")
+        if namespace["metadata"].get("labels", {}).get(name) != value:
+            raise Refused(
+                f"namespace {self._namespace} has no label {MANAGED}",
+                "one that was made here",
+                "leave it, or have its owner remove it",
+            )
+        self._remove(namespace)
+        ends_at = time.monotonic() + self._seconds
+        while not self._is_dry and self._read_namespace():
+            if time.monotonic() > ends_at:
+                raise TimedOut(
+                    f"namespace {self._namespace} is still there after {self._seconds} s",
+                    "its end",
+                    "look at its status, which says what keeps it",
+                )
+            time.sleep(POLL_SECONDS)
 
     def _apply(self, found, has_namespace):
         before = self._client.read_object(found)
@@ -277,6 +308,11 @@ class Owned:
         return reasons
 
 
+def _others(owners):
+    """What selects the objects of all owners but these."""
+    return f"{OWNER} notin ({','.join(owners)})" if owners else OWNER
+
+
 def read_config(path):
     """Return the content of a kubeconfig."""
     try:
@@ -298,6 +334,7 @@ def main():
             "namespace": {"type": "str", "required": True},
             "owner": {"type": "str"},
             "except_owners": {"type": "list", "elements": "str"},
+            "remove_namespace": {"type": "bool", "default": False},
             "objects": {"type": "list", "elements": "dict", "no_log": False},
             "wait_seconds": {"type": "int", "default": 300},
         },

@@ -139,6 +139,32 @@ def test_kinds_that_an_account_may_not_see_are_none_of_its_objects(with_namespac
     assert apply("redis", of("redis"))["error"]["reason"] == "unauthorized"
 
 
+def test_the_end_of_a_platform(with_namespace, cluster, apply):
+    apply("redis", of("redis"))
+    kept = {"kind": "PersistentVolumeClaim", "metadata": {"name": "data-redis-0"}}
+    cluster.objects[place("persistentvolumeclaims", "data-redis-0")] = kept
+    assert apply("", [], except_owners=[], check=True)["changed"]
+    assert apply("", [], except_owners=[])["changed"]
+    assert cluster.names() == ["Namespace llm", "PersistentVolumeClaim data-redis-0"]
+    result = apply("", [], except_owners=[], remove_namespace=True, check=True)
+    assert result["removed"] == ["Namespace llm"] and "Namespace llm" in cluster.names()
+    assert apply("", [], except_owners=[], remove_namespace=True)["removed"] == ["Namespace llm"]
+    assert not apply("", [], except_owners=[], remove_namespace=True)["changed"]
+
+
+def test_a_namespace_of_others_is_left_to_them(with_namespace, cluster, apply):
+    path = "/api/v1/namespaces/llm"
+    cluster.objects[path]["metadata"]["labels"].pop("app.kubernetes.io/managed-by")
+    result = apply("", [], except_owners=[], remove_namespace=True)
+    assert result["error"]["reason"] == "refused" and path in cluster.objects
+
+
+def test_a_namespace_that_does_not_end_is_not_waited_for_forever(with_namespace, cluster, apply):
+    cluster.keeps.add("/api/v1/namespaces/llm")
+    result = apply("", [], except_owners=["platform"], remove_namespace=True, wait_seconds=0)
+    assert "namespace llm is still there after 0 s" in result["msg"]
+
+
 def test_whose_objects_are_meant_has_to_be_said(apply):
     assert "one of the following is required" in apply("", [])["msg"]
     assert "mutually exclusive" in apply("redis", [], except_owners=["redis"])["msg"]
