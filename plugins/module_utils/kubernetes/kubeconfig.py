@@ -119,7 +119,11 @@ def _credentials(user: dict, folder: str, cluster: dict) -> dict:
     # A relative path is meant from the file; a plain name from PATH.
     program = os.path.join(folder, command) if os.sep in command else command
     version = helper.get("apiVersion", "client.authentication.k8s.io/v1")
-    asked = {"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": False}}
+    spec: dict = {"interactive": False}
+    if helper.get("provideClusterInfo"):
+        told = ("server", "certificate-authority-data", "insecure-skip-tls-verify")
+        spec["cluster"] = {key: cluster[key] for key in told if key in cluster}
+    asked = {"apiVersion": version, "kind": "ExecCredential", "spec": spec}
     environment = {
         **os.environ,
         **{one["name"]: one["value"] for one in helper.get("env") or []},

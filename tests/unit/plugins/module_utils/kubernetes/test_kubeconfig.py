@@ -76,17 +76,18 @@ def test_a_helper_gives_a_token_or_a_certificate():
 def test_a_helper_is_told_what_is_asked_and_has_its_own_environment():
     program = (
         "import json, os; asked = json.loads(os.environ['KUBERNETES_EXEC_INFO']);"
-        "token = asked['kind'] + os.environ['OWN'];"
+        "token = asked['kind'] + os.environ['OWN'] + asked['spec']['cluster']['server'];"
         "print(json.dumps({'status': {'token': token}}))"
     )
     user = {
         "exec": {
             "command": sys.executable,
             "args": ["-c", program],
-            "env": [{"name": "OWN", "value": "-own"}],
+            "env": [{"name": "OWN", "value": "-own-"}],
+            "provideClusterInfo": True,
         }
     }
-    assert read(config(user=user)).token == "ExecCredential-own"
+    assert read(config(user=user)).token == "ExecCredential-own-https://k8s:6443"
 
 
 @pytest.mark.parametrize(
