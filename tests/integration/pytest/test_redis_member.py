@@ -198,6 +198,8 @@ def test_a_killed_primary_that_restarts_at_once_has_all_it_answered_for(cluster,
         cluster.site.kill(old, "redis")
         cluster.site.restart(old, "redis")
         writer.more(20)
+    # Restarted late, it was replaced meanwhile, and Sentinel takes 8 s to make it a replica.
+    wait_until(lambda: len(cluster.primaries()) == 1, 60, "one primary")
     assert cluster.has_lost(writer) == []
     for host in MEMBERS:
         member = run_module("redis_member", **cluster.options(host, "ready", members=3))
