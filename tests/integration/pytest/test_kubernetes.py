@@ -105,6 +105,8 @@ def test_services_reach_each_other_by_name_and_hosts_outside_by_address(site):
     found = site.files()
     assert "url: http://litellm:4000" in found["gateway.yml"]
     assert 'peers: ["http://gateway-peers:8080"]' in found["gateway.yml"]
+    assert 'public_url: "https://llm.example.internal"' in found["gateway.yml"]
+    assert 'trusted_proxies: ["10.244.0.0/16"]' in found["gateway.yml"]
     assert "http://tool-example:8104/" in found["gateway.yml"]
     assert "api_base: http://192.0.2.41:11434" in found["litellm.yml"]
     assert "registry.example.internal/intranet-mcp/litellm:" in found["litellm.yml"]
