@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import importlib.util
 import threading
+import time
 import urllib.parse
 
 import pytest
@@ -113,6 +114,19 @@ def test_an_ollama_that_does_not_answer_is_not_up(service, ask, reply):
     service.replies["GET", "/api/tags"] = reply
     service.replies["GET", "/api/ps"] = (200, LOADED)
     assert ask("/probe", target=service.url) == (200, exporter.rendered([("ollama_up", {}, 0)]))
+
+
+def test_an_ollama_whose_name_is_looked_up_for_long_is_not_up_in_time(monkeypatch, capsys):
+    found = threading.Event()
+    monkeypatch.setattr(exporter, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(exporter, "asked", lambda _target, _path: found.wait(30))
+    started = time.monotonic()
+    numbers = exporter.probed("http://away:11434", {"gpu": [], "models": [], "kept": []})
+    took = time.monotonic() - started
+    found.set()
+    assert "ollama_up 0" in numbers
+    assert took < 20
+    assert capsys.readouterr().err == "http://away:11434: no answer within 0.2 s\n"
 
 
 def test_nobody_else_is_asked(service, ask):

@@ -15,10 +15,11 @@ import http.client
 import http.server
 import json
 import sys
+import time
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-# Told before Prometheus stops waiting.
+# Told before Prometheus stops waiting, which it does after 5 s where it asks that often.
 ANSWER_SECONDS = 4
 MAX_BODY_BYTES = 8 << 20
 # Longest silence of who asks.
@@ -131,14 +132,19 @@ def asked(target: str, path: str) -> dict[str, Any]:
 
 def probed(target: str, config: dict[str, Any]) -> str:
     """Ask an Ollama both questions at once and return its numbers; away, that it is not up."""
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        jobs = [pool.submit(asked, target, path) for path in ("/api/tags", "/api/ps")]
+    # Not waited for at the end: looking up a name has no timeout of its own.
+    pool = concurrent.futures.ThreadPoolExecutor(2)
+    jobs = [pool.submit(asked, target, path) for path in ("/api/tags", "/api/ps")]
+    ends_at = time.monotonic() + ANSWER_SECONDS
     try:
-        tags, loaded = (job.result() for job in jobs)
+        tags, loaded = (job.result(max(0, ends_at - time.monotonic())) for job in jobs)
         return rendered(samples(tags, loaded, config, target in config["gpu"]))
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        print(f"{target}: {error}", file=sys.stderr, flush=True)
+        told = str(error) or f"no answer within {ANSWER_SECONDS} s"
+        print(f"{target}: {told}", file=sys.stderr, flush=True)
         return rendered([("ollama_up", {}, 0)])
+    finally:
+        pool.shutdown(wait=False)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
