@@ -100,8 +100,8 @@ def _row(row: dict, panel: dict) -> str:
     )
     most = max((other["values"][0] for other in panel["rows"]), default=0)
     share = 100 * row["values"][0] / most if most else 0
-    bar = f'<i style="width:{max(share, 1):.0f}%"></i>' if most else ""
-    return f'<tr><th scope="row">{escaped(row["name"])}{bar}</th>{cells}</tr>'
+    length = f'<i style="width:{max(share, 1):.0f}%"></i>' if most else ""
+    return f'<tr><th scope="row">{escaped(row["name"])}{length}</th>{cells}</tr>'
 
 
 # What this page adds to the common style. c1 and so on are the lines of a plot.
