@@ -99,6 +99,7 @@ class Platform(Site):
             **{f"platform_{name}_port": port for name, port in self.ports.items()},
             "platform_cache_dir": str(CACHE / "artifacts"),
             "platform_balancer_tls": False,
+            "platform_users_networks": ["127.0.0.0/8"],
             "mcp_servers": {name: {"enabled": False} for name in ("filesystem", "browser")},
             "ollama_models": [{"name": MODEL, "file": "smollm2-135m", "context": 2048}],
             "ollama_sources": ["file"],
