@@ -26,7 +26,7 @@ import support
 import yaml
 from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring import panel
 from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.panels import BOARDS, PANELS
-from conftest import CACHE, image
+from conftest import CACHE, image, wait_until
 from servers import publishers
 from test_model_sources import free_port
 from test_monitoring import Site
@@ -172,8 +172,10 @@ def test_every_query_has_data(platform, name, number):
     query = PANELS[name].queries[number]
     if any(metric in query.expr for metric in NOT_HERE):
         pytest.skip("no Traefik here")
-    found = platform.value(name, number)
-    assert found, query.expr
+    # What counts alerts or errors has data a few scrapes after they happened.
+    found = platform.value(name, number) or wait_until(
+        lambda: platform.work() or platform.value(name, number), 60, query.expr
+    )
     if PANELS[name].kind != panel.VALUE:
         named = {*PANELS[name].rows, *re.findall(r"{{(\w+)}}", query.legend)}
         assert all(named <= set(series["metric"]) for series in found), found[:3]
