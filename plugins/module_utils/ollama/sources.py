@@ -186,6 +186,7 @@ class FileSource:
         if destination.client.has_blob(digest):
             return digest
         digest, weights = self._read()
+        self._check(self.definition.path)
         free = destination.free_bytes()
         if free is not None and weights.size > free:
             raise ollama.not_enough_space(weights.size, free)

@@ -102,23 +102,20 @@ def test_program_in_a_container_must_say_the_word(run_check, postgres):
 
 
 def test_migrations_of_a_real_litellm_are_complete_until_one_is_missing(run_check, litellm):
-    container = litellm.postgres.replace("postgres", "litellm")
-    check = {"container": container, "argv": ["litellm-migrate", "--check"]}
+    check = {"container": litellm.container, "argv": ["litellm-migrate", "--check"]}
     (row,) = run_check("migrations", **check)
     assert (row["status"], row["found"]) == ("passed", "0 pending, 0 half done")
 
-    def sql(text):
-        psql = ("exec", litellm.postgres, "psql", "-U", "litellm", "-Atqc", text)
-        return litellm.docker.run(*psql)
-
-    name = sql("SELECT max(migration_name) FROM _prisma_migrations")
-    ended = sql(f"SELECT finished_at FROM _prisma_migrations WHERE migration_name = '{name}'")
-    sql(f"UPDATE _prisma_migrations SET finished_at = NULL WHERE migration_name = '{name}'")
+    name = litellm.sql("SELECT max(migration_name) FROM _prisma_migrations")
+    ended = litellm.sql(
+        f"SELECT finished_at FROM _prisma_migrations WHERE migration_name = '{name}'"
+    )
+    litellm.sql(f"UPDATE _prisma_migrations SET finished_at = NULL WHERE migration_name = '{name}'")
     try:
         (row,) = run_check("migrations", **check)
         assert row["status"] == "failed" and "half done" in row["found"], row
     finally:
-        sql(
+        litellm.sql(
             f"UPDATE _prisma_migrations SET finished_at = '{ended}' WHERE migration_name = '{name}'"
         )
     assert run_check("migrations", **check)[0]["status"] == "passed"

@@ -473,7 +473,7 @@ def test_pools_that_exceed_the_database_are_refused_before_anything_changes(depl
     pools = {"litellm_workers": 2, "litellm_db_pool": 30}
     refused = site.play({**deployed.variables, **pools}, "litellm.yml", hosts=("here", "there"))
     assert refused.returncode
-    for part in ("found 120 connections (2 hosts x 2 workers x 30 each)", "at most 90", "lower"):
+    for part in ("found 120 connections (2 replicas x 2 workers x 30 each)", "at most 90", "lower"):
         assert part in refused.stdout, refused.stdout
     assert "changed=0 " in refused.stdout
     now = site.docker.run("inspect", "--format={{.State.StartedAt}}", site.prefix + "litellm")

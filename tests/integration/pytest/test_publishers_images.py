@@ -24,7 +24,7 @@ import yaml
 from ansible_collections.intranet.mcp.plugins.module_utils.images import registry_login
 from conftest import CACHE, image, wait_until
 from servers import publishers
-from servers.container_registry import push
+from servers.container_registry import TRUST, push
 from test_model_sources import free_port
 
 pytestmark = [
@@ -44,7 +44,6 @@ USERS = {
 }
 MODEL = "smollm2:135m"
 ROLES = ("postgres", "redis", "ollama", "litellm", "load_balancer")
-TRUST = [{"include_role": {"name": "intranet.mcp.docker", "tasks_from": "authorities"}}]
 DEPLOY = [
     {
         "include_role": {"name": "intranet.mcp.image"},

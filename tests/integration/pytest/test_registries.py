@@ -24,7 +24,7 @@ import support
 import yaml
 from ansible_collections.intranet.mcp.plugins.module_utils.images import registry_login
 from conftest import image, wait_until
-from servers.container_registry import push
+from servers.container_registry import TRUST, push
 
 pytestmark = pytest.mark.integration
 
@@ -96,10 +96,9 @@ class Site:
 
     def have(self, *options, **variables):
         """Have the image by the role, its registry's authority first."""
-        trust = {"name": "intranet.mcp.docker", "tasks_from": "authorities"}
-        roles = [{"include_role": {**trust, "public": True}}] if self.trusts(variables) else []
-        roles.append({"include_role": {"name": "intranet.mcp.image"}})
-        return self.play(roles, *options, image_names=[self.name], **variables)
+        tasks = [*TRUST] if self.trusts(variables) else []
+        tasks.append({"include_role": {"name": "intranet.mcp.image"}})
+        return self.play(tasks, *options, image_names=[self.name], **variables)
 
     def trusts(self, variables):
         return variables.get("docker_registry_ca", self.variables["docker_registry_ca"])
@@ -160,9 +159,7 @@ def tar_of(files):
 @pytest.fixture
 def trusted(site):
     """The site's engine trusts the registry, so that images can be pushed there."""
-    code, output = site.play(
-        [{"include_role": {"name": "intranet.mcp.docker", "tasks_from": "authorities"}}]
-    )
+    code, output = site.play(TRUST)
     assert code == 0, output
 
 

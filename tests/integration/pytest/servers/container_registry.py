@@ -16,6 +16,17 @@ import pytest
 
 IMAGE = "itest-registry:1"
 CONFIG = "/etc/docker/registry/config.yml"
+# The engine trusts what docker_registry_ca lists, as role docker has it, without touching the rest.
+TRUST = [
+    {"intranet.mcp.docker_engine_info": {}, "register": "__docker_engine"},
+    {
+        "include_role": {
+            "name": "intranet.mcp.docker",
+            "tasks_from": "authorities",
+            "public": True,
+        }
+    },
+]
 
 
 def build(base: str, folder) -> str:
