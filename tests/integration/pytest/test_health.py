@@ -107,17 +107,15 @@ def test_migrations_of_a_real_litellm_are_complete_until_one_is_missing(run_chec
     assert (row["status"], row["found"]) == ("passed", "0 pending, 0 half done")
 
     name = litellm.sql("SELECT max(migration_name) FROM _prisma_migrations")
-    ended = litellm.sql(
-        f"SELECT finished_at FROM _prisma_migrations WHERE migration_name = '{name}'"
-    )
-    litellm.sql(f"UPDATE _prisma_migrations SET finished_at = NULL WHERE migration_name = '{name}'")
+    newest = f"WHERE migration_name = '{name}'"
+    update = "UPDATE _prisma_migrations SET finished_at"
+    ended = litellm.sql(f"SELECT finished_at FROM _prisma_migrations {newest}")
+    litellm.sql(f"{update} = NULL {newest}")
     try:
         (row,) = run_check("migrations", **check)
         assert row["status"] == "failed" and "half done" in row["found"], row
     finally:
-        litellm.sql(
-            f"UPDATE _prisma_migrations SET finished_at = '{ended}' WHERE migration_name = '{name}'"
-        )
+        litellm.sql(f"{update} = '{ended}' {newest}")
     assert run_check("migrations", **check)[0]["status"] == "passed"
 
 
