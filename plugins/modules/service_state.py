@@ -225,6 +225,7 @@ class State:
             ),
             "images": engine.json("/images/json"),
             "networks": engine.json("/networks"),
+            "api": engine.json("/version")["ApiVersion"],
         }
 
 

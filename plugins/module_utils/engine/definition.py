@@ -26,6 +26,11 @@ LABEL_HASH = "intranet.mcp.hash"
 # On networks: what the platform's networks are called, which tells it from others on this engine.
 LABEL_NETWORK = "intranet.mcp.network"
 
+# The API (of engine 25) that has an interval of its own for a container that starts.
+CHECKS_WHILE_STARTING = (1, 44)
+# How many times rarer a check is once its container was healthy.
+SELDOM = 4
+
 # Why a container is made anew although it runs.
 CHANGED = "definition or configuration changed"
 NEW_IMAGE = "image changed"
@@ -132,9 +137,9 @@ def plan(wanted: list[dict], host: dict, owner: str) -> dict:
     """What must happen so that exactly `wanted` runs.
 
     host: `containers` (with Labels, State, ImageID) and `images` (with RepoTags, Id) as the
-    daemon lists them. Returns create (container parameters), remove (names), unchanged (names), and
-    stop: names of those that first hand over to another host, and are made anew afterwards; and
-    networks: those that are not there yet.
+    daemon lists them, and `api`, its API's version. Returns create (container parameters), remove
+    (names), unchanged (names), and stop: names of those that first hand over to another host, and
+    are made anew afterwards; and networks: those that are not there yet.
     """
     image_ids = {
         tag: image.get("Id") for image in host.get("images", []) for tag in image["RepoTags"] or []
@@ -153,7 +158,9 @@ def plan(wanted: list[dict], host: dict, owner: str) -> dict:
         if not reason and spec["container"]["name"] in stop:
             reason = "hands over to another host meanwhile"
         if reason:
-            create.append({**spec["container"], "reason": reason})
+            container = spec["container"]
+            health = healthcheck_for(container["healthcheck"], host.get("api", "1.0"))
+            create.append({**container, "healthcheck": health, "reason": reason})
         else:
             unchanged.append(spec["container"]["name"])
     names = {spec["name"] for spec in wanted}
@@ -342,6 +349,24 @@ def _directory(path: str, mode: str, uid: str, gid: str, exclusive: bool = False
 
 def _file(path: str, content: str, mode: str, uid: str) -> dict:
     return {"path": path, "content": str(content), "mode": mode, "owner": uid, "group": "0"}
+
+
+def healthcheck_for(healthcheck: dict, api: str) -> dict:
+    """A health check as this engine takes it: often while a container starts, seldom afterwards.
+
+    Each check is a program that the engine starts, about a tenth of a second of a CPU. As long
+    passes before a container counts as unhealthy. Not part of the hash: a newer engine is no reason
+    for a restart.
+    """
+    if tuple(int(part) for part in api.split(".")) < CHECKS_WHILE_STARTING:
+        return healthcheck
+    interval = int(healthcheck["interval"].removesuffix("s")) * SELDOM
+    return {
+        **healthcheck,
+        "interval": f"{interval}s",
+        "start_interval": "1s",
+        "retries": -(-healthcheck["retries"] // SELDOM),
+    }
 
 
 def _healthcheck(health: dict) -> dict:

@@ -54,6 +54,7 @@ def engine(tmp_path, monkeypatch):
         "/containers/json": [],
         "/images/json": [{"RepoTags": ["redis:8"], "Id": "sha256:1"}],
         "/networks": [],
+        "/version": {"ApiVersion": "1.45"},
     }
     monkeypatch.setattr(service_state, "SOCKET", path)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()

@@ -276,6 +276,20 @@ def test_an_absent_container_is_created():
     ]
 
 
+@pytest.mark.parametrize(
+    ("api", "expected"),
+    [
+        ("1.43", {"interval": "5s", "retries": 12}),
+        ("1.44", {"interval": "20s", "retries": 3, "start_interval": "1s"}),
+    ],
+)
+def test_a_healthy_container_is_asked_seldom_where_the_engine_can_tell_a_start(api, expected):
+    (created,) = plan([spec()], {**host(), "api": api}, "redis")["create"]
+    always = {"test": ["CMD", "redis-cli", "ping"], "timeout": "5s", "start_period": "30s"}
+    assert created["healthcheck"] == {**always, **expected}
+    assert plan([spec()], {**host(container(spec())), "api": api}, "redis")["create"] == []
+
+
 def test_an_equal_container_is_left_alone():
     decision = plan([spec()], host(container(spec())), "redis")
     unchanged = ["intranet-redis"]
