@@ -11,12 +11,16 @@ from secrets import token_hex
 import pytest
 from hosts import APP1, APP2, DATA, LB, addresses, on, wait_until
 
+MONITORING = {"prometheus", "alertmanager"}
+MONITORING |= {f"{name}_exporter" for name in ("postgres", "redis", "ollama", "blackbox")}
 SERVICES = {
     "molecule-std-lb1": {"load_balancer"},
     APP1: {"gateway", "litellm"},
     APP2: {"gateway", "litellm", "ollama"},
-    DATA: {"postgres", "redis", "ollama", "tool-filesystem", "tool-example"},
+    DATA: {"postgres", "redis", "ollama", "tool-filesystem", "tool-example"} | MONITORING,
 }
+for _services in SERVICES.values():
+    _services.add("node_exporter")
 
 
 @pytest.fixture(scope="module")
