@@ -214,44 +214,65 @@ def _difference(spec: dict, found: dict | None, image_ids: dict) -> str:
 
 def _spec(definition: dict, context: dict) -> dict:
     name = definition["name"]
-    images = context["images"]
     uid, gid = str(definition["user"]).split(":")
     home = f"{context['config_dir']}/{name}"
-    data = f"{context['data_dir']}/{name}"
+    catalog = context["services"].get(name, {})
+    trust = context.get("trust") or {"digest": ""}
+    trusted = authorities.ENVIRONMENT if trust["digest"] else {}
     places, mounts = _places(definition, home, uid, gid)
+    mounts += _volumes(definition, places, f"{context['data_dir']}/{name}")
+    mounts += [f"{trust['path']}:{authorities.INSIDE}:ro,{LABELLED}"] if trusted else []
+    networks = _networks(definition, catalog)
+    container = {
+        **_process(definition, context["images"], trusted),
+        **_surroundings(definition, catalog, networks),
+        "name": context["prefix"] + name,
+        "volumes": mounts,
+    }
+    # Programs read authorities once. Those that connect to nothing outside need no restart.
+    read_once = [trust["digest"]] if trusted and catalog.get("egress") else []
+    digest = _hash(definition, container, places, home, read_once)
+    container["labels"] = {
+        LABEL_SERVICE: name,
+        LABEL_OWNER: context["owner"],
+        LABEL_HASH: digest,
+    }
+    return {
+        "name": name,
+        **places,
+        "container": container,
+        "networks": networks,
+        "hash": digest,
+        "hand_over": definition.get("hand_over", []),
+    }
+
+
+def _volumes(definition: dict, places: dict, data: str) -> list[str]:
+    """Mounts of the service's data and of what the site binds; directories go to `places`."""
+    uid, gid = str(definition["user"]).split(":")
+    mounts = []
     for volume, target in definition.get("volumes", {}).items():
         places["directories"] += [
             _directory(data, "0711", "0", "0"),
             _directory(f"{data}/{volume}", "0750", uid, gid),
         ]
         mounts.append(f"{data}/{volume}:{target}:rw,{LABELLED}")
-    mounts += list(definition.get("binds", []))
-    catalog = context["services"].get(name, {})
-    trust = context.get("trust") or {"digest": ""}
-    trusted = authorities.ENVIRONMENT if trust["digest"] else {}
-    mounts += [f"{trust['path']}:{authorities.INSIDE}:ro,{LABELLED}"] if trusted else []
+    return mounts + list(definition.get("binds", []))
+
+
+def _process(definition: dict, images: dict, trusted: dict) -> dict:
+    """What runs, as whom, and within which limits."""
+    uid, gid = str(definition["user"]).split(":")
     gpu = {"NVIDIA_VISIBLE_DEVICES": "nvidia.com/gpu=all"} if definition.get("gpus") else {}
     env = {**gpu, **trusted, **definition.get("env", {})}
-    networks = _networks(definition, catalog)
-    container = {
-        "name": context["prefix"] + name,
+    entrypoint = [str(word) for word in definition.get("entrypoint", [])]
+    if definition.get("secret_env"):
+        entrypoint = ["/bin/sh", "-c", _WITH_SECRETS, "with-secrets"]
+    return {
         "image": images.get(definition["image"], definition["image"]),
         "user": f"{uid}:{gid}",
-        "network_mode": networks[0]["name"] if networks else "host",
-        "networks": [{"name": network["name"], "aliases": [name]} for network in networks],
-        # Names of others on its networks are the engine's to tell. It would pass other questions on
-        # itself, past the rules for what the container sends.
-        "dns_servers": ["127.0.0.1"] if networks and not catalog.get("egress") else [],
-        # Or whoever is on one of its networks could send packets through it into the others.
-        "sysctls": {"net.ipv4.ip_forward": "0"} if networks else {},
-        "published_ports": [
-            f"{bracketed(address)}:{entry['port']}:{entry['inside_port']}"
-            for entry in [catalog, *catalog.get("parts", [])]
-            for address in entry.get("publish", [])
-        ],
-        "volumes": mounts,
         "env": {key: str(value) for key, value in env.items()},
-        "entrypoint": [str(word) for word in definition.get("entrypoint", [])],
+        "entrypoint": entrypoint,
         "command": [str(word) for word in definition["command"]],
         "read_only": definition.get("read_only", True),
         "tmpfs": definition.get("tmpfs", ["/tmp"]),  # noqa: S108  inside the container
@@ -262,10 +283,31 @@ def _spec(definition: dict, context: dict) -> dict:
         "stop_timeout": definition.get("stop_seconds", 10),
         "healthcheck": _healthcheck(definition["health"]),
         "gpus": definition.get("gpus", False),
+    }
+
+
+def _surroundings(definition: dict, catalog: dict, networks: list[dict]) -> dict:
+    """Whom it reaches, and who reaches it."""
+    return {
+        "network_mode": networks[0]["name"] if networks else "host",
+        "networks": [
+            {"name": network["name"], "aliases": [definition["name"]]} for network in networks
+        ],
+        # Names of others on its networks are the engine's to tell. It would pass other questions on
+        # itself, past the rules for what the container sends.
+        "dns_servers": ["127.0.0.1"] if networks and not catalog.get("egress") else [],
+        # Or whoever is on one of its networks could send packets through it into the others.
+        "sysctls": {"net.ipv4.ip_forward": "0"} if networks else {},
+        "published_ports": [
+            f"{bracketed(address)}:{entry['port']}:{entry['inside_port']}"
+            for entry in [catalog, *catalog.get("parts", [])]
+            for address in entry.get("publish", [])
+        ],
         "extra_hosts": definition.get("extra_hosts", {}),
     }
-    if definition.get("secret_env"):
-        container["entrypoint"] = ["/bin/sh", "-c", _WITH_SECRETS, "with-secrets"]
+
+
+def _hash(definition: dict, container: dict, places: dict, home: str, read_once: list[str]) -> str:
     ignored = {
         f"{home}/{kind}/{name}"
         for name in definition.get("reload", [])
@@ -275,27 +317,12 @@ def _spec(definition: dict, context: dict) -> dict:
         [file for file in places[kind] if file["path"] not in ignored]
         for kind in ("files", "secrets")
     )
-    # Programs read authorities once. Those that connect to nothing outside need no restart.
-    read_once = [trust["digest"]] if trusted and catalog.get("egress") else []
     # A label of ours changes nothing for a container that runs already; one that the site gives to
     # a directory of its own is to be obeyed.
-    hashed = {**container, "volumes": [_without_label(m, definition) for m in mounts]}
+    mounts = [_without_label(mount, definition) for mount in container["volumes"]]
+    hashed = {**container, "volumes": mounts}
     content = json.dumps([hashed, files, secrets, *read_once], sort_keys=True).encode()
-    digest = hashlib.sha256(content).hexdigest()
-    container["labels"] = {
-        LABEL_SERVICE: name,
-        LABEL_OWNER: context["owner"],
-        LABEL_HASH: digest,
-    }
-    hand_over = definition.get("hand_over", [])
-    return {
-        "name": name,
-        **places,
-        "container": container,
-        "networks": networks,
-        "hash": digest,
-        "hand_over": hand_over,
-    }
+    return hashlib.sha256(content).hexdigest()
 
 
 def _without_label(mount: str, definition: dict) -> str:
