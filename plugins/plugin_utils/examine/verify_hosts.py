@@ -12,6 +12,8 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
+RESEND_SECONDS = 60
+
 
 def probe(check: str, kind: str, group: str, /, **options: Any) -> dict[str, Any]:
     """Return a probe as the module `health` takes it."""
@@ -120,8 +122,9 @@ def _monitoring(site: dict) -> list[dict]:
     options = {
         name: f"http://127.0.0.1:{site['ports'][name]}" for name in ("prometheus", "alertmanager")
     }
-    # Every service was asked once by then, and every rule evaluated.
-    patience = {"wait_seconds": 3 * site["watched"]["interval_seconds"]}
+    # Every service was asked once by then, and every rule evaluated. Prometheus sends an alert for
+    # which it knew no Alertmanager, as in its first seconds, again after a minute.
+    patience = {"wait_seconds": 3 * site["watched"]["interval_seconds"] + RESEND_SECONDS}
     common = {"jobs": site["watched"]["jobs"], "prefix": site["prefix"]}
     return [probe("monitoring", "monitoring", "Services", **options, **common, **patience)]
 

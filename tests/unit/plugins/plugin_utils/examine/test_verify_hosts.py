@@ -67,10 +67,10 @@ def test_clusters_are_asked_for_where_there_are_some():
     assert "redis cluster data1" not in named(clusters=["redis"], groups=["postgres"])
 
 
-def test_the_monitoring_may_take_three_scrapes_until_it_has_seen_everything():
+def test_the_monitoring_may_take_three_scrapes_and_a_second_alert_until_everything_is_seen():
     options = named(groups=["monitoring"])["monitoring"]["options"]
     assert options["jobs"] == ["redis", "redis ready"]
-    assert (options["prometheus"], options["wait_seconds"]) == ("http://127.0.0.1:9090", 45)
+    assert (options["prometheus"], options["wait_seconds"]) == ("http://127.0.0.1:9090", 105)
     assert "monitoring" not in named()
 
 
