@@ -25,7 +25,8 @@ GATEWAY_FAILURES = 'mcp_gateway_requests_total{status="error"}'
 # Requests of one server: `-` are those that the gateway answers itself.
 GATEWAY_SECONDS = 'mcp_gateway_request_seconds_bucket{server!="-"}'
 TOOL_CALLS, TOOL_SECONDS = "mcp_gateway_tool_seconds_count", "mcp_gateway_tool_seconds_sum"
-TOOL_FAILURES = 'mcp_gateway_tool_seconds_count{status="error"}'
+# Of those that the gateway could not deliver, and those that the tool itself calls an error.
+TOOL_FAILURES = 'mcp_gateway_tool_seconds_count{status=~"error|tool_error"}'
 TOOL_MEAN = f"{grown(TOOL_SECONDS, 'server, tool')} / {grown(TOOL_CALLS, 'server, tool')}"
 
 TOOLS = {

@@ -47,6 +47,7 @@ IMAGES += ["node-exporter", "alertmanager", "prometheus", "tool-base"]
 PORTS = ("prometheus", "alertmanager", "gateway", "litellm", "ollama", "grafana", "balancer")
 PORTS += ("balancer_redirect", "balancer_inside", "balancer_metrics")
 MODEL = "smollm2:135m"
+TOOL = "example__count"
 MCP = "2026-07-28"
 # The balancer's other engine; test_alert_rules.py looks at what it counts.
 NOT_HERE = {"traefik_service_requests_total"}
@@ -112,7 +113,9 @@ class Platform(Site):
         return (self.folder / "secrets" / name).read_text().strip()
 
     def work(self) -> None:
-        """What people do: ask a model as a stream, call tools, and ask for what is not there."""
+        """What people do: ask a model as a stream and one that is not there, call a tool rightly
+        and wrongly.
+        """
         key = self.key("key-ada")
         models = f"http://127.0.0.1:{self.ports['balancer']}/v1/chat/completions"
         question = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 4}
@@ -123,12 +126,12 @@ class Platform(Site):
         tools = f"http://127.0.0.1:{self.ports['gateway']}/mcp"
         about = {"io.modelcontextprotocol/protocolVersion": MCP}
         about |= {"io.modelcontextprotocol/clientCapabilities": {}}
-        for tool in ("example__count", "example__nothing"):
-            call = {"name": tool, "arguments": {"text": "one two"}, "_meta": about}
+        told = {"mcp_protocol_version": MCP, "mcp_method": "tools/call", "mcp_name": TOOL}
+        for argument, is_wrong in (("one two", False), (12, True)):
+            call = {"name": TOOL, "arguments": {"text": argument}, "_meta": about}
             message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
-            told = {"mcp_protocol_version": MCP, "mcp_method": "tools/call", "mcp_name": tool}
-            text = post(tools, message, key, **told)[1]
-            assert '"id":1' in text.replace(" ", ""), text
+            text = post(tools, message, key, **told)[1].replace(" ", "")
+            assert '"id":1' in text and ('"isError":true' in text) == is_wrong, text
 
     def value(self, name: str, number: int) -> list[dict]:
         """Ask Prometheus one query of a panel."""
