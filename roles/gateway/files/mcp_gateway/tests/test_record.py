@@ -56,6 +56,8 @@ async def test_every_way_to_fail_is_recorded(tmp_path):
         client = Modern(gw, key=KEY)
         await client.call("one__pid")
         await client.call("one__error")
+        await client.call("one__echo", text='"isError":true')
+        await client.call("one__echo", fails=True)
         await client.call("nobody__x")
         await Modern(gw, key="wrong").send("tools/list")
         await gw.http.post("/mcp", content=b"{", headers={"authorization": f"Bearer {KEY}"})
@@ -63,6 +65,8 @@ async def test_every_way_to_fail_is_recorded(tmp_path):
         assert [(li["status"], li["error"]) for li in lines] == [
             ("refused", "policy"),
             ("error", "rpc_error"),
+            ("ok", ""),
+            ("tool_error", "tool_error"),
             ("refused", "unknown"),
             ("refused", "envelope"),
         ]

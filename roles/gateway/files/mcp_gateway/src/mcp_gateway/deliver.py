@@ -66,7 +66,7 @@ async def response(request: UpstreamRequest, frame: Frame, message: envelope.Mes
         if result is not None:
             fields["result"] = result
             changed = True
-        if call.method == "tools/call" and b'"isError":true' in frame.data[-65536:]:
+        if call.method == "tools/call" and envelope.says_error(message.result):
             call.failed("tool_error", "tool_error")
     frame = request.stamped(frame)
     data = envelope.encode(fields) if changed else frame.data

@@ -11,6 +11,7 @@ import msgspec
 
 Fields = dict[str, msgspec.Raw]
 RAW_NULL = msgspec.Raw(b"null")
+RAW_TRUE = msgspec.Raw(b"true")
 
 decode_fields = msgspec.json.Decoder(Fields).decode
 decode_any = msgspec.json.Decoder().decode
@@ -173,6 +174,11 @@ def fields_of(raw: msgspec.Raw | None) -> Fields:
         return decode_fields(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
+
+
+def says_error(result: msgspec.Raw) -> bool:
+    """Whether the result of a tool says that the tool failed."""
+    return fields_of(result).get("isError") == RAW_TRUE
 
 
 def raw(value: object) -> msgspec.Raw:

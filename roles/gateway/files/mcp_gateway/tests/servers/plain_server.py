@@ -88,8 +88,10 @@ for line in sys.stdin:
         if name == "error":
             say({"jsonrpc": "2.0", "id": id_, "error": {"code": -32000, "message": "no luck"}})
             continue
-        text = call(name, message["params"].get("arguments") or {})
-        result = {"content": [{"type": "text", "text": text}]}
+        arguments = message["params"].get("arguments") or {}
+        result = {"content": [{"type": "text", "text": call(name, arguments)}]}
+        if arguments.get("fails"):
+            result["isError"] = True
     elif method == "ping":
         result = {}
     else:
