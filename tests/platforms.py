@@ -32,8 +32,11 @@ SPREAD = {
 CLUSTERS = {**SPREAD, "postgres": ["app1", "app2", "data"], "redis": ["app1", "app2", "data"]}
 
 
-def catalog(groups):
-    """Return the catalog with the ports that its templates stand for."""
+def catalog(groups, with_pages=False):
+    """Return the catalog with the ports that its templates stand for.
+
+    with_pages: whether platform_monitoring_networks opens the monitoring's pages.
+    """
     text = (ROOT / "roles/platform/defaults/main/main.yml").read_text()
     defaults = {**yaml.safe_load(text), "platform_balancer_port": 443}
     clusters = {name: len(groups.get(name, [])) > 1 for name in ("postgres", "redis")}
@@ -45,6 +48,8 @@ def catalog(groups):
         entry["enabled"] = clusters[of_cluster[1]] if of_cluster else True
         if "__platform_is_watched" in enabled:
             entry["enabled"] = bool(groups.get("monitoring"))
+        if "platform_monitoring_networks" in enabled:
+            entry["enabled"] = entry["enabled"] and with_pages
     return defaults["platform_services"]
 
 
@@ -52,7 +57,9 @@ def topology(groups, **settings):
     """Return a platform with the deployed catalog; settings are further fields of Topology."""
     hosts = sorted({host for names in groups.values() for host in names})
     return Topology(
-        services=build_services(catalog(groups), MCP_SERVERS),
+        services=build_services(
+            catalog(groups, with_pages=bool(settings.get("remote_operators"))), MCP_SERVERS
+        ),
         groups=groups,
         addresses={host: [f"192.0.2.{n}"] for n, host in enumerate(hosts, 1)},
         network="net",

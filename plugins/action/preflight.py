@@ -102,6 +102,13 @@ class ActionModule(ActionBase):
             return result
         return execute(ended_owner=holder) if run_lock.is_gone(holder, me, started_now) else result
 
+    def _pages(self, task_vars):
+        """Who may open the monitoring's pages, and whether they are encrypted."""
+        render = self._templar.template
+        networks = render(task_vars.get("platform_monitoring_networks", []))
+        tls = bool(render(task_vars.get("platform_balancer_tls", False)))
+        return {"networks": networks, "tls": tls}
+
     def _here(self, arguments, task_vars):
         """Problems of inventory and control node, once a play: those to report, those ignored."""
         if task_vars["inventory_hostname"] != task_vars["ansible_play_hosts_all"][0]:
@@ -119,7 +126,7 @@ class ActionModule(ActionBase):
                 task_vars["groups"], arguments.get("required_groups", []), known
             ),
             *clusters.problems(task_vars["groups"], engine),
-            *monitoring.problems(task_vars["groups"]),
+            *monitoring.problems(task_vars["groups"], self._pages(task_vars)),
             *inventory.engine_problems(engine, acme_directory),
             *variable_problems(task_vars, self._templar.template),
             *people_problems(task_vars, self._templar.template),

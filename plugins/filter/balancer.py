@@ -11,6 +11,9 @@ from ansible_collections.intranet.mcp.plugins.module_utils.balancer import (
     haproxy_config as _haproxy_config,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.balancer import (
+    pages,
+)
+from ansible_collections.intranet.mcp.plugins.module_utils.balancer import (
     traefik_config as _traefik_config,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
@@ -50,9 +53,14 @@ def nginx_config(pools, settings):
     return _rendered(_nginx_config.render, pools, settings)
 
 
-def _rendered(render, pools, settings):
+def pages_login(password):
+    """What engines compare the password of the monitoring's pages with."""
+    return _rendered(pages.login, password)
+
+
+def _rendered(render, *arguments):
     try:
-        return render(pools, settings)
+        return render(*arguments)
     except Unusable as error:
         raise AnsibleFilterError(str(error)) from error
 
@@ -100,6 +108,7 @@ class FilterModule:
             "balancer_is_due": balancer_is_due,
             "traefik_config": traefik_config,
             "nginx_config": nginx_config,
+            "pages_login": pages_login,
             "keepalived_config": keepalived_config.render,
             "haproxy_leaders": haproxy_leaders.render,
             "subject_alt_names": subject_alt_names,

@@ -42,6 +42,8 @@ options:
         description:
           - V(http) takes C(url), C(status), C(contains), C(service) (for messages), C(ca) (the
             authority to trust, PEM as text) and C(timeout).
+          - V(page) takes C(url), C(user), C(key) (the name of the password), C(service), C(ca) and
+            C(timeout), and asks without a login, with a wrong and with the right password.
           - V(certificate) takes C(url), C(days) that must be left, and C(timeout).
           - V(gpu) takes C(url) of an Ollama, C(timeout), and C(model) to load where none is in
             memory (C(embeds_only) if it has no chat), with C(context), the tokens that requests ask
@@ -96,6 +98,7 @@ options:
         required: true
         choices:
           - http
+          - page
           - certificate
           - gpu
           - llm

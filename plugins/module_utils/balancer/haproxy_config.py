@@ -20,6 +20,9 @@ from ansible_collections.intranet.mcp.plugins.module_utils.balancer.entry_paths 
     model_paths,
     operator_networks,
 )
+from ansible_collections.intranet.mcp.plugins.module_utils.balancer.haproxy_pages import (
+    sections as page_sections,
+)
 from ansible_collections.intranet.mcp.plugins.module_utils.balancer.pools import (
     ALIVE,
     CERTIFICATE,
@@ -49,18 +52,20 @@ def render(pools: list[dict], settings: dict) -> str:
     inside, metrics), timeout_seconds, connect_seconds, check_seconds, max_connections, and perhaps
     paths (of LiteLLM, what else is open to people), operators (networks to which all of it is),
     hsts_seconds, acme_thumbprint (of the account whose certificates an ACME server checks over
-    plain HTTP).
+    plain HTTP), pages: served (what `topology.pages` returns) and their login; with port pages.
     """
+    named = [*(s for pool in pools for s in pool["servers"]), *_pages(settings)]
     by_service = pools_by_service(pools)
     routes = _routes(sorted(by_service))
     sections = [
         _global(settings),
         _defaults(settings),
-        _resolvers() if any(s["is_name"] for pool in pools for s in pool["servers"]) else [],
+        _resolvers() if any(server["is_name"] for server in named) else [],
         _public(settings, routes),
         _redirect(settings) if settings["tls"] else [],
         _inside(settings, routes),
         _metrics(settings),
+        *page_sections(settings, _of_people(settings, "https")),
         *[
             _backend(pool["service"] + suffix, pool[path], pool["servers"])
             for _name, pool in sorted(by_service.items())
@@ -68,6 +73,10 @@ def render(pools: list[dict], settings: dict) -> str:
         ],
     ]
     return HEAD + "\n".join(_section(lines) for lines in sections if lines)
+
+
+def _pages(settings: dict) -> list[dict]:
+    return settings.get("pages", {}).get("served", [])
 
 
 def _section(lines: list[str]) -> str:
@@ -135,18 +144,24 @@ def _public(settings: dict, routes: list[str]) -> list[str]:
     return [
         "frontend public",
         f"bind :{settings['ports']['public']}{tls}",
+        *_of_people(settings, scheme),
+        f"http-request deny deny_status 404 if {{ path {HIDDEN_PATH} }} "
+        f"|| {{ path_beg {HIDDEN_PATH}/ }}",
+        *_open_paths(settings, routes),
+    ]
+
+
+def _of_people(settings: dict, scheme: str) -> list[str]:
+    return [
         # What a client claims of itself in these headers is not true.
         "http-request del-header X-Forwarded-For",
         "option forwardfor",
         f"http-request set-header X-Forwarded-Proto {scheme}",
         *_hsts(settings),
         f"http-request deny deny_status 400 if {{ path -m reg '{REFUSED_PATH}' }}",
-        f"http-request deny deny_status 404 if {{ path {HIDDEN_PATH} }} "
-        f"|| {{ path_beg {HIDDEN_PATH}/ }}",
         # Another protocol would pass by all that is checked here.
         "http-request del-header Upgrade unless { req.hdr(Upgrade) -m str -i websocket }",
         "http-request del-header HTTP2-Settings",
-        *_open_paths(settings, routes),
     ]
 
 

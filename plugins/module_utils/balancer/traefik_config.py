@@ -31,6 +31,13 @@ from ansible_collections.intranet.mcp.plugins.module_utils.balancer.pools import
     pools_by_service,
     server_name,
 )
+from ansible_collections.intranet.mcp.plugins.module_utils.balancer.traefik_pages import (
+    configuration as pages_configuration,
+)
+from ansible_collections.intranet.mcp.plugins.module_utils.balancer.traefik_parts import (
+    below,
+    router,
+)
 
 STATIC, DYNAMIC = "traefik.yml", "dynamic.yml"
 SERVED = "/run/traefik/" + DYNAMIC
@@ -152,12 +159,14 @@ def _static(settings: dict) -> dict:
 
 
 def _dynamic(by_service: dict[str, dict], settings: dict) -> dict:
-    services = {}
+    pages = pages_configuration(settings, [*_hsts(settings)])
+    services = {**pages["services"]}
     for name, pool in sorted(by_service.items()):
         services.update(_services(name, pool, settings))
     routers = {
         **_public(by_service, settings),
         **_routers("inside", by_service),
+        **pages["routers"],
         "alive": _internal("alive", "ping@internal", ["generation"]),
         "metrics": _internal("metrics", "prometheus@internal"),
     }
@@ -169,9 +178,10 @@ def _dynamic(by_service: dict[str, dict], settings: dict) -> dict:
         "hidden": {"ipAllowList": {"sourceRange": NOBODY, "rejectStatusCode": 404}},
         **_hsts(settings),
         **_health(by_service, settings),
+        **pages["middlewares"],
     }
     if settings["tls"]:
-        routers["redirect"] = _router("redirect", "PathPrefix(`/`)", "noop@internal", ["to_tls"], 1)
+        routers["redirect"] = router("redirect", "PathPrefix(`/`)", "noop@internal", ["to_tls"], 1)
         middlewares["to_tls"] = _to_tls(settings["public_port"])
     return {
         "http": {
@@ -248,16 +258,15 @@ def _public(by_service: dict, settings: dict) -> dict:
             "priority": 2,
         },
         "public_operators": rest,
-        "public_hidden": _router("public", _below(HIDDEN_PATH), "litellm", ["hidden"], 4),
-        "public_not_normal": _router(
+        "public_hidden": router("public", below(HIDDEN_PATH), "litellm", ["hidden"], 4),
+        "public_not_normal": router(
             "public", f"PathRegexp(`{REFUSED_PATH}`)", "litellm", ["not_normal"], 5
         ),
     }
     if not settings["tls"]:
         return routers
     return {
-        name: {**router, "tls": {}, **_with_hsts(router, settings)}
-        for name, router in routers.items()
+        name: {**route, "tls": {}, **_with_hsts(route, settings)} for name, route in routers.items()
     }
 
 
@@ -266,33 +275,29 @@ def _hsts(settings: dict) -> dict:
     return {"hsts": {"headers": {"stsSeconds": seconds}}} if seconds else {}
 
 
-def _with_hsts(router: dict, settings: dict) -> dict:
-    return {"middlewares": [*_hsts(settings), *router["middlewares"]]}
+def _with_hsts(route: dict, settings: dict) -> dict:
+    return {"middlewares": [*_hsts(settings), *route["middlewares"]]}
 
 
 def _models(settings: dict) -> str:
-    return " || ".join(map(_below, model_paths(settings)))
-
-
-def _below(path: str) -> str:
-    return f"Path(`{path}`) || PathPrefix(`{path}/`)"
+    return " || ".join(map(below, model_paths(settings)))
 
 
 def _routers(entry: str, by_service: dict) -> dict:
     """One entry point's routes to health, MCP and everything else."""
     last = "gateway" if "gateway" in by_service else "litellm"
     routers = {
-        f"{entry}_health": _router(
+        f"{entry}_health": router(
             entry,
             " || ".join(f"Path(`{path}`)" for path in HEALTH_PATHS),
             last,
             ["is_litellm_alive", "alive"],
             3,
         ),
-        f"{entry}_litellm": _router(entry, "PathPrefix(`/`)", "litellm", ["again"], 1),
+        f"{entry}_litellm": router(entry, "PathPrefix(`/`)", "litellm", ["again"], 1),
     }
     if "gateway" in by_service:
-        routers[f"{entry}_gateway"] = _router(entry, _mcp(), "gateway", ["again"], 2)
+        routers[f"{entry}_gateway"] = router(entry, _mcp(), "gateway", ["again"], 2)
     return routers
 
 
@@ -303,18 +308,8 @@ def _mcp() -> str:
     )
 
 
-def _router(entry: str, rule: str, service: str, middlewares: list[str], priority: int) -> dict:
-    return {
-        "entryPoints": [entry],
-        "rule": rule,
-        "service": service,
-        "middlewares": middlewares,
-        "priority": priority,
-    }
-
-
 def _internal(path: str, service: str, middlewares: list[str] | None = None) -> dict:
-    return _router("metrics", f"Path(`/{path}`)", service, middlewares or [], 1)
+    return router("metrics", f"Path(`/{path}`)", service, middlewares or [], 1)
 
 
 def _health(by_service: dict, settings: dict) -> dict:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import tempfile
 import time
 from typing import Any
@@ -47,6 +48,36 @@ def http(name: str, params: dict[str, Any]) -> Findings:
             milliseconds=took,
         )
     ]
+
+
+def page(name: str, params: dict[str, Any]) -> Findings:
+    """A page behind a login: it answers nobody else, and nobody with a wrong password."""
+    client = _client(params)
+    logins = {
+        "without a login": {},
+        "with a wrong password": _basic(params["user"], "wrong"),
+        "with the login": _basic(params["user"], params["key"]),
+    }
+    expected = dict(zip(logins, (401, 401, 200)))  # noqa: B905  targets may run Python 3.9
+    found = {how: client.request("GET", "", headers=sent).status for how, sent in logins.items()}
+    return [
+        Finding(
+            name,
+            _statuses(found),
+            f"{_statuses(expected)} from {params['url']}",
+            f"run site.yml, and read the log of {params['service']}",
+            status=verdict(found == expected),
+        )
+    ]
+
+
+def _basic(user: str, password: str) -> dict[str, str]:
+    word = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return {"Authorization": f"Basic {word}"}
+
+
+def _statuses(found: dict[str, int]) -> str:
+    return ", ".join(f"HTTP {status} {how}" for how, status in found.items())
 
 
 def _client(params: dict[str, Any]) -> HttpClient:

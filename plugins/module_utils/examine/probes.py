@@ -71,6 +71,17 @@ KINDS = {
             "timeout": {"type": "int", "default": 20},
         },
     ),
+    "page": Kind(
+        probe_service.page,
+        {
+            "url": _TEXT,
+            "user": _TEXT,
+            "key": {"type": "str", "required": True, "no_log": True},
+            "service": {"type": "str", "default": "the load balancer"},
+            "ca": {"type": "str", "default": ""},
+            "timeout": {"type": "int", "default": 20},
+        },
+    ),
     "certificate": Kind(
         probe_service.certificate,
         {

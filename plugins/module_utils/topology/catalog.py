@@ -26,11 +26,13 @@ KEYS = (
     "exporter",
     "frontend",
     "group",
+    "has_login",
     "health",
     "image",
     "members",
     "metrics",
     "metrics_secret",
+    "page",
     "part_of",
     "peers",
     "port",
@@ -84,6 +86,10 @@ class Service:
     metrics: str = ""
     metrics_secret: str = ""
     exporter: str = ""
+    # Below which path the balancer serves it to operators elsewhere, and whether it asks them for a
+    # login itself.
+    page: str = ""
+    has_login: bool = False
 
     @property
     def has_port(self) -> bool:
@@ -183,6 +189,8 @@ def _service(name: str, entry: dict, part_of: str = "") -> Service:
         metrics=entry.get("metrics", ""),
         metrics_secret=entry.get("metrics_secret", ""),
         exporter=entry.get("exporter", ""),
+        page=entry.get("page", ""),
+        has_login=bool(entry.get("has_login", False)),
     )
 
 

@@ -28,11 +28,14 @@ from ansible_collections.intranet.mcp.plugins.module_utils.topology.cluster impo
 # Clients of a service that are no inventory group.
 USERS = "users"  # the company network: people and their CLIs
 OPERATOR = "operator"  # whoever is logged in on the service's own host
+REMOTE_OPERATORS = "remote_operators"  # who opens the monitoring's pages from elsewhere
 
 # Groups whose hosts talk to every replica themselves; all others use one address.
 REACH_EVERY_REPLICA = (BALANCER, MONITORING)
 # The balancer's plain port for the platform's own hosts; the one for people has the group's name.
 INSIDE = "load_balancer_inside"
+# Its port for the monitoring's pages, where it has one.
+PAGES = "load_balancer_pages"
 
 LOOPBACK = "127.0.0.1"
 WILDCARD = "0.0.0.0"  # noqa: S104  published on purpose, and only when a flow needs it
@@ -86,17 +89,18 @@ class Topology:
     """The catalog laid over an inventory.
 
     groups: inventory group -> host names. addresses: host name -> addresses (v4 and v6) by which
-    the others reach it. users_networks: CIDRs of the pseudo client `users`. names: host name ->
-    further names it is known by. public_name: what the balancer is called in DNS. tls: whether
-    people reach the balancer over TLS. shared: addresses with prefix length, held by one balancer
-    at a time. network: what the names of the containers' networks begin with. clusters: those of
-    the hosts that are Kubernetes clusters.
+    the others reach it. users_networks, remote_operators: CIDRs of these pseudo clients. names:
+    host name -> further names it is known by. public_name: what the balancer is called in DNS. tls:
+    whether people reach the balancer over TLS. shared: addresses with prefix length, held by one
+    balancer at a time. network: what the names of the containers' networks begin with. clusters:
+    those of the hosts that are Kubernetes clusters.
     """
 
     services: dict[str, Service]
     groups: dict[str, list[str]]
     addresses: dict[str, list[str]]
     users_networks: list[str] = field(default_factory=list)
+    remote_operators: list[str] = field(default_factory=list)
     names: dict[str, list[str]] = field(default_factory=dict)
     container_prefix: str = ""
     network: str = ""
@@ -233,6 +237,34 @@ class Topology:
             for service in self.services.values()
             if service.is_behind_balancer and self.hosts_of(service.name)
         ]
+
+    def pages(self, client: str) -> list[dict]:
+        """What the balancer serves to operators elsewhere, as `client` reaches each; perhaps none.
+
+        url: where operators open it. hidden: paths that it would answer to people without a login.
+        """
+        return [
+            {
+                "service": service.name,
+                "path": service.page,
+                "url": f"{self._pages_url}{service.page}/",
+                "has_login": service.has_login,
+                "health": service.health,
+                "hidden": [path for path in (service.metrics, service.health) if path],
+                "address": str(self.endpoint(service.name, client)),
+                "is_name": client in self.hosts_of(service.name),
+            }
+            for service in self.services.values()
+            if self._is_page(service) and self.hosts_of(service.name)
+        ]
+
+    @property
+    def _pages_url(self) -> str:
+        host = self.public_name or self.balancer_address
+        return Endpoint(host, self.service(PAGES).port, "https").url
+
+    def _is_page(self, service: Service) -> bool:
+        return bool(service.page and self.balancers) and PAGES in self.services
 
     def shared_interfaces(self) -> list:
         """The shared addresses, parsed."""
@@ -425,6 +457,8 @@ class Topology:
             is_shielded = self.balancers and service.is_behind_balancer
             if client == USERS and not (is_shielded or self.is_behind_entry(service)):
                 found += self.users_networks
+            if client == REMOTE_OPERATORS:
+                found += self.remote_operators
         for group in self.client_groups(service):
             found += self._sources_of(self.groups.get(group, []), host)
         return _unique(found)
@@ -435,10 +469,10 @@ class Topology:
         found = [
             client
             for client in service.clients
-            if client not in (USERS, OPERATOR)
+            if client not in (USERS, OPERATOR, REMOTE_OPERATORS)
             and (client in REACH_EVERY_REPLICA or not is_shielded)
         ]
-        if self._is_asked_by_balancer(service):
+        if self._is_asked_by_balancer(service) or self._is_page(service):
             found.append(BALANCER)
         if service.peers:
             found.append(service.group)

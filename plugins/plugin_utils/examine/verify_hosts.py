@@ -12,6 +12,8 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
+from ansible_collections.intranet.mcp.plugins.module_utils.balancer.pages import USER
+
 RESEND_SECONDS = 60
 
 
@@ -126,7 +128,22 @@ def _monitoring(site: dict) -> list[dict]:
     # which it knew no Alertmanager, as in its first seconds, again after a minute.
     patience = {"wait_seconds": 3 * site["watched"]["interval_seconds"] + RESEND_SECONDS}
     common = {"jobs": site["watched"]["jobs"], "prefix": site["prefix"]}
-    return [probe("monitoring", "monitoring", "Services", **options, **common, **patience)]
+    return [
+        probe("monitoring", "monitoring", "Services", **options, **common, **patience),
+        *(_page(site, page) for page in site["pages"]),
+    ]
+
+
+def _page(site: dict, page: dict) -> dict:
+    """Whether a page that the balancer serves to operators is closed to everybody else."""
+    url, common = page["url"].rstrip("/"), {"ca": site["ca"]}
+    common["service"] = f"{site['prefix']}load_balancer"
+    if page["has_login"]:
+        name = f"numbers of {page['service']} are not on its page"
+        options = {"url": url + page["hidden"][0], "status": 404}
+        return probe(name, "http", "Intruders", **options, **common)
+    options = {"url": url + page["health"], "user": USER, "key": "pages"}
+    return probe(f"page of {page['service']}", "page", "Intruders", **options, **common)
 
 
 def _postgres_cluster(site: dict) -> list[dict]:

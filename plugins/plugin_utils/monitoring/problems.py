@@ -5,14 +5,67 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
-from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import MONITORING
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import (
+    BALANCER,
+    MONITORING,
+)
 
 GRAFANA = "grafana"
 
 
-def problems(groups: dict[str, list]) -> list[Finding]:
-    """groups: inventory group -> hosts."""
+def problems(groups: dict[str, list], pages: dict) -> list[Finding]:
+    """groups: inventory group -> hosts. pages: networks (who may open them) and tls."""
+    return [*_hosts(groups), *_pages(groups, **pages)]
+
+
+def _pages(groups: dict[str, list], networks: list[str], tls: bool) -> list[Finding]:
+    """What keeps pages from operators who are to have them."""
+    if not networks:
+        return []
+    found = [
+        Finding(
+            "inventory",
+            f"platform_monitoring_networks has the network {network!r}",
+            "networks like 10.1.2.0/24",
+            "correct platform_monitoring_networks",
+        )
+        for network in networks
+        if not _is_network(network)
+    ]
+    for group in (MONITORING, BALANCER):
+        if not groups.get(group):
+            found.append(
+                Finding(
+                    "inventory",
+                    f"platform_monitoring_networks is set, and group {group} has no host",
+                    f"a host in group {group}",
+                    f"put a host into group {group}, or leave platform_monitoring_networks empty: "
+                    "with ssh -L operators have the pages anyway",
+                )
+            )
+    if not tls:
+        found.append(
+            Finding(
+                "inventory",
+                "platform_monitoring_networks is set, and platform_balancer_tls is false",
+                "TLS, as a login goes over it",
+                "set platform_balancer_tls to true, or leave platform_monitoring_networks empty",
+            )
+        )
+    return found
+
+
+def _is_network(text: str) -> bool:
+    try:
+        return bool(ipaddress.ip_network(text))
+    except ValueError:
+        return False
+
+
+def _hosts(groups: dict[str, list]) -> list[Finding]:
     hosts, shown = groups.get(MONITORING) or [], groups.get(GRAFANA) or []
     found = []
     if len(hosts) > 1:  # each would raise every alert

@@ -58,6 +58,7 @@ def _topology(variables: dict, template) -> Topology:
         addresses={host: host_addresses(found, template) for host, found in hostvars.items()},
         names={host: host_names(found, template) for host, found in hostvars.items()},
         users_networks=list(template(variables.get("platform_users_networks", []))),
+        remote_operators=list(template(variables.get("platform_monitoring_networks", []))),
         container_prefix=template(variables.get("platform_container_prefix", "")),
         network=template(variables.get("platform_network", "")),
         public_name=template(variables.get("platform_public_name", "")),

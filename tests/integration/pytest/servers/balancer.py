@@ -10,6 +10,7 @@ import os
 import queue
 import re
 import socket
+import ssl
 import threading
 import urllib.error
 import urllib.request
@@ -28,7 +29,12 @@ OPERATORS_PATHS += ["/config/yaml", "/routes", "/openapi.json", "/v1/mcp/server"
 AMBIGUOUS_PATHS = ["/mcp%0A", "/mcp/%00", "/v1/models/%2e%2e/%2e%2e/key/generate", "/mcp%5cx"]
 AMBIGUOUS_PATHS += ["/v1/models/../../key/generate", "/v1/models%2F..%2F..%2Fkey/generate", "/mcp%"]
 AMBIGUOUS_PATHS += ["/%6dcp", "/%6detrics", "/key%2finfo/%2E", "//mcp", "/servers/x%0d%0aX:1/mcp"]
-PORTS = {"public": 8443, "redirect": 8080, "inside": 8000, "metrics": 8404}
+PORTS = {"public": 8443, "redirect": 8080, "inside": 8000, "metrics": 8404, "pages": 9443}
+
+
+# Whoever signed a test's certificate.
+ANY = ssl.create_default_context()
+ANY.check_hostname, ANY.verify_mode = False, ssl.CERT_NONE
 
 
 class Engine(NamedTuple):
@@ -182,7 +188,7 @@ class Balancer:
             command=self.engine.command,
         )
         self.address = docker.address(self.container, 8443)
-        self.url = f"http://{self.address}"
+        self.url = f"{'https' if settings.get('tls') else 'http'}://{self.address}"
 
     def write(self, replicas: list[Replica] | dict[str, list[Replica]]) -> None:
         """Write the configuration, as the role renders it; a list are LiteLLMs."""
@@ -191,7 +197,7 @@ class Balancer:
         settings = {
             "tls": False,
             "public_port": 80,
-            "ports": PORTS,
+            "ports": {**PORTS, "pages": PORTS["pages"] if "pages" in self.settings else 0},
             "timeout_seconds": 30,
             "connect_seconds": 1,
             "check_seconds": 1,
@@ -225,7 +231,7 @@ class Balancer:
     def get(self, path: str = "/v1/models") -> tuple[int, str]:
         """Return status and body of a request through the balancer; 0 when there is no answer."""
         try:
-            with urllib.request.urlopen(self.url + path, timeout=40) as response:
+            with urllib.request.urlopen(self.url + path, timeout=40, context=ANY) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, ""

@@ -14,7 +14,8 @@ HOSTS = {"app1": "192.0.2.11", "app2": "192.0.2.12", "data": "192.0.2.13", "lb":
 # Every lookup that is about the current host, which takes no term.
 ABOUT_THE_HOST = [
     *("contacts", "flow_matrix", "flows", "health", "inside_ports", "leaders", "managed_ports"),
-    *("metrics", "neighbours", "networks", "pools", "ports", "replicas", "shared_address"),
+    *("metrics", "neighbours", "networks", "pages", "pools", "ports", "replicas"),
+    "shared_address",
 ]
 
 

@@ -7,6 +7,7 @@ import re
 
 import pytest
 from ansible_collections.intranet.mcp.plugins.module_utils.balancer.haproxy_config import render
+from ansible_collections.intranet.mcp.plugins.module_utils.balancer.pages import login
 
 SETTINGS = {
     "tls": True,
@@ -181,3 +182,57 @@ def test_an_acme_server_is_answered_over_plain_http_only_where_there_is_an_accou
     line = next(line for line in text.splitlines() if "acme-challenge" in line)
     assert '%[path,field(4,/)].Th-um_b"' in line
     assert text.index("frontend redirect") < text.index(line) < text.index("code 308")
+
+
+def page(service, has_login=False, **changes):
+    found = {"service": service, "path": f"/{service}", "has_login": has_login}
+    found |= {"health": "/-/healthy", "hidden": ["/metrics"], "address": "192.0.2.9:9090"}
+    return {**found, "is_name": False, **changes}
+
+
+def with_pages(*served, **changes):
+    pages = {"served": list(served), "login": login("x" * 40)}
+    return sections(pages=pages, ports={**SETTINGS["ports"], "pages": 9443}, **changes)
+
+
+def test_pages_have_a_port_of_their_own_with_tls_and_a_login():
+    found = with_pages(page("prometheus"))
+    lines = found["frontend pages"]
+    assert "bind :9443 ssl crt /secrets/tls.pem alpn h2,http/1.1" in lines
+    asks = lines.index("http-request auth realm monitoring unless is_user has_password")
+    assert asks < lines.index("use_backend page_prometheus if is_prometheus")
+    assert f"sha2(256),hex,lower -m str {login('x' * 40)['sha256']}" in " ".join(lines)
+    assert "server page 192.0.2.9:9090" in found["backend page_prometheus"]
+
+
+def test_who_guesses_is_sent_away_before_the_password_is_looked_at():
+    lines = with_pages(page("prometheus"))["frontend pages"]
+    bound = "http-request deny deny_status 429 if { sc_http_err_rate(0) gt 60 }"
+    assert lines.index(bound) < next(i for i, line in enumerate(lines) if "auth" in line)
+
+
+def test_a_page_with_a_login_of_its_own_is_asked_for_none_and_shows_no_numbers():
+    lines = with_pages(page("prometheus"), page("grafana", True))["frontend pages"]
+    assert "acl has_own_login path /grafana" in lines
+    assert "acl has_own_login path_beg /grafana/" in lines
+    assert "acl is_hidden path /grafana/metrics" in lines
+    assert "http-request deny deny_status 404 if is_hidden" in lines
+    assert "http-request del-header Authorization unless has_own_login" in lines
+
+
+def test_what_pages_are_asked_holds_no_password_and_claims_of_clients_are_dropped():
+    lines = with_pages(page("prometheus"))["frontend pages"]
+    assert "http-request del-header Authorization" in lines
+    assert "http-request del-header X-Forwarded-For" in lines
+    assert any("deny_status 400" in line for line in lines)
+
+
+def test_a_page_beside_the_balancer_is_looked_up_by_name():
+    found = with_pages(page("prometheus", is_name=True, address="i-prometheus:9090"))
+    assert "resolvers engine" in found
+    assert any("resolvers engine" in line for line in found["backend page_prometheus"])
+
+
+def test_without_pages_nothing_of_them_is_there():
+    assert not [title for title in with_pages() if "page" in title]
+    assert sections() == with_pages()

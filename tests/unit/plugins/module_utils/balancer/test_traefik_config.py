@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.intranet.mcp.plugins.module_utils.balancer.pages import login
 from ansible_collections.intranet.mcp.plugins.module_utils.balancer.traefik_config import (
     GENERATION,
     parse,
@@ -212,3 +213,51 @@ def test_where_all_are_drained_those_alive_serve_on():
     services = served(dynamic(), {"gateway": ["app1", "lb"]}, "7")["http"]["services"]
     assert services["gateway"]["failover"]["service"] == "gateway_alive"
     assert "gateway_ready" not in services
+
+
+def page(service, has_login=False):
+    found = {"service": service, "path": f"/{service}", "has_login": has_login}
+    found |= {"health": "/-/healthy", "hidden": ["/metrics"], "address": "192.0.2.9:9090"}
+    return {**found, "is_name": False}
+
+
+def with_pages(*served):
+    pages = {"served": list(served), "login": login("x" * 40)}
+    return files(pages=pages, ports={**SETTINGS["ports"], "pages": 9443}, hsts_seconds=60)
+
+
+def of_pages(routers):
+    return {name: found for name, found in routers.items() if found["entryPoints"] == ["pages"]}
+
+
+def test_pages_have_a_port_of_their_own_with_tls_and_a_login():
+    static, found = with_pages(page("prometheus"), page("grafana", True))
+    assert static["entryPoints"]["pages"]["address"] == ":9443"
+    routers = of_pages(found["http"]["routers"])
+    assert {name for name, route in routers.items() if "login" not in route["middlewares"]} == {
+        "page_grafana",
+        "page_grafana_hidden",
+        "pages_not_normal",
+    }
+    for route in routers.values():
+        assert route["tls"] == {} and route["middlewares"][:2] == ["hsts", "bounded"]
+    asked = found["http"]["middlewares"]["login"]["basicAuth"]
+    assert asked["users"] == [login("x" * 40)["htpasswd"]] and asked["removeHeader"]
+
+
+def test_a_page_is_served_below_its_path_and_what_is_below_no_page_is_not():
+    routers = of_pages(with_pages(page("prometheus"))[1]["http"]["routers"])
+    assert routers["page_prometheus"]["rule"] == "Path(`/prometheus`) || PathPrefix(`/prometheus/`)"
+    assert routers["page_prometheus"]["middlewares"][-1] == "page_prometheus"
+    assert routers["pages_other"]["middlewares"][-2:] == ["login", "hidden"]
+
+
+def test_a_page_with_a_login_of_its_own_shows_no_numbers():
+    routers = of_pages(with_pages(page("grafana", True))[1]["http"]["routers"])
+    hidden, shown = routers["page_grafana_hidden"], routers["page_grafana"]
+    assert "`/grafana/metrics`" in hidden["rule"] and hidden["middlewares"][-1] == "hidden"
+    assert hidden["priority"] > shown["priority"]
+
+
+def test_without_pages_nothing_of_them_is_there():
+    assert "page" not in str(dynamic())

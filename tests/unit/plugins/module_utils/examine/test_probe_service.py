@@ -27,6 +27,21 @@ def test_a_service_that_is_away_says_what_to_do(closed_port):
         probe_service.http("health", {**HTTP, "url": closed_port})
 
 
+@pytest.mark.parametrize(
+    ("statuses", "status"),
+    [((401, 401, 200), "passed"), ((200, 401, 200), "failed"), ((401, 200, 200), "failed")],
+)
+def test_a_page_is_for_those_with_the_login(service, statuses, status):
+    answers = iter(statuses)
+    service.replies["GET", "/p"] = lambda _exchange: (next(answers), b"")
+    params = {"service": "the load balancer", "ca": "", "timeout": 5, "user": "admin", "key": "k3y"}
+    (row,) = probe_service.page("page", {**params, "url": f"{service.url}/p"})
+    assert row.status == status
+    assert "k3y" not in str(row.as_row())
+    sent = [exchange.headers.get("authorization") for exchange in service.exchanges]
+    assert sent[0] is None and sent[2] == "Basic YWRtaW46azN5"
+
+
 def test_a_model_is_loaded_where_none_is_in_memory(service):
     service.replies["GET", "/api/ps"] = (200, {"models": []})
     service.replies["POST", "/api/generate"] = (200, {"done": True})

@@ -18,7 +18,8 @@ from ansible_collections.intranet.mcp.plugins.module_utils.topology.topology imp
     Topology,
     port_conflicts,
 )
-from platforms import ROOT
+from platforms import ROOT, SPREAD
+from platforms import topology as platform
 
 CATALOG = {
     "postgres": {"group": "postgres", "port": 5432, "clients": ["litellm"]},
@@ -520,3 +521,62 @@ def test_every_key_of_an_entry_is_explained_and_used_by_the_catalog_or_read_else
     entries = yaml.safe_load(text)["platform_services"].values()
     # An own zone is for services that would share a network with others of their group otherwise.
     assert {key for entry in entries for key in entry} == {*KEYS} - {"zone"}
+
+
+OPERATORS = ["198.51.100.0/28"]
+WATCHED = {**SPREAD, "monitoring": ["watch"], "grafana": ["watch"]}
+
+
+def watched(groups=WATCHED, networks=OPERATORS):
+    return platform(groups, users_networks=["10.0.0.0/8"], remote_operators=networks)
+
+
+def flow_of(found, host, service):
+    return next((flow.sources for flow in found.flows(host) if flow.service == service), None)
+
+
+def test_pages_are_open_to_operators_elsewhere_and_to_nobody_of_the_users_network():
+    found = watched()
+    assert flow_of(found, "lb", "load_balancer_pages") == (*OPERATORS, "192.0.2.5/32")
+    assert flow_of(found, "watch", "prometheus") == ("192.0.2.4/32",), "the balancer"
+    assert found.publish("prometheus", "watch") == ["0.0.0.0"]
+
+
+def test_pages_are_off_unless_somebody_may_open_them():
+    found = watched(networks=[])
+    assert found.pages("lb") == []
+    assert flow_of(found, "lb", "load_balancer_pages") is None
+    assert flow_of(found, "watch", "prometheus") is None
+    assert found.publish("prometheus", "watch") == ["127.0.0.1"]
+
+
+def test_without_a_balancer_there_is_no_page():
+    groups = {name: hosts for name, hosts in WATCHED.items() if name != "load_balancer"}
+    assert watched(groups).pages("watch") == []
+    assert flow_of(watched(groups), "watch", "prometheus") is None
+
+
+def test_a_page_is_found_by_the_balancer_and_by_operators():
+    (alerts, measurements, dashboards) = watched().pages("lb")
+    assert [page["service"] for page in (alerts, measurements, dashboards)] == [
+        "alertmanager",
+        "prometheus",
+        "grafana",
+    ]
+    assert measurements == {
+        "service": "prometheus",
+        "path": "/prometheus",
+        "url": "https://192.0.2.4:9443/prometheus/",
+        "has_login": False,
+        "health": "/-/healthy",
+        "hidden": ["/metrics", "/-/healthy"],
+        "address": "192.0.2.5:9090",
+        "is_name": False,
+    }
+    assert dashboards["has_login"]
+
+
+def test_a_page_on_the_balancers_own_host_is_found_by_name():
+    found = watched({**WATCHED, "monitoring": ["lb"]})
+    page = found.pages("lb")[1]
+    assert (page["address"], page["is_name"]) == ("prometheus:9090", True)

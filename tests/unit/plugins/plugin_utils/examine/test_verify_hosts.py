@@ -21,6 +21,8 @@ SITE = {
     "ready": "/health/readiness",
     "ports": {"ollama": 11434, "litellm": 4000, "gateway": 8080, "patroni": 8008}
     | {"prometheus": 9090, "alertmanager": 9093},
+    "pages": [],
+    "ca": "",
     "watched": {"jobs": ["redis", "redis ready"], "interval_seconds": 15},
     "inside": {"redis": 6380, "redis_sentinel": 26380},
     "flows": {"allow": [], "managed": [22], "contacts": [], "neighbours": []},
@@ -74,6 +76,25 @@ def test_the_monitoring_may_take_three_scrapes_and_a_second_alert_until_everythi
     assert "monitoring" not in named()
 
 
+PAGE = {"service": "prometheus", "url": "https://lb:9443/prometheus/", "has_login": False}
+PAGE |= {"health": "/-/healthy", "hidden": ["/metrics", "/-/healthy"]}
+
+
+def test_pages_are_tried_without_and_with_their_login():
+    own = {**PAGE, "service": "grafana", "url": "https://lb:9443/grafana/", "has_login": True}
+    found = named(groups=["monitoring"], pages=[PAGE, own], ca="PEM")
+    assert found["page of prometheus"]["options"] == {
+        "url": "https://lb:9443/prometheus/-/healthy",
+        "user": "admin",
+        "key": "pages",
+        "ca": "PEM",
+        "service": "intranet-load_balancer",
+    }
+    options = found["numbers of grafana are not on its page"]["options"]
+    assert (options["url"], options["status"]) == ("https://lb:9443/grafana/metrics", 404)
+    assert "page of prometheus" not in named(pages=[PAGE]), "asked from the monitoring's host"
+
+
 def test_files_of_all_definitions_are_compared():
     assert named()["data1"]["options"]["files"] == {"/a.conf": "x", "/b.conf": "y"}
     assert named(defined=[])["data1"]["options"]["files"] == {}
@@ -94,10 +115,10 @@ def test_a_gpu_is_tried_with_the_first_model_and_its_context(models, options):
 
 
 def test_every_probe_is_one_that_the_module_takes():
-    site = {**SITE, "gpu": True, "clusters": ["postgres", "redis"]}
+    site = {**SITE, "gpu": True, "clusters": ["postgres", "redis"], "pages": [PAGE]}
     site["groups"] = [*verify_hosts.OF_GROUPS]
     for probe in verify_hosts.probes(site) + verify_hosts.from_control_node(site):
-        probes.check(probe, {})
+        probes.check(probe, {"pages": "secret"})
 
 
 @pytest.mark.parametrize(

@@ -19,4 +19,28 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.problems i
     ],
 )
 def test_one_host_measures_and_grafana_shows_what_it_measures(groups, found):
-    assert [problem.found for problem in problems(groups)] == found
+    nobody = {"networks": [], "tls": False}
+    assert [problem.found for problem in problems(groups, nobody)] == found
+
+
+@pytest.mark.parametrize(
+    ("groups", "networks", "tls", "found"),
+    [
+        ({"monitoring": ["a"], "load_balancer": ["b"]}, ["10.1.2.0/24", "fd00::/8"], True, []),
+        ({"monitoring": ["a"]}, ["10.1.2.0/24"], True, ["group load_balancer has no host"]),
+        ({"load_balancer": ["a"]}, ["10.1.2.0/24"], True, ["group monitoring has no host"]),
+        (
+            {"monitoring": ["a"], "load_balancer": ["b"]},
+            ["10.1.2.3/24"],
+            False,
+            ["has the network '10.1.2.3/24'", "platform_balancer_tls is false"],
+        ),
+    ],
+)
+def test_pages_need_a_balancer_with_tls_and_somebody_who_may_open_them(
+    groups, networks, tls, found
+):
+    told = problems(groups, {"networks": networks, "tls": tls})
+    assert len(told) == len(found)
+    for problem, words in zip(told, found, strict=True):
+        assert words in problem.found and problem.action

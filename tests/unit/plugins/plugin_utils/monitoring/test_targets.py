@@ -9,7 +9,7 @@ import dataclasses
 
 import pytest
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import TopologyError
-from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring import problems, targets
+from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring import targets
 from platforms import CLUSTERS, LIGHT, SPREAD, topology
 
 WATCHED = {"monitoring": ["one"]}
@@ -97,9 +97,3 @@ def test_a_service_that_does_not_let_the_monitoring_in_is_one_clear_message():
     site.services["gateway"] = dataclasses.replace(site.services["gateway"], clients=("users",))
     with pytest.raises(TopologyError, match="expected 'monitoring' among its clients: add it"):
         targets.jobs(site, "one")
-
-
-def test_several_hosts_that_would_raise_each_alert_twice_are_refused():
-    (problem,) = problems.problems({"monitoring": ["a", "b"]})
-    assert problem.found == "group monitoring has 2 hosts (a, b)"
-    assert problems.problems({"monitoring": ["a"]}) == problems.problems({}) == []
