@@ -47,7 +47,7 @@ def catalog(groups, with_pages=False):
         of_cluster = re.search(r"__platform_(\w+)_cluster", enabled)
         entry["enabled"] = clusters[of_cluster[1]] if of_cluster else True
         if "__platform_is_watched" in enabled:
-            entry["enabled"] = bool(groups.get("monitoring"))
+            entry["enabled"] = entry["enabled"] and bool(groups.get("monitoring"))
         if "platform_monitoring_networks" in enabled:
             entry["enabled"] = entry["enabled"] and with_pages
     return defaults["platform_services"]

@@ -29,11 +29,20 @@ def _clear_errors(function):
     return call
 
 
+def page_links(pages):
+    """By service, the options by which Prometheus and Alertmanager link to their page."""
+    return {
+        page["service"]: [f"--web.external-url={page['url']}", "--web.route-prefix=/"]
+        for page in pages
+    }
+
+
 class FilterModule:
     def filters(self):
         return {
             "alert_robots": alertmanager.robots,
             "alertmanager_config": _clear_errors(alertmanager.config),
+            "page_links": page_links,
             "grafana_files": grafana.files,
             "prometheus_config": _clear_errors(prometheus.config),
             "prometheus_rules": rules.rules,

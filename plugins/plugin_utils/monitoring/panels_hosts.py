@@ -51,7 +51,10 @@ HOSTS = {
         STATES,
         COUNT,
         (
-            Query('min by (service, host) (probe_success{service!=""})', "{{service}} {{host}}"),
+            Query(
+                'min by (service, host) (probe_success{service!="",job!="certificates"})',
+                "{{service}} {{host}}",
+            ),
             Query('min by (service, host) (pg_up{service="postgres"})', "{{service}} {{host}}"),
             Query('min by (service, host) (redis_up{service="redis"})', "{{service}} {{host}}"),
         ),

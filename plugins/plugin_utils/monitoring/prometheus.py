@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import ServiceError
 from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.text import as_yaml
 
@@ -16,6 +18,9 @@ EXPORTERS = {
     "blackbox_exporter": ("/probe", {"module": ["ready"]}, "{scheme}://{address}{path}"),
 }
 
+# The job that sees the certificates of what is not the platform's own.
+CERTIFICATES = "certificates"
+
 
 class ConfigError(ServiceError):
     """What was asked for cannot be configured."""
@@ -26,7 +31,9 @@ class ConfigError(ServiceError):
 def config(jobs: list[dict], settings: dict) -> str:
     """Render prometheus.yml.
 
-    jobs: what `targets.jobs` returns. settings: interval_seconds, and alertmanagers (addresses).
+    jobs: what `targets.jobs` returns. settings: interval_seconds, alertmanagers (addresses), and
+    certificates: urls (https addresses), prober (the blackbox exporter's address) and host (its
+    host).
     """
     interval = settings["interval_seconds"]
     made = {
@@ -40,7 +47,10 @@ def config(jobs: list[dict], settings: dict) -> str:
         "alerting": {
             "alertmanagers": [{"static_configs": [{"targets": settings["alertmanagers"]}]}]
         },
-        "scrape_configs": [_scrape(job) for job in jobs],
+        "scrape_configs": [
+            *map(_scrape, jobs),
+            *_certificates(settings["certificates"]),
+        ],
     }
     return as_yaml(made)
 
@@ -59,6 +69,40 @@ def _scrape(job: dict) -> dict:
     return scrape | {"static_configs": _targets(job, "{address}")}
 
 
+def _certificates(settings: dict) -> list[dict]:
+    """The job that sees certificates elsewhere; none where there is none."""
+    places = list(dict.fromkeys(map(_place, settings["urls"])))
+    if not places:
+        return []
+    # That it does not answer is the exporter's fault; of an address that is away nothing is said.
+    labels = {"service": "blackbox_exporter", "host": settings["host"]}
+    return [
+        {
+            "job_name": CERTIFICATES,
+            "metrics_path": "/probe",
+            "params": {"module": ["certificate"]},
+            "static_configs": [{"targets": places, "labels": labels}],
+            "relabel_configs": _relabelled(settings["prober"]),
+        }
+    ]
+
+
+def _place(url: str) -> str:
+    """Host and port of an https address."""
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{host}:{parts.port or 443}"
+
+
+def _relabelled(exporter: str) -> list[dict]:
+    """What makes the target a parameter of the exporter's address."""
+    return [
+        {"source_labels": ["__address__"], "target_label": "__param_target"},
+        {"source_labels": ["__param_target"], "target_label": "instance"},
+        {"target_label": "__address__", "replacement": exporter},
+    ]
+
+
 def _through(job: dict) -> dict:
     """A job whose targets an exporter asks: it is told which by the parameter `target`."""
     exporter = job["exporter"]["service"]
@@ -74,11 +118,7 @@ def _through(job: dict) -> dict:
         "metrics_path": path,
         **({"params": parameters} if parameters else {}),
         "static_configs": _targets(job, form),
-        "relabel_configs": [
-            {"source_labels": ["__address__"], "target_label": "__param_target"},
-            {"source_labels": ["__param_target"], "target_label": "instance"},
-            {"target_label": "__address__", "replacement": job["exporter"]["address"]},
-        ],
+        "relabel_configs": _relabelled(job["exporter"]["address"]),
     }
 
 

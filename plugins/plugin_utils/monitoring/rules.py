@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 
+from ansible_collections.intranet.mcp.plugins.module_utils.common.x509 import not_after_of_pem
 from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.rule import ALWAYS, Rule
 from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.rules_hosts import DATA, HOSTS
 from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.rules_models import (
@@ -37,16 +38,28 @@ GROUPS = {
 }
 
 
-def rules(settings: dict) -> str:
+# Until when a certificate on the control node is valid. It is known when the rules are written, and
+# no service has to be asked for it.
+NOT_AFTER = "platform_certificate_not_after_seconds"
+
+
+def rules(settings: dict, certificates: dict[str, str]) -> str:
     """Render rules.yml.
 
-    settings: prefix (of containers' names), and each bound that a rule names.
+    settings: prefix (of containers' names), and each bound that a rule names. certificates: PEM of
+    those on the control node, by name of their file.
     """
     groups = [
         {"name": name, "rules": [_rendered(rule, settings) for rule in group]}
         for name, group in GROUPS.items()
     ]
-    return as_yaml({"groups": groups})
+    known = [_known(file, pem) for file, pem in certificates.items()]
+    return as_yaml({"groups": [{"name": "certificates", "rules": known}, *groups]})
+
+
+def _known(file: str, pem: str) -> dict:
+    expr = f"vector({not_after_of_pem(pem)})"
+    return {"record": NOT_AFTER, "expr": expr, "labels": {"file": file}}
 
 
 def runbook(rule: Rule) -> str:

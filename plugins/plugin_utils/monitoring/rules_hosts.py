@@ -78,6 +78,26 @@ DATA = (
         "docker logs <prefix>postgres on each host",
     ),
     Rule(
+        "EtcdNoLeader",
+        "etcd_server_has_leader == 0",
+        "1m",
+        "etcd on {{ $labels.host }} has no leader",
+        "Without a majority of its members no PostgreSQL can become the primary.",
+        doctor="start etcd on the other hosts; check the firewall between them "
+        "(playbooks/flows.yml)",
+    ),
+    Rule(
+        "EtcdUnsteady",
+        "increase(etcd_server_leader_changes_seen_total[30m]) > 3",
+        "0m",
+        "etcd on {{ $labels.host }} changes its leader again and again",
+        "{{ $value | printf `%.0f` }} times in half an hour. Each time PostgreSQL's members wait, "
+        "and may change their primary.",
+        action="see what keeps the disks of etcd's hosts busy, and whether their network loses "
+        "packets",
+        severity=WARNING,
+    ),
+    Rule(
         "PostgresReplicaBehind",
         f"{BEHIND} > 16 and patroni_primary == 0",
         "5m",
@@ -107,6 +127,23 @@ DATA = (
         "Redis on {{ $labels.host }} does not serve",
         "Its exporter cannot log in. Replicas share no rate limits and no news of revoked keys.",
         doctor="docker logs <prefix>redis; a wrong password: run the playbook",
+    ),
+    Rule(
+        "SentinelDown",
+        'redis_up{service="redis_sentinel"} == 0',
+        "1m",
+        "Sentinel on {{ $labels.host }} does not serve",
+        "Should Redis's primary fail now, the others have to agree on the next one without it.",
+        doctor="start Redis and Sentinel where they are missing, and read their logs",
+        severity=WARNING,
+    ),
+    Rule(
+        "SentinelNoQuorum",
+        "max by (service, host) (redis_sentinel_master_ckquorum_status) == 0",
+        "2m",
+        "Sentinel on {{ $labels.host }} sees no majority",
+        "Should Redis's primary fail now, no other would take its place.",
+        doctor="start Redis and Sentinel on the other hosts: choosing another takes a majority",
     ),
     Rule(
         "RedisReplicaCut",

@@ -32,7 +32,8 @@ SERVICES = (
     ),
     Rule(
         "ServiceNotReady",
-        "probe_success == 0",
+        # An address that is not the platform's own may be out of reach from here.
+        'probe_success{job!="certificates"} == 0',
         "3m",  # LiteLLM takes a minute or two to start where CPUs are slow
         "{{ $labels.service }} on {{ $labels.host }} is not ready",
         "Asked at {{ $labels.instance }}, it does not answer 200.",
@@ -42,10 +43,23 @@ SERVICES = (
         "CertificateExpires",
         "(probe_ssl_earliest_cert_expiry - time()) / 86400 < <certificate_days>",
         "5m",
-        "The certificate of {{ $labels.service }} on {{ $labels.host }} expires soon",
+        "The certificate of {{ $labels.instance }} expires soon",
         "It is valid for {{ $value | printf `%.0f` }} days more, expected at least "
         "<certificate_days>.",
         doctor="renew it where it is served from",
+        severity=WARNING,
+    ),
+    Rule(
+        "AuthorityExpires",
+        "(platform_certificate_not_after_seconds - time()) / 86400 < <authority_days>",
+        "5m",
+        "{{ $labels.file }} among the platform's secrets expires soon",
+        "It is valid for {{ $value | printf `%.0f` }} days more, expected at least "
+        "<authority_days>. People's machines trust tls/ca.crt; PostgreSQL's members trust those of "
+        "postgres-cluster.",
+        action="remove this file on the control node, keep the key beside it, and run the "
+        "playbook; after tls/ca.crt run clients.yml, too, and have people's machines trust the "
+        "new one",
         severity=WARNING,
     ),
 )

@@ -32,6 +32,10 @@ LITELLM_FAILED = (
 BUDGET = 'litellm_%s_budget_metric{host="one",team="1",team_alias="%s"}'
 KEY_LEFT = 'litellm_remaining_api_key_budget_metric{host="one",api_key_alias="ci"}'
 KEY_BUDGET = 'litellm_api_key_max_budget_metric{host="one",api_key_alias="ci"}'
+QUORUM = 'redis_sentinel_master_ckquorum_status{service="redis_sentinel",host="one",message="%s"}'
+LEADER = 'etcd_server_has_leader{service="etcd_metrics",host="one"}'
+CHANGES = 'etcd_server_leader_changes_seen_total{service="etcd_metrics",host="one"}'
+AUTHORITY = 'platform_certificate_not_after_seconds{file="tls/ca.crt"}'
 # A value every 15 s for fifty minutes. promtool's clock begins at 0.
 HEALTHY = {
     'up{service="redis",host="one",job="redis"}': "1x200",
@@ -45,6 +49,13 @@ HEALTHY = {
     'pg_stat_database_numbackends{service="postgres",host="one",datname="postgres"}': "2x200",
     'pg_settings_max_connections{service="postgres",host="one"}': "100x200",
     'redis_up{service="redis",host="one"}': "1x200",
+    'redis_up{service="redis_sentinel",host="one"}': "1x200",
+    QUORUM % "OK": "1x200",
+    LEADER: "1x200",
+    CHANGES: "3x200",
+    'probe_success{service="blackbox_exporter",job="certificates",instance="a:443"}': "0x200",
+    'probe_ssl_earliest_cert_expiry{job="certificates",instance="b:443"}': f"{60 * DAY}x200",
+    AUTHORITY: f"{400 * DAY}x200",
     'mcp_gateway_requests_total{service="gateway",host="one",status="ok"}': "0+15x200",
     'mcp_gateway_requests_total{service="gateway",host="one",status="error"}': "0x200",
     'mcp_gateway_request_seconds_bucket{service="gateway",server="wiki",le="1"}': "0+15x200",
@@ -109,6 +120,16 @@ BROKEN = [
         4,
     ),
     ("CertificateExpires", {CERTIFICATE: f"{20 * DAY}x200"}, 7),
+    (
+        "CertificateExpires",
+        {'probe_ssl_earliest_cert_expiry{job="certificates",instance="b:443"}': f"{DAY}x200"},
+        7,
+    ),
+    ("AuthorityExpires", {AUTHORITY: f"{80 * DAY}x200"}, 7),
+    ("EtcdNoLeader", {LEADER: "0x200"}, 2),
+    ("EtcdUnsteady", {CHANGES: "3x20 4x4 5x4 6x4 7x4 8x164"}, 12),
+    ("SentinelDown", {'redis_up{service="redis_sentinel",host="one"}': "0x200"}, 2),
+    ("SentinelNoQuorum", {QUORUM % "OK": "1x20 stale", QUORUM % "NOQUORUM": "_x21 0x170"}, 9),
     ("DiskFull", {DISK: "300000-20x200"}, 45),
     ("DiskFull", {DISK: "40000x200"}, 40),
     ("PostgresDown", {'pg_up{service="postgres",host="one"}': "0x200"}, 2),
@@ -176,6 +197,7 @@ QUIET = [
     ),
     ("a certificate for a month", {CERTIFICATE: f"{30 * DAY}x200"}, 29),
     ("a disk that fills up in two months", {DISK: "300000-1x200"}, 49),
+    ("an etcd that chose another leader", {CHANGES: "3x20 4x180"}, 12),
     ("many connections", {BACKENDS: "77x200"}, 29),
     ("a model that answers slowly now and then", {FIRST_TOKEN % "1": "0+14.5x200"}, 40),
     ("a clock a minute off", {CLOCK: "59+15x200"}, 20),
@@ -203,6 +225,7 @@ COUNTERS = {
     "traefik": "traefik_service_requests_total{",
 }
 BOUNDS = ("error_percent", "p95_seconds", "certificate_days", "connections_percent")
+BOUNDS += ("authority_days",)
 BOUNDS += ("first_token_seconds", "requests_in_flight", "budget_percent", "clock_skew_seconds")
 
 
@@ -243,7 +266,7 @@ def promtool(folder, *arguments: str) -> subprocess.CompletedProcess:
 def evaluated(folder, cases: list[dict]) -> subprocess.CompletedProcess:
     """Run promtool's tests of the rules as the role writes them."""
     folder.chmod(0o755)
-    (folder / "rules.yml").write_text(rules.rules(settings()))
+    (folder / "rules.yml").write_text(rules.rules(settings(), {}))
     made = {"rule_files": ["rules.yml"], "evaluation_interval": "15s", "tests": cases}
     (folder / "test.yml").write_text(json.dumps(made))
     return promtool(folder, "test", "rules", "/rules/test.yml")

@@ -9,9 +9,10 @@ import pytest
 import yaml
 from ansible.template import trust_as_template
 from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring import prometheus, targets
-from platforms import LIGHT, SPREAD, topology
+from platforms import CLUSTERS, LIGHT, SPREAD, topology
 
 SETTINGS = {"interval_seconds": 15, "alertmanagers": ["net-alertmanager:9093"]}
+SETTINGS["certificates"] = {"urls": [], "prober": "net-blackbox_exporter:9115", "host": "watch"}
 
 
 def written(groups, host, **settings):
@@ -40,6 +41,26 @@ def test_an_exporter_is_told_whom_to_ask():
     assert balancer["targets"] == ["https://192.0.2.4:443/health"]
     to_exporter = {"target_label": "__address__", "replacement": "net-blackbox_exporter:9115"}
     assert jobs["load_balancer ready"]["relabel_configs"][-1] == to_exporter
+
+
+def test_certificates_elsewhere_are_seen_once_each_by_host_and_port():
+    urls = ["https://a.example/v1", "https://a.example:443/mcp", "https://[fd00::1]:8443/"]
+    settings = {**SETTINGS, "certificates": {**SETTINGS["certificates"], "urls": urls}}
+    (job,) = yaml.safe_load(prometheus.config([], settings))["scrape_configs"]
+    assert job["job_name"] == "certificates" and job["params"] == {"module": ["certificate"]}
+    (targets_of,) = job["static_configs"]
+    assert targets_of["targets"] == ["a.example:443", "[fd00::1]:8443"]
+    assert targets_of["labels"] == {"service": "blackbox_exporter", "host": "watch"}
+    to_exporter = {"target_label": "__address__", "replacement": "net-blackbox_exporter:9115"}
+    assert job["relabel_configs"][-1] == to_exporter
+
+
+def test_members_of_clusters_are_watched_and_etcd_needs_no_certificate_for_it():
+    _, jobs = written({**CLUSTERS, "monitoring": ["watch"]}, "watch")
+    assert len(jobs["redis_sentinel"]["static_configs"]) == 3
+    assert jobs["redis_sentinel"]["static_configs"][0]["targets"] == ["redis://192.0.2.1:26379"]
+    assert jobs["etcd_metrics"]["static_configs"][0]["targets"] == ["192.0.2.1:2381"]
+    assert "etcd" not in jobs
 
 
 def test_the_secrets_that_are_needed_are_named_once():

@@ -18,6 +18,7 @@ SETTINGS = {
     "error_percent": 5,
     "p95_seconds": 30,
     "certificate_days": 21,
+    "authority_days": 90,
     "connections_percent": 80,
     "first_token_seconds": 60,
     "requests_in_flight": 32,
@@ -25,6 +26,16 @@ SETTINGS = {
     "clock_skew_seconds": 60,
     "litellm_memory_mb": 2048,
 }
+# Until 1 January 2030.
+CERTIFICATE = """\
+-----BEGIN CERTIFICATE-----
+MIHDMHegAwIBAgIBATAFBgMrZXAwDDEKMAgGA1UEAwwBeDAeFw0yMDAxMDEwMDAw
+MDBaFw0zMDAxMDEwMDAwMDBaMAwxCjAIBgNVBAMMAXgwKjAFBgMrZXADIQAxbld9
+ufNgtC9qtTFbmJrA97005IhUTG0VhqVRMaak2zAFBgMrZXADQQDpmiOqZgZjNPzx
+Twi/7xunmoMnlsWYK7/o6GhZds8ZOPOxuJYj8rGjitzIDi6tC+olBJNttgycGlsh
+0GgIh2IC
+-----END CERTIFICATE-----
+"""
 EVERY = [rule for group in rules.GROUPS.values() for rule in group]
 each_rule = pytest.mark.parametrize("rule", EVERY, ids=lambda rule: rule.name)
 
@@ -60,7 +71,7 @@ def test_a_sentence_that_doctor_does_not_say_is_noticed():
 
 
 def test_rules_say_what_it_is_what_it_means_and_what_to_do():
-    made = yaml.safe_load(rules.rules(SETTINGS))
+    made = yaml.safe_load(rules.rules(SETTINGS, {}))
     alerts = [rule for group in made["groups"] for rule in group["rules"]]
     assert len({alert["alert"] for alert in alerts}) == len(alerts) == len(EVERY)
     for alert in alerts:
@@ -69,3 +80,13 @@ def test_rules_say_what_it_is_what_it_means_and_what_to_do():
     texts = yaml.safe_dump(made, width=10000)
     assert re.findall(r"<\w+>", texts) == []
     assert "docker start net-{{ $labels.service }}. `make doctor` inspects" in texts
+
+
+def test_until_when_certificates_of_the_control_node_are_valid_is_known():
+    made = yaml.safe_load(rules.rules(SETTINGS, {"tls/ca.crt": CERTIFICATE}))
+    (known,) = made["groups"][0]["rules"]
+    assert known == {
+        "record": "platform_certificate_not_after_seconds",
+        "expr": "vector(1893456000)",
+        "labels": {"file": "tls/ca.crt"},
+    }
