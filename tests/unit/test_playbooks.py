@@ -31,6 +31,15 @@ def test_no_play_reads_facts_that_nobody_uses():
     assert not any(greedy.values()), greedy
 
 
+def test_what_reads_hosts_leaves_clusters_alone():
+    """In a cluster there is no engine to ask and no file to read."""
+    for playbook in ("site.yml", "verify.yml", "doctor.yml", "usage.yml"):
+        first = read(playbook)[0]
+        tasks = first.get("pre_tasks", []) + first.get("tasks", [])
+        called = [task.get("ansible.builtin.include_role", {}) for task in tasks]
+        assert any(role.get("tasks_from") == "refuse" for role in called), playbook
+
+
 def test_every_play_can_be_chosen_by_a_tag_that_the_first_one_knows():
     known = set(PLAYS[0]["vars"]["site_tags"])
     tags = [set(play.get("tags", [])) for play in PLAYS]

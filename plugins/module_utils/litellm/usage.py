@@ -37,8 +37,9 @@ def usage(client: LiteLLMClient, since: str, until: str) -> list[Row]:
     for first, last in _periods(since, until):
         by_user = _by_day_and_key(_export(client, "user", first, last))
         by_team = _by_day_and_key(_export(client, "team", first, last))
-        for day_and_key, rows in by_user.items():
-            _add_day(found, rows, by_team.get(day_and_key, []))
+        # What only one of them has is used all the same.
+        for day_and_key in {**by_user, **by_team}:
+            _add_day(found, by_user.get(day_and_key, []), by_team.get(day_and_key, []))
     return sorted(found.values(), key=lambda row: (row["team"], row["user"], row["key_alias"]))
 
 
@@ -89,7 +90,9 @@ def _by_day_and_key(rows: list[Row]) -> dict[tuple[str, str], list[Row]]:
 
 def _add_day(found: dict[tuple[str, ...], Row], by_user: list[Row], by_team: list[Row]) -> None:
     """Add one key's day, each team's part of it first, and what is left to no team."""
-    person = max(by_user, key=lambda row: row["api_requests"])
+    # The entity of a team's sums is the team.
+    persons = by_user or [{**row, "entity_id": ""} for row in by_team]
+    person = max(persons, key=lambda row: row["api_requests"] or 0)
     rest = _sum(by_user)
     for row in by_team:
         if row["entity_id"]:

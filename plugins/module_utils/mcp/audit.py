@@ -8,14 +8,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from ansible_collections.intranet.mcp.plugins.module_utils.common import errors
 
 # The gateway writes the time first.
-_BEGINNING = b'{"time":"'
-_DAY = slice(len(_BEGINNING), len(_BEGINNING) + len("2027-01-31"))
+_BEGINNING = re.compile(rb'{"time":"([0-9]{4}-[0-9]{2}-[0-9]{2})')
 # Clients choose the names they ask for; who invents many fills no memory with them.
 MAX_ROWS = 20_000
 OTHERS = "(others)"
@@ -35,7 +35,7 @@ def calls(path: str, since: str, until: str, keep_files: int) -> Row:
         streams = _open_all(path, keep_files, opened)
         for stream in reversed(streams):
             for line in stream:
-                day = line[_DAY].decode("ascii", "replace")
+                day = _day(line)
                 begins = begins or day
                 if since <= day <= until and b'"tools/call"' in line:
                     unreadable += not _count(found, line)
@@ -46,6 +46,12 @@ def calls(path: str, since: str, until: str, keep_files: int) -> Row:
         "is_whole": is_whole,
         "unreadable": unreadable,
     }
+
+
+def _day(line: bytes) -> str:
+    """The day of a line; empty where it has none, as what a crash leaves of a file."""
+    match = _BEGINNING.match(line)
+    return match[1].decode() if match else ""
 
 
 def _open_all(path: str, keep_files: int, opened: contextlib.ExitStack) -> list[BinaryIO]:
@@ -101,15 +107,3 @@ def _count(found: dict[tuple[str, ...], Row], line: bytes) -> bool:
     row["calls" if status != "refused" else "refused"] += 1
     row["failed"] += status not in ("ok", "refused")
     return True
-
-
-def together(hosts: Iterable[list[Row]]) -> list[Row]:
-    """Return the calls of several gateways as one list."""
-    found: dict[tuple[str, ...], Row] = {}
-    for rows in hosts:
-        for row in rows:
-            identity = tuple(row[name] for name in _IDENTITY)
-            total = found.setdefault(identity, {**row, "calls": 0, "failed": 0, "refused": 0})
-            for name in ("calls", "failed", "refused"):
-                total[name] += row[name]
-    return list(found.values())

@@ -26,6 +26,7 @@ COUNTED = (
     "tool_calls_failed",
     "tool_calls_refused",
 )
+_OLD = re.compile(r"-old-[0-9a-f]{8}$")
 NO_TEAM = "(no team)"
 NOBODY = "(nobody)"
 
@@ -56,7 +57,7 @@ def report(models: list[Row], gateways: Mapping[str, Row], known: Row, wanted: R
     owners |= {k["key_alias"]: k["user_id"] for k in known["keys"] if k["key_alias"]}
     people: dict[tuple[str, str], Row] = {}
     for row in models:
-        person = row["user"] or row["key_alias"] or NOBODY
+        person = row["user"] or _alias(row["key_alias"]) or NOBODY
         _add(people, names.get(row["team"], row["team"]), person, row)
     tools = [_tool(call, names, owners) for found in gateways.values() for call in _calls(found)]
     for tool in tools:
@@ -74,13 +75,17 @@ def _calls(found: Row) -> list[Row]:
 
 
 def _tool(call: Row, names: Mapping[str, str], owners: Mapping[str, str]) -> Row:
-    """A caller's calls of a tool, with whose key it was: while a key is rotated, its old value has
-    another alias.
-    """
-    alias = call["caller"].rpartition("-old-")[0] or call["caller"]
+    """A caller's calls of a tool, with whose key it was."""
+    alias = _alias(call["caller"])
+    owner = owners.get(call["caller"]) or owners.get(alias)
     team = names.get(call["team"], call["team"]) or NO_TEAM
-    who = {"team": team, "person": owners.get(alias) or alias or NOBODY}
+    who = {"team": team, "person": owner or alias or NOBODY}
     return {**call, **who, "tool": call["tool"] or "(unknown)"}
+
+
+def _alias(alias: str) -> str:
+    """A key's alias; while the key is rotated, its old value has another one, with its hash."""
+    return _OLD.sub("", alias)
 
 
 def _add(people: dict[tuple[str, str], Row], team: str, person: str, numbers: Row) -> None:
@@ -126,7 +131,10 @@ def notes(gateways: Mapping[str, Row], wanted: Row) -> list[str]:
     said = []
     for host, found in gateways.items():
         if "calls" not in found:
-            said.append(f"{host} did not answer: calls of tools through its gateway are missing.")
+            said.append(
+                f"{host} did not answer, or was not asked: calls of tools through its gateway are "
+                "missing."
+            )
         elif not found["is_whole"]:
             said.append(
                 f"The audit log of {host} begins on {found['begins']}: earlier calls of tools are "

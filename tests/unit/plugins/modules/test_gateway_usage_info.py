@@ -90,6 +90,12 @@ def test_a_log_that_lost_days_of_the_month_says_so(log, count):
     assert count(older, keep_files=2)["is_whole"]
 
 
+@pytest.mark.parametrize("rest", ["\0" * 80, "~~~ no line ~~~", '{"time":"soon"}'])
+def test_what_a_crash_leaves_of_a_line_is_no_day_on_which_the_log_begins(log, count, rest):
+    result = count(log([line("2027-01-20")], [rest, line("2027-01-18")]), keep_files=1)
+    assert (result["begins"], result["is_whole"]) == ("2027-01-18", False)
+
+
 def test_a_file_put_aside_meanwhile_is_counted_once(log, count, tmp_path):
     path = log([line("2027-01-02")])
     os.link(path, tmp_path / "audit.jsonl.1")  # as between the two opens of a rotation

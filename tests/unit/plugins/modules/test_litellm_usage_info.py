@@ -69,6 +69,14 @@ def test_what_no_team_has_is_told_too(usage):
     assert told(usage()) == [("", "", 9), ("", "alice", 2), ("payments", "alice", 3)]
 
 
+def test_what_only_the_sums_of_teams_have_is_not_lost(usage):
+    usage.litellm.used("2027-01-02", "k1", "alice", 5, ("payments", 5))
+    usage.litellm.daily["user"].clear()
+    (row,) = usage()["usage"]
+    assert (row["team"], row["requests"], row["key_hash"]) == ("payments", 5, "k1")
+    assert row["user"] != "payments"
+
+
 @pytest.mark.parametrize(
     ("since", "until", "word"),
     [("2027-01-32", "2027-02-01", "date"), ("2027-02-01", "2027-01-01", "swap")],

@@ -71,7 +71,7 @@ def test_a_persons_models_and_tools_are_one_row_a_team():
 
 def test_calls_belong_to_the_person_whose_key_made_them():
     calls = [
-        called(caller="alice-old-3f2a"),  # while the key is rotated
+        called(caller="alice-old-3f2a91bc"),  # while the key is rotated
         called(caller="laptop"),  # a further key of alice, deleted since
         called(caller="ci"),  # a key of nobody
         called(caller="bob@example.internal"),  # a token of the sign-on
@@ -79,6 +79,14 @@ def test_calls_belong_to_the_person_whose_key_made_them():
     found = report([used(alias="laptop")], {"a": log(*calls)})
     whose = {row["person"]: row["tool_calls"] for row in found["people"]}
     assert whose == {"alice": 6, "ci": 3, "bob@example.internal": 3}
+
+
+def test_a_key_is_one_whatever_its_values_are_called_and_a_name_like_theirs_is_a_name():
+    models = [used(user="", alias="ci"), used(user="", alias="ci-old-837e1751")]
+    calls = [called(caller="ci-old-837e1751"), called(caller="bob-old-laptop", calls=1)]
+    found = report(models, {"a": log(*calls)})
+    whose = {row["person"]: (row["requests"], row["tool_calls"]) for row in found["people"]}
+    assert whose == {"ci": (20, 3), "bob-old-laptop": (0, 1)}
 
 
 def test_nothing_is_lost_that_has_no_team_or_owner():
@@ -111,7 +119,7 @@ def test_what_is_missing_is_said():
         "d": log(),
     }
     notes = "\n".join(report([], gateways, at="2027-01-15T08:30:00+00:00")["notes"])
-    assert "a did not answer" in notes and "b begins on 2027-01-12" in notes
+    assert "a did not answer, or was not asked" in notes and "b begins on 2027-01-12" in notes
     assert "2 lines of c" in notes and "2027-01-15T08:30" in notes and "d" not in notes.split()
     assert report()["notes"] == []
 
