@@ -40,6 +40,7 @@ class FilterModule:
             "gateway_known_keys": people.gateway_known,
             "usage_period": _clear_errors(usage.period),
             "usage_report": _clear_errors(usage.report),
+            "usage_file_name": usage_files.file_name,
             "usage_table": usage_files.table,
             "usage_csv": usage_files.people_csv,
             "usage_tools_csv": usage_files.tools_csv,

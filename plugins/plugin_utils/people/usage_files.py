@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -23,6 +24,12 @@ TOOL_COLUMNS = ("team", "person", "server", "tool", "calls", "failed", "refused"
 MAX_SHOWN = 500
 
 Row = dict[str, Any]
+
+
+def file_name(month: str, team: str) -> str:
+    """What the report's files are called, without extension; teams may have names of any script."""
+    kept = re.sub(r"[^\w.-]", "_", team)
+    return f"usage-{month}-{kept}" if kept else f"usage-{month}"
 
 
 # --- terminal -----------------------------------------------------------------------------------
@@ -90,6 +97,7 @@ def _cell(value: Any) -> Any:
 def page(found: Row) -> str:
     """The report as one page."""
     whose = f" of {found['team']}" if found["team"] else ""
+    file = file_name(found["month"], found["team"])
     body = [
         _tiles(found["people"]),
         _notes(found["notes"]),
@@ -103,8 +111,8 @@ def page(found: Row) -> str:
         when=f"made on {found['at'][:16].replace('T', ' ')} UTC, days are UTC",
         tone="unsure" if found["notes"] else "good",
         body="".join(body),
-        footer=f"intranet.mcp · usage-{found['month']}.csv has the same numbers, "
-        f"usage-{found['month']}-tools.csv each person's calls of tools · "
+        footer=f"intranet.mcp · {file}.csv has the same numbers, "
+        f"{file}-tools.csv each person's calls of tools · "
         "cost in US dollars, of models with a price",
         style=_STYLE,
     ).render()

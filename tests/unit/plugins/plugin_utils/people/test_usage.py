@@ -124,6 +124,21 @@ def test_what_is_missing_is_said():
     assert report()["notes"] == []
 
 
+@pytest.mark.parametrize(
+    ("team", "name"),
+    [
+        ("", "usage-2027-01"),
+        ("payments", "usage-2027-01-payments"),
+        ("支付", "usage-2027-01-支付"),
+        ("a/../b c", "usage-2027-01-a_.._b_c"),
+    ],
+)
+def test_files_of_a_team_are_called_like_it_and_stay_in_their_directory(team, name):
+    assert usage_files.file_name("2027-01", team) == name
+    shown = usage_files.page({**report(), "team": team})
+    assert f"{name}.csv has the same numbers" in shown
+
+
 def test_the_table_ends_with_the_sums():
     lines = usage_files.table(report([used(requests=1234567), used(team="t-1")]))
     (last,) = [line for line in lines if line.startswith("all")]
