@@ -46,6 +46,25 @@ HOSTS = {
         (Query(f"max by (host, mountpoint) ({DISK})", "{{host}} {{mountpoint}}"),),
         about="/ is the engine's, /data that of platform_data_dir.",
     ),
+    "service_memory": Panel(
+        "Memory of services",
+        LINES,
+        BYTES,
+        (Query("max by (service, host) (process_resident_memory_bytes)", "{{service}} {{host}}"),),
+        about="Of those that tell it.",
+    ),
+    "service_cpu": Panel(
+        "CPU of services",
+        LINES,
+        PERCENT,
+        (
+            Query(
+                "100 * sum by (service, host) (rate(process_cpu_seconds_total[<rate>]))",
+                "{{service}} {{host}}",
+            ),
+        ),
+        about="Of those that tell it; 100 % is one core.",
+    ),
     "services": Panel(
         "Services",
         STATES,

@@ -21,6 +21,15 @@ HAPROXY_FAILED = 'sum by (proxy) (rate(haproxy_backend_http_responses_total{code
 TRAEFIK = "sum by (exported_service) (rate(traefik_service_requests_total[5m]))"
 TRAEFIK_FAILED = 'sum by (exported_service) (rate(traefik_service_requests_total{code=~"5.."}[5m]))'
 
+# A service with several processes tells of one at a time: the youngest counts.
+STARTED = "max_over_time({}[5m])"
+STARTS = (
+    "process_start_time_seconds",
+    'redis_start_time_seconds{service="redis"}',
+    "patroni_postmaster_start_time",
+)
+RESTARTED = " or ".join(f"changes({STARTED.format(start)}[30m:1m]) > 2" for start in STARTS)
+
 SERVICES = (
     Rule(
         "TargetDown",
@@ -38,6 +47,16 @@ SERVICES = (
         "{{ $labels.service }} on {{ $labels.host }} is not ready",
         "Asked at {{ $labels.instance }}, it does not answer 200.",
         doctor=START,
+    ),
+    Rule(
+        "ServiceRestarts",
+        RESTARTED,
+        "0m",
+        "{{ $labels.service }} on {{ $labels.host }} starts again and again",
+        "{{ $value | printf `%.0f` }} times in half an hour. What was under way is lost each time.",
+        action="read its log on that host (docker logs): why it ends, or whether it reached its "
+        "memory limit",
+        severity=WARNING,
     ),
     Rule(
         "CertificateExpires",

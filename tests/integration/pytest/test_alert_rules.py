@@ -33,6 +33,7 @@ BUDGET = 'litellm_%s_budget_metric{host="one",team="1",team_alias="%s"}'
 KEY_LEFT = 'litellm_remaining_api_key_budget_metric{host="one",api_key_alias="ci"}'
 KEY_BUDGET = 'litellm_api_key_max_budget_metric{host="one",api_key_alias="ci"}'
 QUORUM = 'redis_sentinel_master_ckquorum_status{service="redis_sentinel",host="one",message="%s"}'
+STARTED = 'process_start_time_seconds{service="gateway",host="one"}'
 LEADER = 'etcd_server_has_leader{service="etcd_metrics",host="one"}'
 CHANGES = 'etcd_server_leader_changes_seen_total{service="etcd_metrics",host="one"}'
 AUTHORITY = 'platform_certificate_not_after_seconds{file="tls/ca.crt"}'
@@ -41,6 +42,10 @@ HEALTHY = {
     'up{service="redis",host="one",job="redis"}': "1x200",
     'probe_success{service="gateway",host="one",instance="http://one:8080/ready"}': "1x200",
     'probe_ssl_earliest_cert_expiry{service="load_balancer",host="one"}': f"{60 * DAY}x200",
+    STARTED: "100x200",
+    # Two workers, which answer in turns.
+    'process_start_time_seconds{service="litellm",host="one"}': " ".join(["1 2"] * 100),
+    'redis_start_time_seconds{service="redis",host="one"}': "100x40 200x160",
     'pg_up{service="postgres",host="one"}': "1x200",
     'pg_up{service="postgres_exporter",host="one"}': "0x200",  # of its own, as nobody named one
     'patroni_primary{service="patroni",host="one"}': "1x200",
@@ -125,6 +130,7 @@ BROKEN = [
         {'probe_ssl_earliest_cert_expiry{job="certificates",instance="b:443"}': f"{DAY}x200"},
         7,
     ),
+    ("ServiceRestarts", {STARTED: "1x40 2x20 3x20 4x120"}, 22),
     ("AuthorityExpires", {AUTHORITY: f"{80 * DAY}x200"}, 7),
     ("EtcdNoLeader", {LEADER: "0x200"}, 2),
     ("EtcdUnsteady", {CHANGES: "3x20 4x4 5x4 6x4 7x4 8x164"}, 12),

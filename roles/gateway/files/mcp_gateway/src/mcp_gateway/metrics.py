@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    Summary,
+)
 
 from mcp_gateway import __version__
 
@@ -20,6 +27,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)  # memory, CPU and when it started
         self._children: dict[tuple[str, ...], Counter] = {}
         self.listed: set[tuple[str, str]] = set()  # every server's tools
         self._tools: set[tuple[str, str]] = set()
