@@ -22,9 +22,10 @@ EXAMPLES = r"""
 RETURN = r"""
 _raw:
   description: >-
-    Jobs. Each has C(name), C(service), C(kind) (C(metrics), C(exporter) or C(probe)), C(path),
-    C(secret) (the name of what it asks for), C(exporter) (C(service) and C(address), empty where
-    the service itself is asked) and C(targets), each with C(host) and C(address).
+    Jobs. Each has C(name), C(service), C(container) (the service whose container it is), C(kind)
+    (C(metrics), C(exporter) or C(probe)), C(path), C(secret) (the name of what it asks for),
+    C(exporter) (C(service) and C(address), empty where the service itself is asked) and
+    C(targets), each with C(host) and C(address).
   type: list
   elements: dict
 """

@@ -54,7 +54,7 @@ def _remedy(target, here: str, wanted) -> tuple[str, str]:
         return "run the playbook, which gives both the same key", "replace"
     if here:
         return f"docker restart {prefix}{here}", "restart"
-    start = f"on {target.host}, docker start {prefix}{target.service}"
+    start = f"on {target.host}, docker start {prefix}{target.container or target.service}"
     return f"{start}; if it runs, look what filters between the two hosts", ""
 
 

@@ -40,6 +40,7 @@ class Target:
     at: str = ""
     health: str = UP
     error: str = ""
+    container: str = ""  # the service whose container it is, as of a further port
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,7 @@ def target_of(told: dict) -> Target:
         urlsplit(told["scrapeUrl"]).hostname or "",
         told["health"],
         told.get("lastError", ""),
+        labels.get("container", ""),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import ServiceError
+from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.targets import PROBER
 from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.text import as_yaml
 
 # How each exporter is asked about another service: path, parameters, and its target's form.
@@ -75,7 +76,7 @@ def _certificates(settings: dict) -> list[dict]:
     if not places:
         return []
     # That it does not answer is the exporter's fault; of an address that is away nothing is said.
-    labels = {"service": "blackbox_exporter", "host": settings["host"]}
+    labels = {"service": PROBER, "container": PROBER, "host": settings["host"]}
     return [
         {
             "job_name": CERTIFICATES,
@@ -130,7 +131,11 @@ def _targets(job: dict, form: str) -> list[dict]:
                     address=target["address"], path=job["path"], scheme=job.get("scheme", "http")
                 )
             ],
-            "labels": {"service": job["service"], "host": target["host"]},
+            "labels": {
+                "service": job["service"],
+                "container": job["container"],
+                "host": target["host"],
+            },
         }
         for target in job["targets"]
     ]

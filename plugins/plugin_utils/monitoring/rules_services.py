@@ -13,7 +13,7 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.rule impor
     share,
 )
 
-START = "docker start <prefix>{{ $labels.service }}"
+START = "docker start <prefix>{{ $labels.container }}"
 GATEWAY = "sum by (service) (rate(mcp_gateway_requests_total[5m]))"
 GATEWAY_FAILED = 'sum by (service) (rate(mcp_gateway_requests_total{status="error"}[5m]))'
 HAPROXY = "sum by (proxy) (rate(haproxy_backend_http_responses_total[5m]))"

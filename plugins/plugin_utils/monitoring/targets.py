@@ -20,7 +20,8 @@ PROBER = "blackbox_exporter"
 def jobs(topology: Topology, host: str) -> list[dict]:
     """What a Prometheus on this host asks, in the order of the catalog.
 
-    Each is {name, service, kind, path, secret, exporter, targets}, a target {host, address}. kind:
+    Each is {name, service, container, kind, path, secret, exporter, targets}, a target {host,
+    address}. container: the service whose container it is, as of a further port. kind:
     `metrics` where the service itself is asked, `exporter` where another asks it, `probe` where it
     is only tried whether the service is ready. Services without a host are left out.
     """
@@ -69,6 +70,7 @@ def _job(topology: Topology, service: Service, host: str, kind: str) -> dict:
     return {
         "name": service.name,
         "service": service.name,
+        "container": service.part_of if topology.is_part(service) else service.name,
         "kind": kind,
         "path": "",
         "secret": "",

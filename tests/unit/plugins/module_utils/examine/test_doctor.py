@@ -76,9 +76,9 @@ WATCHED = Monitoring(
 )
 
 
-def unread(error, host="app2", at="10.0.0.7"):
-    """What Prometheus says of a gateway that it cannot ask."""
-    return (Target("gateway", "gateway", host, at, "down", error),)
+def unread(error, host="app2", at="10.0.0.7", service="gateway", container=""):
+    """What Prometheus says of a service that it cannot ask."""
+    return (Target(service, service, host, at, "down", error, container),)
 
 
 def container(service):
@@ -646,6 +646,12 @@ def test_a_target_elsewhere_is_started_there_or_reached(facts, wanted):
     put(facts, "monitoring.targets", unread("i/o timeout"))
     (finding,) = diagnose(facts, wanted)["findings"]
     assert finding["action"].startswith("on app2, docker start intranet-gateway; if it runs, look")
+
+
+def test_a_port_of_another_services_container_is_started_with_that_container(facts, wanted):
+    put(facts, "monitoring.targets", unread("i/o timeout", service="patroni", container="postgres"))
+    (finding,) = diagnose(facts, wanted)["findings"]
+    assert finding["action"].startswith("on app2, docker start intranet-postgres; ")
 
 
 def test_a_prometheus_that_has_just_started_need_not_have_kept_anything(facts, wanted):

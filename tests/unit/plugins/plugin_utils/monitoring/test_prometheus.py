@@ -28,7 +28,10 @@ def test_a_key_is_a_file_and_never_in_the_configuration():
         "metrics_path": "/metrics",
         "authorization": {"credentials_file": "/secrets/gateway_monitoring_key"},
         "static_configs": [
-            {"targets": ["net-gateway:8080"], "labels": {"service": "gateway", "host": "one"}}
+            {
+                "targets": ["net-gateway:8080"],
+                "labels": {"service": "gateway", "container": "gateway", "host": "one"},
+            }
         ],
     }
 
@@ -50,7 +53,8 @@ def test_certificates_elsewhere_are_seen_once_each_by_host_and_port():
     assert job["job_name"] == "certificates" and job["params"] == {"module": ["certificate"]}
     (targets_of,) = job["static_configs"]
     assert targets_of["targets"] == ["a.example:443", "[fd00::1]:8443"]
-    assert targets_of["labels"] == {"service": "blackbox_exporter", "host": "watch"}
+    exporter = "blackbox_exporter"
+    assert targets_of["labels"] == {"service": exporter, "container": exporter, "host": "watch"}
     to_exporter = {"target_label": "__address__", "replacement": "net-blackbox_exporter:9115"}
     assert job["relabel_configs"][-1] == to_exporter
 
@@ -61,6 +65,8 @@ def test_members_of_clusters_are_watched_and_etcd_needs_no_certificate_for_it():
     assert jobs["redis_sentinel"]["static_configs"][0]["targets"] == ["redis://192.0.2.1:26379"]
     assert jobs["etcd_metrics"]["static_configs"][0]["targets"] == ["192.0.2.1:2381"]
     assert "etcd" not in jobs
+    # Whoever starts it has to know the container.
+    assert jobs["etcd_metrics"]["static_configs"][0]["labels"]["container"] == "etcd"
 
 
 def test_the_secrets_that_are_needed_are_named_once():

@@ -79,7 +79,7 @@ def test_rules_say_what_it_is_what_it_means_and_what_to_do():
         assert all(alert["annotations"].values())
     texts = yaml.safe_dump(made, width=10000)
     assert re.findall(r"<\w+>", texts) == []
-    assert "docker start net-{{ $labels.service }}. `make doctor` inspects" in texts
+    assert "docker start net-{{ $labels.container }}. `make doctor` inspects" in texts
 
 
 def test_until_when_certificates_of_the_control_node_are_valid_is_known():
