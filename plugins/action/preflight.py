@@ -102,12 +102,15 @@ class ActionModule(ActionBase):
             return result
         return execute(ended_owner=holder) if run_lock.is_gone(holder, me, started_now) else result
 
-    def _pages(self, task_vars):
-        """Who may open the monitoring's pages, and whether they are encrypted."""
+    def _monitoring(self, task_vars):
+        """Problems of what the inventory says of the monitoring."""
         render = self._templar.template
-        networks = render(task_vars.get("platform_monitoring_networks", []))
-        tls = bool(render(task_vars.get("platform_balancer_tls", False)))
-        return {"networks": networks, "tls": tls}
+        pages = {
+            "networks": render(task_vars.get("platform_monitoring_networks", [])),
+            "tls": bool(render(task_vars.get("platform_balancer_tls", False))),
+        }
+        receivers = render(task_vars.get("prometheus_receivers", []))
+        return monitoring.problems(task_vars["groups"], pages, receivers)
 
     def _here(self, arguments, task_vars):
         """Problems of inventory and control node, once a play: those to report, those ignored."""
@@ -126,7 +129,7 @@ class ActionModule(ActionBase):
                 task_vars["groups"], arguments.get("required_groups", []), known
             ),
             *clusters.problems(task_vars["groups"], engine),
-            *monitoring.problems(task_vars["groups"], self._pages(task_vars)),
+            *self._monitoring(task_vars),
             *inventory.engine_problems(engine, acme_directory),
             *variable_problems(task_vars, self._templar.template),
             *people_problems(task_vars, self._templar.template),

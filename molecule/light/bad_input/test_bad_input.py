@@ -222,7 +222,7 @@ def test_an_unreachable_source_of_images_is_named():
 
 def test_a_run_whose_engine_dies_is_mended_by_the_next(host):
     disturbed = start(redis_memory_mb=448)
-    seen = "docker ps --filter name=intranet-redis --filter status=running --quiet | grep -q ."
+    seen = "docker ps --filter name=^intranet-redis$ --filter status=running --quiet | grep -q ."
     wait_inside(host, f"! {{ {seen}; }}", 1800)
     host.check_output("systemctl kill --signal KILL docker")
     run = finish(disturbed)

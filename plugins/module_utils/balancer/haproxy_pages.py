@@ -16,18 +16,18 @@ from ansible_collections.intranet.mcp.plugins.module_utils.balancer.pools import
 REFUSALS = 60
 
 
-def sections(settings: dict, ahead: list[str]) -> list[list[str]]:
+def sections(settings: dict, common: list[str]) -> list[list[str]]:
     """A frontend, and a backend for each page; none where there is no page.
 
-    ahead: what holds for every frontend of people.
+    common: what holds for every frontend of people.
     """
     pages = settings.get("pages", {})
     if not pages.get("served"):
         return []
-    return [_frontend(settings, ahead, pages), *map(_backend, pages["served"])]
+    return [_frontend(settings, common, pages), *map(_backend, pages["served"])]
 
 
-def _frontend(settings: dict, ahead: list[str], pages: dict) -> list[str]:
+def _frontend(settings: dict, common: list[str], pages: dict) -> list[str]:
     served = pages["served"]
     never = [path for page in served for path in hidden(page)]
     own = [page["path"] for page in served if page["has_login"]]
@@ -37,7 +37,7 @@ def _frontend(settings: dict, ahead: list[str], pages: dict) -> list[str]:
         "stick-table type ipv6 size 10k expire 1m store http_err_rate(1m)",
         "http-request track-sc0 src",
         f"http-request deny deny_status 429 if {{ sc_http_err_rate(0) gt {REFUSALS} }}",
-        *ahead,
+        *common,
         f"acl is_user http_auth_user -m str {USER}",
         f"acl has_password http_auth_pass,sha2(256),hex,lower -m str {pages['login']['sha256']}",
         *_below("has_own_login", own),

@@ -16,10 +16,10 @@ from ansible_collections.intranet.mcp.plugins.module_utils.balancer.traefik_part
 PER_SECOND, AT_ONCE = 20, 100
 
 
-def configuration(settings: dict, ahead: list[str]) -> dict[str, dict]:
+def configuration(settings: dict, common: list[str]) -> dict[str, dict]:
     """Routers, middlewares and services of the pages; none where there is no page.
 
-    ahead: middlewares that hold for every entry point of people.
+    common: middlewares that hold for every entry point of people.
     """
     pages = settings.get("pages", {})
     served = pages.get("served", [])
@@ -27,7 +27,7 @@ def configuration(settings: dict, ahead: list[str]) -> dict[str, dict]:
         return {"routers": {}, "middlewares": {}, "services": {}}
     return {
         "routers": {
-            name: {**route, "tls": {}, "middlewares": [*ahead, "bounded", *route["middlewares"]]}
+            name: {**route, "tls": {}, "middlewares": [*common, "bounded", *route["middlewares"]]}
             for name, route in _routers(served).items()
         },
         "middlewares": {

@@ -32,7 +32,7 @@ def config(receivers: list[dict], repeat_hours: int = 4, relay: str = "") -> str
     relay: URL of the program that hands alerts to chat robots.
     """
     for receiver in receivers:
-        _check(receiver)
+        check(receiver)
     of_watchdog = [r["name"] for r in receivers if r.get("watchdog")]
     made = {
         "route": {
@@ -96,7 +96,8 @@ def _email(email: dict) -> dict:
     }
 
 
-def _check(receiver: dict) -> None:
+def check(receiver: dict) -> None:
+    """Raise ReceiverError for a receiver that cannot be configured."""
     name = receiver.get("name") or "?"
     email = receiver.get("email", {})
     unknown = sorted(set(receiver) - KEYS) + sorted(set(email) - EMAIL_KEYS)

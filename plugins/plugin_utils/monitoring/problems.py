@@ -12,13 +12,26 @@ from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog impo
     BALANCER,
     MONITORING,
 )
+from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring import alertmanager
 
 GRAFANA = "grafana"
 
 
-def problems(groups: dict[str, list], pages: dict) -> list[Finding]:
-    """groups: inventory group -> hosts. pages: networks (who may open them) and tls."""
-    return [*_hosts(groups), *_pages(groups, **pages)]
+def problems(groups: dict[str, list], pages: dict, receivers: list[dict]) -> list[Finding]:
+    """groups: inventory group -> hosts. pages: networks (who may open them) and tls. receivers: who
+    gets alerts.
+    """
+    return [*_hosts(groups), *_pages(groups, **pages), *_receivers(receivers)]
+
+
+def _receivers(receivers: list[dict]) -> list[Finding]:
+    found = []
+    for receiver in receivers:
+        try:
+            alertmanager.check(receiver)
+        except alertmanager.ReceiverError as error:
+            found.append(Finding("inventory", error.found, error.expected, error.action))
+    return found
 
 
 def _pages(groups: dict[str, list], networks: list[str], tls: bool) -> list[Finding]:

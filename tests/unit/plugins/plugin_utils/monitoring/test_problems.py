@@ -8,6 +8,8 @@ from __future__ import annotations
 import pytest
 from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.problems import problems
 
+NO_PAGES = {"networks": [], "tls": False}
+
 
 @pytest.mark.parametrize(
     ("groups", "found"),
@@ -19,8 +21,7 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.problems i
     ],
 )
 def test_one_host_measures_and_grafana_shows_what_it_measures(groups, found):
-    nobody = {"networks": [], "tls": False}
-    assert [problem.found for problem in problems(groups, nobody)] == found
+    assert [problem.found for problem in problems(groups, NO_PAGES, [])] == found
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,13 @@ def test_one_host_measures_and_grafana_shows_what_it_measures(groups, found):
 def test_pages_need_a_balancer_with_tls_and_somebody_who_may_open_them(
     groups, networks, tls, found
 ):
-    told = problems(groups, {"networks": networks, "tls": tls})
+    told = problems(groups, {"networks": networks, "tls": tls}, [])
     assert len(told) == len(found)
     for problem, words in zip(told, found, strict=True):
         assert words in problem.found and problem.action
+
+
+def test_a_receiver_without_a_way_is_found_before_anything_changes():
+    (said,) = problems({}, NO_PAGES, [{"name": "duty"}, {"name": "ok", "webhook": "https://x/"}])
+    assert said.found == "prometheus_receivers: duty has neither webhook nor email nor a robot"
+    assert said.action == "add one of them"
