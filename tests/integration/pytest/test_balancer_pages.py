@@ -131,13 +131,17 @@ def test_guessing_comes_to_an_end(start, page):
     assert {guess.result()[0] for guess in guessed} == {401, 429}
 
 
-def test_prometheus_links_to_itself_below_its_path(start, docker, tmp_path):
+@pytest.fixture(scope="module")
+def prometheus(docker, tmp_path_factory):
+    """The address of a Prometheus that knows where people open it."""
+    folder = tmp_path_factory.mktemp("prometheus")
+    folder.chmod(0o755)
     url = "https://balancer.example.internal:9443/prometheus/"
-    (tmp_path / "prometheus.yml").write_text("{}\n")
+    (folder / "prometheus.yml").write_text("{}\n")
     docker.start(
         "page-prometheus",
         image("prometheus"),
-        f"--volume={tmp_path}/prometheus.yml:/config/prometheus.yml:ro",
+        f"--volume={folder}/prometheus.yml:/config/prometheus.yml:ro",
         command=[
             "prometheus",
             "--config.file=/config/prometheus.yml",
@@ -146,7 +150,11 @@ def test_prometheus_links_to_itself_below_its_path(start, docker, tmp_path):
             "--web.route-prefix=/",
         ],
     )
-    balancer = start(health="/-/ready", prometheus="page-prometheus:9090")
+    return "page-prometheus:9090"
+
+
+def test_prometheus_links_to_itself_below_its_path(start, prometheus):
+    balancer = start(health="/-/ready", prometheus=prometheus)
     asked = "/prometheus/-/healthy"
     wait_until(lambda: ask(balancer, asked, RIGHT)[0] == 200, 30, "Prometheus")
     status, headers, _body = ask(balancer, "/prometheus/", RIGHT)
