@@ -54,7 +54,8 @@ class Running:
         self.job, self.is_live = job, is_live
         self.log = RUNS / f"{job.name}.log"
         self.reports = RUNS / job.name
-        self.reports.mkdir()
+        shutil.rmtree(self.reports, ignore_errors=True)  # of an earlier run
+        self.reports.mkdir(parents=True)
         self.began = time.monotonic()
         self.last_line = ""
         self._steps: list[tuple[str, float]] = []
@@ -246,8 +247,7 @@ def main() -> int:
     jobs = [known[name] for name in stages[sys.argv[1]]]
     lanes = max(1, whole_number("TEST_LANES", 2))
     minutes = whole_number("TEST_DEADLINE_MINUTES", None)
-    shutil.rmtree(RUNS, ignore_errors=True)
-    RUNS.mkdir(parents=True)
+    RUNS.mkdir(parents=True, exist_ok=True)
     suite = Suite(jobs, lanes, None if minutes is None else minutes * 60)
     interrupted = None
     for number in STOPPING:
