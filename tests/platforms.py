@@ -46,10 +46,12 @@ def catalog(groups, with_pages=False):
         enabled = str(entry.get("enabled", ""))
         of_cluster = re.search(r"__platform_(\w+)_cluster", enabled)
         entry["enabled"] = clusters[of_cluster[1]] if of_cluster else True
-        if "__platform_is_watched" in enabled:
+        if "__platform_is_watched" in enabled or "__platform_keeps_logs" in enabled:
             entry["enabled"] = entry["enabled"] and bool(groups.get("monitoring"))
         if "platform_monitoring_networks" in enabled:
             entry["enabled"] = entry["enabled"] and with_pages
+        if "__platform_siem" in str(entry.get("egress", "")):
+            entry["egress"] = ["siem.example.internal:6514"]
     return defaults["platform_services"]
 
 

@@ -87,6 +87,20 @@ def run_lookup(name: str, /, *terms, variables: dict, **options) -> list:
     return plugin.run(list(terms), variables, **options)
 
 
+def render_template(role: str, name: str, /, **variables) -> str:
+    """Return a template of a role, with the role's defaults, its vars, and these variables."""
+    from ansible.parsing.dataloader import DataLoader
+    from ansible.template import Templar, trust_as_template
+
+    loader, home = DataLoader(), REPOSITORY / "roles" / role
+    known: dict = {}
+    for part in ("defaults", "vars"):
+        path = str(home / part / "main.yml")
+        known |= loader.load_from_file(path, trusted_as_template=True)
+    text = trust_as_template((home / "templates" / name).read_text())
+    return Templar(loader, variables={**known, **variables}).template(text)
+
+
 def untold(found: dict, documented: dict, place: str = "") -> set[str]:
     """Return the keys that a result holds and RETURN does not document, inner ones included."""
     unknown = set()

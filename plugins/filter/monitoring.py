@@ -7,6 +7,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring import (
     alertmanager,
     grafana,
+    logs,
     prometheus,
     rules,
     status,
@@ -14,7 +15,7 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring import (
     status_table,
 )
 
-ERRORS = (alertmanager.ReceiverError, prometheus.ConfigError)
+ERRORS = (alertmanager.ReceiverError, prometheus.ConfigError, logs.SiemError)
 
 
 def _clear_errors(function):
@@ -44,6 +45,8 @@ class FilterModule:
             "alertmanager_config": _clear_errors(alertmanager.config),
             "page_links": page_links,
             "grafana_files": grafana.files,
+            "log_siem": _clear_errors(logs.resolved),
+            "log_siem_place": _clear_errors(logs.place),
             "prometheus_config": _clear_errors(prometheus.config),
             "prometheus_rules": rules.rules,
             "prometheus_secrets": prometheus.secrets,

@@ -222,6 +222,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.examine import (
     doctor,
     doctor_cluster,
     doctor_containers,
+    doctor_logs,
     doctor_monitoring,
     doctor_services,
 )
@@ -237,6 +238,7 @@ RULES = [
     *doctor_services.RULES,
     *doctor_cluster.RULES,
     *doctor_monitoring.RULES,
+    *doctor_logs.RULES,
 ]
 ARGUMENTS = {
     "socket": {"type": "path", "default": SOCKET},

@@ -89,6 +89,9 @@ options:
             C(jobs) answers, every rule is evaluated and alerts arrive, again for at most
             C(wait_seconds) while they do not. Alerts that are out are V(warning). It takes
             C(prefix).
+          - V(logs) waits for at most C(wait_seconds) until the log collector of this host, below
+            C(data_dir), has C(line) of each of C(hosts), and checks whether what goes to C(siem)
+            waits. It takes C(prefix).
           - V(litellm_intruder) takes C(url) and C(api_key), a member's key, and tries what only
             administrators may; V(gateway_intruder) takes C(url), C(key) and C(servers), and tries
             what no policy may let through; V(intruder_ports) takes C(address), C(managed) and
@@ -120,6 +123,7 @@ options:
           - migrations
           - command
           - monitoring
+          - logs
           - litellm_intruder
           - gateway_intruder
           - intruder_ports

@@ -103,12 +103,17 @@ def check(definition: dict) -> dict:
             "because secrets are handed to exactly this user"
         )
     # Docker hands capabilities to root only, so who administers the host's network is root, with
-    # these capabilities and no others.
-    if user.startswith("0:") and not (
-        definition.get("host_network") and definition.get("capabilities")
-    ):
+    # these capabilities and no others. Who reads files of the host's root is root with none at all.
+    capabilities, binds = definition.get("capabilities"), definition.get("binds", [])
+    administers = definition.get("host_network") and capabilities
+    reads = not capabilities and binds and all(_is_read_only(bind) for bind in binds)
+    if user.startswith("0:") and not (administers or reads):
         raise Unusable(f"service {name!r}: runs as root; give it a user of its own")
     return definition
+
+
+def _is_read_only(bind: str) -> bool:
+    return "ro" in bind.rpartition(":")[2].split(",")
 
 
 def summary(found: list[dict]) -> dict:
@@ -304,6 +309,8 @@ def _surroundings(definition: dict, catalog: dict, networks: list[dict]) -> dict
             for address in entry.get("publish", [])
         ],
         "extra_hosts": definition.get("extra_hosts", {}),
+        # With each line whose it is, for whoever reads the logs of all.
+        "log_options": {"max-size": "10m", "max-file": "3", "labels": LABEL_SERVICE},
     }
 
 

@@ -29,6 +29,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.examine import (
     containers,
     disk,
     gpu,
+    logs,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import doctor_probes as probes
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.doctor import ports_of
@@ -56,6 +57,7 @@ def gather(wanted: dict) -> dict:
         "names": lambda: {name: _resolves(name) for name in wanted["names"]},
         "gpu": lambda: _gpu(engine, info, found, wanted),
         "proxies": lambda: probes.proxies(wanted),
+        "log_queues": lambda: logs.read(wanted["data_dir"]),
         "engine_log": lambda: "" if info else _journal(),
         "shared_address": lambda: _shared_address_of(wanted["shared_addresses"]),
         **probes.jobs(engine, found, wanted),

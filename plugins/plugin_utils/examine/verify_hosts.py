@@ -130,6 +130,7 @@ def _monitoring(site: dict) -> list[dict]:
     common = {"jobs": site["watched"]["jobs"], "prefix": site["prefix"]}
     return [
         probe("monitoring", "monitoring", "Services", **options, **common, **patience),
+        *([probe("logs", "logs", "Services", **site["logs"])] if site["logs"] else []),
         *(_page(site, page) for page in site["pages"]),
     ]
 

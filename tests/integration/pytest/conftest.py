@@ -114,6 +114,15 @@ class Docker:
         """Return host and port where a published port of the container is found."""
         return self.run("port", container, f"{port}/tcp").splitlines()[0]
 
+    def ip(self, container: str) -> str:
+        """Return the address of a container on the network."""
+        return self.run(
+            "inspect",
+            "--format",
+            "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}",
+            container,
+        )
+
     def gateway(self) -> str:
         """Return the address of this machine as containers see it."""
         (network,) = json.loads(self.run("network", "inspect", self.network))

@@ -23,11 +23,18 @@ class Authority:
 
     def server(self, address: str) -> tuple[Path, Path]:
         """Return certificate and key of a server at an address."""
-        certificate = self.folder / f"{self.name}-{address}.pem"
+        return self._signed(address, f"IP:{address}")
+
+    def named(self, name: str) -> tuple[Path, Path]:
+        """Return certificate and key of a program that is known by a name."""
+        return self._signed(name, f"DNS:{name}")
+
+    def _signed(self, name: str, alternative: str) -> tuple[Path, Path]:
+        certificate = self.folder / f"{self.name}-{name}.pem"
         by = ("-CA", self.certificate, "-CAkey", self.folder / f"{self.name}.key")
-        extensions = (f"subjectAltName=IP:{address}", "authorityKeyIdentifier=keyid")
-        self._openssl(f"{self.name}-{address}", certificate, *extensions, by=by)
-        return certificate, self.folder / f"{self.name}-{address}.key"
+        extensions = (f"subjectAltName={alternative}", "authorityKeyIdentifier=keyid")
+        self._openssl(f"{self.name}-{name}", certificate, *extensions, by=by)
+        return certificate, self.folder / f"{self.name}-{name}.key"
 
     def protect(self, server, address: str) -> None:
         """Let an http.server speak TLS from now on."""

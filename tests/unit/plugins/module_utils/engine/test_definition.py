@@ -369,6 +369,8 @@ def test_containers_of_other_owners_are_never_touched():
         ({"memroy_mb": 1}, "unknown key memroy_mb"),
         ({"user": "root"}, "expected numbers 'uid:gid'"),
         ({"user": "0:0"}, "runs as root"),
+        ({"user": "0:0", "binds": ["/a:/a:ro", "/b:/b"]}, "runs as root"),
+        ({"user": "0:0", "binds": ["/a:/a:ro"], "capabilities": ["CHOWN"]}, "runs as root"),
         ({"user": "00:0"}, "expected numbers"),
         ({"user": "999"}, "expected numbers"),
     ],
@@ -376,6 +378,16 @@ def test_containers_of_other_owners_are_never_touched():
 def test_a_wrong_definition_is_refused_with_the_remedy(change, message):
     with pytest.raises(Unusable, match=message):
         spec(**change)
+
+
+def test_root_without_a_capability_may_read_what_is_mounted_read_only():
+    found = spec(user="0:10001", binds=["/logs:/logs:ro", "/audit:/audit:ro,z"])
+    assert found["container"]["user"] == "0:10001"
+    assert found["container"]["capabilities"] == []
+
+
+def test_the_engine_says_with_each_line_of_a_log_which_service_it_is_of():
+    assert spec()["container"]["log_options"]["labels"] == "intranet.mcp.service"
 
 
 def test_a_missing_key_is_named():

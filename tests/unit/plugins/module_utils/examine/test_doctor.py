@@ -143,6 +143,7 @@ def facts():
             "last_reload_error": "",
         },
         "monitoring": WATCHED,
+        "log_queues": [],
         "chat_over_generate": [],
         "proxies": [],
     }

@@ -519,8 +519,7 @@ def test_every_key_of_an_entry_is_explained_and_used_by_the_catalog_or_read_else
     header = text[: text.index("\nplatform_services:")]
     assert sorted(re.findall(r"^# (\w+): ", header, re.MULTILINE)) == list(KEYS)
     entries = yaml.safe_load(text)["platform_services"].values()
-    # An own zone is for services that would share a network with others of their group otherwise.
-    assert {key for entry in entries for key in entry} == {*KEYS} - {"zone"}
+    assert {key for entry in entries for key in entry} == {*KEYS}
 
 
 OPERATORS = ["198.51.100.0/28"]

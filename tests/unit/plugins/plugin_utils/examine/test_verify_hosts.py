@@ -23,6 +23,7 @@ SITE = {
     | {"prometheus": 9090, "alertmanager": 9093},
     "pages": [],
     "ca": "",
+    "logs": {},
     "watched": {"jobs": ["redis", "redis ready"], "interval_seconds": 15},
     "inside": {"redis": 6380, "redis_sentinel": 26380},
     "flows": {"allow": [], "managed": [22], "contacts": [], "neighbours": []},
@@ -59,6 +60,12 @@ def test_a_service_is_asked_where_the_catalog_says_that_it_tells_whether_it_is_a
         "service": "intranet-ollama",
     }
     assert not [name for name in named(health={}) if "alive" in name]
+
+
+def test_logs_are_looked_for_where_they_are_collected():
+    logs = {"data_dir": "/d", "hosts": ["a"], "line": "verify 1", "siem": "", "prefix": "intranet-"}
+    assert named(groups=["monitoring"], logs=logs)["logs"]["options"] == logs
+    assert "logs" not in named(groups=["monitoring"])
 
 
 def test_clusters_are_asked_for_where_there_are_some():

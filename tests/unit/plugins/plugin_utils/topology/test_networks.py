@@ -96,6 +96,17 @@ def test_what_the_catalog_does_not_open_is_closed():
     assert all(not entry["flows"] and not entry["here"] for entry in found.values())
 
 
+def test_logs_leave_a_host_for_the_collector_and_the_siem_alone():
+    watched = {**SPREAD, "monitoring": ["data"]}
+    (flow,) = (f for f in named(watched, "app1")["platform"]["flows"] if "log" in f["service"])
+    assert (flow["service"], flow["port"]) == ("log_collector", 6514)
+    assert named(watched, "data")["logs"]["egress"] == ["siem.example.internal:6514"]
+    # Prometheus is on none of the networks that it shares with them.
+    found = placed(watched, "data")
+    assert found["log_shipper"] == found["node_exporter"] == {"platform", "logs"}
+    assert "logs" not in found["prometheus"]
+
+
 def test_other_hosts_are_reached_by_the_flows_of_the_catalog_alone():
     found = named(SPREAD, "app1")
     assert {f["service"] for f in found["litellm"]["flows"]} == {"postgres", "redis", "ollama"}
