@@ -37,9 +37,9 @@ def collector(siem=None, **changes):
 )
 def test_the_shipper_sends_to_the_collector_and_checks_its_name(place, target, port):
     text = shipper(__logs_collector=place)
-    assert text.count(f'target="{target}" port="{port}"') == 2
-    assert text.count('streamDriverPermittedPeers="log-collector.intranet-mcp"') == 2
-    assert text.count("+VERS-TLS1.3:+VERS-TLS1.2") == 2
+    assert (
+        text.count(f"syslog-send {target} {port} log-collector.intranet-mcp /secrets/ca.crt") == 2
+    )
 
 
 def test_audit_lines_are_read_where_a_gateway_runs():
@@ -57,17 +57,16 @@ def test_queues_take_no_more_disk_than_they_may():
 
 
 def test_without_a_siem_nothing_is_sent_on():
-    assert "omfwd" not in collector()
+    assert "syslog-send" not in collector()
 
 
 def test_the_siems_name_is_its_host_unless_said():
-    assert 'streamDriverPermittedPeers="siem.example.internal"' in collector(SIEM)
+    here = "siem.example.internal"
+    assert f'syslog-send {here} 6514 {here} /secrets/siem-ca.crt"' in collector(SIEM)
     text = collector({**SIEM, "host": "10.0.0.9", "port": 7000, "name": "siem.lan"})
-    assert 'target="10.0.0.9" port="7000"' in text
-    assert 'streamDriverPermittedPeers="siem.lan"' in text
-    assert "siem-own" not in text
+    assert 'syslog-send 10.0.0.9 7000 siem.lan /secrets/siem-ca.crt"' in text
 
 
 def test_the_platform_proves_itself_where_it_has_a_certificate():
     text = collector({**SIEM, "certificate": "PEM", "key": "PEM"})
-    assert text.count('streamDriver.certFile="/secrets/siem-own.crt"') == 2
+    assert text.count("siem-ca.crt /secrets/siem-own.crt /secrets/siem-own.key") == 2

@@ -59,12 +59,13 @@ class Rsyslog:
         )
 
     def stop(self) -> None:
-        """Stop it as an engine does."""
-        self.docker.run("stop", "--time=10", self.container)
+        """Stop it as an engine does: with the image's signal."""
+        self.docker.run("stop", self.container)
 
-    def kill(self) -> None:
-        """End it without a warning."""
-        self.docker.run("kill", self.container)
+    def say_goodbye(self) -> None:
+        """Have it close its connections properly, and end."""
+        self.docker.run("kill", "--signal=TERM", self.container)
+        self.docker.run("wait", self.container)
 
     def text(self, pattern: str = "received.log") -> str:
         """Return what is in its files."""
