@@ -58,10 +58,9 @@ def way(start, tmp_path):
     platform, platform_key = theirs.named("mcp.example.internal")
     siem = {"host": "siem", "name": "siem.example.internal", "ca": "x"}
     siem |= {"certificate": "x", "key": "x"}
-    common = {"inventory_hostname": "app1", "logs_queue_mb": 12}
 
     def text(name, **more):
-        return support.render_template("logs", name, **common, **more)
+        return support.render_template("logs", name, inventory_hostname="app1", **more)
 
     receiver = LISTENER % ("x509/name", "mcp.example.internal")
     found = SimpleNamespace(
@@ -69,7 +68,12 @@ def way(start, tmp_path):
         siem=start("siem", receiver, theirs, theirs.named("siem.example.internal")),
         collector=start(
             "log_collector",
-            text("collector.conf.j2", __logs_siem=resolved(siem), platform_log_collector_port=6514),
+            text(
+                "collector.conf.j2",
+                __logs_siem=resolved(siem),
+                platform_log_collector_port=6514,
+                logs_queue_mb=12,
+            ),
             ours,
             ours.named(names["collector"]),
             **{"siem-ca.crt": theirs.certificate, "siem-own.crt": platform},
