@@ -23,7 +23,7 @@ def shipper(**changes):
 
 
 def collector(siem=None, **changes):
-    told = {"__logs_siem": resolved(siem) if siem else {}}
+    told = {"__logs_siem": resolved(siem, 6514) if siem else {}}
     return support.render_template("logs", "collector.conf.j2", **COLLECTOR, **told, **changes)
 
 

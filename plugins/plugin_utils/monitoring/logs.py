@@ -9,8 +9,6 @@ import re
 
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import ServiceError
 
-# RFC 5425, 4.1.
-PORT = 6514
 KEYS = {"host", "port", "name", "ca", "certificate", "key"}
 # They stand between quotes in rsyslog's configuration.
 _NAME = re.compile(r"[A-Za-z0-9._:*-]+")
@@ -22,14 +20,14 @@ class SiemError(ServiceError):
     reason = "siem"
 
 
-def place(siem: dict) -> str:
+def place(siem: dict, port: int) -> str:
     """Return logs_siem's address as `egress` of the catalog takes it, once it can be used."""
-    host, port = (resolved(siem)[key] for key in ("host", "port"))
+    host, port = (resolved(siem, port)[key] for key in ("host", "port"))
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def resolved(siem: dict) -> dict:
-    """Return logs_siem with its port and the name in its certificate, or say what it lacks."""
+def resolved(siem: dict, port: int) -> dict:
+    """Return logs_siem with a port and the name in its certificate, or say what it lacks."""
     if unknown := sorted(set(siem) - KEYS):
         raise SiemError(
             f"logs_siem has the key {unknown[0]!r}",
@@ -56,4 +54,4 @@ def resolved(siem: dict) -> dict:
             "both, or neither",
             "add the other one",
         )
-    return {"port": PORT, "name": siem["host"], **siem}
+    return {"port": port, "name": siem["host"], **siem}

@@ -70,7 +70,7 @@ def way(start, tmp_path):
             "log_collector",
             text(
                 "collector.conf.j2",
-                __logs_siem=resolved(siem),
+                __logs_siem=resolved(siem, 6514),
                 platform_log_collector_port=6514,
                 logs_queue_mb=12,
             ),

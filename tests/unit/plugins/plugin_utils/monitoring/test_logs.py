@@ -18,7 +18,7 @@ SIEM = {"host": "siem.example.internal", "ca": "PEM"}
     ],
 )
 def test_the_place_of_the_siem_is_one_destination(change, expected):
-    assert logs.place({**SIEM, **change}) == expected
+    assert logs.place({**SIEM, **change}, 6514) == expected
 
 
 @pytest.mark.parametrize(
@@ -34,5 +34,5 @@ def test_the_place_of_the_siem_is_one_destination(change, expected):
 )
 def test_what_cannot_be_used_is_said_without_a_key(change, message):
     with pytest.raises(logs.SiemError, match=message) as refused:
-        logs.place({**SIEM, **change})
+        logs.place({**SIEM, **change}, 6514)
     assert "SECRET" not in str(refused.value)
