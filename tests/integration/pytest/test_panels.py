@@ -231,7 +231,7 @@ def test_status_shows_what_people_did(platform):
     assert "1 alert firing" in said and "WARNING" not in done.stderr
     for line in (rf"{MODEL}\s+[1-9]", r"payments\s+[1-9]", r"ada\s+[1-9]", r"example\s+up\s+100 %"):
         assert re.search(rf"(?m)^{line}", said), said
-    assert re.search(r"(?m)^example · count\s+\d+ ms\s+[1-9]", said), said
+    assert re.search(r"(?m)^example · count\s+[\d.]+ ms\s+[1-9]", said), said
     page = (reports / "status.html").read_text()
     assert "<svg" in page and "payments" in page
     (CACHE / "pictures").mkdir(exist_ok=True, parents=True)
