@@ -87,7 +87,8 @@ def test_whatever_is_asked_lets_the_monitorings_host_in(groups):
 
 def test_nobody_but_its_operator_reaches_the_monitoring():
     site = topology({**SPREAD, **APART})
-    assert site.flows("watch") == []
+    (logs,) = site.flows("watch")
+    assert logs.service == "log_collector"
     published = {name: site.publish(name, "watch") for name in ("prometheus", "redis_exporter")}
     assert published == {"prometheus": ["127.0.0.1"], "redis_exporter": []}
 
