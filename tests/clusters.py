@@ -58,6 +58,7 @@ DEFINITIONS = {
         "env": {"HOME": "/tmp", "SAID": "$(HOME) as it is"},
         "files": {"start.sh": '#!/bin/sh\nexec "$@"\n', "config.yaml": "model_list: []\n"},
         "secret_env": {"DATABASE_URL": "postgresql://not-told", "LITELLM_MASTER_KEY": "not-told"},
+        "prepare": {"command": ["sh", "/config/start.sh", "true"], "seconds": 900},
         "health": {
             "command": ["python3", "-c", "ask"],
             "interval_seconds": 10,

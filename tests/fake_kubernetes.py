@@ -30,7 +30,7 @@ class FakeCluster:
         self.pods: list[dict] = []
         self.logs: dict[str, str] = {}
         self.refuses: dict[str, tuple[int, str]] = {}
-        # Whether workloads become what they were told, by name.
+        # What workloads and Jobs do not become, by name; a Job takes it along when it is removed.
         self.stuck: dict[str, dict] = {}
         # What is there for good, whoever removes it.
         self.keeps: set[str] = set()
@@ -140,9 +140,15 @@ class FakeCluster:
         assert exchange.json()["propagationPolicy"] == "Background"
         if path not in self.objects:
             return 404, _status(f"{path} not found")
+        if self.objects[path]["kind"] == "Job":
+            self.stuck.pop(self.objects[path]["metadata"]["name"], None)
         return 200, self.objects[path] if path in self.keeps else self.objects.pop(path)
 
     def _with_status(self, found):
+        stuck = self.stuck.get(found["metadata"]["name"])
+        if found["kind"] == "Job":
+            ended = {"conditions": [{"type": "Complete", "status": "True"}]}
+            return {**found, "status": stuck or ended}
         if found["kind"] not in WORKLOADS:
             return found
         count = found["spec"].get("replicas", 1)
@@ -150,7 +156,7 @@ class FakeCluster:
             ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), count
         )
         status = {"observedGeneration": found["metadata"]["generation"], **ready}
-        return {**found, "status": {**status, **self.stuck.get(found["metadata"]["name"], {})}}
+        return {**found, "status": {**status, **(stuck or {})}}
 
 
 def _is_selected(selector, labels):

@@ -15,6 +15,8 @@ description:
   - Applies objects server-side with a field manager of its own, waits until Deployments and
     StatefulSets are rolled out, and then removes the owner's objects that are not listed. After a
     rollout that fails nothing is removed, and pods of before keep what they were started with.
+  - A Job has to end well before what is listed after it is applied. One that failed before runs
+    again; one that ended well does not.
   - Needs no client library. O(kubeconfig) may have a token, a client certificate, or a helper
     (C(exec)).
 notes:
@@ -71,7 +73,7 @@ options:
     type: list
     elements: dict
   wait_seconds:
-    description: How long all rollouts together may take, or the end of a namespace.
+    description: How long all Jobs and rollouts together may take, or the end of a namespace.
     type: int
     default: 300
 """
@@ -179,6 +181,7 @@ class Owned:
         )
         self._removes_namespace = parameters["remove_namespace"]
         self._seconds = parameters["wait_seconds"]
+        self._ends_at = time.monotonic() + self._seconds
         self._is_dry = is_dry
         self.created, self.updated, self.removed, self.diff = [], [], [], []
 
@@ -187,13 +190,16 @@ class Owned:
         return bool(self.created or self.updated or self.removed)
 
     def apply(self):
-        """Apply each object, wait for those that run pods, remove what is not listed."""
+        """Apply each object, wait for what runs pods, remove what is not listed."""
         wanted = {kinds.path(found) for found in self._wanted}
         has_namespace = self._read_namespace() is not None
         for found in self._wanted:
             self._apply(found, has_namespace)
-        if not self._is_dry:
-            self._wait([found for found in self._wanted if found["kind"] in rollout.WORKLOADS])
+            if found["kind"] == rollout.JOB:
+                self._wait(found)
+        for found in self._wanted:
+            if found["kind"] in rollout.WORKLOADS:
+                self._wait(found)
         for found in reversed(self._there() if has_namespace else []):
             if kinds.path(found) not in wanted:
                 self._remove(found)
@@ -226,7 +232,7 @@ class Owned:
             time.sleep(POLL_SECONDS)
 
     def _apply(self, found, has_namespace):
-        before = self._client.read_object(found)
+        before = self._without_failure(self._client.read_object(found))
         if self._is_dry and not has_namespace and kinds.KINDS[found["kind"]].is_namespaced:
             after = found  # the cluster has nowhere to try it
         else:
@@ -239,6 +245,14 @@ class Owned:
         else:
             return
         self._note(found, {} if before is None else old, new)
+
+    def _without_failure(self, before):
+        """A Job that failed is made anew, since it does not run again by itself."""
+        if before is None or before["kind"] != rollout.JOB or not rollout.is_hopeless(before):
+            return before
+        if not self._is_dry:
+            self._client.remove(before)
+        return None
 
     def _applied(self, before, found):
         kept = rollout.left_to_scaling(before, found, client.FIELD_MANAGER)
@@ -274,17 +288,15 @@ class Owned:
             {"before": before, "after": after, "before_header": label, "after_header": label}
         )
 
-    def _wait(self, workloads):
-        ends_at = time.monotonic() + self._seconds
-        for found in workloads:
-            while True:
-                current = self._client.read_object(found) or found
-                waits_for = rollout.missing(current)
-                if not waits_for:
-                    break
-                if rollout.is_hopeless(current) or time.monotonic() > ends_at:
-                    raise self._failed(found, waits_for)
-                time.sleep(POLL_SECONDS)
+    def _wait(self, found):
+        while not self._is_dry:
+            current = self._client.read_object(found) or found
+            waits_for = rollout.missing(current)
+            if not waits_for:
+                break
+            if rollout.is_hopeless(current) or time.monotonic() > self._ends_at:
+                raise self._failed(found, waits_for)
+            time.sleep(POLL_SECONDS)
 
     def _failed(self, found, waits_for):
         reasons = self._reasons(found)
@@ -297,7 +309,7 @@ class Owned:
 
     def _reasons(self, found):
         reasons = []
-        labels = found["spec"]["selector"]["matchLabels"]
+        labels = rollout.pods_of(found)
         selector = ",".join(f"{name}={value}" for name, value in labels.items())
         for pod in self._client.pods(self._namespace, selector):
             reason, has_ended = rollout.trouble(pod)

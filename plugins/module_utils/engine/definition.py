@@ -67,6 +67,7 @@ KEYS = {
     "pids",
     "stop_seconds",
     "gpus",
+    "prepare",
     "reload",
     "extra_hosts",
     "host_network",

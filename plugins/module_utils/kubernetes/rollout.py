@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 WORKLOADS = ("Deployment", "StatefulSet")
+JOB = "Job"
 # Reasons of a container that waits for nothing but time.
 _PATIENT = ("ContainerCreating", "PodInitializing")
 
@@ -30,7 +31,9 @@ def left_to_scaling(before: dict | None, wanted: dict, manager: str) -> dict | N
 
 
 def missing(found: dict) -> str:
-    """What a Deployment or StatefulSet still waits for; empty when it is rolled out."""
+    """What a Deployment or StatefulSet still waits for, or a Job; empty when it has come about."""
+    if found["kind"] == JOB:
+        return _of_job(found)
     spec, status = found.get("spec", {}), found.get("status") or {}
     if status.get("observedGeneration", 0) < found["metadata"].get("generation", 0):
         return "its controller has not seen the change"
@@ -42,8 +45,30 @@ def missing(found: dict) -> str:
 
 def is_hopeless(found: dict) -> bool:
     """Whether its controller has given up."""
+    if found["kind"] == JOB:
+        return "Failed" in _conditions(found)
     conditions = (found.get("status") or {}).get("conditions") or []
     return any(one.get("reason") == "ProgressDeadlineExceeded" for one in conditions)
+
+
+def pods_of(found: dict) -> dict:
+    """The labels of its pods."""
+    if found["kind"] == JOB:
+        return {"batch.kubernetes.io/job-name": found["metadata"]["name"]}
+    return found["spec"]["selector"]["matchLabels"]
+
+
+def _conditions(found: dict) -> dict[str, dict]:
+    """Those that hold, by type."""
+    listed = (found.get("status") or {}).get("conditions") or []
+    return {one["type"]: one for one in listed if one["status"] == "True"}
+
+
+def _of_job(found: dict) -> str:
+    hold = _conditions(found)
+    if "Failed" in hold:
+        return f"it failed ({hold['Failed'].get('reason', 'no reason')})"
+    return "" if "Complete" in hold else "it has not ended"
 
 
 def _of_deployment(wanted: int, status: dict) -> str:

@@ -16,6 +16,7 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes import (
     entry,
     monitors,
     policies,
+    preparation,
     refusals,
     workloads,
 )
@@ -72,6 +73,7 @@ def _of(one: Unit) -> list[dict]:
         policies.of(one),
         *configuration.objects(one),
         *entry.service(one),
+        *preparation.objects(one),
         *workloads.objects(one),
         *monitors.objects(one),
     ]

@@ -1,7 +1,7 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""The pod of a service: one container, as a namespace that enforces `restricted` takes it. Pure."""
+"""Pods of a service: one container, as a namespace that enforces `restricted` takes it. Pure."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.site impor
     quantity,
 )
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.target import (
+    NAME,
     PART_OF,
     Unit,
     port_name,
@@ -40,10 +41,19 @@ def template(unit: Unit) -> dict:
     """The template of a service's pods."""
     hashed = configuration.content_hash(unit)
     annotations = {**({LABEL_HASH: hashed} if hashed else {}), **monitors.annotations(unit)}
-    metadata = {"labels": {**unit.selector, **PART_OF}}
+    metadata = {"labels": {**unit.selector, **unit.identity, **PART_OF}}
     if annotations:
         metadata["annotations"] = annotations
-    return {"metadata": metadata, "spec": _spec(unit)}
+    container = {**_program(unit, unit.definition["command"]), **_serving(unit)}
+    spec = _spec(unit, container, drain_seconds(unit))
+    return {"metadata": metadata, "spec": {**spec, **_placement(unit), **_devices(unit)}}
+
+
+def once(unit: Unit, name: str, command: list) -> dict:
+    """The template of a pod that ends: the service's program and places with another command."""
+    labels = {NAME: name, **unit.identity, **PART_OF}
+    spec = _spec(unit, _program(unit, command), 0)
+    return {"metadata": {"labels": labels}, "spec": {"restartPolicy": "Never", **spec}}
 
 
 def drain_seconds(unit: Unit) -> int:
@@ -52,9 +62,11 @@ def drain_seconds(unit: Unit) -> int:
     return 0 if is_alone else int(unit.target.site.drain_seconds)
 
 
-def _spec(unit: Unit) -> dict:
+def _spec(unit: Unit, container: dict, drained: int) -> dict:
     mounts = [*configuration.mounts(unit), *storage.mounts(unit)]
     volumes = [volume for volume, _mount in mounts if volume]
+    if mounts:
+        container["volumeMounts"] = [mount for _volume, mount in mounts]
     stop = int(unit.definition.get("stop_seconds", 10))
     spec = {
         "serviceAccountName": unit.name,
@@ -63,10 +75,10 @@ def _spec(unit: Unit) -> dict:
         "enableServiceLinks": False,
         # The program is not process 1, which would ignore signals and inherit orphans.
         "shareProcessNamespace": True,
-        "terminationGracePeriodSeconds": stop + drain_seconds(unit),
+        "terminationGracePeriodSeconds": stop + drained,
         "securityContext": _pod_security(unit),
         **(NAMES if policies.reaches_anything(unit) else NO_NAMES),
-        "containers": [_container(unit, [mount for _volume, mount in mounts])],
+        "containers": [container],
     }
     if volumes:
         spec["volumes"] = volumes
@@ -76,7 +88,7 @@ def _spec(unit: Unit) -> dict:
         spec["imagePullSecrets"] = [
             {"name": object_named("kubernetes_image_pull_secrets", name)} for name in names
         ]
-    return {**spec, **_placement(unit), **_devices(unit)}
+    return spec
 
 
 def _host_aliases(unit: Unit, hosts: dict[str, str]) -> list[dict]:
@@ -94,34 +106,36 @@ def _host_aliases(unit: Unit, hosts: dict[str, str]) -> list[dict]:
     return [{"ip": address, "hostnames": names} for address, names in by_address.items()]
 
 
-def _container(unit: Unit, mounts: list[dict]) -> dict:
+def _program(unit: Unit, command: list) -> dict:
+    """The container, as far as it may end by itself."""
     definition = unit.definition
     container = {
         "name": unit.name,
         "image": unit.target.images.get(definition["image"], definition["image"]),
         "imagePullPolicy": "IfNotPresent",
-        "args": [configuration.verbatim(word) for word in definition["command"]],
-        "ports": [
-            {"name": port_name(port), "containerPort": port.inside_port} for port in unit.ports
-        ],
+        "args": [configuration.verbatim(word) for word in command],
         "resources": _resources(unit),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": bool(definition.get("read_only", True)),
             "capabilities": {"drop": ["ALL"]},
         },
-        **probes.of(unit),
     }
     if definition.get("entrypoint"):
         container["command"] = [configuration.verbatim(word) for word in definition["entrypoint"]]
     if found := configuration.env(unit):
         container["env"] = found
-    if mounts:
-        container["volumeMounts"] = mounts
+    return container
+
+
+def _serving(unit: Unit) -> dict:
+    """What the container has beside its program while it serves others."""
+    ports = [{"name": port_name(port), "containerPort": port.inside_port} for port in unit.ports]
+    found = {"ports": ports, **probes.of(unit)}
     if seconds := drain_seconds(unit):
         # Done by the kubelet, so that no image needs a shell for it.
-        container["lifecycle"] = {"preStop": {"sleep": {"seconds": seconds}}}
-    return container
+        found["lifecycle"] = {"preStop": {"sleep": {"seconds": seconds}}}
+    return found
 
 
 def _pod_security(unit: Unit) -> dict:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 
+from ansible_collections.intranet.mcp.plugins.module_utils.engine.definition import LABEL_SERVICE
 from ansible_collections.intranet.mcp.plugins.module_utils.firewall import egress
 from ansible_collections.intranet.mcp.plugins.module_utils.firewall.containers import (
     LINK_LOCAL,
@@ -24,7 +25,6 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.site impor
     KubernetesError,
 )
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.target import (
-    NAME,
     SHARED,
     Target,
     Unit,
@@ -43,7 +43,7 @@ def default(target: Target) -> dict:
 def of(unit: Unit) -> dict:
     """What a service's pods may be asked by, and what they may ask."""
     spec = {
-        "podSelector": {"matchLabels": unit.selector},
+        "podSelector": {"matchLabels": unit.identity},
         "policyTypes": ["Ingress", "Egress"],
     }
     if rules := _ingress(unit):
@@ -218,7 +218,11 @@ def names_of(topology: Topology, services: list[str]) -> list[str]:
 
 def _pods(services: list[str]) -> dict:
     names = sorted({object_name(service) for service in services})
-    return {"podSelector": {"matchExpressions": [{"key": NAME, "operator": "In", "values": names}]}}
+    return {
+        "podSelector": {
+            "matchExpressions": [{"key": LABEL_SERVICE, "operator": "In", "values": names}]
+        }
+    }
 
 
 def _blocks(networks: list[str]) -> list[dict]:

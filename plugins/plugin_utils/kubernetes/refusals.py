@@ -32,6 +32,7 @@ RENDERED = {
     "shm_mb": "emptyDir in memory at /dev/shm",
     "stop_seconds": "terminationGracePeriodSeconds",
     "gpus": "a resource of the node, or a claim for a device",
+    "prepare": "a Job that ends before pods of a new version start",
     "reload": "a ConfigMap of its own, whose changes restart nothing",
     "extra_hosts": "hostAliases",
 }

@@ -9,7 +9,10 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 
-from ansible_collections.intranet.mcp.plugins.module_utils.engine.definition import LABEL_OWNER
+from ansible_collections.intranet.mcp.plugins.module_utils.engine.definition import (
+    LABEL_OWNER,
+    LABEL_SERVICE,
+)
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import Service
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.cluster import object_name
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.topology import Topology
@@ -77,6 +80,11 @@ class Unit:
         return selector(self.service)
 
     @property
+    def identity(self) -> dict:
+        """What NetworkPolicies know its pods by, those that prepare it included."""
+        return {LABEL_SERVICE: self.name}
+
+    @property
     def ports(self) -> list[Service]:
         """Everything that it listens on."""
         ports = self.target.topology.ports_of(self.service)
@@ -101,7 +109,7 @@ class Unit:
 
 
 def selector(service: Service) -> dict:
-    """What tells a service's pods from others."""
+    """What tells the pods that serve from others."""
     return {NAME: object_name(service.name)}
 
 

@@ -97,12 +97,55 @@ def test_the_difference_has_what_changed_and_nothing_of_the_clusters_own(with_na
 
 def test_what_is_no_longer_listed_is_removed_after_the_rollout(with_namespace, cluster, apply):
     apply("litellm", of("litellm"))
-    (old,) = [name for name in cluster.names() if "litellm-config" in name]
+    old = [name for name in cluster.names() if "litellm-config" in name or "Job " in name]
     result = apply("litellm", of("litellm", files={"config.yaml": "model_list: [new]\n"}))
-    assert result["removed"] == [old]
+    assert sorted(result["removed"]) == old
     assert len([name for name in cluster.names() if "litellm-config" in name]) == 1
     calls = cluster.changes()
-    assert calls[-1].startswith("DELETE") and not [c for c in calls[:-1] if "DELETE" in c]
+    assert all(call.startswith("DELETE") for call in calls[-2:])
+    assert not [call for call in calls[:-2] if "DELETE" in call]
+
+
+def test_a_job_ends_before_what_is_listed_after_it_is_applied(with_namespace, cluster, apply):
+    result = apply("litellm", of("litellm"))
+    (job,) = [name for name in result["created"] if name.startswith("Job ")]
+    calls = [f"{method} {path}" for method, path, _query in cluster.calls]
+    place_of_job = place("jobs", job.removeprefix("Job "), "apis/batch/v1")
+    deployed = calls.index(f"PATCH {place('deployments', 'litellm', 'apis/apps/v1')}")
+    asked = [n for n, call in enumerate(calls) if call == f"GET {place_of_job}"]
+    assert calls.index(f"PATCH {place_of_job}") < asked[-1] < deployed
+    assert not apply("litellm", of("litellm"))["changed"]
+
+
+FAILED = {"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]}
+
+
+def test_a_job_that_fails_leaves_the_version_of_before(with_namespace, cluster, apply):
+    apply("litellm", of("litellm"))
+    before = copy.deepcopy(cluster.objects[place("deployments", "litellm", "apis/apps/v1")])
+    wanted = of("litellm", image="litellm:new")
+    (job,) = [one["metadata"]["name"] for one in wanted if one["kind"] == "Job"]
+    cluster.stuck[job] = FAILED
+    ended = {"state": {"terminated": {"exitCode": 1, "reason": "Error"}}}
+    cluster.pods = [{"metadata": {"name": f"{job}-1"}, "status": {"containerStatuses": [ended]}}]
+    cluster.logs[f"{job}-1"] = "migration '2026' failed"
+    result = apply("litellm", wanted)
+    assert result["failed"] and f"Job {job}: it failed (BackoffLimitExceeded)" in result["msg"]
+    assert "ended with 1 (Error)" in result["msg"] and "migration '2026' failed" in result["msg"]
+    after = cluster.objects[place("deployments", "litellm", "apis/apps/v1")]
+    assert after["spec"] == before["spec"]
+    assert len([name for name in cluster.names() if name.startswith("Job ")]) == 2
+
+
+def test_a_job_that_failed_runs_again(with_namespace, cluster, apply):
+    wanted = of("litellm")
+    (job,) = [one["metadata"]["name"] for one in wanted if one["kind"] == "Job"]
+    cluster.stuck[job] = FAILED
+    assert apply("litellm", wanted)["failed"]
+    assert f"Job {job}" in apply("litellm", wanted, check=True)["created"]
+    result = apply("litellm", wanted)
+    assert not result["failed"] and f"Job {job}" in result["created"]
+    assert f"DELETE {place('jobs', job, 'apis/batch/v1')}" in cluster.changes()
 
 
 def test_other_owners_and_other_peoples_objects_stay(with_namespace, cluster, apply):

@@ -90,3 +90,24 @@ ENDED = {"exitCode": 137, "reason": "OOMKilled"}
 )
 def test_a_pod_says_why_it_is_not_ready(found, expected):
     assert rollout.trouble(found) == expected
+
+
+@pytest.mark.parametrize(
+    ("conditions", "missing", "is_hopeless"),
+    [
+        ([], "it has not ended", False),
+        ([{"type": "Complete", "status": "True"}], "", False),
+        ([{"type": "SuccessCriteriaMet", "status": "True"}], "it has not ended", False),
+        ([{"type": "Failed", "status": "False"}], "it has not ended", False),
+        (
+            [{"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}],
+            "it failed (DeadlineExceeded)",
+            True,
+        ),
+    ],
+)
+def test_a_job_is_done_when_it_ended_well(conditions, missing, is_hopeless):
+    job = {"kind": "Job", "metadata": {"name": "x"}, "status": {"conditions": conditions}}
+    assert rollout.missing(job) == missing
+    assert rollout.is_hopeless(job) is is_hopeless
+    assert rollout.pods_of(job) == {"batch.kubernetes.io/job-name": "x"}

@@ -158,7 +158,7 @@ def test_every_pod_has_a_read_only_root_no_token_and_bounds(name):
         assert spec["automountServiceAccountToken"] is False
         assert spec["enableServiceLinks"] is False
         assert accounts[spec["serviceAccountName"]]["automountServiceAccountToken"] is False
-        assert owner["metadata"]["name"] == container["name"]
+        assert owner["metadata"]["labels"]["app.kubernetes.io/name"] == container["name"]
 
 
 @each_site

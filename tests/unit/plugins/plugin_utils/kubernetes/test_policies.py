@@ -26,7 +26,7 @@ from clusters import (
     target,
 )
 
-NAME = "app.kubernetes.io/name"
+NAME = "intranet.mcp.service"
 DNS = {"namespace": "kube-system", "k8s-app": "kube-dns"}
 TRAEFIK, PROMETHEUS = {"namespace": "traefik"}, {"namespace": "monitoring"}
 
