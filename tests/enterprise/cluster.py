@@ -1,0 +1,234 @@
+#!/usr/bin/env python3
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A real Kubernetes cluster of one node on this machine: `cluster.py up` or `cluster.py down`.
+
+Needs root, a containerd, Go. Everything runs in namespaces of its own (node.py); of the machine's
+network it uses one interface, one net and the routes to pods and Services.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+import archive  # noqa: E402
+import node  # noqa: E402
+import programs  # noqa: E402
+from identities import Identities  # noqa: E402
+
+STATE = programs.CACHE / "cluster"
+LOGS, PID = STATE / "log", STATE / "etc" / "pid"
+INTERFACE = "intranet-mcp"
+KUBE_IMAGE = "localhost/kube:1"
+READY_SECONDS = 180
+END_SECONDS = 30
+# Storage: directories of the node, each a volume of its own.
+CLASS, VOLUMES, VOLUME_SIZE = "local", 12, "500Gi"
+
+
+class Cluster:
+    """The one cluster that this checkout has: running or not."""
+
+    kubeconfig = STATE / "pki" / "admin.kubeconfig"
+
+    def up(self) -> None:
+        """Start it and wait until it runs pods that find each other by name."""
+        if os.geteuid():
+            raise SystemExit("the cluster needs namespaces and control groups: run this as root")
+        if _interface().exists():
+            raise SystemExit(f"interface {INTERFACE} is there: `cluster.py down` ends its cluster")
+        self._programs = programs.made()
+        self._prepare()
+        try:
+            self._start()
+            self._have_images()
+            self._have_names_and_storage()
+        except BaseException:
+            self._end()  # what it said stays
+            raise
+
+    def down(self) -> None:
+        """End it; nothing of it stays but what it said."""
+        self._end()
+        for place in STATE.glob("*"):
+            if place != LOGS:
+                shutil.rmtree(place)
+
+    def kubectl(self, *words: str, said: str = "", seconds: int = 60) -> str:
+        """Run kubectl as the cluster's administrator; returns what it prints."""
+        command = [self._programs.kube, "kubectl", "--kubeconfig", self.kubeconfig, *words]
+        return _run(command, said=said, timeout=seconds)
+
+    def import_images(self, place: Path) -> None:
+        """Give the node the images of an archive that `docker save` wrote."""
+        socket = f"/proc/{PID.read_text()}/root/run/containerd/containerd.sock"
+        ctr = ["ctr", "--address", socket, "--namespace", "k8s.io"]
+        _run([*ctr, "images", "import", place], timeout=600)
+
+    def _prepare(self) -> None:
+        shutil.rmtree(STATE, ignore_errors=True)
+        for name in ("etc", "lib", "log", "images"):
+            (STATE / name).mkdir(parents=True)
+        for number in range(VOLUMES):
+            (STATE / "lib" / "volumes" / str(number)).mkdir(parents=True)
+        known = Identities(STATE / "pki", node.SERVER)
+        server = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"]
+        names = [f"IP:{address}" for address in (node.ADDRESS, node.FIRST_SERVICE)]
+        known.add("server", "/CN=kube-apiserver", *names, *(f"DNS:{name}" for name in server))
+        known.add("admin", "/O=system:masters/CN=admin")
+        known.add("controllers", "/CN=system:kube-controller-manager")
+        known.add("scheduler", "/CN=system:kube-scheduler")
+        known.add("proxy", "/CN=system:kube-proxy")
+        kubelet = f"/O=system:nodes/CN=system:node:{node.NAME}"
+        known.add("kubelet", kubelet, f"IP:{node.ADDRESS}", f"DNS:{node.NAME}")
+
+    def _start(self) -> None:
+        apart = ("--mount", "--net", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc")
+        arguments = (STATE, self._programs.kube, self._programs.plugins)
+        with (LOGS / "node.log").open("wb") as log:
+            process = subprocess.Popen(
+                ["unshare", *apart, sys.executable, HERE / "node.py", *arguments],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        PID.write_text(str(process.pid))
+        _wait("namespaces of its own", lambda: _has_network_of_its_own(process.pid))
+        for words in (
+            f"link add {INTERFACE} type veth peer name eth0 netns {process.pid}",
+            f"address add {node.MACHINE}/24 dev {INTERFACE}",
+            f"link set {INTERFACE} up",
+            f"route add {node.PODS} via {node.ADDRESS}",
+            f"route add {node.SERVICES} via {node.ADDRESS}",
+        ):
+            _run(["ip", *words.split()])
+        process.stdin.write(b"\n")
+        process.stdin.close()
+        _wait("the node", lambda: process.poll() is not None or self._has_node())
+        if process.poll() is not None:
+            raise SystemExit(f"the cluster ended: {(STATE / 'log' / 'node.log').read_text()}")
+
+    def _has_node(self) -> bool:
+        try:
+            ready = ("wait", "--for=condition=Ready", "--timeout=1s", "node", node.NAME)
+            return bool(self.kubectl(*ready))
+        except (RuntimeError, subprocess.TimeoutExpired):
+            return False
+
+    def _have_images(self) -> None:
+        for reference, program in (
+            (node.PAUSE_IMAGE, self._programs.pause),
+            (KUBE_IMAGE, self._programs.kube),
+        ):
+            place = STATE / "images" / f"{program.name}.tar"
+            archive.write(place, reference, program)
+            self.import_images(place)
+            place.unlink()
+
+    def _have_names_and_storage(self) -> None:
+        volumes = {"apiVersion": "v1", "kind": "List", "items": [*map(_volume, range(VOLUMES))]}
+        self.kubectl("apply", "-f", "-", said=json.dumps(volumes))
+        self.kubectl("apply", "-f", str(HERE / "manifests"))
+        rollout = ("rollout", "status", "deployment/coredns", "--namespace", "kube-system")
+        self.kubectl(*rollout, f"--timeout={READY_SECONDS}s", seconds=READY_SECONDS + 10)
+
+    def _end(self) -> None:
+        if not PID.exists():
+            return
+        pid = int(PID.read_text())
+        if _is_ours(pid):
+            os.kill(pid, signal.SIGKILL)  # and with it everything that it holds apart
+        _wait("the end of its network", lambda: not _interface().exists(), END_SECONDS)
+        for place in node.control_groups():
+            _wait(f"the end of {place}", lambda place=place: _is_removed(place), END_SECONDS)
+
+
+def _volume(number: int) -> dict:
+    place = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node.NAME]}
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": f"{CLASS}-{number}"},
+        "spec": {
+            "storageClassName": CLASS,
+            "capacity": {"storage": VOLUME_SIZE},
+            "accessModes": ["ReadWriteOnce"],
+            "local": {"path": f"/var/lib/volumes/{number}"},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [place]}]}},
+        },
+    }
+
+
+def _interface() -> Path:
+    return Path("/sys/class/net") / INTERFACE
+
+
+def _has_network_of_its_own(pid: int) -> bool:
+    return os.readlink(f"/proc/{pid}/ns/net") != os.readlink("/proc/self/ns/net")
+
+
+def _is_ours(pid: int) -> bool:
+    try:
+        return str(STATE).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def _is_removed(group: Path) -> bool:
+    """Whether a control group could be removed with those below it; the last process may linger."""
+    try:
+        for place in sorted(group.rglob("*/"), key=lambda found: -len(found.parts)):
+            place.rmdir()
+        if group.exists():
+            group.rmdir()
+    except OSError:
+        return False
+    return True
+
+
+def _run(command: list, said: str = "", timeout: int = 60) -> str:
+    done = subprocess.run(
+        [str(word) for word in command],
+        input=said,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(map(str, command))}: {done.stderr or done.stdout}")
+    return done.stdout
+
+
+def _wait(what: str, is_so: Callable[[], bool], seconds: float = READY_SECONDS) -> None:
+    ends_at = time.monotonic() + seconds
+    while not is_so():
+        if time.monotonic() > ends_at:
+            raise SystemExit(f"waited {seconds} s in vain for {what}; logs: {STATE / 'log'}")
+        time.sleep(0.2)
+
+
+def main() -> int:
+    """Do what the command line asks for."""
+    verbs = {"up": Cluster().up, "down": Cluster().down}
+    if len(sys.argv) != 2 or sys.argv[1] not in verbs:
+        print(f"usage: cluster.py {'|'.join(verbs)}", file=sys.stderr)
+        return 2
+    verbs[sys.argv[1]]()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The programs of the cluster: Kubernetes from its Go modules, network plugins from Debian.
+
+Each is made once and kept under a name that says what it was made from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+HERE = Path(__file__).resolve().parent
+CACHE = HERE.parents[1] / ".cache" / "enterprise"
+SOURCE = HERE / "kube"
+NETWORK_PLUGINS = "containernetworking-plugins"
+# An hour on cores that have other work; idle ones take seven minutes.
+BUILD_SECONDS = 7200
+# What a Debian host with its package docker.io has; the cluster's containerd is one of its own.
+NEEDED = ("containerd", "ctr", "runc", "ip", "iptables", "nft", "unshare", "openssl")
+
+
+class Programs(NamedTuple):
+    """Where they are: kube (all of Kubernetes), pause (a pod's first process), network plugins."""
+
+    kube: Path
+    pause: Path
+    plugins: Path
+
+
+def made() -> Programs:
+    """Have every program."""
+    if missing := [name for name in (*NEEDED, "go", "apt-get") if not shutil.which(name)]:
+        raise SystemExit(f"the cluster needs {', '.join(missing)}: install what brings them")
+    release = _release()
+    tree = [path.relative_to(SOURCE) for path in sorted(SOURCE.rglob("*")) if path.is_file()]
+    parts = [str(path).encode() + (SOURCE / path).read_bytes() for path in tree]
+    made_from = hashlib.sha256(b"|".join([_go("version").encode(), *parts])).hexdigest()[:12]
+    kube = _kept(f"kube-{release}-{made_from}", lambda place: _build(place, release))
+    plugins = _kept("plugins-" + _package_version(), _unpack)
+    return Programs(kube / "kube", kube / "pause", plugins / "usr" / "lib" / "cni")
+
+
+def _release() -> str:
+    required = (SOURCE / "go.mod").read_text()
+    return re.search(r"^\tk8s\.io/kubernetes (v\S+)$", required, re.MULTILINE)[1]
+
+
+def _kept(name: str, make: Callable[[Path], None]) -> Path:
+    """The directory of this name, made in another one, so that half of it is never there."""
+    place = CACHE / name
+    if not place.is_dir():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+            unfinished = Path(folder) / "made"
+            unfinished.mkdir()
+            make(unfinished)
+            unfinished.rename(place)
+    return place
+
+
+def _build(place: Path, release: str) -> None:
+    print(f"building Kubernetes {release}: minutes, once", flush=True)
+    major, minor = release.removeprefix("v").split(".")[:2]
+    said = {"gitVersion": release, "gitMajor": major, "gitMinor": minor}
+    flags = ["-s", "-w"]
+    for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version"):
+        flags += [f"-X {package}.{key}={value}" for key, value in said.items()]
+    # One at a time: other tests have the cores, too.
+    build = ("build", "-p", "1", "-trimpath", "-ldflags", " ".join(flags), "-o")
+    for program, package in (("kube", "."), ("pause", "./pause")):
+        _go(*build, str(place / program), package)
+
+
+def _go(*arguments: str) -> str:
+    environment = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false"}
+    done = subprocess.run(
+        ["go", *arguments],
+        cwd=SOURCE,
+        env={**os.environ, "GOMAXPROCS": "1", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=BUILD_SECONDS,
+    )
+    if done.returncode:
+        raise SystemExit(f"go {arguments[0]} failed:\n{done.stderr[-3000:]}")
+    return done.stdout
+
+
+def _package_version() -> str:
+    shown = subprocess.run(
+        ["apt-cache", "show", "--no-all-versions", NETWORK_PLUGINS],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    if not (found := re.search(r"^Version: (\S+)$", shown.stdout, re.MULTILINE)):
+        raise SystemExit(f"apt knows no package {NETWORK_PLUGINS}: run apt-get update")
+    return found[1]
+
+
+def _unpack(place: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        download = ["apt-get", "--quiet", "download", NETWORK_PLUGINS]
+        subprocess.run(download, cwd=folder, check=True, capture_output=True, timeout=300)
+        package = next(Path(folder).glob("*.deb"))
+        subprocess.run(["dpkg-deb", "-x", package, place], check=True, timeout=60)
