@@ -150,6 +150,8 @@ class Cluster:
         pid = int(PID.read_text())
         if _is_ours(pid):
             os.kill(pid, signal.SIGKILL)  # and with it everything that it holds apart
+        if _interface().exists():  # connections that were cut off keep it for a minute
+            _run(["ip", "link", "delete", INTERFACE])
         _wait("the end of its network", lambda: not _interface().exists(), END_SECONDS)
         for place in node.control_groups():
             _wait(f"the end of {place}", lambda place=place: _is_removed(place), END_SECONDS)
