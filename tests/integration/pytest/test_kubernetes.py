@@ -9,71 +9,34 @@ The API server is a fake; hosts of the example are this machine under their addr
 from __future__ import annotations
 
 import copy
-import os
 import re
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
+import cluster_site
 import fake_kubernetes
 import kubernetes_validate
 import pytest
-import support
 import yaml
 
 pytestmark = pytest.mark.integration
-EXAMPLE = support.REPOSITORY / "inventories" / "enterprise"
 HERE = {"ansible_connection": "local", "ansible_become": False}
 # Kinds of others, of which Kubernetes has no schema.
 OF_OTHERS = {"ServiceMonitor"}
 
 
-class Site:
-    """The example inventory in a directory of the test, and an API server that it leads to."""
-
-    def __init__(self, folder: Path):
-        self.inventory = folder / "inventory"
-        shutil.copytree(EXAMPLE, self.inventory, ignore=shutil.ignore_patterns(".*"))
-        hosts = self.inventory / "hosts.yml"
-        listed = yaml.safe_load(hosts.read_text())
-        for said in listed["all"]["hosts"].values():
-            if "ansible_host" in said:
-                said |= {"platform_address": said["ansible_host"], **HERE}
-        hosts.write_text(yaml.safe_dump(listed))
-        self.cluster = fake_kubernetes.FakeCluster()
-        self._kubeconfig = self.cluster.kubeconfig(folder / "kubeconfig")
-
-    def run(self, playbook: str, *options: str) -> str:
-        """Run a playbook; returns what it said."""
-        program = Path(sys.executable).with_name("ansible-playbook")
-        done = subprocess.run(
-            [program, "-i", self.inventory, f"playbooks/{playbook}", "--diff", *options],
-            cwd=support.REPOSITORY,
-            env={**os.environ, "ANSIBLE_NOCOLOR": "1", "KUBECONFIG": self._kubeconfig},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=600,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def files(self) -> dict[str, str]:
-        folder = self.inventory / ".intranet-mcp" / "kubernetes" / "cluster"
-        return {path.name: path.read_text() for path in folder.iterdir()}
-
-    def secrets(self) -> dict[str, str]:
-        folder = self.inventory / ".intranet-mcp" / "secrets"
-        return {path.name: path.read_text().strip() for path in folder.iterdir() if path.is_file()}
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    found = Site(tmp_path_factory.mktemp("enterprise"))
+    folder = tmp_path_factory.mktemp("enterprise")
+    cluster = fake_kubernetes.FakeCluster()
+    found = cluster_site.Site(folder, cluster.kubeconfig(folder / "kubeconfig"))
+    found.cluster = cluster
+    listed = yaml.safe_load((found.inventory / "hosts.yml").read_text())
+    for said in listed["all"]["hosts"].values():
+        if "ansible_host" in said:
+            said |= {"platform_address": said["ansible_host"], **HERE}
+    found.write("hosts.yml", listed)
     found.said = found.run("render.yml")
     yield found
-    found.cluster.close()
+    cluster.close()
 
 
 def test_every_service_of_the_cluster_has_a_file(site):
@@ -131,14 +94,8 @@ def test_the_cluster_gets_what_the_files_have_and_the_secrets(site):
 
 def test_what_changed_in_the_inventory_changes_in_the_cluster_and_nothing_else(site):
     before = copy.deepcopy(site.cluster.objects)
-    (site.inventory / "group_vars/all/tools.yml").write_text(
-        yaml.safe_dump({"mcp_servers": {n: {"enabled": False} for n in ("filesystem", "example")}})
-    )
-    (site.inventory / "group_vars/all/main.yml").write_text(
-        re.sub(
-            r"(?ms)^mcp_servers:.*", "", (site.inventory / "group_vars/all/main.yml").read_text()
-        )
-    )
+    without = {name: {"enabled": False} for name in ("filesystem", "example")}
+    site.write("group_vars/all/tools.yml", {"mcp_servers": without})
     said = site.run("apply.yml")
     after = site.cluster.objects
     gone = {
