@@ -72,7 +72,8 @@ class Cluster:
 
     def import_images(self, place: Path) -> None:
         """Give the node the images of an archive that `docker save` wrote."""
-        socket = f"/proc/{PID.read_text()}/root/run/containerd/containerd.sock"
+        files = Path("/proc") / PID.read_text() / "root"
+        socket = files / "run" / "containerd" / "containerd.sock"
         ctr = ["ctr", "--address", socket, "--namespace", "k8s.io"]
         _run([*ctr, "images", "import", place], timeout=600)
 

@@ -89,11 +89,11 @@ def _configure_network() -> None:
 
 
 def control_groups() -> list[Path]:
-    """Where the control group of the pods is: in each hierarchy of version 1, or once."""
+    """Where the control group of the pods is: in each hierarchy, or in the only one."""
     root = Path("/sys/fs/cgroup")
     if (root / "cgroup.controllers").exists():
         return [root / CONTROL_GROUP]
-    return [place / CONTROL_GROUP for place in root.iterdir() if (place / "tasks").exists()]
+    return [place / CONTROL_GROUP for place in root.iterdir() if (place / "cgroup.procs").exists()]
 
 
 def _make_control_group() -> None:
