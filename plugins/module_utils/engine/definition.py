@@ -28,8 +28,8 @@ LABEL_NETWORK = "intranet.mcp.network"
 
 # The API (of engine 25) that has an interval of its own for a container that starts.
 CHECKS_WHILE_STARTING = (1, 44)
-# How many times rarer a check is once its container was healthy.
-SELDOM = 4
+# How long a container that was healthy is left alone between two checks.
+SELDOM_SECONDS = 20
 
 # Why a container is made anew although it runs.
 CHANGED = "definition or configuration changed"
@@ -395,12 +395,13 @@ def healthcheck_for(healthcheck: dict, api: str) -> dict:
     """
     if tuple(int(part) for part in api.split(".")) < CHECKS_WHILE_STARTING:
         return healthcheck
-    interval = int(healthcheck["interval"].removesuffix("s")) * SELDOM
+    often = int(healthcheck["interval"].removesuffix("s"))
+    seldom = max(often, SELDOM_SECONDS)
     return {
         **healthcheck,
-        "interval": f"{interval}s",
+        "interval": f"{seldom}s",
         "start_interval": "1s",
-        "retries": -(-healthcheck["retries"] // SELDOM),
+        "retries": -(-healthcheck["retries"] * often // seldom),
     }
 
 
