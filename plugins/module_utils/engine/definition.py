@@ -256,12 +256,11 @@ def _spec(definition: dict, context: dict) -> dict:
 def _volumes(definition: dict, places: dict, data: str) -> list[str]:
     """Mounts of the service's data and of what the site binds; directories go to `places`."""
     uid, gid = str(definition["user"]).split(":")
-    mounts = []
-    for volume, target in definition.get("volumes", {}).items():
-        places["directories"] += [
-            _directory(data, "0711", "0", "0"),
-            _directory(f"{data}/{volume}", "0750", uid, gid),
-        ]
+    mounts, volumes = [], definition.get("volumes", {})
+    if volumes:
+        places["directories"].append(_directory(data, "0711", "0", "0"))
+    for volume, target in volumes.items():
+        places["directories"].append(_directory(f"{data}/{volume}", "0750", uid, gid))
         mounts.append(f"{data}/{volume}:{target}:rw,{LABELLED}")
     return mounts + list(definition.get("binds", []))
 

@@ -269,6 +269,13 @@ def test_making_a_spec_leaves_the_definition_alone():
     assert before == DEFINITION
 
 
+def test_the_directory_of_several_volumes_is_listed_once():
+    (found,) = specs([{**DEFINITION, "volumes": {"a": "/a", "b": "/b"}}], CONTEXT)
+    paths = [directory["path"] for directory in found["directories"]]
+    assert len(paths) == len(set(paths))
+    assert {path.rpartition("/")[2] for path in paths} >= {"a", "b"}
+
+
 def test_an_absent_container_is_created():
     decision = plan([spec()], host(), "redis")
     assert [(c["name"], c["reason"]) for c in decision["create"]] == [
