@@ -79,7 +79,7 @@ def jobs(root: Path) -> dict[str, Job]:
         Job("images", (suite("images"),), 60, measures_speed=False),
         Job("molecule", (suite("molecule"),), 1300, ("images",), inner=light),
         Job("standard", (suite("standard"),), 4000, ("images",)),
-        Job("enterprise", ("tests/enterprise",), 1200, ("images",)),
+        Job("enterprise", ("tests/enterprise",), 450, ("images",)),
         Job("lint", (suite("lint"),), 130),
         Job("unit", ("tests/unit",), 110),
         Job("artifact", (suite("artifact"),), 20),
