@@ -12,6 +12,10 @@ import sys
 
 import pytest
 
+# What meets ansible-core. The rest is plain Python, which Molecule runs with the newest core, too.
+MEETS_CORE = [f"plugins/{kind}" for kind in ("action", "filter", "lookup", "modules")]
+MEETS_CORE += ["test_roles.py", "test_playbooks.py"]
+
 
 @pytest.fixture
 def newest(run, root):
@@ -27,7 +31,7 @@ def newest(run, root):
 
 def test_unit_tests_pass(newest, root):
     pytest = ["pytest", "-p", "no:cacheprovider", "--import-mode=importlib", "-q"]
-    newest(*pytest, root / "tests/unit", timeout=900)
+    newest(*pytest, *(root / "tests/unit" / path for path in MEETS_CORE), timeout=900)
 
 
 @pytest.mark.parametrize("playbook", ["site", "verify", "absent"])

@@ -77,7 +77,7 @@ def jobs(root: Path) -> dict[str, Job]:
     listed = (
         # How long it takes depends on how many images are at hand.
         Job("images", (suite("images"),), 60, measures_speed=False),
-        Job("molecule", (suite("molecule"),), 1300, ("images",), inner=light),
+        Job("molecule", (suite("molecule"),), 1700, ("images",), inner=light),
         Job("standard", (suite("standard"),), 4000, ("images",)),
         Job("enterprise", ("tests/enterprise",), 450, ("images",)),
         Job("lint", (suite("lint"),), 130),
@@ -87,7 +87,7 @@ def jobs(root: Path) -> dict[str, Job]:
         Job("sanity", (suite("sanity"),), 140),
         *_MODULES,
         _other_modules(root),
-        Job("cores", (suite("cores"),), 150),
+        Job("cores", (suite("cores"),), 70),
     )
     return {job.name: job for job in listed}
 
