@@ -247,6 +247,8 @@ def main() -> int:
     jobs = [known[name] for name in stages[sys.argv[1]]]
     lanes = max(1, whole_number("TEST_LANES", 2))
     minutes = whole_number("TEST_DEADLINE_MINUTES", None)
+    if minutes is not None:  # for tests that end a long job
+        os.environ["TEST_ENDS_AT"] = str(time.time() + minutes * 60)
     RUNS.mkdir(parents=True, exist_ok=True)
     suite = Suite(jobs, lanes, None if minutes is None else minutes * 60)
     interrupted = None
