@@ -74,8 +74,7 @@ def _build(place: Path, release: str) -> None:
     flags = ["-s", "-w"]
     for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version"):
         flags += [f"-X {package}.{key}={value}" for key, value in said.items()]
-    # One at a time: other tests have the cores, too.
-    build = ("build", "-p", "1", "-trimpath", "-ldflags", " ".join(flags), "-o")
+    build = ("build", "-trimpath", "-ldflags", " ".join(flags), "-o")
     for program, package in (("kube", "."), ("pause", "./pause")):
         _go(*build, str(place / program), package)
 
@@ -85,7 +84,7 @@ def _go(*arguments: str) -> str:
     done = subprocess.run(
         ["go", *arguments],
         cwd=SOURCE,
-        env={**os.environ, "GOMAXPROCS": "1", **environment},
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         check=False,

@@ -23,6 +23,10 @@ from ansible_collections.intranet.mcp.plugins.module_utils.balancer.entry_paths 
 from ansible_collections.intranet.mcp.plugins.module_utils.balancer.haproxy_pages import (
     sections as page_sections,
 )
+from ansible_collections.intranet.mcp.plugins.module_utils.balancer.haproxy_parts import (
+    health_check,
+    server,
+)
 from ansible_collections.intranet.mcp.plugins.module_utils.balancer.pools import (
     ALIVE,
     CERTIFICATE,
@@ -60,7 +64,7 @@ def render(pools: list[dict], settings: dict) -> str:
     sections = [
         _global(settings),
         _defaults(settings),
-        _resolvers() if any(server["is_name"] for server in named) else [],
+        _resolvers() if any(found["is_name"] for found in named) else [],
         _public(settings, routes),
         _redirect(settings) if settings["tls"] else [],
         _inside(settings, routes),
@@ -263,14 +267,6 @@ def _backend(name: str, path: str, servers: list[dict]) -> list[str]:
     return [
         f"backend {name}",
         "balance leastconn",
-        "option httpchk",
-        f"http-check send meth GET uri {path} ver HTTP/1.1 hdr Host balancer",
-        "http-check expect status 200",
-        *[_server(server) for server in servers],
+        *health_check(path),
+        *[server(server_name(found["name"]), found) for found in servers],
     ]
-
-
-def _server(server: dict) -> str:
-    name = server_name(server["name"])
-    by_name = " resolvers engine resolve-prefer ipv4 init-addr last,libc,none"
-    return f"server {name} {server['address']}{by_name if server['is_name'] else ''}"

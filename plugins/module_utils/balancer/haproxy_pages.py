@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+from ansible_collections.intranet.mcp.plugins.module_utils.balancer.haproxy_parts import (
+    health_check,
+    server,
+)
 from ansible_collections.intranet.mcp.plugins.module_utils.balancer.pages import (
     REALM,
     USER,
@@ -70,12 +74,9 @@ def _below(name: str, paths: list[str]) -> list[str]:
 
 
 def _backend(page: dict) -> list[str]:
-    by_name = " resolvers engine resolve-prefer ipv4 init-addr last,libc,none"
     return [
         f"backend page_{page['service']}",
         f"http-request replace-path ^{page['path']}/?(.*) /\\1",
-        "option httpchk",
-        f"http-check send meth GET uri {page['health']} ver HTTP/1.1 hdr Host balancer",
-        "http-check expect status 200",
-        f"server page {page['address']}{by_name if page['is_name'] else ''}",
+        *health_check(page["health"]),
+        server("page", page),
     ]

@@ -267,7 +267,6 @@ def _volumes(definition: dict, places: dict, data: str) -> list[str]:
 
 def _process(definition: dict, images: dict, trusted: dict) -> dict:
     """What runs, as whom, and within which limits."""
-    uid, gid = str(definition["user"]).split(":")
     gpu = {"NVIDIA_VISIBLE_DEVICES": "nvidia.com/gpu=all"} if definition.get("gpus") else {}
     env = {**gpu, **trusted, **definition.get("env", {})}
     entrypoint = [str(word) for word in definition.get("entrypoint", [])]
@@ -275,7 +274,7 @@ def _process(definition: dict, images: dict, trusted: dict) -> dict:
         entrypoint = ["/bin/sh", "-c", _WITH_SECRETS, "with-secrets"]
     return {
         "image": images.get(definition["image"], definition["image"]),
-        "user": f"{uid}:{gid}",
+        "user": str(definition["user"]),
         "env": {key: str(value) for key, value in env.items()},
         "entrypoint": entrypoint,
         "command": [str(word) for word in definition["command"]],
