@@ -4,7 +4,8 @@
 """Several Ollamas behind two LiteLLMs as the role configures them: who answers, and how.
 
 Each LiteLLM runs beside one of the Ollamas, so that they know the same servers by different
-addresses. What an Ollama answers is its name.
+addresses. What an Ollama answers is its name, in a sentence: ids of an answer are base64, in which a
+bare name is found by chance.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ pytestmark = pytest.mark.integration
 HOSTS = ("gpu1", "gpu2", "gpu3")
 REPLICAS = ["gpu1", "gpu2"]
 MODEL = "coder:1"
+SAID = "This is {}."
 SERVER = Path(__file__).parent / "servers" / "scripted_ollama.py"
 
 
@@ -56,13 +58,13 @@ class Site:
             *options,
             "--entrypoint=python3",
             command=("/srv/ollama.py", str(PORT)),
-            env={"NAME": host},
+            env={"NAME": SAID.format(host)},
         )
 
     def ask(self, path: str, body: dict, replica: int = 0, **headers: str) -> str:
         """Return the name of the Ollama that answered."""
         answer = self.answer(path, body, replica, **headers)
-        (name,) = [host for host in HOSTS if host in answer]
+        (name,) = [host for host in HOSTS if SAID.format(host) in answer]
         return name
 
     def answer(self, path: str, body: dict, replica: int = 0, **headers: str) -> str:
