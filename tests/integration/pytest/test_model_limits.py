@@ -167,10 +167,6 @@ def test_the_opening_request_of_every_cli_is_answered(site, run_module):
     assert len([c for c in result["checks"] if c["name"].endswith("_request")]) == 10
 
 
-def test_a_second_deployment_changes_nothing(site):
-    assert "changed=0 " in site.deploy({"ollama_models": MODELS})
-
-
 def test_context_for_which_there_is_no_memory_is_refused_with_the_numbers(site):
     models = [*MODELS[:1], {**MODELS[1], "context": 1048576}]
     refused = site.play({"ollama_models": models})

@@ -241,12 +241,6 @@ def test_a_prometheus_that_is_killed_keeps_what_it_measured(site, docker):
     assert site.query("min_over_time(redis_up{service='redis'}[10m])")[0]["value"][1] == "0"
 
 
-def test_a_second_run_changes_nothing(site):
-    done = site.deploy()
-    assert done.returncode == 0, done.stdout[-6000:]
-    assert "changed=0" in done.stdout, done.stdout[-3000:]
-
-
 def test_the_key_of_the_gateway_is_in_no_configuration(site):
     names = ("gateway_monitoring_key", "key-prometheus")
     keys = [(site.folder / "secrets" / name).read_text().strip() for name in names]
