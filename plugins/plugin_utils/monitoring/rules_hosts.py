@@ -13,19 +13,34 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.rule impor
 ROOM = "node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes"
 # Of what the primary wrote. Patroni says 0 of one that does not follow.
 BEHIND = "(scalar(max(patroni_xlog_location)) - patroni_xlog_replayed_location) / 2^20"
-FREE = "node_filesystem_avail_bytes / node_filesystem_size_bytes"
+AVAILABLE = "node_filesystem_avail_bytes"
+FREE = f"{AVAILABLE} / node_filesystem_size_bytes"
+PACE = f"predict_linear({AVAILABLE}[%s], 4 * 86400) < 0"
+PLACES = (
+    "{{ $labels.mountpoint }} is / for the engine's disk and /data for that of platform_data_dir."
+)
+ROOM_ON_DISK = (
+    "make room (old images with docker image prune, models no longer used, backups) or mount a "
+    "larger disk there; nothing is deleted for you, and doctor_disk_reserve_mb sets the least"
+)
 HOSTS = (
     Rule(
         "DiskFull",
-        "predict_linear(node_filesystem_avail_bytes[6h], 4 * 86400) < 0 and "
-        f"{FREE} < 0.4 or {FREE} < 0.05",
-        "30m",
+        # A deployment, or a model that is pulled, takes much at once: no pace until it has lasted.
+        f"{PACE % '6h'} and {PACE % '1h'} and {FREE} < 0.4 and {AVAILABLE} offset 3h",
+        "2h",
         "A disk of {{ $labels.host }} is full within four days",
-        "At its present pace, or it has less than 5 % left. {{ $labels.mountpoint }} is / for the "
-        "engine's disk and /data for that of platform_data_dir.",
-        doctor="make room (old images with docker image prune, models no longer used, backups) or "
-        "mount a larger disk there; nothing is deleted for you, and doctor_disk_reserve_mb sets "
-        "the least",
+        f"At its present pace. {PLACES}",
+        doctor=ROOM_ON_DISK,
+        severity=WARNING,
+    ),
+    Rule(
+        "DiskNearlyFull",
+        f"100 * {FREE} < 5",
+        "10m",
+        "A disk of {{ $labels.host }} is nearly full",
+        f"{{{{ $value | printf `%.1f` }}}} % are left. {PLACES}",
+        doctor=ROOM_ON_DISK,
         severity=WARNING,
     ),
     Rule(

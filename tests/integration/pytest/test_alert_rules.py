@@ -137,8 +137,7 @@ BROKEN = [
     ("EtcdUnsteady", {CHANGES: "3x20 4x4 5x4 6x4 7x4 8x164"}, 12),
     ("SentinelDown", {'redis_up{service="redis_sentinel",host="one"}': "0x200"}, 2),
     ("SentinelNoQuorum", {QUORUM % "OK": "1x20 stale", QUORUM % "NOQUORUM": "_x21 0x170"}, 9),
-    ("DiskFull", {DISK: "300000-20x200"}, 45),
-    ("DiskFull", {DISK: "40000x200"}, 40),
+    ("DiskNearlyFull", {DISK: "40000x200"}, 12),
     ("PostgresDown", {'pg_up{service="postgres",host="one"}': "0x200"}, 2),
     ("PostgresNoPrimary", {'patroni_primary{service="patroni",host="one"}': "0x200"}, 2),
     ("DatabaseConnections", {BACKENDS: "79x200"}, 7),
@@ -203,7 +202,6 @@ QUIET = [
         12,
     ),
     ("a certificate for a month", {CERTIFICATE: f"{30 * DAY}x200"}, 29),
-    ("a disk that fills up in two months", {DISK: "300000-1x200"}, 49),
     ("an etcd that chose another leader", {CHANGES: "3x20 4x180"}, 12),
     ("many connections", {BACKENDS: "77x200"}, 29),
     ("a model that answers slowly now and then", {FIRST_TOKEN % "1": "0+14.5x200"}, 40),
@@ -229,9 +227,19 @@ SLOW = "5m"
 SELDOM = {CLOCK: None, WORKERS: "1x200"}
 GROWING = {MEMORY: f"{1250 * MIB}+{3 * MIB}x200", **SELDOM}
 GREW_ONCE = {MEMORY: f"{1000 * MIB}x20 {1300 * MIB}x180", **SELDOM}
+FILLING = {DISK: "390000-400x200", **SELDOM}
+FILLING_SLOWLY = {DISK: "300000-20x200", **SELDOM}
+FILLED_AT_ONCE = {DISK: "600000x30 600000-50000x6 300000x160", **SELDOM}
+DEPLOYED = {DISK: "600000-50000x6 300000x190", **SELDOM}
 COUNTERS = {
     "haproxy": "haproxy_backend_http_responses_total{",
     "traefik": "traefik_service_requests_total{",
+}
+HOURS_OF_QUIET = {
+    "a LiteLLM that grew once": GREW_ONCE,
+    "a disk that fills up in two months": FILLING_SLOWLY,
+    "a model that is pulled": FILLED_AT_ONCE,
+    "a platform that is deployed": DEPLOYED,
 }
 BOUNDS = ("error_percent", "p95_seconds", "certificate_days", "connections_percent")
 BOUNDS += ("authority_days",)
@@ -287,15 +295,18 @@ def test_each_rule_fires_alone_when_it_has_to(tmp_path):
         for number, (name, changed, minute) in enumerate(BROKEN)
     ]
     made.append(case("a LiteLLM that leaks", GROWING, 360, "LitellmMemory", SLOW))
+    made.append(case("a disk that fills up", FILLING, 330, "DiskFull", SLOW))
     done = evaluated(tmp_path, made)
     assert done.returncode == 0, done.stdout + done.stderr
     known = {rule.name for group in rules.GROUPS.values() for rule in group}
-    assert {name for name, *_ in BROKEN} == known - {"Watchdog"}, "a rule without a test"
+    tested = {name for name, *_ in BROKEN} | {"DiskFull"}
+    assert tested == known - {"Watchdog"}, "a rule without a test"
 
 
 def test_no_rule_fires_for_what_is_no_trouble(tmp_path):
     healthy = [case(f"healthy at {minute}", {}, minute) for minute in (1, 10, 29)]
-    healthy += [case("a LiteLLM that grew once", GREW_ONCE, m, interval=SLOW) for m in (200, 330)]
+    for name, changed in HOURS_OF_QUIET.items():
+        healthy += [case(name, changed, m, interval=SLOW) for m in (90, 200, 270, 330, 480)]
     done = evaluated(tmp_path, healthy + [case(*quiet) for quiet in QUIET])
     assert done.returncode == 0, done.stdout + done.stderr
 
