@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.intranet.mcp.plugins.plugin_utils.common.page import printable
 
 display = Display()
 # Not a list: of one text, Ansible would make one by cutting it at its commas.
@@ -12,7 +13,10 @@ ARGUMENTS = {"text": {"type": "raw", "required": True}}
 
 
 class ActionModule(ActionBase):
-    """Displays the text here, whose result would be one line of JSON to most callback plugins."""
+    """Displays the text here, whose result would be one line of JSON to most callback plugins.
+
+    Names in it may be of people's or programs' choice, and must not move the cursor of a terminal.
+    """
 
     _supports_check_mode = True
     _requires_connection = False
@@ -22,6 +26,6 @@ class ActionModule(ActionBase):
         _unused, arguments = self.validate_argument_spec(ARGUMENTS)
         given = arguments["text"]
         lines = given if isinstance(given, list) else [given]
-        text = "\n".join(str(line).rstrip("\n") for line in lines)
+        text = printable("\n".join(str(line).rstrip("\n") for line in lines))
         display.display(text)
         return {"changed": False, "lines": text.count("\n") + 1}

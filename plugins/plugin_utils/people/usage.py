@@ -35,7 +35,7 @@ Row = dict[str, Any]
 
 def period(month: str) -> dict[str, str]:
     """Return the first and the last day of a month."""
-    match = re.fullmatch(r"(\d{4})-(0[1-9]|1[0-2])", str(month))
+    match = re.fullmatch(r"([1-9][0-9]{3})-(0[1-9]|1[0-2])", str(month))
     if not match:
         raise Refused(
             f"usage_month {month!r}", "a year and a month", "write it so, for example 2027-01"
@@ -142,6 +142,8 @@ def notes(gateways: Mapping[str, Row], wanted: Row) -> list[str]:
             )
         if found.get("unreadable"):
             said.append(f"{found['unreadable']} lines of {host}'s audit log cannot be read.")
+    if wanted["at"][:7] < wanted["month"]:
+        said.append("The month has not begun: is it the one that was meant?")
     if wanted["at"][:7] == wanted["month"]:
         said.append(f"The month is not over: this is its usage until {wanted['at'][:16]} UTC.")
     return said

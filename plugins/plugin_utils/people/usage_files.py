@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import re
 from collections.abc import Iterable
@@ -16,20 +17,33 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.common.page import (
     cut,
     escaped,
 )
-from ansible_collections.intranet.mcp.plugins.plugin_utils.common.table import aligned
+from ansible_collections.intranet.mcp.plugins.plugin_utils.common.table import aligned, width
 from ansible_collections.intranet.mcp.plugins.plugin_utils.people.usage import COUNTED, teams, total
 
 TOOL_COLUMNS = ("team", "person", "server", "tool", "calls", "failed", "refused")
 # A page for people; the rest is in the CSV.
 MAX_SHOWN = 500
+# Of a team's name in that of a file, which may have 255 bytes.
+MAX_NAME = 60
+# Where a spreadsheet looks for a formula: at the beginning of a cell, and behind whatever it takes
+# for the end of one, which is the semicolon in half of the world. Full-width signs begin one, too.
+_FORMULA = re.compile(r"(^|[;,\t\r\n])(\s*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
 
 Row = dict[str, Any]
 
 
 def file_name(month: str, team: str) -> str:
-    """What the report's files are called, without extension; teams may have names of any script."""
-    kept = re.sub(r"[^\w.-]", "_", team)
-    return f"usage-{month}-{kept}" if kept else f"usage-{month}"
+    """What the report's files are called, without extension; teams may have names of any script.
+
+    No two have one name: what was replaced or cut off is told apart by a hash, as is a name that
+    ends like the file of tools.
+    """
+    if not team:
+        return f"usage-{month}"
+    kept = re.sub(r"[^\w.-]", "_", team)[:MAX_NAME]
+    if kept != team or kept.endswith("tools"):
+        kept += f"-{hashlib.sha256(team.encode()).hexdigest()[:8]}"
+    return f"usage-{month}-{kept}"
 
 
 # --- terminal -----------------------------------------------------------------------------------
@@ -41,9 +55,9 @@ def table(found: Row) -> list[str]:
     people = found["people"]
     lines = [_line(row["team"], row["person"], row) for row in people]
     lines.append(_line("all", f"{len(people)} people", total(people)))
-    width = [max(len(line[n]) for line in [heading, *lines]) for n in range(len(heading))]
+    widths = [max(width(line[n]) for line in [heading, *lines]) for n in range(len(heading))]
     padded = [
-        tuple(cell if n < 2 else cell.rjust(width[n]) for n, cell in enumerate(line))
+        tuple(cell if n < 2 else cell.rjust(widths[n]) for n, cell in enumerate(line))
         for line in [heading, *lines]
     ]
     return [f"usage of {found['month']}", "", *aligned(padded), "", *found["notes"]]
@@ -75,6 +89,7 @@ def tools_csv(found: Row) -> str:
 
 def _csv(month: str, columns: tuple[str, ...], rows: Iterable[Row]) -> str:
     text = io.StringIO()
+    text.write("\ufeff")  # or Excel takes names in Chinese for another encoding
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(("month", *columns))
     for row in rows:
@@ -86,9 +101,7 @@ def _cell(value: Any) -> Any:
     """Clients choose names of tools and callers; a spreadsheet must not take one for a formula."""
     if isinstance(value, float):
         return f"{value:.6f}"
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return f"'{value}"
-    return value
+    return _FORMULA.sub(r"\1\2'", value) if isinstance(value, str) else value
 
 
 # --- page ---------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import html.parser
 import io
+import re
 
 import pytest
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import ServiceError
@@ -51,7 +52,18 @@ def test_a_month_ends_with_its_last_day(month, until):
     assert usage.period(month) == {"since": f"{month}-01", "until": until}
 
 
-@pytest.mark.parametrize("month", ["2027-13", "2027-1", "January", "2027-01-05", "../2027-01"])
+@pytest.mark.parametrize(
+    "month",
+    [
+        "2027-13",
+        "2027-1",
+        "January",
+        "2027-01-05",
+        "../2027-01",
+        "0000-01",
+        "\uff12\uff10\uff12\uff17-01",
+    ],
+)
 def test_what_is_no_month_is_named(month):
     with pytest.raises(ServiceError, match="for example 2027-01"):
         usage.period(month)
@@ -122,6 +134,9 @@ def test_what_is_missing_is_said():
     assert "a did not answer, or was not asked" in notes and "b begins on 2027-01-12" in notes
     assert "2 lines of c" in notes and "2027-01-15T08:30" in notes and "d" not in notes.split()
     assert report()["notes"] == []
+    assert report([], {}, month="2062-01")["notes"] == [
+        "The month has not begun: is it the one that was meant?"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +145,7 @@ def test_what_is_missing_is_said():
         ("", "usage-2027-01"),
         ("payments", "usage-2027-01-payments"),
         ("支付", "usage-2027-01-支付"),
-        ("a/../b c", "usage-2027-01-a_.._b_c"),
+        ("a/../b c", "usage-2027-01-a_.._b_c-9f3fd56c"),
     ],
 )
 def test_files_of_a_team_are_called_like_it_and_stay_in_their_directory(team, name):
@@ -139,27 +154,46 @@ def test_files_of_a_team_are_called_like_it_and_stay_in_their_directory(team, na
     assert f"{name}.csv has the same numbers" in shown
 
 
+def test_no_report_takes_the_place_of_another():
+    teams = ["", "tools", "x", "x-tools", "a/b", "a b", "a_b", "长" * 200, "长" * 201]
+    names = [usage_files.file_name("2027-01", team) for team in teams]
+    files = [f"{name}{end}" for name in names for end in (".csv", "-tools.csv", ".html")]
+    assert len(set(files)) == len(files)
+    assert max(len(name.encode()) for name in files) < 256
+
+
 def test_the_table_ends_with_the_sums():
     lines = usage_files.table(report([used(requests=1234567), used(team="t-1")]))
     (last,) = [line for line in lines if line.startswith("all")]
     assert "1,234,577" in last and "$3.00" in last and "2 people" in last
 
 
+def read(text):
+    return io.StringIO(text.removeprefix("\ufeff"))
+
+
 def test_csv_has_a_line_a_person_and_a_line_a_tool():
     found = report([used(cost=0.1234567)], {"a": log(called())})
-    (person,) = csv.DictReader(io.StringIO(usage_files.people_csv(found)))
+    (person,) = csv.DictReader(read(usage_files.people_csv(found)))
     assert person["month"] == "2027-01" and person["person"] == "alice"
     assert (person["cost"], person["tool_calls"]) == ("0.123457", "3")
-    (tool,) = csv.DictReader(io.StringIO(usage_files.tools_csv(found)))
+    (tool,) = csv.DictReader(read(usage_files.tools_csv(found)))
     assert (tool["person"], tool["server"], tool["calls"]) == ("alice", "filesystem", "3")
 
 
 def test_no_cell_is_a_formula():
-    names = ["=cmd()", "+1", "-1", "@sum", "\tx"]
+    names = ["=cmd()", "+1", "-1", "@sum", "\t=x", " =x", "\n=x", "\uff1dx", "a;=cmd()", "a,\t@x"]
     found = report([], {"a": log(*(called(tool=name, caller=name) for name in names))})
     text = usage_files.tools_csv(found) + usage_files.people_csv(found)
     cells = [cell for row in csv.reader(io.StringIO(text)) for cell in row]
-    assert not [cell for cell in cells if cell[:1] in "=+-@\t" and cell]
+    # Whatever a spreadsheet takes for the end of a cell.
+    parts = [part.strip() for cell in cells for part in re.split("[;,\t\n]", cell)]
+    assert not [part for part in parts if part.startswith(tuple("=+-@\uff1d"))]
+
+
+def test_a_spreadsheet_reads_names_in_chinese():
+    text = usage_files.people_csv(report([used(user="张三", alias="张三")]))
+    assert text.startswith("\ufeffmonth,") and "张三" in text
 
 
 class Page(html.parser.HTMLParser):
