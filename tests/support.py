@@ -21,6 +21,17 @@ import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
+# A certificate, until 1 January 2030.
+PEM = """\
+-----BEGIN CERTIFICATE-----
+MIHDMHegAwIBAgIBATAFBgMrZXAwDDEKMAgGA1UEAwwBeDAeFw0yMDAxMDEwMDAw
+MDBaFw0zMDAxMDEwMDAwMDBaMAwxCjAIBgNVBAMMAXgwKjAFBgMrZXADIQAxbld9
+ufNgtC9qtTFbmJrA97005IhUTG0VhqVRMaak2zAFBgMrZXADQQDpmiOqZgZjNPzx
+Twi/7xunmoMnlsWYK7/o6GhZds8ZOPOxuJYj8rGjitzIDi6tC+olBJNttgycGlsh
+0GgIh2IC
+-----END CERTIFICATE-----
+"""
+
 
 def make_collection_importable() -> None:
     """Link the checkout as `ansible_collections/intranet/mcp`, as `make venv` does."""

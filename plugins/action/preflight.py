@@ -110,7 +110,8 @@ class ActionModule(ActionBase):
             "tls": bool(render(task_vars.get("platform_balancer_tls", False))),
         }
         receivers = render(task_vars.get("prometheus_receivers", []))
-        return monitoring.problems(task_vars["groups"], pages, receivers)
+        siem = render(task_vars.get("logs_siem", {}))
+        return monitoring.problems(task_vars["groups"], pages, receivers, siem)
 
     def _here(self, arguments, task_vars):
         """Problems of inventory and control node, once a play: those to report, those ignored."""

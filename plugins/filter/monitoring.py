@@ -46,7 +46,7 @@ class FilterModule:
             "page_links": page_links,
             "grafana_files": grafana.files,
             "log_siem": _clear_errors(logs.resolved),
-            "log_siem_place": _clear_errors(logs.place),
+            "log_siem_places": logs.places,
             "prometheus_config": _clear_errors(prometheus.config),
             "prometheus_rules": rules.rules,
             "prometheus_secrets": prometheus.secrets,

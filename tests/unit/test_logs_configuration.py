@@ -15,7 +15,7 @@ SHIPPER = {
     "__logs_audit_binds": ["/d/gateway/audit:/audit:ro,z"],
 }
 COLLECTOR = {"inventory_hostname": "app1", "platform_log_collector_port": 6514}
-SIEM = {"host": "siem.example.internal", "ca": "PEM"}
+SIEM = {"host": "siem.example.internal", "ca": support.PEM}
 
 
 def shipper(**changes):
@@ -68,5 +68,6 @@ def test_the_siems_name_is_its_host_unless_said():
 
 
 def test_the_platform_proves_itself_where_it_has_a_certificate():
-    text = collector({**SIEM, "certificate": "PEM", "key": "PEM"})
+    key = support.PEM.replace("CERTIFICATE", "PRIVATE KEY")
+    text = collector({**SIEM, "certificate": support.PEM, "key": key})
     assert text.count("siem-ca.crt /secrets/siem-own.crt /secrets/siem-own.key") == 2

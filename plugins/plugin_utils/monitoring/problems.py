@@ -6,32 +6,41 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterator
 
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import (
     BALANCER,
     MONITORING,
 )
-from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring import alertmanager
+from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring import (
+    alertmanager,
+    logs,
+)
 
 GRAFANA = "grafana"
 
 
-def problems(groups: dict[str, list], pages: dict, receivers: list[dict]) -> list[Finding]:
+def problems(
+    groups: dict[str, list], pages: dict, receivers: list[dict], siem: dict
+) -> list[Finding]:
     """groups: inventory group -> hosts. pages: networks (who may open them) and tls. receivers: who
-    gets alerts.
+    gets alerts. siem: who gets logs, empty for nobody.
     """
-    return [*_hosts(groups), *_pages(groups, **pages), *_receivers(receivers)]
+    refused = [*alertmanager.refused(receivers), *_siem(siem)]
+    return [
+        *_hosts(groups),
+        *_pages(groups, **pages),
+        *(Finding.of("inventory", error) for error in refused),
+    ]
 
 
-def _receivers(receivers: list[dict]) -> list[Finding]:
-    found = []
-    for receiver in receivers:
-        try:
-            alertmanager.check(receiver)
-        except alertmanager.ReceiverError as error:
-            found.append(Finding("inventory", error.found, error.expected, error.action))
-    return found
+def _siem(siem: dict) -> Iterator[logs.SiemError]:
+    try:
+        if siem:
+            logs.check(siem)
+    except logs.SiemError as error:
+        yield error
 
 
 def _pages(groups: dict[str, list], networks: list[str], tls: bool) -> list[Finding]:

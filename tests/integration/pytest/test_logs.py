@@ -56,8 +56,9 @@ def way(start, tmp_path):
     ours, theirs = (Authority(tmp_path, name) for name in ("ours", "theirs"))
     names = {name: f"log-{name}.intranet-mcp" for name in ("collector", "shipper")}
     platform, platform_key = theirs.named("mcp.example.internal")
-    siem = {"host": "siem", "name": "siem.example.internal", "ca": "x"}
-    siem |= {"certificate": "x", "key": "x"}
+    siem = {"host": "siem", "name": "siem.example.internal"}
+    siem |= {"ca": theirs.certificate.read_text(), "certificate": platform.read_text()}
+    siem["key"] = platform_key.read_text()
 
     def text(name, **more):
         return support.render_template("logs", name, inventory_hostname="app1", **more)

@@ -72,16 +72,32 @@ def test_chat_robots_get_alerts_through_the_relay_which_alone_knows_their_addres
     ("receiver", "said"),
     [
         ({"name": "a", "wehbook": "x"}, "a has the key 'wehbook'"),
-        ({"webhook": "x"}, "[?] has no name of its own"),
-        ({"name": "nobody", "webhook": "x"}, "nobody has no name of its own"),
+        ({"webhook": "https://x"}, "[?] has no name of its own"),
+        ({"name": "nobody", "webhook": "https://x"}, "nobody has no name of its own"),
         ({"name": "a"}, "a has neither webhook nor email nor a robot"),
         ({"name": "a", "wecom": "https://x"}, "a wecom without a web address"),
         ({"name": "a", "feishu": {"url": "file:///x"}}, "a feishu without a web address"),
         ({"name": "a", "dingtalk": {"url": "https://x", "sign": "y"}}, "with the key 'sign'"),
         ({"name": "a", "email": {"to": "x", "from": "y"}}, "an email without 'smarthost'"),
+        ({"name": "a", "email": {**MAIL["email"], "smarthost": "smtp"}}, "without a port"),
         ({"name": "a", "email": {"server": "x"}}, "the key 'server'"),
+        ({"name": "a", "email": "a@x"}, "an email that is no mapping"),
+        ({"name": "a", "webhook": "duty.example.internal/hook"}, "webhook that is no web address"),
+        ({"name": "a", "webhook": {"url": "https://x"}}, "webhook that is no web address"),
+        ("duty", "an entry is no mapping"),
     ],
 )
 def test_a_receiver_that_makes_no_sense_is_one_clear_message(receiver, said):
     with pytest.raises(alertmanager.ReceiverError, match=said):
         written([receiver])
+
+
+def test_two_receivers_of_one_name_are_refused_as_alertmanager_would():
+    with pytest.raises(alertmanager.ReceiverError, match="duty is there twice"):
+        written([HOOK, MAIL, HOOK])
+
+
+@pytest.mark.parametrize("receivers", [None, [], ["duty"], [{"name": "a", "wecom": "https://x"}]])
+def test_who_reads_the_catalog_is_not_stopped_by_a_receiver_that_makes_no_sense(receivers):
+    assert alertmanager.robots(receivers) == {}
+    assert written(None) == written([])

@@ -21,7 +21,7 @@ NO_PAGES = {"networks": [], "tls": False}
     ],
 )
 def test_one_host_measures_and_grafana_shows_what_it_measures(groups, found):
-    assert [problem.found for problem in problems(groups, NO_PAGES, [])] == found
+    assert [problem.found for problem in problems(groups, NO_PAGES, [], {})] == found
 
 
 @pytest.mark.parametrize(
@@ -41,13 +41,20 @@ def test_one_host_measures_and_grafana_shows_what_it_measures(groups, found):
 def test_pages_need_a_balancer_with_tls_and_somebody_who_may_open_them(
     groups, networks, tls, found
 ):
-    told = problems(groups, {"networks": networks, "tls": tls}, [])
+    told = problems(groups, {"networks": networks, "tls": tls}, [], {})
     assert len(told) == len(found)
     for problem, words in zip(told, found, strict=True):
         assert words in problem.found and problem.action
 
 
 def test_a_receiver_without_a_way_is_found_before_anything_changes():
-    (said,) = problems({}, NO_PAGES, [{"name": "duty"}, {"name": "ok", "webhook": "https://x/"}])
+    receivers = [{"name": "duty"}, {"name": "ok", "webhook": "https://x/"}]
+    (said,) = problems({}, NO_PAGES, receivers, {})
     assert said.found == "prometheus_receivers: duty has neither webhook nor email nor a robot"
     assert said.action == "add one of them"
+
+
+def test_a_siem_that_cannot_be_used_is_found_before_anything_changes():
+    (said,) = problems({}, NO_PAGES, [], {"host": "siem.example.internal"})
+    assert (said.check, said.found) == ("inventory", "logs_siem has no ca")
+    assert said.action == "add ca"

@@ -26,16 +26,6 @@ SETTINGS = {
     "clock_skew_seconds": 60,
     "litellm_memory_mb": 2048,
 }
-# Until 1 January 2030.
-CERTIFICATE = """\
------BEGIN CERTIFICATE-----
-MIHDMHegAwIBAgIBATAFBgMrZXAwDDEKMAgGA1UEAwwBeDAeFw0yMDAxMDEwMDAw
-MDBaFw0zMDAxMDEwMDAwMDBaMAwxCjAIBgNVBAMMAXgwKjAFBgMrZXADIQAxbld9
-ufNgtC9qtTFbmJrA97005IhUTG0VhqVRMaak2zAFBgMrZXADQQDpmiOqZgZjNPzx
-Twi/7xunmoMnlsWYK7/o6GhZds8ZOPOxuJYj8rGjitzIDi6tC+olBJNttgycGlsh
-0GgIh2IC
------END CERTIFICATE-----
-"""
 EVERY = [rule for group in rules.GROUPS.values() for rule in group]
 each_rule = pytest.mark.parametrize("rule", EVERY, ids=lambda rule: rule.name)
 
@@ -83,7 +73,7 @@ def test_rules_say_what_it_is_what_it_means_and_what_to_do():
 
 
 def test_until_when_certificates_of_the_control_node_are_valid_is_known():
-    made = yaml.safe_load(rules.rules(SETTINGS, {"tls/ca.crt": CERTIFICATE}))
+    made = yaml.safe_load(rules.rules(SETTINGS, {"tls/ca.crt": support.PEM}))
     (known,) = made["groups"][0]["rules"]
     assert known == {
         "record": "platform_certificate_not_after_seconds",
