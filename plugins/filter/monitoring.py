@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import ServiceError
 from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring import (
     alertmanager,
     grafana,
@@ -15,8 +16,6 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring import (
     status_table,
 )
 
-ERRORS = (alertmanager.ReceiverError, prometheus.ConfigError, logs.SiemError)
-
 
 def _clear_errors(function):
     """A pure function as a filter: its own errors become one line without a traceback."""
@@ -24,7 +23,7 @@ def _clear_errors(function):
     def call(*args, **kwargs):
         try:
             return function(*args, **kwargs)
-        except ERRORS as error:
+        except ServiceError as error:
             raise AnsibleFilterError(str(error)) from error
 
     return call
@@ -50,9 +49,9 @@ class FilterModule:
             "prometheus_config": _clear_errors(prometheus.config),
             "prometheus_rules": rules.rules,
             "prometheus_secrets": prometheus.secrets,
-            "status_queries": status.queries,
-            "status_spans": status.spans,
-            "status_report": status.report,
+            "status_queries": _clear_errors(status.queries),
+            "status_spans": _clear_errors(status.spans),
+            "status_report": _clear_errors(status.report),
             "status_page": status_page.page,
             "status_table": status_table.table,
         }

@@ -148,8 +148,18 @@ def test_what_is_no_notification_is_refused(service, post, body):
     assert not service.exchanges
 
 
-def test_a_long_text_is_cut_between_characters():
+def test_what_does_not_fit_is_counted_and_what_fires_comes_first():
     alert = POSTED["alerts"][0]
-    text = relay.text_of({"alerts": [alert] * 400})
+    alerts = [{**alert, "status": "resolved"}, *[{**alert, "status": "firing"}] * 400]
+    text = relay.text_of({"alerts": alerts})
     assert len(text.encode()) <= 4096
-    assert text.endswith("…") and "�" not in text
+    shown = text.count("(firing)")
+    assert shown > 1 and "(resolved)" not in text
+    assert text.endswith(f"\n\n… and {401 - shown} more")
+
+
+def test_a_long_text_is_cut_between_characters():
+    alert = {**POSTED["alerts"][0], "status": "firing", "annotations": {"summary": "长" * 3000}}
+    text = relay.text_of({"alerts": [alert, alert]})
+    assert len(text.encode()) <= 4096
+    assert "长…" in text and text.endswith("and 1 more") and "�" not in text

@@ -12,6 +12,9 @@ from urllib.parse import urlencode
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Refused, Unexpected
 from ansible_collections.intranet.mcp.plugins.module_utils.common.http import HttpClient
 
+# What it answers until then, as plain text.
+STARTING = 503
+
 
 class PrometheusClient:
     """One Prometheus. Series are {labels, points}, a point [seconds, value or None]."""
@@ -42,6 +45,12 @@ class PrometheusClient:
         text = f"?{urlencode(parameters)}" if parameters else ""
         reply = self.http.request("GET", f"/api/v1/{path}{text}")
         answer = reply.json()
+        if reply.status == STARTING and answer is None:
+            raise Unexpected(
+                f"Prometheus at {self.http.url} has not started yet",
+                "one that has read what it measured before",
+                "wait a minute and run this again; its log says how far it is",
+            )
         if not isinstance(answer, dict) or "status" not in answer:
             raise Unexpected(
                 f"{self.http.url} answers {reply.status}, which is not Prometheus's",

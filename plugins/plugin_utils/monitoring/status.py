@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import re
+
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Refused
 from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.panel import (
     COUNT,
     NOBODY,
@@ -37,13 +40,24 @@ WATCHDOG = "Watchdog"
 OLDEST = "oldest"
 
 
-def spans(hours: int) -> dict[str, int]:
+def asked_hours(hours: int | str) -> int:
+    """How many hours are looked back on; what the command line sets is a text."""
+    if not re.fullmatch("[1-9][0-9]{0,4}", str(hours)):
+        raise Refused(
+            f"prometheus_status_hours {hours!r}", "hours to look back on", "write it so, such as 24"
+        )
+    return int(hours)
+
+
+def spans(hours: int | str) -> dict[str, int]:
     """How far back, and how far apart two points are, in seconds."""
+    hours = asked_hours(hours)
     return {"span_seconds": hours * 3600, "step_seconds": max(15, hours * 3600 // POINTS)}
 
 
-def queries(hours: int) -> list[dict]:
+def queries(hours: int | str) -> list[dict]:
     """What to ask, as the module `prometheus_query` wants it."""
+    hours = asked_hours(hours)
     names = [*TILES, *(name for panels in SECTIONS.values() for name in panels)]
     rate = f"{max(60, 2 * spans(hours)['step_seconds'])}s"
     oldest = {"name": OLDEST, "query": "min(prometheus_tsdb_lowest_timestamp_seconds)"}
@@ -65,9 +79,9 @@ def _of_panels(names: list[str], rate: str, hours: int) -> list[dict]:
     ]
 
 
-def report(measured: dict, platform: str, hours: int) -> dict:
+def report(measured: dict, platform: str, hours: int | str) -> dict:
     """What was found. measured: the result of the module `prometheus_query`."""
-    answers = measured["answers"]
+    answers, hours = measured["answers"], asked_hours(hours)
     sections = [
         {"title": title, "panels": [p for p in (_panel(name, answers) for name in names) if p]}
         for title, names in SECTIONS.items()
@@ -83,7 +97,9 @@ def report(measured: dict, platform: str, hours: int) -> dict:
         "began": began,
         "step": step,
         # Where the monitoring is younger than the time that is asked about.
-        "since": first if first > began + 3 * step else None,
+        # Before it keeps anything, Prometheus names a time that no calendar has.
+        "since": min(first, measured["at"]) if first > began + 3 * step else None,
+        "is_watched": any(map(_is_watchdog, measured["alerts"])),
         "alerts": [_alert(a) for a in measured["alerts"] if _is_firing(a)],
         "tiles": [tile for tile in tiles if tile],
         "sections": [section for section in sections if section["panels"]],
@@ -95,7 +111,11 @@ def _name(panel: str, number: int) -> str:
 
 
 def _is_firing(alert: dict) -> bool:
-    return alert["state"] == "firing" and alert["labels"].get("alertname") != WATCHDOG
+    return alert["state"] == "firing" and not _is_watchdog(alert)
+
+
+def _is_watchdog(alert: dict) -> bool:
+    return alert["labels"].get("alertname") == WATCHDOG
 
 
 def _alert(alert: dict) -> dict:

@@ -40,7 +40,9 @@ def page(found: dict) -> str:
 def headline(found: dict) -> str:
     """The verdict."""
     number = len(found["alerts"])
-    return f"{count(number, 'alert')} firing" if number else "No alert is firing"
+    if number or found["is_watched"]:
+        return f"{count(number, 'alert')} firing" if number else "No alert is firing"
+    return "No alert rule was evaluated yet"
 
 
 def when(found: dict) -> str:
@@ -53,7 +55,8 @@ def when(found: dict) -> str:
 
 def _tone(found: dict) -> str:
     severities = {alert["severity"] for alert in found["alerts"]}
-    return "bad" if CRITICAL in severities else "unsure" if severities else "good"
+    is_unsure = severities or not found["is_watched"]
+    return "bad" if CRITICAL in severities else "unsure" if is_unsure else "good"
 
 
 def _tile(tile: dict) -> str:

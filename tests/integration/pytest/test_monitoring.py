@@ -211,6 +211,13 @@ def test_alerts_of_what_breaks_arrive_with_what_to_do_and_resolve(site, receiver
     wait_until(lambda: broken <= set(receiver.alerts("resolved")), 150, "that they resolve")
 
 
+def test_pages_of_others_cannot_read_prometheus_in_an_operators_browser(site):
+    asked = urllib.request.Request(f"{site.prometheus}/api/v1/query?query=up")
+    asked.add_header("Origin", "http://wiki.example.internal")
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        assert answer.headers["Access-Control-Allow-Origin"] is None
+
+
 def test_verify_says_what_is_missing_and_what_is_out(site):
     watcher = Watcher(site.prometheus, site.alertmanager)
     found = wait_until(lambda: (w := watcher.read()).has_watchdog and w, 60, "the watchdog")

@@ -34,16 +34,27 @@ class Refused(Exception):
 
 
 def text_of(posted: dict[str, Any]) -> str:
-    """Return the alerts of a notification as Markdown, shortened to what a robot takes. Pure."""
-    parts = []
-    for alert in posted["alerts"]:
-        texts = alert.get("annotations", {})
-        name = texts.get("summary") or alert["labels"].get("alertname", "?")
-        lines = [f"{MARKS.get(alert['status'], '')} **{name}** ({alert['status']})"]
-        if alert["status"] == "firing":
-            lines += [texts[key] for key in ("description", "runbook") if texts.get(key)]
-        parts.append("\n".join(lines))
-    return shortened("\n\n".join(parts))
+    """Return the alerts of a notification as Markdown, as many as a robot takes. Pure.
+
+    Those that fire come first, and how many are left out is said.
+    """
+    alerts = sorted(posted["alerts"], key=lambda alert: alert["status"] != "firing")
+    text = ""
+    for number, alert in enumerate(alerts):
+        longer = "\n\n".join(filter(None, (text, _part(alert))))
+        if text and len(longer.encode()) > MAX_TEXT_BYTES:
+            return f"{text}\n\n… and {len(alerts) - number} more"
+        text = shortened(longer)
+    return text
+
+
+def _part(alert: dict[str, Any]) -> str:
+    texts = alert.get("annotations", {})
+    name = texts.get("summary") or alert["labels"].get("alertname", "?")
+    lines = [f"{MARKS.get(alert['status'], '')} **{name}** ({alert['status']})"]
+    if alert["status"] == "firing":
+        lines += [texts[key] for key in ("description", "runbook") if texts.get(key)]
+    return "\n".join(lines)
 
 
 def shortened(text: str) -> str:

@@ -74,3 +74,11 @@ def test_a_prometheus_that_is_down_is_named(run_module, service):
     service.close()
     told = run_module("prometheus_query", url=service.url, queries=QUERIES)
     assert told["error"]["reason"] == "unreachable" and "start Prometheus" in told["msg"]
+
+
+def test_a_prometheus_that_still_starts_is_waited_for_and_not_looked_for_elsewhere(
+    run_module, prometheus
+):
+    prometheus.replies["GET", "/api/v1/query"] = 503, b"Service Unavailable"
+    told = run_module("prometheus_query", url=prometheus.url, queries=QUERIES)
+    assert "has not started yet" in told["msg"] and "wait a minute" in told["msg"]

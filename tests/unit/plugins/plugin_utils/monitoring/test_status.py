@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import measured_day
 import pytest
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import ServiceError
 from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring import status, status_table
 
 
@@ -84,8 +85,7 @@ def test_a_young_monitoring_says_since_when_it_measures(measured):
 
 def test_only_what_fires_is_an_alert_and_the_watchdog_is_none(measured):
     pending = {**measured_day.ALERT, "state": "pending"}
-    watchdog = {**measured_day.ALERT, "labels": {"alertname": "Watchdog", "severity": "none"}}
-    measured["alerts"] += [pending, watchdog]
+    measured["alerts"].append(pending)
     assert [alert["name"] for alert in report(measured)["alerts"]] == ["ToolServerDown"]
 
 
@@ -99,9 +99,27 @@ def test_the_terminal_shows_alerts_with_what_to_do_and_every_table(measured):
     assert "tickets       down  96.2 %" in lines
 
 
-def test_nothing_measured_yet_is_a_report_too(measured):
+def test_nothing_measured_yet_is_a_report_too_and_no_good_news(measured):
     measured["alerts"] = []
     measured["answers"] = {name: [] for name in measured["answers"]}
     assert status_table.table(report(measured)) == [
-        "local: No alert is firing (24 hours until 2026-11-29 23:00 UTC)"
+        "local: No alert rule was evaluated yet (24 hours until 2026-11-29 23:00 UTC)"
     ]
+
+
+def test_a_prometheus_that_keeps_nothing_yet_measures_since_now(measured):
+    # The largest number of milliseconds that it knows.
+    measured["answers"][status.OLDEST] = [measured_day.now({}, 2**63 / 1000)]
+    assert "measured since 23:00" in status_table.table(report(measured))[0]
+
+
+def test_hours_of_the_command_line_are_a_text(measured):
+    assert status.spans("48") == status.spans(48)
+    assert status.queries("48") == status.queries(48)
+    assert status.report(measured, "local", "24") == report(measured)
+
+
+@pytest.mark.parametrize("hours", [0, -1, "", "day", 1.5, None])
+def test_what_is_no_number_of_hours_is_named(hours):
+    with pytest.raises(ServiceError, match="prometheus_status_hours"):
+        status.spans(hours)

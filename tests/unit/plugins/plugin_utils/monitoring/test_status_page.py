@@ -74,8 +74,10 @@ def test_alerts_are_the_verdict_and_come_first(measured):
     assert texts.index("Alerts") < texts.index("Entry points")
     measured["alerts"][0]["labels"]["severity"] = "warning"
     assert '<header class="unsure">' in page(measured)
-    measured["alerts"] = []
+    measured["alerts"] = [measured_day.WATCHDOG]
     assert '<header class="good">' in page(measured)
+    measured["alerts"] = []
+    assert '<header class="unsure">' in page(measured)
 
 
 def test_names_of_tools_teams_and_keys_cannot_become_markup(measured):
