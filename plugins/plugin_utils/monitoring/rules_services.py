@@ -75,7 +75,7 @@ SERVICES = (
         "{{ $labels.file }} among the platform's secrets expires soon",
         "It is valid for {{ $value | printf `%.0f` }} days more, expected at least "
         "<authority_days>. People's machines trust tls/ca.crt; PostgreSQL's members trust those of "
-        "postgres-cluster.",
+        "postgres-cluster. Those of logs are renewed by any run of the playbook.",
         action="remove this file on the control node, keep the key beside it, and run the "
         "playbook; after tls/ca.crt run clients.yml, too, and have people's machines trust the "
         "new one",
