@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from ansible_collections.intranet.mcp.plugins.module_utils.common import errors
+from ansible_collections.intranet.mcp.plugins.module_utils.common import errors, regular
 
 # The gateway writes the time first.
 _BEGINNING = re.compile(rb'{"time":"([0-9]{4}-[0-9]{2}-[0-9]{2})')
@@ -34,7 +34,7 @@ def calls(path: str, since: str, until: str, keep_files: int) -> Row:
     with contextlib.ExitStack() as opened:
         streams = _open_all(path, keep_files, opened)
         for stream in reversed(streams):
-            for line in stream:
+            for line in regular.lines(stream):
                 day = _day(line)
                 begins = begins or day
                 if since <= day <= until and b'"tools/call"' in line:
@@ -62,7 +62,7 @@ def _open_all(path: str, keep_files: int, opened: contextlib.ExitStack) -> list[
     inodes = set()
     for name in _names(path, keep_files):
         try:
-            stream = opened.enter_context(open(name, "rb"))  # noqa: SIM115  the stack closes it
+            stream = opened.enter_context(regular.open_regular(name))
         except FileNotFoundError:
             continue
         except OSError as error:

@@ -111,3 +111,10 @@ def test_a_log_that_cannot_be_read_is_named(count, tmp_path):
     (tmp_path / "audit.jsonl").mkdir()
     result = count(str(tmp_path / "audit.jsonl"))
     assert result["failed"] and "become" in result["msg"]
+
+
+def test_a_pipe_in_the_place_of_a_file_holds_up_nobody(log, count, tmp_path):
+    path = log([line("2027-01-02")])
+    os.mkfifo(tmp_path / "audit.jsonl.1")
+    result = count(path)
+    assert result["failed"] and "no regular file" in result["msg"]
