@@ -13,8 +13,13 @@ SHIPPER = {
     "inventory_hostname": "app 1",
     "__logs_collector": "intranet-log_collector:6514",
     "__logs_audit_binds": ["/d/gateway/audit:/audit:ro,z"],
+    "platform_log_shipper_port": 6515,
 }
-COLLECTOR = {"inventory_hostname": "app1", "platform_log_collector_port": 6514}
+COLLECTOR = {
+    "inventory_hostname": "app1",
+    "platform_log_collector_port": 6514,
+    "platform_log_collector_metrics_port": 6516,
+}
 SIEM = {"host": "siem.example.internal", "ca": support.PEM}
 
 
@@ -58,6 +63,11 @@ def test_queues_take_no_more_disk_than_they_may():
 
 def test_without_a_siem_nothing_is_sent_on():
     assert "syslog-send" not in collector()
+
+
+def test_each_serves_its_numbers_at_its_port_of_the_catalog():
+    assert 'binary="/usr/local/bin/log-metrics 6515"' in shipper()
+    assert 'binary="/usr/local/bin/log-metrics 6516"' in collector()
 
 
 def test_the_siems_name_is_its_host_unless_said():

@@ -11,7 +11,7 @@ from secrets import token_hex
 import pytest
 from hosts import APP1, APP2, DATA, LB, addresses, on, wait_until
 
-MONITORING = {"prometheus", "alertmanager"}
+MONITORING = {"prometheus", "alertmanager", "log_collector"}
 MONITORING |= {f"{name}_exporter" for name in ("postgres", "redis", "ollama", "blackbox")}
 SERVICES = {
     "molecule-std-lb1": {"load_balancer"},
@@ -20,7 +20,7 @@ SERVICES = {
     DATA: {"postgres", "redis", "ollama", "tool-filesystem", "tool-example"} | MONITORING,
 }
 for _services in SERVICES.values():
-    _services.add("node_exporter")
+    _services.update({"node_exporter", "log_shipper"})
 
 
 @pytest.fixture(scope="module")

@@ -62,7 +62,7 @@ def check(siem: dict) -> None:
         if siem.get(key) and not _NAME.fullmatch(str(siem[key])):
             _refuse(f".{key} is {siem[key]!r}", "a host name or an address", "correct it")
     if not re.fullmatch(r"[1-9][0-9]{0,4}", str(siem.get("port", 1))):
-        _refuse(f".port is {siem['port']!r}", "a port, 6514 where it is left out", "correct it")
+        _refuse(f".port is {siem['port']!r}", "a port, or none for that of RFC 5425", "correct it")
     if bool(siem.get("certificate")) != bool(siem.get("key")):
         _refuse(" has one of certificate and key", "both, or neither", "add the other one")
     _check_pem(siem)

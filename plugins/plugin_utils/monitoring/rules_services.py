@@ -30,6 +30,19 @@ STARTS = (
 )
 RESTARTED = " or ".join(f"changes({STARTED.format(start)}[30m:1m]) > 2" for start in STARTS)
 
+# Of logs. A queue that is caught up with is empty now and then.
+WAITING = (
+    "{{ $value | printf `%.0f` }} lines wait in its queue {{ $labels.queue }} and do not become "
+    "fewer. They are on disk until that is full (logs_queue_mb)."
+)
+
+
+def stuck(whose: str) -> str:
+    """Queues in which lines wait, and no fewer than ten minutes before."""
+    lines = f"log_queue_lines{{{whose}}}"
+    return f"{lines} >= {lines} offset 10m and min_over_time({lines}[10m]) > 0"
+
+
 SERVICES = (
     Rule(
         "TargetDown",
@@ -149,6 +162,36 @@ TOOLS = (
     ),
 )
 ITSELF = (
+    Rule(
+        "LogsWaitForCollector",
+        stuck('service="log_shipper"'),
+        "5m",
+        "Logs of {{ $labels.host }} do not reach the log collector",
+        WAITING,
+        doctor="start it on the host of group monitoring; if it runs, look what filters between "
+        "the two hosts, and read docker logs <prefix>log_shipper",
+        severity=WARNING,
+    ),
+    Rule(
+        "LogsWaitForSiem",
+        stuck('container="log_collector"'),
+        "5m",
+        "Logs do not reach the SIEM",
+        WAITING,
+        doctor="start the SIEM's listener, or correct logs_siem (host, port, ca, name); the reason "
+        "is in docker logs <prefix>log_collector",
+        severity=WARNING,
+    ),
+    Rule(
+        "LogLinesDropped",
+        "increase(log_queue_dropped_lines_total[10m]) > 0",
+        "0m",
+        "{{ $labels.container }} on {{ $labels.host }} drops log lines",
+        "The disk of its queue {{ $labels.queue }} is full (logs_queue_mb): its receiver has been "
+        "away for long, or somebody prints faster than lines are taken.",
+        action="see whether lines wait for the collector or the SIEM; else find the service that "
+        "prints that much (docker logs), and restart it",
+    ),
     Rule(
         "NotificationsFail",
         "increase(alertmanager_notifications_failed_total[5m]) > 0",

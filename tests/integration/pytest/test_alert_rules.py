@@ -37,6 +37,11 @@ STARTED = 'process_start_time_seconds{service="gateway",host="one"}'
 WORKERS = 'process_start_time_seconds{service="litellm",host="one"}'
 LEADER = 'etcd_server_has_leader{service="etcd_metrics",host="one"}'
 CHANGES = 'etcd_server_leader_changes_seen_total{service="etcd_metrics",host="one"}'
+QUEUE = (
+    'log_queue_lines{service="log_shipper",container="log_shipper",host="%s",queue="audit"}',
+    'log_queue_lines{service="log_collector_metrics",container="log_collector",host="%s",queue="x"}',
+)
+DROPPED = 'log_queue_dropped_lines_total{container="log_shipper",host="one",queue="container"}'
 AUTHORITY = 'platform_certificate_not_after_seconds{file="tls/ca.crt"}'
 # A value every 15 s for fifty minutes. promtool's clock begins at 0.
 HEALTHY = {
@@ -62,6 +67,10 @@ HEALTHY = {
     'probe_success{service="blackbox_exporter",job="certificates",instance="a:443"}': "0x200",
     'probe_ssl_earliest_cert_expiry{job="certificates",instance="b:443"}': f"{60 * DAY}x200",
     AUTHORITY: f"{400 * DAY}x200",
+    QUEUE[0] % "one": "0x200",
+    QUEUE[0] % "busy": " ".join(["40 0 900 30"] * 50),
+    QUEUE[1] % "one": "9000-20x200",  # it catches up
+    DROPPED: "3x200",
     'mcp_gateway_requests_total{service="gateway",host="one",status="ok"}': "0+15x200",
     'mcp_gateway_requests_total{service="gateway",host="one",status="error"}': "0x200",
     'mcp_gateway_request_seconds_bucket{service="gateway",server="wiki",le="1"}': "0+15x200",
@@ -133,6 +142,9 @@ BROKEN = [
     ),
     ("ServiceRestarts", {STARTED: "1x40 2x20 3x20 4x120"}, 22),
     ("AuthorityExpires", {AUTHORITY: f"{80 * DAY}x200"}, 7),
+    ("LogsWaitForCollector", {QUEUE[0] % "one": "0x40 5x160"}, 27),
+    ("LogsWaitForSiem", {QUEUE[1] % "one": "_x40 1+1x160"}, 27),
+    ("LogLinesDropped", {DROPPED: "3x40 9x160"}, 12),
     ("EtcdNoLeader", {LEADER: "0x200"}, 2),
     ("EtcdUnsteady", {CHANGES: "3x20 4x4 5x4 6x4 7x4 8x164"}, 12),
     ("SentinelDown", {'redis_up{service="redis_sentinel",host="one"}': "0x200"}, 2),

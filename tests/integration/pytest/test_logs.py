@@ -73,6 +73,7 @@ def way(start, tmp_path):
                 "collector.conf.j2",
                 __logs_siem=resolved(siem, 6514),
                 platform_log_collector_port=6514,
+                platform_log_collector_metrics_port=6516,
                 logs_queue_mb=12,
             ),
             ours,
@@ -82,7 +83,12 @@ def way(start, tmp_path):
         ),
         shipper=start(
             "log_shipper",
-            text("shipper.conf.j2", __logs_collector="log-collector:6514", __logs_audit_binds=[1]),
+            text(
+                "shipper.conf.j2",
+                __logs_collector="log-collector:6514",
+                __logs_audit_binds=[1],
+                platform_log_shipper_port=6515,
+            ),
             ours,
             ours.named(names["shipper"]),
         ),

@@ -96,6 +96,7 @@ class Site:
             "service_owner": self.prefix + "{{ ansible_parent_role_names | first }}",
             "service_health_timeout_seconds": 180,
             "prometheus_interval_seconds": 5,
+            "__platform_keeps_logs": False,
             "prometheus_receivers": [
                 {"name": "duty", "webhook": f"{url}/hook", "watchdog": True},
                 {"name": "team", "feishu": {"url": f"{url}/robot", "secret": "signs"}},

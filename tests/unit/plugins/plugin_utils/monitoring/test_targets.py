@@ -27,7 +27,7 @@ def test_on_one_host_each_container_is_asked_by_its_name():
         *("postgres", "redis", "ollama", "ollama ready", "litellm", "litellm ready"),
         *("gateway", "gateway ready"),
         *("postgres_exporter", "redis_exporter", "blackbox_exporter", "node_exporter"),
-        *("alertmanager", "prometheus"),
+        *("log_collector_metrics", "log_shipper", "alertmanager", "prometheus"),
     ]
     assert found["gateway"]["targets"] == [{"host": "one", "address": "net-gateway:8080"}]
     assert found["gateway"]["secret"] == "gateway_monitoring_key"
@@ -69,6 +69,16 @@ def test_every_host_tells_of_itself_and_to_the_monitoring_alone():
     assert flow.sources == (f"{site.address('watch')}/32",)
 
 
+def test_every_host_tells_what_of_its_logs_waits():
+    found = jobs({**SPREAD, **APART})
+    assert {t["host"] for t in found["log_shipper"]["targets"]} == {
+        *("app1", "app2", "data", "lb", "watch"),
+    }
+    (collector,) = found["log_collector_metrics"]["targets"]
+    assert collector == {"host": "watch", "address": "net-log_collector:6516"}
+    assert found["log_collector_metrics"]["container"] == "log_collector"
+
+
 def test_members_of_a_cluster_are_asked_one_by_one():
     found = jobs({**CLUSTERS, **APART})
     for name in ("postgres", "redis", "patroni"):
@@ -87,8 +97,8 @@ def test_whatever_is_asked_lets_the_monitorings_host_in(groups):
 
 def test_nobody_but_its_operator_reaches_the_monitoring():
     site = topology({**SPREAD, **APART})
-    (logs,) = site.flows("watch")
-    assert logs.service == "log_collector"
+    services = [flow.service for flow in site.flows("watch")]
+    assert services == ["log_collector"]
     published = {name: site.publish(name, "watch") for name in ("prometheus", "redis_exporter")}
     assert published == {"prometheus": ["127.0.0.1"], "redis_exporter": []}
 

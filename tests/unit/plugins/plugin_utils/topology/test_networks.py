@@ -101,10 +101,11 @@ def test_logs_leave_a_host_for_the_collector_and_the_siem_alone():
     (flow,) = (f for f in named(watched, "app1")["platform"]["flows"] if "log" in f["service"])
     assert (flow["service"], flow["port"]) == ("log_collector", 6514)
     assert named(watched, "data")["logs"]["egress"] == ["siem.example.internal:6514"]
-    # Prometheus is on none of the networks that it shares with them.
+    # By the network of logs leaves what goes to the SIEM, and nothing else.
     found = placed(watched, "data")
     assert found["log_shipper"] == found["node_exporter"] == {"platform", "logs"}
     assert "logs" not in found["prometheus"]
+    assert "platform" in found["prometheus"] & found["log_collector"], "there it reads its numbers"
 
 
 def test_other_hosts_are_reached_by_the_flows_of_the_catalog_alone():
