@@ -89,6 +89,7 @@ def test_every_service_that_is_needed_has_a_host_and_every_port_one_holder(tier)
         "load_balancer",
         "monitoring",
         "grafana",
+        "dcgm_exporter",
     }
     topology = Topology(
         services=build_services(catalog(), {"example": {"port": 8104}}),

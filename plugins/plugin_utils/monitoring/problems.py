@@ -18,7 +18,8 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring import (
     logs,
 )
 
-GRAFANA = "grafana"
+# What makes no sense without a Prometheus.
+NEED_PROMETHEUS = {"grafana": "Grafana shows", "dcgm_exporter": "reads it"}
 
 
 def problems(
@@ -88,7 +89,7 @@ def _is_network(text: str) -> bool:
 
 
 def _hosts(groups: dict[str, list]) -> list[Finding]:
-    hosts, shown = groups.get(MONITORING) or [], groups.get(GRAFANA) or []
+    hosts = groups.get(MONITORING) or []
     found = []
     if len(hosts) > 1:  # each would raise every alert
         found.append(
@@ -99,13 +100,14 @@ def _hosts(groups: dict[str, list]) -> list[Finding]:
                 f"leave one host in group {MONITORING}",
             )
         )
-    if shown and not hosts:
-        found.append(
-            Finding(
-                "inventory",
-                f"group {GRAFANA} has {shown[0]}, and group {MONITORING} no host",
-                f"a host in group {MONITORING}, whose Prometheus Grafana shows",
-                f"put a host into group {MONITORING}, or take {GRAFANA} away",
+    for group, what in NEED_PROMETHEUS.items():
+        if groups.get(group) and not hosts:
+            found.append(
+                Finding(
+                    "inventory",
+                    f"group {group} has {groups[group][0]}, and group {MONITORING} no host",
+                    f"a host in group {MONITORING}, whose Prometheus {what}",
+                    f"put a host into group {MONITORING}, or take {group} away",
+                )
             )
-        )
     return found

@@ -18,6 +18,10 @@ NO_PAGES = {"networks": [], "tls": False}
         ({"monitoring": ["one"], "grafana": ["two", "three"]}, []),
         ({"monitoring": ["one", "two"]}, ["group monitoring has 2 hosts (one, two)"]),
         ({"grafana": ["one"]}, ["group grafana has one, and group monitoring no host"]),
+        (
+            {"dcgm_exporter": ["one"]},
+            ["group dcgm_exporter has one, and group monitoring no host"],
+        ),
     ],
 )
 def test_one_host_measures_and_grafana_shows_what_it_measures(groups, found):

@@ -69,6 +69,13 @@ def test_every_host_tells_of_itself_and_to_the_monitoring_alone():
     assert flow.sources == (f"{site.address('watch')}/32",)
 
 
+def test_gpus_are_read_on_the_hosts_that_have_the_exporter():
+    found = jobs({**SPREAD, **APART, "dcgm_exporter": ["app2"]})
+    (target,) = found["dcgm_exporter"]["targets"]
+    assert target == {"host": "app2", "address": "192.0.2.2:9400"}
+    assert "dcgm_exporter" not in jobs({**SPREAD, **APART})
+
+
 def test_every_host_tells_what_of_its_logs_waits():
     found = jobs({**SPREAD, **APART})
     assert {t["host"] for t in found["log_shipper"]["targets"]} == {
