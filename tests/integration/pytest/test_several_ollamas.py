@@ -4,8 +4,8 @@
 """Several Ollamas behind two LiteLLMs as the role configures them: who answers, and how.
 
 Each LiteLLM runs beside one of the Ollamas, so that they know the same servers by different
-addresses. What an Ollama answers is its name, in a sentence: ids of an answer are base64, in which a
-bare name is found by chance.
+addresses. What an Ollama answers is its name, in a sentence: ids of an answer are base64, in which
+a bare name is found by chance.
 """
 
 from __future__ import annotations
