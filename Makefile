@@ -8,7 +8,7 @@ PLAY := ansible-playbook -i $(INVENTORY)
 SUITE := python tests/tools/suite.py
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-test up verify doctor status flows versions usage down purge test test-quick lint sanity test-unit test-gateway \
+.PHONY: help venv venv-test up verify doctor status flows versions usage down purge test test-quick lint sanity test-unit test-gateway test-portal \
 	test-all test-artifact images test-modules test-molecule test-standard test-enterprise test-cores docs conformance bench-gateway bench-llm \
 	test-clients test-clients-gateway record-clients outdated pictures
 
@@ -50,6 +50,8 @@ test-unit: venv-test ## Modules, plugins and the repository's own rules
 	@$(SUITE) unit
 test-gateway: venv-test ## The gateway package
 	@$(SUITE) gateway
+test-portal: venv-test ## The portal package, with a real provider
+	@$(SUITE) portal
 test-artifact: venv-test ## Build the collection, install it elsewhere, use it there
 	@$(SUITE) artifact
 images: venv-test ## Build every image once and export it for the test hosts

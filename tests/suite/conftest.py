@@ -119,3 +119,11 @@ def gateway_python():
     requirements = [argument for lock in locks for argument in ("-r", lock)]
     sources = [package / "pyproject.toml", *locks]
     return cached_venv("gateway", sys.executable, sources, *requirements, f"{package}[test,redis]")
+
+
+@pytest.fixture(scope="session")
+def portal_python():
+    """Return a Python that has what the portal and its tests need."""
+    package = ROOT / "roles/portal/files/mcp_portal"
+    sources = [package / "pyproject.toml", package / "requirements.lock"]
+    return cached_venv("portal", sys.executable, sources, f"{package}[test]")

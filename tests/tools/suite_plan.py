@@ -84,6 +84,7 @@ def jobs(root: Path) -> dict[str, Job]:
         Job("unit", ("tests/unit",), 110),
         Job("artifact", (suite("artifact"),), 20),
         Job("gateway", (suite("gateway"),), 180),
+        Job("portal", (suite("portal"),), 100),
         Job("sanity", (suite("sanity"),), 140),
         *_MODULES,
         _other_modules(root),
@@ -99,8 +100,8 @@ def stages() -> dict[str, list[str]]:
     one cheap findings come first, and then the modules. Long jobs come before short ones, so that
     the lanes end together.
     """
-    alone = ["lint", "unit", "artifact", "sanity", "gateway", "images", "cores"]
-    cheap = ["lint", "unit", "artifact", "gateway", "sanity"]
+    alone = ["lint", "unit", "artifact", "sanity", "gateway", "portal", "images", "cores"]
+    cheap = ["lint", "unit", "artifact", "gateway", "portal", "sanity"]
     modules = [*(job.name for job in _MODULES), "modules-other"]
     return {
         **{name: [name] for name in alone},
@@ -108,7 +109,7 @@ def stages() -> dict[str, list[str]]:
         "molecule": ["images", "molecule"],
         "standard": ["images", "standard"],
         "enterprise": ["images", "enterprise"],
-        "quick": ["gateway", "lint", "unit", "artifact"],
+        "quick": ["gateway", "portal", "lint", "unit", "artifact"],
         "all": ["images", "molecule", *cheap, *modules, "cores"],
     }
 

@@ -1,0 +1,145 @@
+"""The ASGI application: addresses, sessions, and what is answered when something is missing."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mcp_portal import site as site_file
+from mcp_portal import words
+from mcp_portal.litellm import Keys
+from mcp_portal.pages import HEADERS, MENU, PREFIX, on_missing, on_problem, problem
+from mcp_portal.portal import NotSignedIn, Portal
+from mcp_portal.problem import Problem
+from mcp_portal.provider import Provider
+from mcp_portal.sessions import Sessions
+from mcp_portal.settings import Config, secret
+from mcp_portal.store import MemoryStore, RedisStore, Store
+from mcp_portal.tools import Tools
+
+YEAR = 365 * 86400
+
+
+def build(config: Config) -> Starlette:
+    """Return the application; nothing is asked of anybody yet."""
+    store = build_store(config)
+    callback = f"{config.listen.public_url.rstrip('/')}{PREFIX}/callback"
+    portal = Portal(
+        config,
+        site_file.load(config.site_file),
+        Provider(config.oidc, callback),
+        Keys(config.litellm),
+        Tools(config.gateway_url),
+        store,
+    )
+    return application(portal)
+
+
+def build_store(config: Config) -> Store:
+    if config.redis_url_file is None:
+        return MemoryStore()
+    options = {"socket_timeout": 3, "socket_connect_timeout": 3}
+    return RedisStore(Redis.from_url(secret(config.redis_url_file), **options))
+
+
+def application(portal: Portal) -> Starlette:
+    """Return the portal's addresses as an application."""
+    config = portal.config
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        for part in (portal.keys, portal.gateway, portal.store):
+            await part.close()
+
+    pages = [Route(f"/{name}", getattr(portal, name)) for name in MENU]
+    forms = [
+        Route(f"/{path}", handler, methods=["POST"])
+        for path, handler in {
+            "key": portal.key,
+            "bundle": portal.bundle,
+            "line": portal.line,
+            "sign-out": portal.sign_out,
+            "end-sessions": portal.end_sessions,
+        }.items()
+    ]
+    below = [
+        Route("/", portal.home),
+        Route("/sign-in", portal.sign_in),
+        Route("/callback", portal.callback),
+        Route("/install/{code}", portal.install),
+        Route("/language/{code}", language),
+        *pages,
+        *forms,
+        Mount("/static", StaticFiles(directory=Path(__file__).with_name("static"))),
+    ]
+    is_secure = config.listen.public_url.startswith("https:")
+    return Starlette(
+        routes=[Route("/health", health), Mount(PREFIX, routes=below)],
+        middleware=[
+            Middleware(StoreGuard),
+            Middleware(
+                Sessions,
+                store=portal.store,
+                lifetime=config.lifetime_seconds,
+                is_secure=is_secure,
+            ),
+        ],
+        exception_handlers={
+            Problem: on_problem,
+            NotSignedIn: on_not_signed_in,
+            404: on_missing,
+            405: on_missing,
+        },
+        lifespan=lifespan,
+    )
+
+
+class StoreGuard:
+    """Answers while the store of sessions is away: nobody can be told from anybody then."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except RedisError as error:
+            request = Request({**scope, "session": None}, receive)
+            response = problem(request, Problem("store_away", 503, reason=str(error)))
+            await response(scope, receive, send)
+
+
+async def health(_request: Request) -> Response:
+    """Alive. Who is away beside it is told to whoever needs them."""
+    return JSONResponse({"status": "alive"})
+
+
+async def language(request: Request) -> Response:
+    """Remember a language, and go back to a page of our own."""
+    code, wanted = request.path_params["code"], request.query_params.get("from", "")
+    target = f"{PREFIX}/{wanted if wanted in MENU else ''}"
+    response = RedirectResponse(target, 303, headers=HEADERS)
+    if code in words.LANGUAGES:
+        is_secure = request.url.scheme == "https"
+        response.set_cookie(
+            words.COOKIE, code, max_age=YEAR, path=PREFIX, secure=is_secure, httponly=True,
+            samesite="lax",
+        )  # fmt: skip
+    return response
+
+
+def on_not_signed_in(_request: Request, found: Exception) -> Response:
+    assert isinstance(found, NotSignedIn)
+    return RedirectResponse(f"{PREFIX}/sign-in?next={found.wanted}", 303, headers=HEADERS)

@@ -1,0 +1,47 @@
+"""Command line: serve, or check a configuration."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+
+import uvicorn
+
+from mcp_portal import __version__
+from mcp_portal.app import build
+from mcp_portal.settings import ConfigError, load
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Entry point of `mcp-portal`."""
+    parser = argparse.ArgumentParser(prog="mcp-portal", description="The page for people")
+    parser.add_argument("--config", required=True, help="configuration file (YAML)")
+    parser.add_argument("--check", action="store_true", help="check the configuration and leave")
+    parser.add_argument("--version", action="version", version=__version__)
+    options = parser.parse_args(argv)
+    logging.basicConfig(
+        level="INFO", stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    # They would tell each address that is asked, and those of sign-ins have codes in them.
+    for name in ("httpx2", "httpcore2"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        config = load(options.config)
+        app = build(config)
+    except ConfigError as error:
+        sys.exit(f"mcp-portal: {error}")
+    if options.check:
+        print(f"{options.config}: good")
+        return
+    uvicorn.run(
+        app,
+        host=config.listen.host,
+        port=config.listen.port,
+        log_config=None,
+        access_log=False,  # paths of one line hold its code
+        server_header=False,
+        proxy_headers=True,
+        forwarded_allow_ips=config.listen.trusted_proxies or None,
+        timeout_graceful_shutdown=10,
+    )

@@ -1,0 +1,162 @@
+"""LiteLLM: a person's user, their keys, what they used. With a key that may do just that."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx2
+
+from mcp_portal.people import Person
+from mcp_portal.problem import Problem
+from mcp_portal.settings import Litellm, secret
+
+# What tells keys and people of the portal from others.
+MADE_BY = {"managed_by": "intranet.mcp/portal"}
+# Makes no keys. Of LiteLLM's roles it is the one with the fewest rights.
+ROLE = "internal_user_viewer"
+# What the portal itself asks in a person's name, which neither costs nor changes anything.
+PAGE_ROUTES = ["/v1/models", "/key/info"]
+PAGE = 100
+# What is counted of a day: name here, and LiteLLM's.
+COUNTED = {"requests": "api_requests", "tokens": "total_tokens", "spend": "spend"}
+NOTHING = {"requests": 0, "tokens": 0, "spend": 0.0}
+
+
+class Keys:
+    """LiteLLM, as far as the portal may use it."""
+
+    def __init__(self, settings: Litellm) -> None:
+        self._routes = settings.routes
+        self._http = httpx2.AsyncClient(
+            base_url=settings.url,
+            headers={"Authorization": f"Bearer {secret(settings.key_file)}"},
+            timeout=settings.timeout_seconds,
+            trust_env=False,
+        )
+
+    async def issue(self, person: Person, team: str, seconds: int) -> str:
+        """Return a new key for the CLIs, with the team's models, budget and limits."""
+        return await self._generate(person, team, seconds, self._routes)
+
+    async def page_key(self, person: Person, team: str, seconds: int) -> str:
+        """Return a key with which the pages see what the person would, and nothing can be used."""
+        return await self._generate(person, team, seconds, PAGE_ROUTES)
+
+    async def _generate(self, person: Person, team: str, seconds: int, routes: list[str]) -> str:
+        await self._have_user(person)
+        made = await self._ask(
+            "POST",
+            "/key/generate",
+            json={
+                "user_id": person.user,
+                "team_id": team,
+                "key_alias": f"{person.user}-{secrets.token_hex(4)}",
+                "duration": f"{seconds}s",
+                "allowed_routes": routes,
+                "metadata": MADE_BY,
+            },
+        )
+        return str(made["key"])
+
+    async def _have_user(self, person: Person) -> None:
+        """Have the person's user, without their address: another user may have it already."""
+        known = await self._http_request("GET", "/user/info", params={"user_id": person.user})
+        if known.status_code == 200:
+            return
+        if known.status_code != 404:
+            raise _unexpected(known)
+        await self._ask(
+            "POST",
+            "/user/new",
+            json={
+                "user_id": person.user,
+                "user_alias": person.name,
+                "user_role": ROLE,
+                "auto_create_key": False,
+                "metadata": MADE_BY,
+            },
+        )
+
+    async def revoke_all(self, person: Person) -> int:
+        """Revoke every key that was made here for the person; return how many there were."""
+        hashes = [key["token"] for key in await self._keys(person)]
+        if hashes:
+            await self.revoke(hashes)
+        return len(hashes)
+
+    async def revoke(self, keys: list[str]) -> None:
+        """Revoke keys, by themselves or by their hashes."""
+        for key in keys:
+            # Its other replicas hear of a blocked key, and not of a deleted one.
+            await self._ask("POST", "/key/block", json={"key": key})
+        await self._ask("POST", "/key/delete", json={"keys": keys})
+
+    async def _keys(self, person: Person) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        page = pages = 1
+        while page <= pages:
+            query = {"user_id": person.user, "return_full_object": "true", "size": PAGE}
+            reply = await self._ask("GET", "/key/list", params={**query, "page": page})
+            found += [key for key in reply.get("keys") or [] if isinstance(key, dict)]
+            pages, page = int(reply.get("total_pages") or 0), page + 1
+        # What the server ignores would match everybody's keys.
+        return [key for key in found if key.get("user_id") == person.user and key.get("token")]
+
+    async def models(self, page_key: str) -> list[str]:
+        """Return the models that a key may use."""
+        bearer = {"Authorization": f"Bearer {page_key}"}
+        reply = await self._ask("GET", "/v1/models", headers=bearer)
+        return sorted({str(model["id"]) for model in reply.get("data") or []})
+
+    async def team(self, team: str) -> dict[str, Any]:
+        """Return a team's budget, limits and what it spent."""
+        reply = await self._ask("GET", "/team/info", params={"team_id": team})
+        return dict(reply.get("team_info") or {})
+
+    async def usage(self, person: Person, days: int) -> list[dict[str, Any]]:
+        """Return a person's days, the oldest first, days without a request among them."""
+        today = datetime.now(UTC).date()
+        first = today - timedelta(days=days - 1)
+        period = {"start_date": first.isoformat(), "end_date": today.isoformat()}
+        query = {"user_id": person.user, "page_size": 1000, **period}
+        found = {(first + timedelta(days=n)).isoformat(): dict(NOTHING) for n in range(days)}
+        page = pages = 1
+        while page <= pages:
+            reply = await self._ask("GET", "/user/daily/activity", params={**query, "page": page})
+            for row in reply.get("results") or []:
+                _add(found.get(row["date"], {}), row.get("metrics") or {})
+            pages, page = int((reply.get("metadata") or {}).get("total_pages") or 0), page + 1
+        return [{"date": day, **counted} for day, counted in found.items()]
+
+    async def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        response = await self._http_request(method, path, **options)
+        if response.status_code != 200:
+            raise _unexpected(response)
+        try:
+            body = response.json()
+        except ValueError:
+            raise _unexpected(response) from None
+        return body if isinstance(body, dict) else {}
+
+    async def _http_request(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        try:
+            return await self._http.request(method, path, **options)
+        except httpx2.HTTPError as error:
+            reason = str(error) or type(error).__name__
+            raise Problem("litellm_away", 503, reason=reason) from None
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+
+def _add(counted: dict[str, Any], metrics: dict[str, Any]) -> None:
+    for name, theirs in COUNTED.items():
+        if name in counted:
+            counted[name] += metrics.get(theirs) or 0
+
+
+def _unexpected(response: httpx2.Response) -> Problem:
+    """LiteLLM's refusal. Its text may name keys or addresses, so people get the status alone."""
+    return Problem("litellm_refused", 502, reason=f"HTTP {response.status_code}")

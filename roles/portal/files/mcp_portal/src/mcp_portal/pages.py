@@ -1,0 +1,79 @@
+"""Answers as people see them: templates, headers, and one message where something went wrong."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import jinja2
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from mcp_portal import words
+from mcp_portal.problem import Problem
+
+# Where the portal begins, on the address that it shares with models and tools.
+PREFIX = "/portal"
+# Pages of who is signed in, in the order of the menu.
+MENU = ("overview", "connect", "models", "tools", "usage")
+POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
+HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cache-control": "no-store",
+}
+log = logging.getLogger("mcp_portal")
+
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def page(request: Request, name: str, status: int = 200, **values: object) -> Response:
+    """Return a page in the browser's language."""
+    language = words.language_of(request)
+
+    def say(key: str, **known: object) -> str:
+        return words.say(language, key, **known)
+
+    session = request.scope.get("session") or {}
+    text = _TEMPLATES.get_template(f"{name}.html").render(
+        name=name,
+        t=say,
+        language=words.TAGS[language],
+        languages={k: v for k, v in words.LANGUAGES.items() if k != language},
+        prefix=PREFIX,
+        menu=MENU,
+        person=session.get("person"),
+        csrf=session.csrf if session else "",
+        **values,
+    )
+    return HTMLResponse(text, status, headers=HEADERS)
+
+
+def problem(request: Request, found: Problem) -> Response:
+    """Return the page of a problem; the log has what the page need not tell."""
+    log.warning("%s %s: %s %s", request.method, request.url.path, found.key, found.values)
+    response = page(request, "problem", found.status, key=found.key, values=found.values)
+    if found.status in (429, 503):
+        response.headers["retry-after"] = "60"
+    return response
+
+
+def on_problem(request: Request, found: Exception) -> Response:
+    """As Starlette's handlers are called."""
+    assert isinstance(found, Problem)
+    return problem(request, found)
+
+
+def on_missing(request: Request, _found: Exception) -> Response:
+    return problem(request, Problem("no_page", 404))

@@ -1,0 +1,64 @@
+"""From what the provider says of somebody to who that is here, and in which teams. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from mcp_portal.problem import Problem
+from mcp_portal.settings import Oidc
+
+MAX_NAME = 120
+
+
+class Person(msgspec.Struct, frozen=True):
+    """Somebody who has signed in.
+
+    `id` comes from issuer and subject, which nobody can choose: two people may share a name. The
+    gateway makes the same id of the same person's access token.
+    """
+
+    id: str
+    name: str
+    email: str
+    teams: list[str]
+
+    @property
+    def user(self) -> str:
+        """Their user in LiteLLM."""
+        return f"sso-{self.id}"
+
+
+def person(claims: dict[str, Any], settings: Oidc) -> Person:
+    """Return who signed in; a Problem where no team is theirs."""
+    subject = claims.get("sub")
+    if not isinstance(subject, str) or not subject:
+        raise Problem("no_subject", 502)
+    names = settings.claims
+    if names.groups not in claims:
+        raise Problem("no_groups", 403, claim=names.groups)
+    teams = teams_of(claims[names.groups], settings)
+    if not teams:
+        raise Problem("no_team", 403)
+    return Person(
+        id=hashlib.sha256(f"{settings.issuer}\0{subject}".encode()).hexdigest()[:16],
+        name=_text(claims.get(names.name)) or _text(claims.get("name")) or subject[:MAX_NAME],
+        email=_text(claims.get(names.email)),
+        teams=teams,
+    )
+
+
+def teams_of(groups: object, settings: Oidc) -> list[str]:
+    """The teams of somebody's groups, in the table's order. A single group may come as text."""
+    theirs = {groups} if isinstance(groups, str) else set(_texts(groups))
+    return list(dict.fromkeys(row.team for row in settings.teams if row.group in theirs))
+
+
+def _texts(value: object) -> list[str]:
+    return [entry for entry in value if isinstance(entry, str)] if isinstance(value, list) else []
+
+
+def _text(value: object) -> str:
+    return value.strip()[:MAX_NAME] if isinstance(value, str) else ""

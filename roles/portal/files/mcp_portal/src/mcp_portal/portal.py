@@ -1,0 +1,242 @@
+"""What people can do here; each public method answers one address."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+
+from mcp_portal import people, plot, sessions, tools, words
+from mcp_portal.litellm import Keys
+from mcp_portal.pages import HEADERS, MENU, PREFIX, page
+from mcp_portal.people import Person
+from mcp_portal.problem import Problem
+from mcp_portal.provider import Provider
+from mcp_portal.sessions import Session
+from mcp_portal.settings import Config
+from mcp_portal.site import Site
+from mcp_portal.store import Store
+
+# How often, each in a window of seconds: by address, by person.
+SIGN_INS, SIGN_INS_SECONDS = 60, 60
+KEYS, KEYS_SECONDS = 20, 600
+# How long the line that installs everything can be used, once.
+INSTALL_SECONDS = 600
+USAGE_DAYS = 30
+
+
+class Portal:
+    """The services behind the pages."""
+
+    def __init__(
+        self, config: Config, site: Site, provider: Provider, keys: Keys, gateway: tools.Tools,
+        store: Store,
+    ) -> None:  # fmt: skip
+        self.config, self.site, self.store = config, site, store
+        self.provider, self.keys, self.gateway = provider, keys, gateway
+
+    # --- signing in and out -----------------------------------------------------------------
+
+    async def home(self, request: Request) -> Response:
+        if "person" in request.session:
+            return RedirectResponse(f"{PREFIX}/overview", 303, headers=HEADERS)
+        return page(request, "welcome", issuer=self.config.oidc.issuer)
+
+    async def sign_in(self, request: Request) -> Response:
+        address = request.client.host if request.client else ""
+        if await self.store.count(f"sign-ins:{address}", SIGN_INS_SECONDS) > SIGN_INS:
+            raise Problem("too_many", 429)
+        wanted = request.query_params.get("next", "")
+        # A name of our own menu, and never an address: there is nowhere else to be led to.
+        request.session["next"] = wanted if wanted in MENU else "overview"
+        response = await self.provider.start(request)
+        response.headers.update(HEADERS)
+        return response
+
+    async def callback(self, request: Request) -> Response:
+        claims = await self.provider.finish(request)
+        person = people.person(claims, self.config.oidc)
+        session: Session = request.scope["session"]
+        wanted = session.get("next", "overview")
+        session.clear()
+        session.renew()
+        session["person"] = msgspec.to_builtins(person)
+        session["signed_in_at"] = int(time.time())
+        return RedirectResponse(f"{PREFIX}/{wanted}", 303, headers=HEADERS)
+
+    async def sign_out(self, request: Request) -> Response:
+        _person, session = await self._form(request)
+        made = list(session.get("page_keys", {}).values())
+        session.clear()
+        if made:
+            await self.keys.revoke(made)
+        return RedirectResponse(f"{PREFIX}/", 303, headers=HEADERS)
+
+    async def end_sessions(self, request: Request) -> Response:
+        """Everything that was ever handed to the person: sessions first, since they make keys."""
+        person, session = await self._form(request)
+        session.clear()
+        await sessions.end_all(self.store, person.id)
+        revoked = await self.keys.revoke_all(person)
+        return page(request, "ended", revoked=revoked)
+
+    # --- what there is ----------------------------------------------------------------------
+
+    async def overview(self, request: Request) -> Response:
+        person, session = self._signed_in(request)
+        return page(
+            request, "overview", teams=person.teams, hours=self._hours_left(session), site=self.site
+        )
+
+    async def models(self, request: Request) -> Response:
+        person, session = self._signed_in(request)
+        team = self._team(request, person)
+        names = await self.keys.models(await self._page_key(person, session, team))
+        known = {model.name: model for model in self.site.models}
+        rows = [(name, known.get(name)) for name in names]
+        return page(request, "models", rows=rows, team=team, teams=person.teams)
+
+    async def tools(self, request: Request) -> Response:
+        person, session = self._signed_in(request)
+        team = self._team(request, person)
+        listed = await self.gateway.listed(await self._page_key(person, session, team))
+        closed = {n: about for n, about in self.site.servers.items() if n not in listed}
+        words_ = request.query_params.get("q", "")[:200]
+        return page(
+            request, "tools", listed=tools.matching(listed, words_), words=words_, closed=closed,
+            servers=self.site.servers, team=team, teams=person.teams,
+        )  # fmt: skip
+
+    async def usage(self, request: Request) -> Response:
+        person, _session = self._signed_in(request)
+        team = self._team(request, person)
+        days = await self.keys.usage(person, USAGE_DAYS)
+        budget, bars = await self.keys.team(team), plot.bars(days, "tokens")
+        return page(
+            request, "usage", days=days, bars=bars, budget=budget, team=team,
+            teams=person.teams, width=plot.WIDTH, height=plot.HEIGHT,
+        )  # fmt: skip
+
+    # --- keys and settings ------------------------------------------------------------------
+
+    async def connect(self, request: Request) -> Response:
+        person, session = self._signed_in(request)
+        return self._connect(request, person, session, self._team(request, person))
+
+    async def key(self, request: Request) -> Response:
+        person, session = await self._form(request)
+        team = await self._form_team(request, person)
+        key = await self._issue(person, session, team)
+        return self._connect(request, person, session, team, key=key)
+
+    async def bundle(self, request: Request) -> Response:
+        person, session = await self._form(request)
+        team = await self._form_bundle(request, person)
+        packed = self.site.bundle(team, await self._issue(person, session, team), person.user)
+        attachment = {"content-disposition": 'attachment; filename="intranet-mcp.tar.gz"'}
+        return Response(packed, media_type="application/gzip", headers={**HEADERS, **attachment})
+
+    async def line(self, request: Request) -> Response:
+        """The one line: an address that works once, within minutes, for whoever has it."""
+        person, session = await self._form(request)
+        team = await self._form_bundle(request, person)
+        await self._count_key(person)
+        code = secrets.token_urlsafe(24)
+        promised = {
+            "person": msgspec.to_builtins(person),
+            "team": team,
+            "session": sessions.name_of(session.id),
+            "ends_at": time.time() + session.seconds_left(self.config.lifetime_seconds),
+        }
+        await self.store.put(_promise(code), msgspec.json.encode(promised), INSTALL_SECONDS)
+        address = f"{self.config.listen.public_url.rstrip('/')}{PREFIX}/install/{code}"
+        return self._connect(request, person, session, team, line=f"curl -fsS {address} | sh")
+
+    async def install(self, request: Request) -> Response:
+        """What the one line fetches. It has no session, but ends with the one that made it."""
+        kept = await self.store.take(_promise(request.path_params["code"]))
+        promised = msgspec.json.decode(kept) if kept else None
+        if promised is None or await self.store.get(promised["session"]) is None:
+            text = words.say("en", "problem_line_used")
+            return PlainTextResponse(f"{text}\n", 404, headers=HEADERS)
+        person = msgspec.convert(promised["person"], Person)
+        seconds = int(promised["ends_at"] - time.time())
+        key = await self.keys.issue(person, promised["team"], seconds)
+        script = self.site.installer(promised["team"], key, person.user)
+        return PlainTextResponse(script, headers=HEADERS)
+
+    def _connect(
+        self, request: Request, person: Person, session: Session, team: str, **made: str
+    ) -> Response:
+        return page(
+            request, "connect", clients=self.site.settings(team), team=team, teams=person.teams,
+            site=self.site, hours=self._hours_left(session), made={"key": "", "line": "", **made},
+            has_bundle=team in self.site.teams, minutes=INSTALL_SECONDS // 60,
+        )  # fmt: skip
+
+    async def _issue(self, person: Person, session: Session, team: str) -> str:
+        await self._count_key(person)
+        seconds = session.seconds_left(self.config.lifetime_seconds)
+        return await self.keys.issue(person, team, seconds)
+
+    async def _count_key(self, person: Person) -> None:
+        if await self.store.count(f"keys:{person.id}", KEYS_SECONDS) > KEYS:
+            raise Problem("too_many", 429)
+
+    # --- who asks ---------------------------------------------------------------------------
+
+    def _signed_in(self, request: Request) -> tuple[Person, Session]:
+        session: Session = request.scope["session"]
+        if "person" not in session:
+            raise NotSignedIn(request.url.path.removeprefix(f"{PREFIX}/"))
+        return msgspec.convert(session["person"], Person), session
+
+    async def _form(self, request: Request) -> tuple[Person, Session]:
+        """Who sent a form, once it is one that was made for them."""
+        person, session = self._signed_in(request)
+        if not session.accepts((await request.form()).get("csrf")):
+            raise Problem("foreign_form", 403)
+        return person, session
+
+    def _team(self, request: Request, person: Person) -> str:
+        wanted = request.query_params.get("team", "")
+        return wanted if wanted in person.teams else person.teams[0]
+
+    async def _form_team(self, request: Request, person: Person) -> str:
+        wanted = str((await request.form()).get("team") or "")
+        return wanted if wanted in person.teams else person.teams[0]
+
+    async def _form_bundle(self, request: Request, person: Person) -> str:
+        """The team of a form that wants settings."""
+        team = await self._form_team(request, person)
+        if team not in self.site.teams:
+            raise Problem("no_bundle", 404)
+        return team
+
+    async def _page_key(self, person: Person, session: Session, team: str) -> str:
+        """The key with which pages see what a member of the team would, made when it is needed."""
+        known: dict[str, Any] = session.setdefault("page_keys", {})
+        if team not in known:
+            seconds = session.seconds_left(self.config.lifetime_seconds)
+            known[team] = await self.keys.page_key(person, team, seconds)
+        return str(known[team])
+
+    def _hours_left(self, session: Session) -> float:
+        return round(session.seconds_left(self.config.lifetime_seconds) / 3600, 1)
+
+
+class NotSignedIn(Exception):
+    """Somebody opened a page of those who are signed in; they come back to it."""
+
+    def __init__(self, wanted: str) -> None:
+        super().__init__(wanted)
+        self.wanted = wanted if wanted in MENU else "overview"
+
+
+def _promise(code: str) -> str:
+    return "install:" + hashlib.sha256(code.encode()).hexdigest()

@@ -1,0 +1,115 @@
+"""The company's provider: the way there and back. Authlib does OAuth and OpenID Connect."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+import httpx2
+from authlib.integrations.base_client import MismatchingStateError, OAuthError
+from authlib.integrations.starlette_client import OAuth
+from joserfc.errors import ClaimError, ExpiredTokenError, JoseError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mcp_portal.problem import Problem
+from mcp_portal.settings import Oidc, secret
+
+
+class Provider:
+    """Starts sign-ins and finishes them."""
+
+    def __init__(self, settings: Oidc, callback: str) -> None:
+        self._settings, self._callback = settings, callback
+        verify = ssl.create_default_context(cafile=settings.ca_file)
+        self._app = OAuth().register(
+            "company",
+            client_id=settings.client_id,
+            client_secret=secret(settings.client_secret_file),
+            server_metadata_url=f"{settings.issuer.rstrip('/')}/.well-known/openid-configuration",
+            client_kwargs={
+                "scope": " ".join(settings.scopes),
+                "code_challenge_method": "S256",
+                "verify": verify,
+                "timeout": settings.timeout_seconds,
+                "trust_env": False,
+            },
+        )
+
+    async def start(self, request: Request) -> Response:
+        """Send somebody to the provider, with state, nonce and PKCE; it is asked anew each time.
+
+        So nobody is sent to one that is away, and what it changed is known.
+        """
+        self._app.server_metadata.clear()
+        await self._metadata()
+        return await self._app.authorize_redirect(request, self._callback)
+
+    async def finish(self, request: Request) -> dict[str, Any]:
+        """Return the claims of whoever came back."""
+        await self._metadata()
+        try:
+            token = await self._app.authorize_access_token(
+                request,
+                claims_options={
+                    "iss": {"essential": True, "value": self._settings.issuer},
+                    "aud": {"essential": True, "value": self._settings.client_id},
+                },
+                leeway=self._settings.leeway_seconds,
+            )
+            claims = dict(token.get("userinfo") or {})
+            if not claims:
+                raise Problem("no_id_token", 502)
+            return await self._completed(claims, token)
+        except MismatchingStateError:
+            raise Problem("sign_in_used", 400) from None
+        except OAuthError as error:
+            raise _refused(error) from None
+        except JoseError as error:
+            raise _untrusted(error) from None
+        except (httpx2.HTTPError, ValueError, KeyError) as error:
+            raise self._away(error) from None
+
+    async def _completed(self, claims: dict[str, Any], token: dict[str, Any]) -> dict[str, Any]:
+        """The claims with those that the provider tells at its userinfo endpoint alone."""
+        metadata = await self._app.load_server_metadata()
+        if self._settings.claims.groups in claims or "userinfo_endpoint" not in metadata:
+            return claims
+        more = await self._app.userinfo(token=token)
+        # OpenID Connect Core, 5.3.2: another subject's answer must not be used.
+        return {**more, **claims} if more.get("sub") == claims.get("sub") else claims
+
+    async def _metadata(self) -> None:
+        """Have what the provider publishes of itself."""
+        try:
+            metadata = await self._app.load_server_metadata()
+        except (httpx2.HTTPError, ValueError) as error:
+            raise self._away(error) from None
+        if metadata.get("issuer") != self._settings.issuer:
+            found = metadata.get("issuer")
+            raise Problem("other_issuer", 502, found=found, expected=self._settings.issuer)
+
+    def _away(self, error: Exception) -> Problem:
+        reason = str(error) or type(error).__name__
+        return Problem("provider_away", 503, issuer=self._settings.issuer, reason=reason)
+
+
+def _refused(error: OAuthError) -> Problem:
+    """What the provider said, as a message."""
+    if error.error == "access_denied":
+        return Problem("sign_in_denied", 403)
+    if error.error == "invalid_grant":
+        return Problem("sign_in_used", 400)
+    if error.error in ("invalid_client", "unauthorized_client"):
+        return Problem("client_refused", 502, reason=error.error)
+    return Problem("sign_in_failed", 502, reason=str(error)[:200])
+
+
+def _untrusted(error: JoseError) -> Problem:
+    """What is wrong with the provider's token."""
+    claim = error.claim if isinstance(error, ClaimError) else ""
+    if isinstance(error, ExpiredTokenError) or claim in ("iat", "nbf", "exp"):
+        return Problem("clocks_differ", 502)
+    if claim == "aud":
+        return Problem("other_audience", 502)
+    return Problem("token_untrusted", 502, reason=str(error)[:200])

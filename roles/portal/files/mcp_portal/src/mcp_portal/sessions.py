@@ -1,0 +1,142 @@
+"""Sessions: a cookie with a random id, and what belongs to it in the store.
+
+What the store keeps can be read only with the cookie's id, of which the store has a hash. Who reads
+Redis therefore neither learns a session's content nor can take one over.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+import time
+from typing import Any
+
+import msgspec
+from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mcp_portal.store import Store
+
+# Between the first click and the way back from the provider.
+SIGN_IN_SECONDS = 900
+
+
+class Session(dict[str, Any]):
+    """What is known of one browser. `id` is in its cookie and nowhere else."""
+
+    def __init__(self, id_: str = "", values: dict[str, Any] | None = None) -> None:
+        super().__init__(values or {})
+        self.id = id_
+        self.replaces = ""
+        self._loaded = msgspec.json.encode(self)
+
+    @property
+    def has_changed(self) -> bool:
+        return msgspec.json.encode(self) != self._loaded
+
+    @property
+    def csrf(self) -> str:
+        """The token that forms send back."""
+        if "csrf" not in self:
+            self["csrf"] = secrets.token_urlsafe(24)
+        return str(self["csrf"])
+
+    def accepts(self, token: object) -> bool:
+        """Whether a form was made for this very session."""
+        known = self.get("csrf")
+        return bool(known) and hmac.compare_digest(str(token or ""), str(known))
+
+    def renew(self) -> None:
+        """Take another id, so that one planted before the sign-in is worth nothing after it."""
+        self.replaces, self.id = self.id, secrets.token_urlsafe(32)
+
+    def seconds_left(self, lifetime: int) -> int:
+        """How long it lasts: counted from the sign-in, whatever is done with it."""
+        signed_in_at = self.get("signed_in_at")
+        if signed_in_at is None:
+            return SIGN_IN_SECONDS
+        return max(0, int(signed_in_at + lifetime - time.time()))
+
+
+class Sessions:
+    """Loads and keeps the session of each request; plain ASGI, so that nothing is buffered."""
+
+    def __init__(self, app: ASGIApp, store: Store, lifetime: int, is_secure: bool) -> None:
+        self._app, self._store, self._lifetime = app, store, lifetime
+        # The browser itself refuses a __Host- cookie that another host or a plain page has set.
+        self._cookie = "__Host-portal" if is_secure else "portal"
+        self._attributes = "; HttpOnly; SameSite=Lax; Path=/" + ("; Secure" if is_secure else "")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] == "/health":
+            await self._app(scope, receive, send)
+            return
+        session = await self._load(HTTPConnection(scope).cookies.get(self._cookie, ""))
+        scope["session"] = session
+
+        async def keeping(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await self._keep(session, MutableHeaders(scope=message))
+            await send(message)
+
+        await self._app(scope, receive, keeping)
+
+    async def _load(self, id_: str) -> Session:
+        kept = await self._store.get(name_of(id_)) if 20 <= len(id_) <= 80 else None
+        if kept is None:
+            return Session()
+        try:
+            session = Session(id_, msgspec.json.decode(_cipher(id_).decrypt(kept)))
+        except (InvalidToken, msgspec.DecodeError):
+            return Session()
+        return session if session.seconds_left(self._lifetime) else Session()
+
+    async def _keep(self, session: Session, headers: MutableHeaders) -> None:
+        if session.replaces:
+            await self._store.delete(name_of(session.replaces))
+        if not session:
+            if session.id:
+                await self._store.delete(name_of(session.id))
+                headers.append("set-cookie", f"{self._cookie}=; Max-Age=0{self._attributes}")
+            return
+        if not session.has_changed:
+            return
+        is_new = not session.id or bool(session.replaces)
+        session.id = session.id or secrets.token_urlsafe(32)
+        value = _cipher(session.id).encrypt(msgspec.json.encode(session))
+        seconds = max(1, session.seconds_left(self._lifetime))
+        await self._store.put(name_of(session.id), value, seconds)
+        if "person" in session:
+            await self._store.note(
+                index_of(session["person"]["id"]), name_of(session.id), self._lifetime
+            )
+        if is_new or "person" in session:
+            cookie = f"{self._cookie}={session.id}; Max-Age={seconds}{self._attributes}"
+            headers.append("set-cookie", cookie)
+
+
+async def end_all(store: Store, person: str) -> None:
+    """End every session of a person, at every replica."""
+    index = index_of(person)
+    await store.delete(*await store.noted(index), index)
+
+
+def name_of(id_: str) -> str:
+    """Where the store keeps a session."""
+    return "session:" + hashlib.sha256(id_.encode()).hexdigest()
+
+
+def index_of(person: str) -> str:
+    """Where the store keeps the names of a person's sessions."""
+    return f"sessions-of:{person}"
+
+
+def _cipher(id_: str) -> Fernet:
+    key = HKDF(SHA256(), 32, None, b"mcp-portal session").derive(id_.encode())
+    return Fernet(base64.urlsafe_b64encode(key))

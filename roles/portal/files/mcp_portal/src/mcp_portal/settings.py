@@ -1,0 +1,107 @@
+"""The configuration as it is written: one YAML file, checked as a whole, without secrets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; says why."""
+
+
+class Section(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A mapping in which unknown keys are mistakes."""
+
+
+class Listen(Section):
+    # Where people find the portal: https, since a session must not travel in the clear.
+    public_url: str
+    host: str = "127.0.0.1"
+    port: int = 8090
+    # Load balancers in front, whose X-Forwarded-For is believed.
+    trusted_proxies: list[str] = []
+
+
+class Claims(Section):
+    """Names of the claims that say who somebody is."""
+
+    name: str = "preferred_username"
+    email: str = "email"
+    groups: str = "groups"
+
+
+class Membership(Section):
+    """A row of the table: who is in this group of the company works in this team."""
+
+    group: str
+    team: str
+
+
+class Oidc(Section):
+    issuer: str
+    client_id: str
+    client_secret_file: str
+    teams: list[Membership]
+    scopes: tuple[str, ...] = ("openid", "profile", "email")
+    claims: Claims = Claims()
+    ca_file: str | None = None
+    leeway_seconds: int = 60
+    timeout_seconds: float = 5
+
+
+class Litellm(Section):
+    url: str
+    key_file: str
+    # What a person's key may call.
+    routes: list[str]
+    timeout_seconds: float = 10
+
+
+class Config(Section):
+    listen: Listen
+    oidc: Oidc
+    litellm: Litellm
+    gateway_url: str
+    # What people are told: addresses, models with their sizes, servers, settings for each CLI.
+    site_file: str
+    # Sessions are in this Redis, so that every replica knows them; without it in memory.
+    redis_url_file: str | None = None
+    # Counted from the sign-in, for keys and sessions alike.
+    lifetime_seconds: int = 12 * 3600
+
+
+def load(path: str) -> Config:
+    """Return the configuration, or raise ConfigError."""
+    try:
+        config = msgspec.yaml.decode(Path(path).read_bytes(), type=Config)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except (msgspec.DecodeError, ValueError) as error:
+        raise ConfigError(f"{path}: {error}") from None
+    return checked(config, path)
+
+
+def checked(config: Config, path: str = "config") -> Config:
+    """Return the configuration, once it is one that protects a session."""
+    public, issuer = urlsplit(config.listen.public_url), urlsplit(config.oidc.issuer)
+    for name, url in (("listen.public_url", public), ("oidc.issuer", issuer)):
+        is_here = url.hostname in ("127.0.0.1", "localhost")
+        if url.scheme != "https" and not (url.scheme == "http" and is_here):
+            raise ConfigError(f"{path}: {name} is {url.geturl()!r}, expected an https address")
+    if not 300 <= config.lifetime_seconds <= 30 * 86400:
+        raise ConfigError(f"{path}: lifetime_seconds must be from 300 to {30 * 86400}")
+    return config
+
+
+def secret(path: str) -> str:
+    """Return what a file of secrets holds."""
+    try:
+        text = Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    if not text:
+        raise ConfigError(f"{path} is empty, expected a secret")
+    return text

@@ -1,0 +1,113 @@
+"""Where sessions are kept: in Redis, which replicas share, or in the memory of a single one."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+from redis.asyncio import Redis
+
+PREFIX = "portal:"
+
+
+class Store(Protocol):
+    """Values that end by themselves, sets of names, and counters."""
+
+    async def get(self, name: str) -> bytes | None: ...
+
+    async def put(self, name: str, value: bytes, seconds: int) -> None: ...
+
+    async def take(self, name: str) -> bytes | None:
+        """Return the value and delete it: of several who ask, one gets it."""
+
+    async def delete(self, *names: str) -> None: ...
+
+    async def note(self, index: str, name: str, seconds: int) -> None:
+        """Add a name to a set."""
+
+    async def noted(self, index: str) -> list[str]: ...
+
+    async def count(self, name: str, seconds: int) -> int:
+        """Return how often this was asked within a window."""
+
+    async def close(self) -> None: ...
+
+
+class RedisStore:
+    """A Redis that others may use too: every name has a prefix."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def get(self, name: str) -> bytes | None:
+        return await self._redis.get(PREFIX + name)
+
+    async def put(self, name: str, value: bytes, seconds: int) -> None:
+        await self._redis.set(PREFIX + name, value, ex=seconds)
+
+    async def take(self, name: str) -> bytes | None:
+        return await self._redis.getdel(PREFIX + name)
+
+    async def delete(self, *names: str) -> None:
+        if names:
+            await self._redis.delete(*(PREFIX + name for name in names))
+
+    async def note(self, index: str, name: str, seconds: int) -> None:
+        async with self._redis.pipeline() as pipe:
+            await pipe.sadd(PREFIX + index, name).expire(PREFIX + index, seconds).execute()
+
+    async def noted(self, index: str) -> list[str]:
+        return [name.decode() for name in await self._redis.smembers(PREFIX + index)]
+
+    async def count(self, name: str, seconds: int) -> int:
+        async with self._redis.pipeline() as pipe:
+            key = PREFIX + name
+            asked = await pipe.incr(key).expire(key, seconds, nx=True).execute()
+        return int(asked[0])
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+
+class MemoryStore:
+    """For a single replica without a Redis: everybody signs in again after a restart."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, tuple[bytes, float]] = {}
+        self._sets: dict[str, set[str]] = {}
+        self._counts: dict[str, tuple[int, float]] = {}
+
+    async def get(self, name: str) -> bytes | None:
+        value, ends_at = self._values.get(name, (None, 0.0))
+        return value if time.monotonic() < ends_at else None
+
+    async def put(self, name: str, value: bytes, seconds: int) -> None:
+        now = time.monotonic()
+        self._values = {n: kept for n, kept in self._values.items() if now < kept[1]}
+        self._values[name] = (value, now + seconds)
+
+    async def take(self, name: str) -> bytes | None:
+        value = await self.get(name)
+        self._values.pop(name, None)
+        return value
+
+    async def delete(self, *names: str) -> None:
+        for name in names:
+            self._values.pop(name, None)
+            self._sets.pop(name, None)
+
+    async def note(self, index: str, name: str, seconds: int) -> None:
+        self._sets.setdefault(index, set()).add(name)
+
+    async def noted(self, index: str) -> list[str]:
+        return sorted(self._sets.get(index, ()))
+
+    async def count(self, name: str, seconds: int) -> int:
+        now = time.monotonic()
+        self._counts = {n: kept for n, kept in self._counts.items() if now < kept[1]}
+        asked, ends_at = self._counts.get(name, (0, now + seconds))
+        self._counts[name] = (asked + 1, ends_at)
+        return asked + 1
+
+    async def close(self) -> None:
+        return None

@@ -1,0 +1,77 @@
+"""A portal between a real provider and services that answer as LiteLLM and the gateway do."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[5]
+sys.path[:0] = [str(REPOSITORY / "tests"), str(Path(__file__).parent)]
+
+import gateway_lab  # noqa: E402
+import identity_provider  # noqa: E402
+import lab  # noqa: E402
+
+PORTAL_PORT = lab.free_port()
+SECOND_PORT = lab.free_port()
+
+
+@pytest.fixture(scope="session")
+def provider(tmp_path_factory):
+    """The company's provider: a real one, with Alice in a team and Bob in none."""
+    callbacks = [f"http://127.0.0.1:{port}/portal/callback" for port in (PORTAL_PORT, SECOND_PORT)]
+    try:
+        with identity_provider.identity_provider(
+            tmp_path_factory.mktemp("provider"), callbacks
+        ) as found:
+            yield found
+    except gateway_lab.Unreachable as error:
+        pytest.skip(f"needs oidc-provider from a package mirror: {error}")
+
+
+@pytest.fixture
+def litellm():
+    made = lab.FakeLitellm()
+    yield made
+    made.served.stop()
+
+
+@pytest.fixture
+def gateway(litellm):
+    made = lab.FakeGateway(litellm)
+    yield made
+    made.served.stop()
+
+
+@pytest.fixture
+def configure(tmp_path, litellm, gateway):
+    """`configure(issuer, **changes)` returns a portal's configuration."""
+
+    def made(issuer, port=PORTAL_PORT, **changes):
+        urls = litellm.served.url, gateway.served.url
+        return lab.configuration(tmp_path, issuer, *urls, port, **changes)
+
+    return made
+
+
+@pytest.fixture
+def portal(provider, configure):
+    with lab.running(configure(provider.issuer)) as served:
+        yield served
+
+
+@pytest.fixture
+def sign_in(provider):
+    """`sign_in(portal, name)` returns a browser in which somebody has signed in, or tried to."""
+
+    def signed_in(portal, name, wanted="overview"):
+        browser = lab.Browser(portal.url)
+        began = browser.get(f"/portal/sign-in?next={wanted}")
+        back = identity_provider.pass_provider(browser.http, began.headers["location"], name)
+        browser.arrived = browser.http.get(back)
+        browser.came_by = back
+        return browser
+
+    return signed_in

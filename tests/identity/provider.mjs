@@ -1,0 +1,52 @@
+// The company's provider in tests: OpenID Connect on loopback, with people and groups of a file.
+//
+// PORT, PEOPLE (a JSON file: account to claims, read anew each time, so that tests change groups),
+// CLIENTS (JSON), and GROUPS_IN_ID_TOKEN where groups are not at the userinfo endpoint alone.
+import { readFileSync } from "node:fs";
+import { Provider } from "oidc-provider";
+
+const port = Number(process.env.PORT);
+const issuer = `http://127.0.0.1:${port}`;
+const people = () => JSON.parse(readFileSync(process.env.PEOPLE, "utf8"));
+const TOKEN_SECONDS = 300;
+
+const provider = new Provider(issuer, {
+  clients: JSON.parse(process.env.CLIENTS),
+  cookies: { keys: ["a-key-of-the-tests"] },
+  claims: {
+    openid: ["sub"],
+    profile: ["name", "preferred_username", "groups"],
+    email: ["email"],
+  },
+  conformIdTokenClaims: !process.env.GROUPS_IN_ID_TOKEN,
+  scopes: ["openid", "profile", "email", "offline_access", "mcp"],
+  pkce: { required: () => true },
+  ttl: { AccessToken: TOKEN_SECONDS, IdToken: TOKEN_SECONDS, Session: 3600, Interaction: 600, Grant: 3600 },
+  clientAuthMethods: ["client_secret_basic", "client_secret_post", "none"],
+  findAccount(_context, id) {
+    const claims = people()[id];
+    return claims && { accountId: id, claims: () => ({ sub: id, ...claims }) };
+  },
+  // What the tools' gateway reads of an access token.
+  extraTokenClaims(_context, token) {
+    const { preferred_username, groups } = people()[token.accountId] ?? {};
+    return { preferred_username, groups };
+  },
+  features: {
+    devInteractions: { enabled: true },
+    registration: { enabled: true },
+    clientCredentials: { enabled: true },
+    resourceIndicators: {
+      enabled: true,
+      useGrantedResource: () => true,
+      getResourceServerInfo: (_context, resource) => ({
+        scope: "mcp",
+        audience: resource,
+        accessTokenFormat: "jwt",
+        accessTokenTTL: TOKEN_SECONDS,
+      }),
+    },
+  },
+});
+provider.on("server_error", (_context, error) => console.error(error));
+provider.listen(port, "127.0.0.1", () => console.log(issuer));

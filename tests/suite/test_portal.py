@@ -1,0 +1,12 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The portal is a program of its own; its tests run with its own pinned dependencies."""
+
+from __future__ import annotations
+
+
+def test_portal_package(run, root, portal_python, inner_report):
+    package = root / "roles/portal/files/mcp_portal"
+    pytest = [portal_python, "-m", "pytest", "-p", "no:cacheprovider", *inner_report("portal")]
+    run(*pytest, cwd=package, timeout=600, PYTHONPATH="src")
