@@ -372,6 +372,27 @@ async def test_expired_foreign_and_early_tokens_are_refused(claims):
         assert await status(gw, issuer.token("k1", **claims)) == 401
 
 
+async def test_one_of_several_audiences_is_enough():
+    audiences = ["mcp-gateway", "https://ai.example.internal/mcp"]
+    async with Issuer() as issuer, gateway(auth=oidc(issuer, audience=audiences)) as gw:
+        issuer.rotate("k1")
+        assert await status(gw, issuer.token("k1", aud=audiences[1])) == 200
+        assert await status(gw, issuer.token("k1", aud=["x", "mcp-gateway"])) == 200
+        assert await status(gw, issuer.token("k1", aud="https://ai.example.internal")) == 401
+
+
+async def test_groups_give_the_team_where_there_is_a_table(tmp_path):
+    table = [{"group": "dev", "team": "green"}, {"group": "ops", "team": "red"}]
+    audit = {"file": str(tmp_path / "audit")}
+    async with Issuer() as issuer, gateway(auth=oidc(issuer, teams=table), audit=audit) as gw:
+        issuer.rotate("k1")
+        for groups, team in ((["x", "ops", "dev"], "green"), ("ops", "red")):
+            assert await status(gw, issuer.token("k1", groups=groups)) == 200
+            assert gw.audit()[-1]["team"] == team, "not what the token says of teams"
+        for groups in (["x"], None, {"dev": 1}):
+            assert await status(gw, issuer.token("k1", groups=groups)) == 403
+
+
 async def test_forged_tokens_are_refused():
     async with Issuer() as issuer, Issuer() as other, gateway(auth=oidc(issuer)) as gw:
         issuer.rotate("k1")

@@ -60,15 +60,21 @@ class StaticKey(Section):
     groups: list[str] = []
 
 
+class OidcTeam(Section):
+    group: str
+    team: str
+
+
 class OidcAuth(Section):
     issuer: str
-    audience: str
+    audience: str | list[str]
     jwks_url: str | None = None
     algorithms: list[str] = _list("RS256", "ES256", "EdDSA")
     required_scopes: list[str] = []
     alias_claim: str = "preferred_username"
     team_claim: str = "team"
     groups_claim: str = "groups"
+    teams: list[OidcTeam] = []
     leeway_seconds: float = 30
     jwks_cache_seconds: float = 600
     timeout_seconds: float = 5

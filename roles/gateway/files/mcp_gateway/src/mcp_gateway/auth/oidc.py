@@ -17,6 +17,9 @@ from mcp_gateway.settings import OidcAuth
 
 # Between two looks for an unknown key id: a flood of forged tokens must not become a flood there.
 ROTATION_SECONDS = 10.0
+_NO_TEAM = (
+    "none of your groups may use tools here; ask the administrators to add you to a group that may"
+)
 
 
 class OidcTokens:
@@ -81,15 +84,25 @@ class OidcTokens:
         if not granted.issuperset(s.required_scopes):
             return None
         subject = str(claims.get("sub") or claims.get("client_id") or "")
-        team = _texts(claims.get(s.team_claim))
+        groups = _texts(claims.get(s.groups_claim))
+        team = self._team(claims, groups)
         id_ = hashlib.sha256(f"{s.issuer}\0{subject}".encode()).hexdigest()[:16]
         return Principal(
             id=id_,
             alias=str(claims.get(s.alias_claim) or subject or "unknown"),
-            team=team[0] if team else "",
-            groups=tuple(_texts(claims.get(s.groups_claim))),
+            team=team,
+            groups=tuple(groups),
             source=self.name,
+            refusal=_NO_TEAM if s.teams and not team else "",
         )
+
+    def _team(self, claims: dict[str, object], groups: list[str]) -> str:
+        """The team of the table's first row that has one of the groups, else what a claim says."""
+        s = self._settings
+        if not s.teams:
+            return next(iter(_texts(claims.get(s.team_claim))), "")
+        theirs = set(groups)
+        return next((row.team for row in s.teams if row.group in theirs), "")
 
     async def _key(self, kid: str | None) -> jwt.PyJWK | None:
         """The signing key; fetched anew when it is unknown or the set is old."""
