@@ -1,4 +1,4 @@
-"""Sign-on as people's clients do it: a real provider (oidc-provider, npm), the official SDK's client.
+"""Sign-on as clients do it: a real provider (oidc-provider, npm) and the official SDK's client.
 
 401 with resource metadata, discovery, registration, PKCE, a token for this very gateway (RFC 8707).
 """
