@@ -30,6 +30,7 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.secrets_place
     secret_modes,
     secrets_places,
 )
+from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.sign_on import sign_on_problems
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.this_run import (
     started_now,
     this_run,
@@ -134,6 +135,7 @@ class ActionModule(ActionBase):
             *inventory.engine_problems(engine, acme_directory),
             *variable_problems(task_vars, self._templar.template),
             *people_problems(task_vars, self._templar.template),
+            *sign_on_problems(task_vars, self._templar.template, authority),
             *version_problems(arguments.get("versions", {}), arguments.get("allow_versions", {})),
             *inventory.secret_problems(secret_modes(arguments.get("secrets_directory") or "")),
             *inventory.secrets_place_problems(secrets_places(task_vars)),

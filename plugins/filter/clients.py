@@ -7,7 +7,12 @@ import os
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
-from ansible_collections.intranet.mcp.plugins.plugin_utils.clients import bundle, members, settings
+from ansible_collections.intranet.mcp.plugins.plugin_utils.clients import (
+    bundle,
+    members,
+    portal,
+    settings,
+)
 
 
 def _clear_errors(function):
@@ -28,6 +33,29 @@ def text(name: str, folder: str) -> str:
         return stream.read()
 
 
+# The part of a bundle that is the same for everybody: the role's files, and what install.sh shares
+# with the module client_settings.
+BUNDLE_FILES = (
+    *("install.sh", "check.sh", "lib/client/__init__.py", "lib/client/__main__.py"),
+    *("lib/client/check.py", "lib/client/proxies.py"),
+)
+BUNDLE_LIBRARY = (
+    *("settings_json", "settings_toml", "settings_lines", "settings_install"),
+    *("client_requests", "prompt_speed"),
+)
+
+
+def bundle_texts(roles: str) -> dict[str, str]:
+    """Return path to text of that part, below the folder of this collection's roles."""
+    role = os.path.join(roles, "clients", "files")
+    library = os.path.join(roles, "..", "plugins", "module_utils", "clients")
+    return {
+        **{name: text(name, os.path.join(role, "bundle")) for name in BUNDLE_FILES},
+        **{f"lib/client/{name}.py": text(f"{name}.py", library) for name in BUNDLE_LIBRARY},
+        "lib/client/requests.json": text("requests.json", role),
+    }
+
+
 class FilterModule:
     def filters(self):
         return {
@@ -38,6 +66,8 @@ class FilterModule:
             "client_accounts": _clear_errors(members.accounts),
             "client_entries": _clear_errors(settings.entries),
             "client_bundle_files": _clear_errors(bundle.files),
+            "client_bundle_texts": bundle_texts,
+            "client_portal_site": _clear_errors(portal.site),
             "client_text": text,
             "client_wrappers": settings.wrappers,
         }

@@ -6,7 +6,11 @@ from __future__ import annotations
 from ansible.errors import AnsibleFilterError
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import ServiceError
 from ansible_collections.intranet.mcp.plugins.plugin_utils.people import plan as people
-from ansible_collections.intranet.mcp.plugins.plugin_utils.people import usage, usage_files
+from ansible_collections.intranet.mcp.plugins.plugin_utils.people import (
+    sign_on,
+    usage,
+    usage_files,
+)
 
 
 def plan(teams, keys, own_keys, servers, routes, models=None):
@@ -38,6 +42,7 @@ class FilterModule:
             "people_with_values": people.with_values,
             "gateway_team_rules": people.gateway_rules,
             "gateway_known_keys": people.gateway_known,
+            "gateway_oidc": sign_on.gateway_oidc,
             "usage_period": _clear_errors(usage.period),
             "usage_report": _clear_errors(usage.report),
             "usage_file_name": usage_files.file_name,

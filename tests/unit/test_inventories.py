@@ -90,6 +90,7 @@ def test_every_service_that_is_needed_has_a_host_and_every_port_one_holder(tier)
         "monitoring",
         "grafana",
         "dcgm_exporter",
+        "portal",
     }
     topology = Topology(
         services=build_services(catalog(), {"example": {"port": 8104}}),

@@ -19,6 +19,8 @@ GATEWAY_PATHS = (
     ("path", "/ /mcp /sse /messages"),
     ("path_beg", "/mcp/ /sse/ /messages/ /servers/ /.well-known/oauth-protected-resource"),
 )
+# The page for people, where there is one.
+PORTAL_PATHS = (("path", "/portal"), ("path_beg", "/portal/"))
 # What people and their clients ask of LiteLLM: the shapes of OpenAI (with and without /v1), Azure,
 # Anthropic, Gemini and Cohere, and what a key may do. Each with all below it.
 _SHAPES = (

@@ -16,6 +16,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.balancer.entry_paths 
     GATEWAY_PATHS,
     HEALTH_PATHS,
     HIDDEN_PATH,
+    PORTAL_PATHS,
     REFUSED_PATH,
     model_paths,
     operator_networks,
@@ -39,6 +40,8 @@ RUN_DIR = "/run/haproxy"
 
 # HAProxy reads 64 words of a line.
 WORDS = 40
+# Conditions that open a path to people whatever service it leads to.
+OPEN = ("acl is_health ", "acl is_mcp ", "acl is_portal ")
 FORBIDDEN = {
     "error": {
         "message": "this path is served to operators only (platform_operators_networks)",
@@ -183,7 +186,7 @@ def _open_paths(settings: dict, routes: list[str]) -> list[str]:
         *_acl("is_model", "path_beg", [f"{path}/" for path in paths]),
         *_acl("is_operator", "src", operator_networks(settings)),
     ]
-    acls += [line for line in routes if line.startswith(("acl is_health ", "acl is_mcp "))]
+    acls += [line for line in routes if line.startswith(OPEN)]
     names = dict.fromkeys(line.split()[1] for line in acls)
     return [
         *acls,
@@ -238,7 +241,8 @@ def _metrics(settings: dict) -> list[str]:
 
 def _routes(services: list[str]) -> list[str]:
     lines = [f"acl is_health path {' '.join(HEALTH_PATHS)}"]
-    for name in services:
+    # Nobody's tools or models wait for the page.
+    for name in [name for name in services if name != "portal"]:
         lines += [
             f"acl no_{name} nbsrv({name}) lt 1",
             f"acl dead_{name} nbsrv({name}{ALIVE}) lt 1",
@@ -252,6 +256,9 @@ def _routes(services: list[str]) -> list[str]:
             f"use_backend gateway{ALIVE} if is_mcp no_gateway",
             "use_backend gateway if is_mcp",
         ]
+    if "portal" in services:
+        lines += [f"acl is_portal {match} {paths}" for match, paths in PORTAL_PATHS]
+        lines.append("use_backend portal if is_portal")
     return [*lines, f"use_backend litellm{ALIVE} if no_litellm", "default_backend litellm"]
 
 

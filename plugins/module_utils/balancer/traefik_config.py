@@ -20,6 +20,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.balancer.entry_paths 
     GATEWAY_PATHS,
     HEALTH_PATHS,
     HIDDEN_PATH,
+    PORTAL_PATHS,
     REFUSED_PATH,
     model_paths,
     operator_networks,
@@ -297,14 +298,16 @@ def _routers(entry: str, by_service: dict) -> dict:
         f"{entry}_litellm": router(entry, "PathPrefix(`/`)", "litellm", ["again"], 1),
     }
     if "gateway" in by_service:
-        routers[f"{entry}_gateway"] = router(entry, _mcp(), "gateway", ["again"], 2)
+        routers[f"{entry}_gateway"] = router(entry, _paths(GATEWAY_PATHS), "gateway", ["again"], 2)
+    if "portal" in by_service:
+        routers[f"{entry}_portal"] = router(entry, _paths(PORTAL_PATHS), "portal", ["again"], 2)
     return routers
 
 
-def _mcp() -> str:
+def _paths(served: tuple) -> str:
     matchers = {"path": "Path", "path_beg": "PathPrefix"}
     return " || ".join(
-        f"{matchers[match]}(`{path}`)" for match, paths in GATEWAY_PATHS for path in paths.split()
+        f"{matchers[match]}(`{path}`)" for match, paths in served for path in paths.split()
     )
 
 

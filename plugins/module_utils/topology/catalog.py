@@ -46,7 +46,7 @@ KEYS = (
 SERVICES_TAG = "services"
 TAGS = ("data", "litellm", "tool_servers", "gateway", SERVICES_TAG, "load_balancer")
 # Services whose paths the balancer knows.
-BALANCED = ("litellm", "gateway")
+BALANCED = ("litellm", "gateway", "portal")
 
 
 class TopologyError(ServiceError):
@@ -130,7 +130,7 @@ def checked(catalog: dict) -> dict:
         if BALANCER in entry.get("clients", ()) and name not in BALANCED:
             raise TopologyError(
                 f"{place} has {BALANCER} among its clients",
-                f"only {' and '.join(BALANCED)}, whose paths the balancer knows",
+                f"only {', '.join(BALANCED)}, whose paths the balancer knows",
                 f"leave {BALANCER} out: its port is open to the other clients",
             )
     return catalog

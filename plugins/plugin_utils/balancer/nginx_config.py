@@ -15,6 +15,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.balancer.entry_paths 
     GATEWAY_PATHS,
     HEALTH_PATHS,
     HIDDEN_PATH,
+    PORTAL_PATHS,
     REFUSED_PATH,
     model_paths,
     operator_networks,
@@ -54,7 +55,7 @@ def render(pools: list[dict], settings: dict) -> str:
     blocks = [_upstream(name, servers) for name, servers in sorted(upstreams.items())]
     blocks += [_connection(), *_refused(), _log()]
     blocks += [_redirect(settings)] if settings["certificate"] else []
-    return HEAD + "\n".join([*map(_text, blocks), _text(_server(settings))])
+    return HEAD + "\n".join([*map(_text, blocks), _text(_server(settings, "portal" in upstreams))])
 
 
 def _text(block) -> str:
@@ -114,7 +115,7 @@ def _redirect(settings: dict) -> list:
     ]
 
 
-def _server(settings: dict) -> list:
+def _server(settings: dict, has_portal: bool) -> list:
     wait = settings["timeout_seconds"]
     return [
         "server",
@@ -145,7 +146,7 @@ def _server(settings: dict) -> list:
         "proxy_set_header Upgrade $http_upgrade",
         f"proxy_set_header Connection ${PREFIX}_connection",
         [f"if (${PREFIX}_refused)", "return 400"],
-        *_locations(settings),
+        *_locations(settings, has_portal),
     ]
 
 
@@ -166,12 +167,16 @@ def _listen(settings: dict) -> list[str]:
     ]
 
 
-def _locations(settings: dict) -> list[list]:
+def _locations(settings: dict, has_portal: bool) -> list[list]:
     matches = {"path": "= ", "path_beg": "^~ "}
     gateway = [
         [f"location {matches[match]}{path}", f"proxy_pass http://{PREFIX}_gateway"]
         for match, paths in (*GATEWAY_PATHS, ("path", " ".join(HEALTH_PATHS)))
         for path in paths.split()
+    ]
+    portal = [
+        [f"location {matches[match]}{path}", f"proxy_pass http://{PREFIX}_portal"]
+        for match, path in (PORTAL_PATHS if has_portal else ())
     ]
     hidden = [
         [f"location {where}", "return 404"] for where in (f"= {HIDDEN_PATH}", f"^~ {HIDDEN_PATH}/")
@@ -182,6 +187,7 @@ def _locations(settings: dict) -> list[list]:
     return [
         *hidden,
         *gateway,
+        *portal,
         [f'location ~ "^(?:{models})(?:/|$)"', to_litellm],
         ["location /", "# For operators.", *operators, "deny all", to_litellm],
     ]

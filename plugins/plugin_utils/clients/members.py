@@ -45,7 +45,7 @@ def members(teams: list, chat_models: list, only: list, preferred: str = "") -> 
     the model to choose where the person may use it, instead of the first.
     """
     people = [
-        _person(team, member, chat_models, preferred)
+        person(team, member, chat_models, preferred)
         for team in teams
         for member in team.get("members", [])
         if member.get("state", "present") == "present" and team.get("state") != "absent"
@@ -55,13 +55,13 @@ def members(teams: list, chat_models: list, only: list, preferred: str = "") -> 
             "no members were found in `teams`; expected at least one: declare teams in group_vars "
             "(see docs/en/developers.md) and run site.yml, which creates their keys"
         )
-    _check_aliases([person["alias"] for person in people], only)
-    chosen = [person for person in people if not only or person["alias"] in only]
-    for person in chosen:
-        if not person["model"]:
+    _check_aliases([one["alias"] for one in people], only)
+    chosen = [one for one in people if not only or one["alias"] in only]
+    for one in chosen:
+        if not one["model"]:
             raise Unusable(
-                f"{person['alias']} may use no chat model: allowed are "
-                f"{', '.join(person['allowed'])}, declared are {', '.join(chat_models) or 'none'}. "
+                f"{one['alias']} may use no chat model: allowed are "
+                f"{', '.join(one['allowed'])}, declared are {', '.join(chat_models) or 'none'}. "
                 "Correct `models` of the member or the team, or name more in clients_models"
             )
     return chosen
@@ -85,7 +85,8 @@ def _check_aliases(aliases: list[str], only: list[str]) -> None:
         )
 
 
-def _person(team: dict, member: dict, chat_models: list, preferred: str) -> dict:
+def person(team: dict, member: dict, chat_models: list, preferred: str = "") -> dict:
+    """Return a member of a team, with the models that are open to them; perhaps none."""
     allowed = member.get("models") or team.get("models") or []
     is_free = not allowed or _EVERY_MODEL & set(allowed)
     models = [

@@ -110,6 +110,12 @@ def _gateway(site: dict) -> list[dict]:
     ]
 
 
+def _portal(site: dict) -> list[dict]:
+    """Whether people can sign in: the provider, LiteLLM, the gateway and the store of sessions."""
+    options = {**_local(site, "portal", "/checks"), "contains": '"status":"ok"'}
+    return [probe("people can sign in", "http", "Services", **options)]
+
+
 def _postgres(site: dict) -> list[dict]:
     container = f"{site['prefix']}postgres"
     return [probe("database", "postgres", "Data", container=container, **site["database"])]
@@ -177,6 +183,7 @@ OF_GROUPS = {
     "ollama": _ollama,
     "litellm": _litellm,
     "gateway": _gateway,
+    "portal": _portal,
     "postgres": _postgres,
     "redis": _redis,
     "monitoring": _monitoring,

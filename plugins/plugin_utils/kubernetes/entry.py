@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ansible_collections.intranet.mcp.plugins.module_utils.balancer.entry_paths import (
     GATEWAY_PATHS,
+    PORTAL_PATHS,
     model_paths,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.cluster import (
@@ -26,7 +27,7 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.target imp
     port_name,
 )
 
-GATEWAY, MODELS = "gateway", "litellm"
+GATEWAY, MODELS, PORTAL = "gateway", "litellm", "portal"
 EXACT, PREFIX = "Exact", "Prefix"
 ENTRY = "entry"
 # Paths of a route's rule, by the API's own bound.
@@ -94,7 +95,9 @@ def entry(target: Target, settings: dict) -> list[dict]:
     _check(settings)
     rules = []
     if GATEWAY in behind:
-        rules.append((behind[GATEWAY], _gateway_paths()))
+        rules.append((behind[GATEWAY], _paths(GATEWAY_PATHS)))
+    if PORTAL in behind:
+        rules.append((behind[PORTAL], _paths(PORTAL_PATHS)))
     if MODELS in behind:
         rules.append((behind[MODELS], [(PREFIX, path) for path in model_paths(settings)]))
     make = _route if ingress["kind"] == HTTP_ROUTE else _ingress
@@ -117,11 +120,11 @@ def _outside(sources: list[str], load_balancer: dict) -> dict:
     return spec
 
 
-def _gateway_paths() -> list[tuple[str, str]]:
+def _paths(served: tuple) -> list[tuple[str, str]]:
     kinds = {"path": EXACT, "path_beg": PREFIX}
     return [
         (kinds[match], path if match == "path" else path.rstrip("/"))
-        for match, paths in GATEWAY_PATHS
+        for match, paths in served
         for path in paths.split()
     ]
 

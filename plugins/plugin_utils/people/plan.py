@@ -21,11 +21,9 @@ from ansible_collections.intranet.mcp.plugins.module_utils.litellm import client
 # An alias names a file of secrets, a user and a key; a team's name stands in the gateway's globs.
 ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 TEAM = re.compile(r"[A-Za-z0-9]([A-Za-z0-9 ._-]{0,61}[A-Za-z0-9])?")
-# Made by the platform itself.
-RESERVED = dict.fromkeys(
-    ("verify", "verify-revoked", "verify-intruder", "prometheus"),
-    "the platform's own key of that name",
-)
+# Made by the platform itself; those that the gateway is asked with, and the portal's, which is not.
+CALLERS = ("verify", "verify-revoked", "verify-intruder", "prometheus")
+RESERVED = dict.fromkeys((*CALLERS, "intranet-portal"), "the platform's own key of that name")
 
 # What LiteLLM calls those who use the keys they were given, and make none.
 MEMBER_ROLE = "internal_user_viewer"
@@ -432,7 +430,7 @@ def gateway_known(teams: list[dict], keys: list[dict], rules: list[dict]) -> dic
     if all(team.get("mcp") is None for team in teams):
         return {}
     present = [key["key_alias"] for key in keys if _is_wanted(key)]
-    aliases = sorted({*RESERVED, *present, *_named(rules, "keys")})
+    aliases = sorted({*CALLERS, *present, *_named(rules, "keys")})
     # While a key is rotated, its old value goes on under another alias.
     return {
         "known_teams": sorted({*(team["name"] for team in teams), *_named(rules, "teams")}),

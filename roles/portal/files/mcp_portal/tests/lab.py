@@ -88,6 +88,7 @@ class FakeLitellm:
             ("GET", "/key/list"): self._list,
             ("POST", "/key/block"): self._block,
             ("POST", "/key/delete"): self._delete,
+            ("GET", "/key/info"): self._key_info,
             ("GET", "/v1/models"): self._models,
             ("GET", "/team/info"): self._team,
             ("GET", "/user/daily/activity"): self._activity,
@@ -143,6 +144,9 @@ class FakeLitellm:
             assert self.keys.pop(self._find(given))["blocked"], "other replicas still take it"
         return JSONResponse({})
 
+    def _key_info(self, _body: dict, _query: dict) -> JSONResponse:
+        return JSONResponse({"info": {}})
+
     def _models(self, _body: dict, _query: dict) -> JSONResponse:
         return JSONResponse({"data": [{"id": "qwen3:8b"}, {"id": "company-large"}]})
 
@@ -161,7 +165,11 @@ class FakeGateway:
 
     def __init__(self, litellm: FakeLitellm) -> None:
         self._litellm = litellm
-        self.served = Served(Starlette(routes=[Route("/mcp", self._mcp, methods=["POST"])]))
+        routes = [Route("/mcp", self._mcp, methods=["POST"]), Route("/health", self._health)]
+        self.served = Served(Starlette(routes=routes))
+
+    async def _health(self, _request: Request) -> JSONResponse:
+        return JSONResponse({"status": "alive"})
 
     async def _mcp(self, request: Request) -> JSONResponse:
         key = request.headers["authorization"].removeprefix("Bearer ")

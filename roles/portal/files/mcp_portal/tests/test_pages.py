@@ -79,6 +79,16 @@ def test_every_text_is_used_and_every_used_one_is_there():
     assert used == set(words.texts("en"))
 
 
+def test_checks_name_what_is_broken(portal, provider, litellm, gateway, configure):
+    assert lab.Browser(portal.url).get("/checks").json() == {"status": "ok"}
+    with lab.running(configure(provider.issuer, port=lab.free_port())) as other:
+        litellm.status = 401
+        gateway.served.stop()
+        found = lab.Browser(other.url).get("/checks").json()
+    assert found["status"] == "failed" and found.keys() == {"status", "litellm", "gateway"}
+    assert "HTTP 401" in found["litellm"] and "does not answer" in found["gateway"]
+
+
 def test_unknown_page_is_said_so(portal):
     assert "There is no such page" in lab.Browser(portal.url).get("/portal/nothing").text
 

@@ -37,6 +37,13 @@ GATEWAY = {
     "servers": [server("app1", "192.0.2.1:8080"), server("lb", "intranet-gateway:8080", True)],
 }
 
+PORTAL = {
+    "service": "portal",
+    "ready": "/health",
+    "alive": "/health",
+    "servers": [server("app1", "192.0.2.1:8090")],
+}
+
 
 def sections(pools=(GATEWAY, LITELLM), **changes):
     """Return the rendered sections: title -> lines."""
@@ -236,3 +243,15 @@ def test_a_page_beside_the_balancer_is_looked_up_by_name():
 def test_without_pages_nothing_of_them_is_there():
     assert not [title for title in with_pages() if "page" in title]
     assert sections() == with_pages()
+
+
+def test_the_page_for_people_is_open_to_them_and_nobodys_health():
+    found = sections((GATEWAY, LITELLM, PORTAL))
+    public = found["frontend public"]
+    assert "acl is_portal path /portal" in public and "acl is_portal path_beg /portal/" in public
+    assert "use_backend portal if is_portal" in public
+    (refusal,) = [line for line in public if "status 403" in line]
+    assert "!is_portal" in refusal
+    assert not any("if is_health" in line and "portal" in line for line in public)
+    assert "server app1 192.0.2.1:8090" in found["backend portal"]
+    assert not any("portal" in line for lines in sections().values() for line in lines)

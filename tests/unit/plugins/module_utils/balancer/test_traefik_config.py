@@ -43,6 +43,13 @@ GATEWAY = {
     "servers": [server("app1", "[fd00::1]:8080"), server("lb", "intranet-gateway:8080")],
 }
 
+PORTAL = {
+    "service": "portal",
+    "ready": "/health",
+    "alive": "/health",
+    "servers": [server("app1", "192.0.2.1:8090")],
+}
+
 
 def files(pools=(GATEWAY, LITELLM), **changes):
     """Return both files, static and dynamic."""
@@ -261,3 +268,11 @@ def test_a_page_with_a_login_of_its_own_shows_no_numbers():
 
 def test_without_pages_nothing_of_them_is_there():
     assert "page" not in str(dynamic())
+
+
+def test_the_page_for_people_is_open_to_them():
+    routers = dynamic(pools=(GATEWAY, LITELLM, PORTAL))["http"]["routers"]
+    assert routers["public_portal"]["rule"] == "Path(`/portal`) || PathPrefix(`/portal/`)"
+    assert routers["public_portal"]["service"] == "portal"
+    assert "inside_portal" in routers
+    assert not any("portal" in name for name in dynamic()["http"]["routers"])

@@ -57,3 +57,11 @@ def test_without_a_certificate_it_listens_in_plain():
 def test_what_makes_no_configuration_is_one_sentence(pools, settings, message):
     with pytest.raises(Unusable, match=message):
         render(pools, {**SETTINGS, **settings})
+
+
+def test_the_page_for_people_is_served_where_there_is_one():
+    portal = {"service": "portal", "servers": [{"address": "192.0.2.1:8090"}]}
+    text = render([*POOLS, portal], SETTINGS)
+    for location in ("= /portal", "^~ /portal/"):
+        assert f"location {location} {{\n        proxy_pass http://intranet_mcp_portal;" in text
+    assert "portal" not in render(POOLS, SETTINGS)

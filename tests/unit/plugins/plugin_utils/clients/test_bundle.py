@@ -17,10 +17,9 @@ import time
 import pytest
 import support
 import yaml
+from ansible_collections.intranet.mcp.plugins.filter.clients import bundle_texts
 from ansible_collections.intranet.mcp.plugins.plugin_utils.clients.bundle import files
 
-ROLE = support.REPOSITORY / "roles/clients"
-UTILS = support.REPOSITORY / "plugins/module_utils/clients"
 MANIFEST = yaml.safe_load(
     (support.REPOSITORY / "roles/platform/vars/main/clients.yml").read_text()
 )["client_manifest"]
@@ -29,15 +28,8 @@ PERSON = {"alias": "alice", "model": "small", "models": ["small"], "key": KEY}
 
 
 def texts():
-    """Return the files of the role and the library, as the role's vars name them."""
-    variables = yaml.safe_load((ROLE / "vars/main.yml").read_text())
-    found = {
-        path: (ROLE / "files/bundle" / path).read_text() for path in variables["__clients_files"]
-    }
-    for name in variables["__clients_library"]:
-        found[f"lib/client/{name}"] = (UTILS / name).read_text()
-    found["lib/client/requests.json"] = (ROLE / "files/requests.json").read_text()
-    return {**found, "README.md": "Hello"}
+    """Return the part of a bundle that is the same for everybody, and a page."""
+    return {**bundle_texts(str(support.REPOSITORY / "roles")), "README.md": "Hello"}
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ SITE = {
     ],
     "health": {"ollama": "http://127.0.0.1:11434/api/version"},
     "ready": "/health/readiness",
-    "ports": {"ollama": 11434, "litellm": 4000, "gateway": 8080, "patroni": 8008}
+    "ports": {"ollama": 11434, "litellm": 4000, "gateway": 8080, "portal": 8090, "patroni": 8008}
     | {"prometheus": 9090, "alertmanager": 9093},
     "pages": [],
     "ca": "",
@@ -143,3 +143,10 @@ def test_every_probe_is_one_that_the_module_takes():
 def test_the_control_node_connects_to_the_first_address_that_is_known(changes, address):
     (probe,) = verify_hosts.from_control_node({**SITE, **changes})
     assert probe["options"]["address"] == address
+
+
+def test_a_portal_is_asked_whether_people_can_sign_in():
+    options = named(groups=["portal"])["people can sign in"]["options"]
+    assert options["url"] == "http://127.0.0.1:8090/checks"
+    assert options["contains"] == '"status":"ok"'
+    assert "people can sign in" not in named(groups=["gateway"])

@@ -226,5 +226,5 @@ def test_the_gateway_takes_the_keys_of_the_inventory_once_a_team_has_rules():
     assert known["known_teams"] == ["ops", "payments", "research"]
     assert known["known_keys"][:4] == ["chief", "chief-old-*", "ci", "ci-old-*"]
     assert set(known["known_keys"][4:]) == {
-        f"{alias}{end}" for alias in people.RESERVED for end in ("", "-old-*")
+        f"{alias}{end}" for alias in people.CALLERS for end in ("", "-old-*")
     }

@@ -22,7 +22,7 @@ SMALL = {
 def test_roles_come_in_the_order_of_the_catalog_once_each():
     assert services.roles(SMALL) == ["store", "portal", "tools"]
     assert services.roles(catalog(LIGHT)) == [
-        *("etcd", "postgres", "redis", "ollama", "litellm", "tool_server", "gateway"),
+        *("etcd", "postgres", "redis", "ollama", "litellm", "tool_server", "gateway", "portal"),
         *("load_balancer", "exporters", "node_exporter", "dcgm_exporter", "logs"),
         *("prometheus", "grafana"),
     ]

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_portal import site as site_file
 from mcp_portal import words
+from mcp_portal.checks import Checks
 from mcp_portal.litellm import Keys
 from mcp_portal.pages import HEADERS, MENU, PREFIX, on_missing, on_problem, problem
 from mcp_portal.portal import NotSignedIn, Portal
@@ -84,9 +85,15 @@ def application(portal: Portal) -> Starlette:
         *forms,
         Mount("/static", StaticFiles(directory=Path(__file__).with_name("static"))),
     ]
+    checks = Checks(portal)
+
+    async def check(_request: Request) -> Response:
+        failed = await checks.failed()
+        return JSONResponse({"status": "failed" if failed else "ok", **failed})
+
     is_secure = config.listen.public_url.startswith("https:")
     return Starlette(
-        routes=[Route("/health", health), Mount(PREFIX, routes=below)],
+        routes=[Route("/health", health), Route("/checks", check), Mount(PREFIX, routes=below)],
         middleware=[
             Middleware(StoreGuard),
             Middleware(

@@ -130,6 +130,10 @@ class Keys:
             pages, page = int((reply.get("metadata") or {}).get("total_pages") or 0), page + 1
         return [{"date": day, **counted} for day, counted in found.items()]
 
+    async def check(self) -> None:
+        """Raise a Problem where LiteLLM does not answer, or not to the portal's key."""
+        await self._ask("GET", "/key/info")
+
     async def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         response = await self._http_request(method, path, **options)
         if response.status_code != 200:

@@ -41,8 +41,7 @@ class Provider:
 
         So nobody is sent to one that is away, and what it changed is known.
         """
-        self._app.server_metadata.clear()
-        await self._metadata()
+        await self.check()
         return await self._app.authorize_redirect(request, self._callback)
 
     async def finish(self, request: Request) -> dict[str, Any]:
@@ -78,6 +77,11 @@ class Provider:
         more = await self._app.userinfo(token=token)
         # OpenID Connect Core, 5.3.2: another subject's answer must not be used.
         return {**more, **claims} if more.get("sub") == claims.get("sub") else claims
+
+    async def check(self) -> None:
+        """Raise a Problem where nobody could sign in."""
+        self._app.server_metadata.clear()
+        await self._metadata()
 
     async def _metadata(self) -> None:
         """Have what the provider publishes of itself."""

@@ -25,6 +25,8 @@ from mcp_portal.store import Store
 
 # Between the first click and the way back from the provider.
 SIGN_IN_SECONDS = 900
+# Asked by programs, whom no session belongs to.
+UNBOUND = ("/health", "/checks")
 
 
 class Session(dict[str, Any]):
@@ -74,7 +76,7 @@ class Sessions:
         self._attributes = "; HttpOnly; SameSite=Lax; Path=/" + ("; Secure" if is_secure else "")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] == "/health":
+        if scope["type"] != "http" or scope["path"] in UNBOUND:
             await self._app(scope, receive, send)
             return
         session = await self._load(HTTPConnection(scope).cookies.get(self._cookie, ""))

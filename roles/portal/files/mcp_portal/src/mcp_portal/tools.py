@@ -39,6 +39,15 @@ class Tools:
                 break
         return dict(sorted(found.items()))
 
+    async def check(self) -> None:
+        """Raise a Problem where the gateway does not answer."""
+        try:
+            response = await self._http.get("/health")
+        except httpx2.HTTPError as error:
+            raise Problem("gateway_away", 503, reason=str(error)) from None
+        if response.status_code != 200:
+            raise Problem("gateway_away", 503, reason=f"HTTP {response.status_code}")
+
     async def _page(self, page_key: str, cursor: str | None) -> dict[str, Any]:
         params: dict[str, Any] = {"_meta": META, **({"cursor": cursor} if cursor else {})}
         headers = {

@@ -1,0 +1,82 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""What the portal shows and hands out: the settings of people's bundles, without a key. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.intranet.mcp.plugins.module_utils.clients.settings_install import rendered
+from ansible_collections.intranet.mcp.plugins.plugin_utils.clients import bundle, members, settings
+
+# What the portal puts the person's key and name in place of.
+KEY, ALIAS = "sk-intranet-mcp-portal-key", "intranet-mcp-portal-alias"
+
+
+def site(
+    table: list[dict], teams: list[dict], names: list[str], models: dict, about: dict, texts: dict,
+    servers: dict,
+) -> dict[str, Any]:  # fmt: skip
+    """Return the portal's `site.json`.
+
+    table: rows of group and team. names: CLIs. models: `names` of those that are offered, and the
+    `preferred` one. about, texts: as for `bundle.files`. servers: the MCP servers in effect.
+    """
+    wanted = {row["team"] for row in table}
+    people = [_member(team, models) for team in teams if team["name"] in wanted]
+    made = {p["team"]: bundle.files(p, about, names, texts) for p in people if p["model"]}
+    common = _common(list(made.values()))
+    return {
+        "litellm_url": about["litellm"],
+        "gateway_url": about["gateway"],
+        "models": [_model(model) for model in about["sizes"]],
+        "servers": {name: entry.get("description", "") for name, entry in servers.items()},
+        "files": list(common.values()),
+        "teams": {
+            person["team"]: {
+                "clients": [_client(name, about, person) for name in names],
+                "files": [f for f in map(_file, made[person["team"]]) if f["path"] not in common],
+            }
+            for person in people
+            if person["model"]
+        },
+    }
+
+
+def _member(team: dict, models: dict) -> dict:
+    """Somebody of the team, as far as they are like all others."""
+    person = members.person(team, {"alias": ALIAS}, models["names"], models["preferred"])
+    return {**person, "key": KEY}
+
+
+def _model(model: dict) -> dict:
+    return {
+        "name": model["name"],
+        "context": model["context"],
+        "max_output": model["max_output"],
+        "capabilities": model["capabilities"] or [],
+    }
+
+
+def _file(file: dict) -> dict:
+    return {name: file[name] for name in ("path", "content", "mode")}
+
+
+def _common(bundles: list[list[dict]]) -> dict[str, dict]:
+    """Files that are the same for every team, by path."""
+    if not bundles:
+        return {}
+    first, *others = [{file["path"]: _file(file) for file in files} for files in bundles]
+    return {p: f for p, f in first.items() if all(other.get(p) == f for other in others)}
+
+
+def _client(name: str, about: dict, person: dict) -> dict:
+    """Settings of one CLI as they are shown; what all share (the key's file) is left out."""
+    entries = settings.entries([name], "user", {**about, "ca": ""}, person)
+    files = [
+        {"path": entry["path"], "content": rendered(entry)}
+        for entry in entries
+        if entry["path"] != settings.KEY_FILE
+    ]
+    return {"name": name, "title": about["manifest"][name]["title"], "files": files}

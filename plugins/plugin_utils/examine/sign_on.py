@@ -1,0 +1,58 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""What preflight reads of an inventory about sign-on."""
+
+from __future__ import annotations
+
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
+from ansible_collections.intranet.mcp.plugins.plugin_utils.people import sign_on
+from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.inventory import (
+    UNUSABLE,
+    topology_from,
+)
+
+
+def sign_on_problems(task_vars, template, authority):
+    """What is wrong with the company's provider of identities, and with where the portal is.
+
+    authority: reads a file of an authority; returns its text and why it cannot be used.
+    """
+
+    def given(name, default):
+        return template(task_vars.get(name, default))
+
+    groups = task_vars["groups"]
+    try:
+        oidc = given("platform_oidc", {})
+        site = {
+            "teams": [team.get("name") for team in given("teams", [])],
+            "portals": groups.get("portal", []),
+            "redis": groups.get("redis", []),
+            "portal_url": given("portal_public_url", "") or _portal_url(task_vars, template),
+        }
+    except UNUSABLE:
+        return []  # what it needs is itself wrong, and reported
+    return [*sign_on.problems(oidc, site), *_authority_problems(oidc, authority)]
+
+
+def _portal_url(task_vars, template):
+    """Where people find the portal through the platform itself; empty where there is none."""
+    if not task_vars["groups"].get("portal"):
+        return ""
+    return topology_from(task_vars, template).user_endpoint("portal").url
+
+
+def _authority_problems(oidc, authority):
+    path = oidc.get("ca_file") if isinstance(oidc, dict) else None
+    reason = authority(path)[1] if path else ""
+    if not reason:
+        return []
+    return [
+        Finding(
+            "inventory",
+            f"platform_oidc.ca_file is {path}: {reason}",
+            "a PEM file on the control node",
+            "correct the path, {{ inventory_dir }}/... for one beside the inventory",
+        )
+    ]

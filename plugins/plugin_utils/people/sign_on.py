@@ -1,0 +1,119 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Sign-on at the company: mistakes in `platform_oidc`, and what services get of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
+
+# The gateway's options of the same meaning.
+CLAIMS = {"name": "alias_claim", "groups": "groups_claim"}
+SHOWN = "docs/en/sign-on.md shows it"
+
+
+def problems(oidc: Any, site: dict) -> list[Finding]:
+    """Return everything that is wrong, at once.
+
+    site: `teams` (names), `portals` and `redis` (hosts of these groups), and `portal_url`, where
+    people find the portal.
+    """
+    if not isinstance(oidc, dict):
+        return []  # reported as a variable of the wrong type
+    if not oidc and not site["portals"]:
+        return []
+    found = [*_provider_problems(oidc), *_table_problems(oidc.get("teams"), site["teams"])]
+    return [*found, *_portal_problems(oidc, site)] if site["portals"] else found
+
+
+def _provider_problems(oidc: dict) -> Iterator[Finding]:
+    issuer = str(oidc.get("issuer") or "")
+    if not _is_https(issuer) or set("?#") & set(issuer):
+        yield _problem(
+            f"platform_oidc.issuer is {issuer!r}",
+            "the https address that the provider calls itself (`issuer` of its "
+            "/.well-known/openid-configuration)",
+            "correct it",
+        )
+    if not oidc.get("client_id"):
+        yield _problem(
+            "platform_oidc has no client_id",
+            "the id of this platform's client at the provider",
+            f"register a client there; {SHOWN}",
+        )
+
+
+def _table_problems(rows: Any, teams: Iterable[str]) -> Iterator[Finding]:
+    if not isinstance(rows, list) or not rows:
+        yield _problem(
+            "platform_oidc.teams has no row",
+            "at least one of group and team, since nobody works in a team otherwise",
+            f"write the table of groups and teams; {SHOWN}",
+        )
+        return
+    known = set(teams)
+    for row in rows:
+        team = row.get("team") if isinstance(row, dict) else None
+        if team is not None and team not in known:
+            yield _problem(
+                f"platform_oidc.teams names the unknown team {team}",
+                f"teams that are declared ({', '.join(sorted(known)) or 'none'})",
+                "declare it in teams, or correct the name",
+            )
+
+
+def _portal_problems(oidc: dict, site: dict) -> Iterator[Finding]:
+    if not oidc.get("client_secret"):
+        yield _problem(
+            "group portal has a host and platform_oidc no client_secret",
+            "the secret of the client",
+            "put it into the secrets directory and name it with the secret lookup",
+        )
+    url = str(site["portal_url"])
+    if not _is_https(url) or urlsplit(url).path.strip("/"):
+        yield _problem(
+            f"people would find the portal at {url!r}",
+            "an https address without a path, since a session must not be read on its way",
+            "put a host into load_balancer and leave platform_balancer_tls on, or set "
+            "portal_public_url to a proxy of yours",
+        )
+    if len(site["portals"]) > 1 and not site["redis"]:
+        yield _problem(
+            f"group portal has {len(site['portals'])} hosts and group redis none",
+            "a Redis, where replicas keep sessions in common",
+            "put a host into redis, or leave one in portal",
+        )
+
+
+def _is_https(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme == "https" and bool(parts.hostname)
+
+
+def _problem(found: str, expected: str, action: str) -> Finding:
+    return Finding("inventory", found, expected, action)
+
+
+def gateway_oidc(oidc: dict, public_url: str, servers: Iterable[str], ca_file: str) -> dict:
+    """Return the entry of the gateway's `auth.oidc`.
+
+    Clients ask for a token for the address that they were told (RFC 8707): the gateway's own ones.
+    """
+    base = public_url.rstrip("/")
+    places = ["", *(f"/servers/{name}" for name in servers)]
+    own = [f"{base}{place}/{kind}" for place in places for kind in ("mcp", "sse")] if base else []
+    claims = oidc.get("claims") or {}
+    return {
+        "issuer": oidc["issuer"],
+        "audience": [*filter(None, [oidc.get("audience")]), *own],
+        "teams": oidc.get("teams") or [],
+        **{theirs: claims[ours] for ours, theirs in CLAIMS.items() if claims.get(ours)},
+        **({"ca_file": ca_file} if oidc.get("ca_file") else {}),
+    }

@@ -1,0 +1,80 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""What the portal shows and hands out is what bundles have, without a key."""
+
+from __future__ import annotations
+
+import json
+
+import support
+import yaml
+from ansible_collections.intranet.mcp.plugins.filter.clients import bundle_texts
+from ansible_collections.intranet.mcp.plugins.plugin_utils.clients import bundle, portal
+
+MANIFEST = yaml.safe_load(
+    (support.REPOSITORY / "roles/platform/vars/main/clients.yml").read_text()
+)["client_manifest"]
+SIZE = {"context": 40960, "max_output": 8192, "capabilities": None, "mode": "chat"}
+ABOUT = {
+    "litellm": "https://ai.example.internal",
+    "gateway": "https://ai.example.internal/mcp",
+    "manifest": MANIFEST,
+    "sizes": [{"name": "small", **SIZE}, {"name": "large", **SIZE}],
+    "ca": "an authority",
+}
+MODELS = {"names": ["small", "large"], "preferred": ""}
+TEAMS = [{"name": "payments"}, {"name": "research", "models": ["large"]}, {"name": "others"}]
+TABLE = [{"group": "dev", "team": "payments"}, {"group": "r", "team": "research"}]
+SERVERS = {"files": {"description": "Shared files"}, "own": {}}
+TEXTS = bundle_texts(str(support.REPOSITORY / "roles"))
+
+
+def made(table=TABLE, teams=TEAMS):
+    return portal.site(table, teams, list(MANIFEST), MODELS, ABOUT, TEXTS, SERVERS)
+
+
+def test_a_team_gets_the_bundle_of_a_member_but_for_key_and_name():
+    found = made()
+    assert found["teams"].keys() == {"payments", "research"}, "those of the table"
+    files = {f["path"]: f for f in [*found["files"], *found["teams"]["research"]["files"]]}
+    person = {"alias": "alice", "models": ["large"], "model": "large", "key": "sk-alice"}
+    for expected in bundle.files(person, ABOUT, list(MANIFEST), TEXTS):
+        file = files.pop(expected["path"])
+        content = file["content"].replace(portal.KEY, "sk-alice").replace(portal.ALIAS, "alice")
+        assert (content, file["mode"]) == (expected["content"], expected["mode"])
+    assert not files
+
+
+def test_what_teams_have_in_common_is_there_once():
+    found = made()
+    common = {file["path"] for file in found["files"]}
+    assert "install.sh" in common and "files/.codex/config.toml" not in common
+    own = {file["path"] for file in found["teams"]["payments"]["files"]}
+    assert "files/.codex/config.toml" in own and not own & common
+
+
+def test_settings_of_each_cli_are_shown_with_the_teams_model():
+    shown = made()["teams"]["research"]["clients"]
+    assert [client["name"] for client in shown] == list(MANIFEST)
+    for client in shown:
+        text = "".join(file["content"] for file in client["files"])
+        assert "large" in text, client["name"]
+        assert not any("/key" in file["path"] for file in client["files"])
+
+
+def test_a_team_without_a_model_gets_no_settings():
+    found = made(teams=[{"name": "payments", "models": ["gone"]}])
+    assert found["teams"] == {} and found["files"] == []
+
+
+def test_servers_and_models_are_named_with_what_is_known_of_them():
+    found = made()
+    assert found["servers"] == {"files": "Shared files", "own": ""}
+    assert found["models"][0] == {
+        "name": "small",
+        "context": 40960,
+        "max_output": 8192,
+        "capabilities": [],
+    }
+    assert json.dumps(found)
