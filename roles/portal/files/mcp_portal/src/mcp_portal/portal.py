@@ -226,8 +226,8 @@ class Portal:
             known[team] = await self.keys.page_key(person, team, seconds)
         return str(known[team])
 
-    def _hours_left(self, session: Session) -> float:
-        return round(session.seconds_left(self.config.lifetime_seconds) / 3600, 1)
+    def _hours_left(self, session: Session) -> str:
+        return f"{session.seconds_left(self.config.lifetime_seconds) / 3600:.3g}"
 
 
 class NotSignedIn(Exception):
