@@ -52,7 +52,7 @@ _MODULES = (
         "modules-litellm",
         550,
         *("litellm_key", "litellm_people", "litellm_start", "litellm_usage_info"),
-        *("litellm_metrics", "teams_role"),
+        *("litellm_metrics", "teams_role", "portal_people"),
         *("image", "health"),
     ),
     _modules("modules-roles", 400, "balancer_engines", "acme", "own_authority"),

@@ -1,0 +1,45 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Somebody at the portal: portal_visitor.py PORTAL NAME ACTION..., in the portal's own environment.
+
+An action is the name of a page to open, or of a form to send: key, line, end-sessions. Prints one
+JSON object: action to status and text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import httpx2
+
+sys.path.append(str(Path(__file__).resolve().parents[3]))
+
+import identity_provider
+
+FORMS = {"key": "connect", "line": "connect", "end-sessions": "overview"}
+
+
+def main(portal: str, name: str, *actions: str) -> None:
+    browser = httpx2.Client(timeout=30, trust_env=False)
+    began = browser.get(f"{portal}/portal/sign-in")
+    back = identity_provider.pass_provider(browser, began.headers["location"], name)
+    seen = {"sign-in": _told(browser.get(back))}
+    for action in actions:
+        if action not in FORMS:
+            seen[action] = _told(browser.get(f"{portal}/portal/{action}"))
+            continue
+        page = browser.get(f"{portal}/portal/{FORMS[action]}").text
+        [token, *_] = re.findall(r'name="csrf" value="([^"]+)"', page)
+        seen[action] = _told(browser.post(f"{portal}/portal/{action}", data={"csrf": token}))
+    print(json.dumps(seen))
+
+
+def _told(response: httpx2.Response) -> dict:
+    return {"status": response.status_code, "text": response.text}
+
+
+main(*sys.argv[1:])
