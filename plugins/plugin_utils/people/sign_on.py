@@ -114,6 +114,7 @@ def gateway_oidc(oidc: dict, public_url: str, servers: Iterable[str], ca_file: s
         "issuer": oidc["issuer"],
         "audience": [*filter(None, [oidc.get("audience")]), *own],
         "teams": oidc.get("teams") or [],
+        "required_scopes": oidc.get("tool_scopes") or [],
         **{theirs: claims[ours] for ours, theirs in CLAIMS.items() if claims.get(ours)},
         **({"ca_file": ca_file} if oidc.get("ca_file") else {}),
     }

@@ -86,7 +86,8 @@ def test_the_gateway_takes_tokens_for_its_own_addresses():
 def test_the_gateway_gets_audience_claims_and_authority_where_they_are_said():
     claims = {"name": "upn", "email": "mail", "groups": "roles"}
     oidc = {**OIDC, "audience": "tools", "claims": claims, "ca_file": "ca.pem"}
+    oidc["tool_scopes"] = ["mcp"]
     made = sign_on.gateway_oidc(oidc, "", {}, "/ca.crt")
     assert made["audience"] == ["tools"], "no address of its own is known"
     assert (made["alias_claim"], made["groups_claim"]) == ("upn", "roles")
-    assert made["ca_file"] == "/ca.crt"
+    assert (made["ca_file"], made["required_scopes"]) == ("/ca.crt", ["mcp"])

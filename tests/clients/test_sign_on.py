@@ -1,0 +1,113 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Real CLIs sign in at the gateway by themselves: no key, the company's provider, a browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import gateway_lab
+import identity_provider
+import pytest
+
+HERE = Path(__file__).resolve().parent
+SERVER = gateway_lab.GATEWAY / "tests/servers/plain_server.py"
+PORTAL = gateway_lab.ROOT / "roles/portal/files/mcp_portal"
+
+
+class SignedOn(NamedTuple):
+    """A gateway that takes the provider's tokens alone."""
+
+    url: str
+    audit: Path
+    environment: dict[str, str]
+
+    def callers(self) -> set[tuple[str, str]]:
+        """Who was let in, and in which team."""
+        lines = [json.loads(line) for line in self.audit.read_text().splitlines()]
+        return {(line["caller"], line["team"]) for line in lines if line["status"] == "ok"}
+
+
+@pytest.fixture
+def signed_on(tmp_path, home):
+    """The gateway, its provider, and a home with a browser."""
+    python = gateway_lab.python_environment("portal", PORTAL / "requirements.lock")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "xdg-open").write_text(f'#!/bin/sh\nexec {python} {HERE / "browser.py"} "$1"\n')
+    (programs / "xdg-open").chmod(0o755)
+    port = gateway_lab.free_port()
+    url = f"http://127.0.0.1:{port}"
+    environment = {
+        "HOME": str(home),
+        "CODEX_HOME": str(home / ".codex"),
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "BROWSER": str(programs / "xdg-open"),
+        "DISPLAY": ":0",
+        "NAME": "alice",
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    }
+    with (
+        gateway_lab.Lab(tmp_path) as lab,
+        identity_provider.identity_provider(tmp_path, [f"{url}/unused"]) as provider,
+    ):
+        lab.gateway(configuration(url, port, provider.issuer, tmp_path / "audit"))
+        yield SignedOn(f"{url}/mcp", tmp_path / "audit", environment)
+
+
+def configuration(url, port, issuer, audit):
+    oidc = {
+        "issuer": issuer,
+        "audience": [f"{url}/mcp"],
+        "required_scopes": ["mcp"],
+        "teams": [{"group": "dev-payments", "team": "payments"}],
+    }
+    stdio = {"type": "stdio", "command": sys.executable, "args": ["-S", str(SERVER)]}
+    return {
+        "listen": {"port": port, "public_url": url},
+        "auth": {"oidc": [oidc]},
+        "audit": {"file": str(audit)},
+        "upstreams": {"files": {**stdio, "required": True}},
+    }
+
+
+def run(signed_on, *command):
+    done = subprocess.run(
+        [str(part) for part in command],
+        env=signed_on.environment,
+        cwd=signed_on.environment["HOME"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(not shutil.which("script"), reason="needs script (Debian: bsdutils)")
+def test_claude_code_signs_in_and_connects(claude, signed_on):
+    run(signed_on, claude, "mcp", "add", "--transport", "http", "gw", signed_on.url)
+    assert "Needs authentication" in run(signed_on, claude, "mcp", "list")
+    # It signs nobody in without a terminal.
+    run(signed_on, "script", "-qec", f"{claude} mcp login gw", "/dev/null")
+    assert "Connected" in run(signed_on, claude, "mcp", "list")
+    assert signed_on.callers() == {("alice", "payments")}
+
+
+def test_codex_signs_in(codex, signed_on):
+    folder = Path(signed_on.environment["CODEX_HOME"])
+    folder.mkdir()
+    (folder / "config.toml").write_text(
+        f'mcp_oauth_credentials_store = "file"\n[mcp_servers.gw]\nurl = "{signed_on.url}"\n'
+    )
+    run(signed_on, codex, "mcp", "login", "gw")
+    assert "OAuth" in run(signed_on, codex, "mcp", "list")
+    assert (folder / ".credentials.json").stat().st_mode & 0o077 == 0
