@@ -109,7 +109,7 @@ def stages() -> dict[str, list[str]]:
         "molecule": ["images", "molecule"],
         "standard": ["images", "standard"],
         "enterprise": ["images", "enterprise"],
-        "quick": ["gateway", "portal", "lint", "unit", "artifact"],
+        "quick": ["gateway", "lint", "unit", "artifact"],
         "all": ["images", "molecule", *cheap, *modules, "cores"],
     }
 

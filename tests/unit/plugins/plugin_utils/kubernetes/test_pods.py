@@ -255,6 +255,18 @@ def test_an_ingress_leads_to_the_paths_that_a_balancer_would_serve():
     assert "tls" not in entry(tls=False)["Ingress"]["spec"]
 
 
+def test_an_ingress_has_the_page_for_people_where_there_is_one():
+    with_portal = target({**ALL_INSIDE, "portal": ALL_INSIDE["gateway"]})
+    (rule,) = by_kind(objects.of_platform(with_portal, ENTRY))["Ingress"]["spec"]["rules"]
+    to_portal = [
+        (p["path"], p["pathType"])
+        for p in rule["http"]["paths"]
+        if p["backend"]["service"]["name"] == "portal"
+    ]
+    assert to_portal == [("/portal", "Exact"), ("/portal", "Prefix")]
+    assert "portal" not in str(entry()["Ingress"])
+
+
 def test_a_route_leads_where_an_ingress_does():
     said = {"ingress": {"kind": "http_route", "parent": {"name": "public"}, "namespace": "x"}}
     spec = entry(said)["HTTPRoute"]["spec"]
