@@ -1,7 +1,7 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""What preflight finds in `platform_oidc` before a run: with what the inventory declares, as it is."""
+"""What preflight finds in `platform_oidc` before a run: with what the inventory declares."""
 
 from __future__ import annotations
 
