@@ -30,6 +30,7 @@ def site(
     return {
         "litellm_url": about["litellm"],
         "gateway_url": about["gateway"],
+        "has_own_ca": bool(about["ca"]),
         "models": [_model(model) for model in about["sizes"]],
         "servers": {name: entry.get("description", "") for name, entry in servers.items()},
         "files": list(common.values()),

@@ -81,6 +81,15 @@ def test_one_line_installs_once(portal, sign_in, litellm, tmp_path):
     assert again.status_code == 404 and "used already" in again.text
 
 
+def test_line_is_not_offered_where_it_could_not_be_fetched(provider, configure, sign_in, tmp_path):
+    config = configure(provider.issuer)
+    (tmp_path / "site.json").write_text(lab.json.dumps({**lab.SITE, "has_own_ca": True}))
+    with lab.running(config) as portal:
+        connect = sign_in(portal, "alice").get("/portal/connect").text
+    assert "/portal/line" not in connect and "who signed this page" in connect
+    assert "/portal/bundle" in connect
+
+
 def test_line_ends_with_its_session(portal, sign_in):
     alice = sign_in(portal, "alice")
     shown = alice.submit("/portal/connect", "/portal/line").text

@@ -63,6 +63,12 @@ def test_settings_of_each_cli_are_shown_with_the_teams_model():
         assert not any("/key" in file["path"] for file in client["files"])
 
 
+def test_whether_machines_have_to_be_told_of_an_authority_is_told():
+    assert made()["has_own_ca"]
+    known = portal.site(TABLE, TEAMS, ["codex"], MODELS, {**ABOUT, "ca": ""}, TEXTS, {})
+    assert not known["has_own_ca"]
+
+
 def test_a_team_without_a_model_gets_no_settings():
     found = made(teams=[{"name": "payments", "models": ["gone"]}])
     assert found["teams"] == {} and found["files"] == []

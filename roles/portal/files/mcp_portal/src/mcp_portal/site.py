@@ -49,6 +49,8 @@ class Model(msgspec.Struct, frozen=True):
 class Site(msgspec.Struct, frozen=True):
     litellm_url: str
     gateway_url: str
+    # Whether machines have to be told who signed the platform's certificate, as bundles do.
+    has_own_ca: bool = False
     models: list[Model] = []
     # Name and purpose of each MCP server, whoever may use it.
     servers: dict[str, str] = {}
