@@ -130,7 +130,15 @@ SITE = {
     "ingress": {"kind": "ingress", "class": "traefik", "namespace": "traefik"},
     "metrics": {"kind": "service_monitor", "namespace": "monitoring"},
 }
-ENTRY = {"public_name": "llm.example.internal", "tls": True, "paths": [], "operators": []}
+ENTRY = {
+    "public_name": "llm.example.internal",
+    "tls": True,
+    "paths": [],
+    "operators": [],
+    "timeout_seconds": 600,
+    "certificate": "",
+    "key": "",
+}
 TRUST = {"ca.pem": b"public and site\n", "site.pem": b"site\n", "ca.jks": b"\xfe\xed"}
 
 

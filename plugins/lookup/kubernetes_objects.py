@@ -87,7 +87,10 @@ class LookupModule(TopologyLookup):
             metrics_secrets=cluster["metrics_secrets"],
         )
         if not owner:
-            return {"objects": objects.of_platform(target, cluster["entry"]), "secrets": []}
+            return {
+                "objects": objects.of_platform(target, cluster["entry"]),
+                "secrets": objects.needed_by_platform(target, cluster["entry"]),
+            }
         return {
             "objects": objects.of_owner(definitions, owner, target),
             "secrets": objects.needed_secrets(definitions, owner, target),

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import base64
+
 from ansible_collections.intranet.mcp.plugins.module_utils.balancer.entry_paths import (
     GATEWAY_PATHS,
     PORTAL_PATHS,
@@ -18,7 +20,9 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes import con
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.site import (
     HTTP_ROUTE,
     NONE,
+    SILENCE,
     KubernetesError,
+    object_named,
 )
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.target import (
     SHARED,
@@ -29,9 +33,12 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.target imp
 
 GATEWAY, MODELS, PORTAL = "gateway", "litellm", "portal"
 EXACT, PREFIX = "Exact", "Prefix"
-ENTRY = "entry"
+ENTRY, CERTIFICATE = "entry", "entry-tls"
+CERTIFICATE_KEYS = ("tls.crt", "tls.key")
 # Paths of a route's rule, by the API's own bound.
 MATCHES = 64
+# A route of the Gateway API may be cut off by its controller's own bound otherwise.
+FOREVER = {"request": "0s"}
 
 
 def service(unit: Unit) -> list[dict]:
@@ -82,7 +89,8 @@ def _peers(unit: Unit) -> list[dict]:
 def entry(target: Target, settings: dict) -> list[dict]:
     """What people reach from their own machines, under the one public name.
 
-    settings: public_name, tls, and what a balancer is told: paths, operators.
+    settings: public_name, tls, and what a balancer is told: paths, operators, timeout_seconds, and
+    of the certificate its PEM and its key's, both empty where the site has none.
     """
     behind = {
         service.name: service
@@ -100,8 +108,44 @@ def entry(target: Target, settings: dict) -> list[dict]:
         rules.append((behind[PORTAL], _paths(PORTAL_PATHS)))
     if MODELS in behind:
         rules.append((behind[MODELS], [(PREFIX, path) for path in model_paths(settings)]))
-    make = _route if ingress["kind"] == HTTP_ROUTE else _ingress
-    return [make(target, settings, rules)]
+    if ingress["kind"] == HTTP_ROUTE:
+        return [_route(target, settings, rules)]
+    return [*_certificate(target, settings), _ingress(target, settings, rules)]
+
+
+def needed_secret(target: Target, settings: dict) -> dict | None:
+    """Name and keys of the Secret with the certificate, where the site makes that Secret."""
+    has_ingress = any(found["kind"] == "Ingress" for found in entry(target, settings))
+    if not has_ingress or not (name := _certificate_name(target, settings)):
+        return None
+    if name == CERTIFICATE and target.with_secrets:
+        return None
+    return {"service": SHARED, "name": name, "keys": [*CERTIFICATE_KEYS]}
+
+
+def _certificate_name(target: Target, settings: dict) -> str:
+    """The Secret of the site, or ours; empty where the controller shows its own certificate."""
+    if not settings["tls"]:
+        return ""
+    if given := target.site.ingress.get("tls_secret"):
+        return object_named("kubernetes_ingress.tls_secret", given)
+    return CERTIFICATE if settings["certificate"] else ""
+
+
+def _certificate(target: Target, settings: dict) -> list[dict]:
+    if _certificate_name(target, settings) != CERTIFICATE or not target.with_secrets:
+        return []
+    values = (settings["certificate"], settings["key"])
+    encoded = (base64.b64encode(value.encode()).decode() for value in values)
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": target.meta(CERTIFICATE, SHARED),
+            "type": "kubernetes.io/tls",
+            "data": dict(zip(CERTIFICATE_KEYS, encoded, strict=True)),
+        }
+    ]
 
 
 def _annotated(annotations: dict) -> dict:
@@ -159,13 +203,16 @@ def _ingress(target: Target, settings: dict, rules: list) -> dict:
     if said.get("class"):
         spec["ingressClassName"] = said["class"]
     if settings["tls"]:
+        name = _certificate_name(target, settings)
         tls = {"hosts": [settings["public_name"]]}
-        # Without one the controller's own certificate is shown.
-        spec["tls"] = [tls | ({"secretName": said["tls_secret"]} if said.get("tls_secret") else {})]
+        spec["tls"] = [tls | ({"secretName": name} if name else {})]
+    silence = SILENCE.get(said.get("controller", ""))
+    annotations = {silence: f"{settings['timeout_seconds']}s"} if silence else {}
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "Ingress",
-        "metadata": target.meta(ENTRY, SHARED) | _annotated(said.get("annotations", {})),
+        "metadata": target.meta(ENTRY, SHARED)
+        | _annotated({**annotations, **said.get("annotations", {})}),
         "spec": spec,
     }
 
@@ -192,6 +239,7 @@ def _route(target: Target, settings: dict, rules: list) -> dict:
                     for kind, path in paths[first : first + MATCHES]
                 ],
                 "backendRefs": [{"name": object_name(to.name), "port": to.port}],
+                "timeouts": FOREVER,
             }
             for to, paths in rules
             for first in range(0, len(paths), MATCHES)

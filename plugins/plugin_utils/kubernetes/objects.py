@@ -51,6 +51,12 @@ def of_platform(target: Target, settings: dict) -> list[dict]:
     )
 
 
+def needed_by_platform(target: Target, settings: dict) -> list[dict]:
+    """Secrets of what all services share that the site makes itself."""
+    needed = entry.needed_secret(target, settings)
+    return [needed] if needed else []
+
+
 def needed_secrets(definitions: list[dict], owner: str, target: Target) -> list[dict]:
     """Secrets that the site makes itself: service, name and keys of each."""
     found = [

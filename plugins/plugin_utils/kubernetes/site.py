@@ -18,6 +18,13 @@ from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import 
 DEPLOYMENT, STATEFUL_SET = "Deployment", "StatefulSet"
 INGRESS, HTTP_ROUTE, NONE = "ingress", "http_route", "none"
 SERVICE_MONITOR, ANNOTATIONS = "service_monitor", "annotations"
+# Controllers of Ingress, and how each is told for how long a model may be silent. Both of HAProxy
+# end such an answer after 50 s by default; Traefik never does.
+SILENCE = {
+    "traefik": "",
+    "haproxy": "haproxy.org/timeout-server",
+    "haproxy_ingress": "haproxy-ingress.github.io/timeout-server",
+}
 
 # The cluster's own networks.
 OWN = ("pods", "services", "nodes")
@@ -28,7 +35,7 @@ KEYS = {
     "dns": ("namespace", "labels", "networks", "ports"),
     "gpu": ("resource", "count", "device_class", "node_selector", "tolerations"),
     "ingress": (
-        *("kind", "class", "annotations", "tls_secret", "parent"),
+        *("kind", "class", "controller", "annotations", "tls_secret", "parent"),
         *("namespace", "labels", "networks"),
     ),
     "ingress.parent": ("name", "namespace", "section"),
@@ -38,9 +45,10 @@ KEYS = {
     "secrets.*": ("name", "keys", "revision"),
     "volumes.**": ("size", "storage_class", "access", "scratch", "claim"),
 }
-KINDS = {
-    "ingress": (INGRESS, HTTP_ROUTE, NONE),
-    "metrics": (SERVICE_MONITOR, ANNOTATIONS, NONE),
+CHOICES = {
+    ("ingress", "kind"): (INGRESS, HTTP_ROUTE, NONE),
+    ("ingress", "controller"): (*SILENCE,),
+    ("metrics", "kind"): (SERVICE_MONITOR, ANNOTATIONS, NONE),
 }
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|[KMGTPE]i?)?")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
@@ -101,11 +109,13 @@ def read(given: dict, known: list[str]) -> Site:
             _check_keys(name, found, keys)
     for name in ("replicas", "autoscaling", "volumes", "cpu", "secrets"):
         _check_services(name, given.get(name, {}), known)
-    for name, kinds in KINDS.items():
-        kind = given.get(name, {}).get("kind", NONE)
-        if kind not in kinds:
+    for (name, key), choices in CHOICES.items():
+        chosen = given.get(name, {}).get(key)
+        if chosen is not None and chosen not in choices:
             raise KubernetesError(
-                f"kubernetes_{name}.kind is {kind!r}", f"one of {', '.join(kinds)}", "correct it"
+                f"kubernetes_{name}.{key} is {chosen!r}",
+                f"one of {', '.join(choices)}",
+                "correct it",
             )
     _check_networks(given)
     _check_numbers(given)

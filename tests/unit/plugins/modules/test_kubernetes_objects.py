@@ -9,11 +9,10 @@ import json
 import fake_kubernetes
 import pytest
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes import objects
-from clusters import definition, target
+from clusters import ENTRY, definition, target
 
 TO = target(with_secrets=True, metrics_secrets={"gateway_monitoring_key": "not-told"})
-SETTINGS = {"public_name": "llm.example.internal", "tls": True, "paths": [], "operators": []}
-SHARED = objects.of_platform(TO, SETTINGS)
+SHARED = objects.of_platform(TO, ENTRY)
 
 
 def of(name, **changes):

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 from ansible_collections.intranet.mcp.plugins.module_utils.balancer.entry_paths import MODEL_PATHS
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes import objects, workloads
@@ -283,6 +285,56 @@ def test_a_route_leads_where_an_ingress_does():
     assert of_route == of_ingress
     with pytest.raises(KubernetesError, match=r"kubernetes_ingress\.parent names no Gateway"):
         entry({"ingress": {"kind": "http_route", "namespace": "x"}})
+
+
+PEM = {"certificate": "a chain\n", "key": "not-told"}
+
+
+def test_the_certificate_of_the_site_is_shown_by_the_entry():
+    to = target(with_secrets=True)
+    found = by_kind(objects.of_platform(to, {**ENTRY, **PEM}))
+    assert found["Secret"]["type"] == "kubernetes.io/tls"
+    said = {key: base64.b64decode(value) for key, value in found["Secret"]["data"].items()}
+    assert said == {"tls.crt": b"a chain\n", "tls.key": b"not-told"}
+    (tls,) = found["Ingress"]["spec"]["tls"]
+    assert tls["secretName"] == found["Secret"]["metadata"]["name"] == "entry-tls"
+    assert objects.needed_by_platform(to, {**ENTRY, **PEM}) == []
+    # Without TLS nobody would see it; a Gateway has one of its own.
+    route = {"ingress": {"kind": "http_route", "parent": {"name": "public"}, "namespace": "x"}}
+    for other, settings in ((to, {"tls": False}), (target(said=route, with_secrets=True), {})):
+        assert "Secret" not in by_kind(objects.of_platform(other, {**ENTRY, **PEM, **settings}))
+
+
+@pytest.mark.parametrize(("secret", "name"), [({}, "entry-tls"), ({"tls_secret": "own"}, "own")])
+def test_a_certificate_that_is_no_object_is_needed(secret, name):
+    to = target(said={"ingress": {**SITE["ingress"], **secret}})
+    assert "Secret" not in by_kind(objects.of_platform(to, {**ENTRY, **PEM}))
+    assert objects.needed_by_platform(to, {**ENTRY, **PEM}) == [
+        {"service": "platform", "name": name, "keys": ["tls.crt", "tls.key"]}
+    ]
+
+
+TOLD = {
+    "traefik": {},
+    "haproxy": {"haproxy.org/timeout-server": "600s"},
+    "haproxy_ingress": {"haproxy-ingress.github.io/timeout-server": "600s"},
+}
+
+
+@pytest.mark.parametrize("controller", TOLD)
+def test_a_model_may_be_silent_as_long_as_behind_a_balancer(controller):
+    said = {**SITE["ingress"], "controller": controller}
+    found = entry({"ingress": said})["Ingress"]["metadata"]
+    assert found.get("annotations", {}) == TOLD[controller]
+    own = dict.fromkeys(TOLD[controller], "2h")
+    found = entry({"ingress": {**said, "annotations": own}})["Ingress"]["metadata"]
+    assert found.get("annotations", {}) == own
+
+
+def test_no_bound_of_a_gateway_ends_a_stream():
+    route = {"ingress": {"kind": "http_route", "parent": {"name": "public"}, "namespace": "x"}}
+    for rule in entry(route)["HTTPRoute"]["spec"]["rules"]:
+        assert rule["timeouts"] == {"request": "0s"}
 
 
 def test_an_entry_needs_a_name_and_knows_no_operators():

@@ -37,6 +37,7 @@ def test_an_autoscaler_goes_on_from_the_replicas():
         ),
         ({"ingress": {"parent": {"nam": "x"}}}, "kubernetes_ingress.parent has the key 'nam'"),
         ({"ingress": {"kind": "nginx"}}, "kubernetes_ingress.kind is 'nginx'"),
+        ({"ingress": {"controller": "nginx"}}, "kubernetes_ingress.controller is 'nginx'"),
         ({"metrics": {"kind": "yes"}}, "kubernetes_metrics.kind is 'yes'"),
         ({"replicas": {"gatway": 2}}, "kubernetes_replicas has the service 'gatway'"),
         ({"replicas": {"gateway": 0}}, "kubernetes_replicas.gateway is 0"),
