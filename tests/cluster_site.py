@@ -19,11 +19,21 @@ NAMESPACE = "intranet-mcp"
 
 
 class Site:
-    """A copy of the example, which may be changed, and the cluster that a kubeconfig leads to."""
+    """A copy of the example, which may be changed, and the cluster that a kubeconfig leads to.
 
-    def __init__(self, folder: Path, kubeconfig: Path | str) -> None:
+    within: a command that runs others. environment: further variables of playbooks.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        kubeconfig: Path | str,
+        within: tuple[str, ...] = (),
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self.inventory = folder / "inventory"
-        self._kubeconfig = str(kubeconfig)
+        self._within = within
+        self._environment = {"KUBECONFIG": str(kubeconfig), **(environment or {})}
         shutil.copytree(EXAMPLE, self.inventory, ignore=shutil.ignore_patterns(".*"))
 
     def write(self, name: str, content: dict) -> None:
@@ -42,9 +52,17 @@ class Site:
         """Run a playbook that may fail."""
         program = Path(sys.executable).with_name("ansible-playbook")
         return subprocess.run(
-            [program, "-i", self.inventory, f"playbooks/{playbook}", "--diff", *options],
+            [
+                *self._within,
+                program,
+                "-i",
+                self.inventory,
+                f"playbooks/{playbook}",
+                "--diff",
+                *options,
+            ],
             cwd=support.REPOSITORY,
-            env={**os.environ, "ANSIBLE_NOCOLOR": "1", "KUBECONFIG": self._kubeconfig},
+            env={**os.environ, "ANSIBLE_NOCOLOR": "1", **self._environment},
             capture_output=True,
             text=True,
             check=False,

@@ -160,7 +160,9 @@ class FakeCluster:
 
 
 def _is_selected(selector, labels):
-    """Tell whether a selector means an object: NAME=VALUE, or NAME notin (VALUES)."""
+    """Tell whether a selector means an object: NAME=VALUE, NAME!=VALUE, or NAME notin (VALUES)."""
+    if unequal := re.fullmatch(r"([^!]+)!=(.+)", selector):
+        return labels.get(unequal[1]) != unequal[2]
     for name, value, others in re.findall(r"([^,=\s]+)(?:=([^,]+)| notin \(([^)]*)\))", selector):
         if value and labels.get(name) != value:
             return False

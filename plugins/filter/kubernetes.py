@@ -12,4 +12,5 @@ class FilterModule:
             "kubernetes_files": files.files,
             "kubernetes_most_pods": workloads.most_pods,
             "kubernetes_needed_secrets": files.described,
+            "kubernetes_secret_keys": files.secret_keys,
         }

@@ -17,6 +17,7 @@ class FilterModule:
     def filters(self):
         return {
             "verify_host_probes": verify_hosts.probes,
+            "verify_cluster_probes": verify_hosts.cluster_probes,
             "verify_from_control_node": verify_hosts.from_control_node,
             "verify_user_probes": verify_users.probes,
             "verify_fresh_probes": verify_users.fresh_probes,

@@ -85,6 +85,11 @@ options:
           - V(migrations) takes C(container), and C(argv) of C(litellm-migrate --check), by default
             with the database that the platform gives LiteLLM.
           - V(command) runs C(argv) in C(container) and expects C(contains) in its output.
+          - V(cluster) asks the Kubernetes cluster of C(kubeconfig) and C(context) whether
+            C(namespace) has each of C(objects), as applying it would leave it, the keys of each of
+            C(secrets) (C(name), C(keys)) and no NetworkPolicy of others, and whether rollouts are
+            complete and pods ready. A pod whose container ended C(restarts) times, and lately, has
+            failed.
           - V(monitoring) asks C(prometheus) and C(alertmanager) (their URLs) whether each of
             C(jobs) answers, every rule is evaluated and alerts arrive, again for at most
             C(wait_seconds) while they do not. Alerts that are out are V(warning). It takes
@@ -122,6 +127,7 @@ options:
           - redis_cluster
           - migrations
           - command
+          - cluster
           - monitoring
           - logs
           - litellm_intruder

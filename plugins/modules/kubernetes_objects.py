@@ -138,7 +138,6 @@ from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import 
     Refused,
     ServiceError,
     TimedOut,
-    Unknown,
     fail,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.kubernetes import (
@@ -148,11 +147,6 @@ from ansible_collections.intranet.mcp.plugins.module_utils.kubernetes import (
     kubeconfig,
     rollout,
 )
-
-try:
-    import yaml
-except ImportError:
-    yaml = None
 
 MANAGED = "app.kubernetes.io/managed-by=intranet.mcp"
 OWNER = "intranet.mcp.owner"
@@ -325,19 +319,6 @@ def _others(owners):
     return f"{OWNER} notin ({','.join(owners)})" if owners else OWNER
 
 
-def read_config(path):
-    """Return the content of a kubeconfig."""
-    try:
-        with open(path, encoding="utf-8") as stream:
-            return yaml.safe_load(stream)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise Unknown(
-            f"the kubeconfig {path} cannot be read ({error})",
-            "a kubeconfig that this user may read",
-            "correct kubernetes_kubeconfig",
-        ) from error
-
-
 def main():
     module = QuietModule(
         argument_spec={
@@ -354,12 +335,12 @@ def main():
         required_one_of=[("owner", "except_owners")],
         mutually_exclusive=[("owner", "except_owners"), ("objects", "except_owners")],
     )
-    if yaml is None:
+    if kubeconfig.yaml is None:
         module.fail_json(msg=missing_required_lib("PyYAML"))
     path, objects = module.params["kubeconfig"], module.params["objects"] or []
     module.params["objects"] = None  # the result repeats the arguments, and Secrets are among them
     try:
-        access = kubeconfig.access(read_config(path), path, module.params["context"])
+        access = kubeconfig.read(path, module.params["context"])
         owned = Owned(client.ClusterClient(access), objects, module.params, module.check_mode)
         owned.apply()
     except ServiceError as error:

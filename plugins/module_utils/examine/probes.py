@@ -19,6 +19,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import 
 from ansible_collections.intranet.mcp.plugins.module_utils.engine import docker
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import (
     intruders,
+    probe_cluster,
     probe_data,
     probe_host,
     probe_isolation,
@@ -199,6 +200,7 @@ KINDS = {
         probe_host.command,
         {"container": _TEXT, "argv": _WORDS, "contains": {"type": "str", "default": ""}, **_SOCKET},
     ),
+    "cluster": Kind(probe_cluster.examined, probe_cluster.ARGUMENTS),
     "monitoring": Kind(probe_monitoring.watched, probe_monitoring.ARGUMENTS),
     "logs": Kind(probe_logs.arrive, probe_logs.ARGUMENTS),
     "litellm_intruder": Kind(intruders.litellm, intruders.LITELLM_ARGUMENTS),

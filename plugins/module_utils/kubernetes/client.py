@@ -44,12 +44,7 @@ class ClusterClient(HttpClient):
         )
 
     def _tls_context(self, validate_certs: bool, ca_path: str | None) -> ssl.SSLContext:
-        context = ssl.create_default_context(cadata=self._access.authorities or None)
-        if not validate_certs:
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        if self._access.certificate:
-            _load(context, self._access)
-        return context
+        return tls_context(self._access)
 
     def read_object(self, found: dict) -> dict | None:
         """Return an object as the cluster has it; None where it has none."""
@@ -135,6 +130,16 @@ def _error(status: int, found: str) -> Exception:
     if status in (429, 500, 502, 503, 504):
         return NotReady(found, "an API server that is not overloaded", "try again in a minute")
     return Unexpected(found, "a reply of the Kubernetes API", "check the kubeconfig's server")
+
+
+def tls_context(access: Access) -> ssl.SSLContext:
+    """Whom a kubeconfig trusts, and what it shows of itself."""
+    context = ssl.create_default_context(cadata=access.authorities or None)
+    if not access.validate_certs:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if access.certificate:
+        _load(context, access)
+    return context
 
 
 def _load(context: ssl.SSLContext, access: Access) -> None:

@@ -18,6 +18,11 @@ from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import 
     Unknown,
 )
 
+try:
+    import yaml
+except ImportError:
+    yaml = None
+
 # How long a helper that fetches a token may take: some ask a server themselves.
 HELPER_SECONDS = 60
 # What this client does not do; without it another server, or nobody, would be reached.
@@ -38,6 +43,20 @@ class Access:
 
     def __repr__(self) -> str:
         return f"Access({self.server})"
+
+
+def read(path: str, context: str = "") -> Access:
+    """What the kubeconfig in a file says. Needs PyYAML, which a module asks for (`yaml`)."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            config = yaml.safe_load(stream)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise Unknown(
+            f"the kubeconfig {path} cannot be read ({error})",
+            "a kubeconfig that this user may read",
+            "correct kubernetes_kubeconfig",
+        ) from error
+    return access(config, path, context)
 
 
 def access(config: object, path: str, context: str = "") -> Access:

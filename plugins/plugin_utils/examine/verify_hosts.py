@@ -34,6 +34,14 @@ def probes(site: dict) -> list[dict]:
     return [row for make in makers for row in make(site)]
 
 
+def cluster_probes(declared: dict) -> list[dict]:
+    """Return what is asked of a Kubernetes cluster: one probe of everything that is in it.
+
+    declared: how it is reached, and what it should have, as the role kubernetes puts it together.
+    """
+    return [probe("cluster", "cluster", "Hosts", **declared)]
+
+
 def _any_host(site: dict) -> list[dict]:
     host, prefix, flows = site["host"], site["prefix"], site["flows"]
     files = {path: digest for spec in site["defined"] for path, digest in spec["files"].items()}

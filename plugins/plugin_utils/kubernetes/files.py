@@ -68,6 +68,12 @@ def text(found: dict) -> str:
     return f"---\n{dumped}"
 
 
+def secret_keys(objects: list[dict]) -> list[dict]:
+    """Name and keys of each Secret among objects."""
+    secrets = [found for found in objects if found["kind"] == "Secret"]
+    return [{"name": one["metadata"]["name"], "keys": sorted(one["data"])} for one in secrets]
+
+
 def described(needed: list[dict]) -> list[str]:
     """Each Secret that the site makes itself, as a line."""
     return [f"Secret {one['name']} with {', '.join(one['keys'])}" for one in needed]
