@@ -87,9 +87,9 @@ options:
           - V(command) runs C(argv) in C(container) and expects C(contains) in its output.
           - V(cluster) asks the Kubernetes cluster of C(kubeconfig) and C(context) whether
             C(namespace) has each of C(objects), as applying it would leave it, the keys of each of
-            C(secrets) (C(name), C(keys)) and no NetworkPolicy of others, and whether rollouts are
-            complete and pods ready. A pod whose container ended C(restarts) times, and lately, has
-            failed.
+            C(secrets) (C(name), C(keys), and C(service) where the site makes it itself) and no
+            NetworkPolicy of others, and whether rollouts are complete and pods ready. A pod whose
+            container ended C(restarts) times, and lately, has failed.
           - V(monitoring) asks C(prometheus) and C(alertmanager) (their URLs) whether each of
             C(jobs) answers, every rule is evaluated and alerts arrive, again for at most
             C(wait_seconds) while they do not. Alerts that are out are V(warning). It takes

@@ -33,7 +33,7 @@ def test_no_play_reads_facts_that_nobody_uses():
 
 def test_what_reads_hosts_leaves_clusters_alone():
     """In a cluster there is no engine to ask and no file to read."""
-    for playbook in ("site.yml", "doctor.yml", "usage.yml"):
+    for playbook in ("site.yml", "usage.yml"):
         first = read(playbook)[0]
         tasks = first.get("pre_tasks", []) + first.get("tasks", [])
         called = [task.get("ansible.builtin.include_role", {}) for task in tasks]

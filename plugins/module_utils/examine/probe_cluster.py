@@ -30,6 +30,11 @@ ARGUMENTS: dict[str, Any] = {
     "restarts": {"type": "int", "default": 3},
 }
 APPLY = "run playbooks/apply.yml, which brings it in line"
+# How rows begin that applying the inventory mends.
+MISSING, CHANGED, DRIFT = "missing", "changed", "drift"
+# What the site makes itself, as it said in the inventory.
+THEIRS, MAKE = "the site's", "have it made in the namespace, with these keys"
+OF_OBJECTS = (MISSING, CHANGED, DRIFT)
 PODS = "app.kubernetes.io/part-of=intranet-mcp"
 OF_OTHERS = "app.kubernetes.io/managed-by!=intranet.mcp"
 POLICY = "NetworkPolicy"
@@ -66,13 +71,13 @@ def _declared(client: ClusterClient, objects: list[dict]):
         label = kinds.label(wanted)
         before = client.read_object(wanted)
         if before is None:
-            yield Finding(f"missing {label}", "it is not there", "what the inventory says", APPLY)
+            yield Finding(f"{MISSING} {label}", "it is not there", "what the inventory says", APPLY)
             continue
         after = client.apply(wanted, is_dry=True)
         old, new = compare.difference(before, {**after, "kind": wanted["kind"]})
         if old != new:
             # Drift of configuration is advice where a site says so; what a policy opens is not.
-            word = "changed" if wanted["kind"] == POLICY else "drift"
+            word = CHANGED if wanted["kind"] == POLICY else DRIFT
             fields = ", ".join(sorted({**old, **new}))
             found = f"its {fields} was changed by somebody else, or is yet to be applied"
             yield Finding(f"{word} {label}", found, "what the inventory says", APPLY)
@@ -90,14 +95,16 @@ def _foreign(client: ClusterClient, namespace: str):
 
 
 def _secrets(client: ClusterClient, namespace: str, secrets: list[dict]):
+    """Names and keys. One with a service is made by the site for it, and by nobody else."""
     for secret in secrets:
         metadata = {"name": secret["name"], "namespace": namespace}
         there = client.read_object({"apiVersion": "v1", "kind": "Secret", "metadata": metadata})
         missing = sorted(set(secret["keys"]) - set((there or {}).get("data") or {}))
         if there is None or missing:
             found = f"it has no {', '.join(missing)}" if there else "it is not there"
-            keys = ", ".join(secret["keys"])
-            yield Finding(f"missing Secret {secret['name']}", found, keys, APPLY)
+            word, action = (THEIRS, MAKE) if secret.get("service") else (MISSING, APPLY)
+            expected = ", ".join(secret["keys"])
+            yield Finding(f"{word} Secret {secret['name']}", found, expected, action)
 
 
 def _rollouts(client: ClusterClient, objects: list[dict]):

@@ -5,11 +5,18 @@
 
 from __future__ import annotations
 
-from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import (
+    FAILED,
+    UNKNOWN,
+    Finding,
+)
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.probe_cluster import OF_OBJECTS
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.shared_address import judge
 
 # Treatments of the host itself, which come before those of containers.
 HOST = ("daemon_json", "engine", "settings", "toolkit", "firewall", "password")
+# The only one of a cluster.
+APPLY = "apply"
 # Treatments for which the service's role makes the container anew.
 ANEW = ("deploy", "replace", "models")
 
@@ -48,6 +55,24 @@ def _findings(host: str, result: dict) -> list[dict]:
     return [{**silent.as_dict(), "role": ""}]
 
 
+def of_cluster(result: dict) -> dict:
+    """What a probe of a cluster found, as the module doctor returns findings of a host.
+
+    result: of the module `health`, as Ansible registers it; its failure stays as it is.
+    """
+    if "checks" not in result:
+        return result
+    wrong = [row for row in result["checks"] if row["status"] in (FAILED, UNKNOWN)]
+    return {"findings": [_of_row(row) for row in wrong]}
+
+
+def _of_row(row: dict) -> dict:
+    # Not what pods say: applying the same once more would not make them ready.
+    fix = APPLY if row["name"].startswith(OF_OBJECTS) else ""
+    finding = Finding(row["name"], row["found"], row["expected"], row["action"], fix)
+    return {**finding.as_dict(), "role": ""}
+
+
 def _held_once(examined: dict[str, dict]) -> list[dict]:
     """An address that several balancers share and not exactly one of them holds."""
     told = {host: (r.get("facts") or {}).get("shared_address") for host, r in examined.items()}
@@ -68,13 +93,15 @@ def fixes(findings: list[dict], order: list[str]) -> dict:
     """What to do on one host about its findings, in order.
 
     order: roles as the catalog has them, those first that others need; roles not in it come last.
-    Returns {host, roles}: kinds of fix for the host, and for each role what to stop, which
-    containers to start (and whether a running one starts afresh), and whether to run the role.
+    Returns {cluster, host, roles}: whether to apply a cluster's objects, kinds of fix for the host,
+    and for each role what to stop, which containers to start (and whether a running one starts
+    afresh), and whether to run the role.
     """
     fixes = [finding for finding in findings if finding["fix"]]
     others = sorted({f["role"] for f in fixes if f["role"]} - {*order})
     roles = [_of_role(r, [f for f in fixes if f["role"] == r]) for r in (*order, *others)]
     return {
+        "cluster": any(f["fix"] == APPLY for f in fixes),
         "host": [kind for kind in HOST if any(f["fix"] == kind for f in fixes)],
         "roles": [role for role in roles if role["containers"] or role["run"]],
     }

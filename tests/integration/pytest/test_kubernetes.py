@@ -94,6 +94,27 @@ def test_the_cluster_gets_what_the_files_have_and_the_secrets(site):
     assert not [name for name, value in site.secrets().items() if value in said]
 
 
+def test_doctor_finds_a_policy_that_is_gone_and_brings_it_back(site):
+    alone = ("--limit", "cluster")
+    tls = {
+        "kind": "Secret",
+        "metadata": {"name": "llm-tls"},
+        "data": {"tls.crt": "", "tls.key": ""},
+    }
+    (secret,) = [path for path in site.cluster.objects if path.endswith("/secrets/redis-secrets")]
+    done = site.try_to_run("doctor.yml", *alone)
+    assert "the site's Secret llm-tls" in done.stdout
+    site.cluster.objects[secret.replace("redis-secrets", "llm-tls")] = tls
+    site.run("doctor.yml", *alone)
+    (place,) = [path for path in site.cluster.objects if path.endswith("/networkpolicies/redis")]
+    del site.cluster.objects[place]
+    done = site.try_to_run("doctor.yml", *alone)
+    assert done.returncode == 2 and "missing NetworkPolicy redis" in done.stdout
+    site.run("doctor.yml", *alone, "--tags", "fix")
+    assert place in site.cluster.objects
+    assert not [value for value in site.secrets().values() if value in done.stdout]
+
+
 def test_what_changed_in_the_inventory_changes_in_the_cluster_and_nothing_else(site):
     before = copy.deepcopy(site.cluster.objects)
     without = {name: {"enabled": False} for name in ("filesystem", "example")}

@@ -92,6 +92,14 @@ def test_a_secret_lacks_a_key_or_is_not_there(cluster, examined):
     assert wrong["missing Secret gateway-metrics"].found == "it is not there"
 
 
+def test_a_secret_that_the_site_makes_itself_is_nothing_that_we_could_bring_back(cluster):
+    asked = {"kubeconfig": cluster.path, "context": "", "namespace": "llm", "restarts": 3}
+    asked |= {"objects": [], "secrets": [{"service": "platform", "name": "tls", "keys": ["a"]}]}
+    (row,) = [one for one in probe_cluster.examined("x", asked) if one.status == "failed"]
+    assert row.check == "the site's Secret tls"
+    assert not row.check.startswith(probe_cluster.OF_OBJECTS)
+
+
 def test_a_rollout_that_is_not_complete_is_named(cluster, examined):
     cluster.stuck["gateway"] = {"availableReplicas": 0}
     assert "0 of" in examined()[0]["rollout Deployment gateway"].found

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.doctor_report import (
     fixes,
+    of_cluster,
     report,
     table,
 )
@@ -109,7 +110,8 @@ def test_a_service_of_an_unknown_role_is_mended_last():
 
 def test_the_host_is_mended_before_its_services():
     found = [finding("firewall"), finding("engine"), finding("daemon_json"), finding()]
-    assert fixes(found, ORDER) == {"host": ["daemon_json", "engine", "firewall"], "roles": []}
+    of_host = ["daemon_json", "engine", "firewall"]
+    assert fixes(found, ORDER) == {"cluster": False, "host": of_host, "roles": []}
 
 
 def test_a_container_that_is_made_anew_is_not_started_before():
@@ -133,3 +135,30 @@ def test_one_restart_mends_what_a_restart_and_a_connection_mend():
 def test_a_missing_model_runs_the_role_without_stopping_anything():
     (role,) = fixes([finding("models", "ollama")], ORDER)["roles"]
     assert role == {"role": "ollama", "stop": [], "containers": [], "run": True}
+
+
+def row(name, status="failed"):
+    said = {"found": "it is not there", "expected": "it", "action": "apply"}
+    return {"group": "Hosts", "name": name, "status": status, **said}
+
+
+def test_what_a_probe_finds_in_a_cluster_is_told_as_of_a_host():
+    names = ("missing NetworkPolicy redis", "changed NetworkPolicy redis", "drift Service redis")
+    fine = [row("cluster pods", "passed"), row("HorizontalPodAutoscaler gateway", "warning")]
+    found = of_cluster({"checks": [*map(row, names), *fine]})
+    assert [one["check"] for one in found["findings"]] == [*names]
+    assert fixes(found["findings"], ORDER) == {"cluster": True, "host": [], "roles": []}
+    (told, *_others) = table(report({"cluster": found}, AT))
+    assert "cluster" in told
+
+
+def test_what_pods_say_and_policies_of_others_are_for_a_person():
+    names = ("pod gateway-0", "rollout Deployment gateway", "foreign NetworkPolicy open", "cluster")
+    found = of_cluster({"checks": [row(name) for name in names]})["findings"]
+    assert len(found) == 4
+    assert not fixes(found, ORDER)["cluster"]
+
+
+def test_a_cluster_that_cannot_be_examined_is_a_finding():
+    (finding,) = report({"cluster": of_cluster({"msg": "no kubeconfig"})}, AT)["findings"]
+    assert "no kubeconfig" in finding["found"]
