@@ -90,7 +90,7 @@ def host_addresses(hostvars, template) -> list[str]:
         own = template(own)
         return [own] if isinstance(own, str) else list(own)
     candidates = [hostvars.get("ansible_host")]
-    facts = hostvars.get("ansible_facts", {})
+    facts = _facts(hostvars)
     candidates += [
         facts.get(family, {}).get("address") for family in ("default_ipv4", "default_ipv6")
     ]
@@ -99,9 +99,15 @@ def host_addresses(hostvars, template) -> list[str]:
 
 def host_names(hostvars, template) -> list[str]:
     """Names of a host besides the inventory's: where Ansible reaches it, and its own."""
-    facts = hostvars.get("ansible_facts", {})
+    facts = _facts(hostvars)
     names = [hostvars.get("ansible_host"), facts.get("fqdn"), facts.get("hostname")]
     return list(dict.fromkeys(template(name) for name in names if name))
+
+
+def _facts(hostvars) -> dict:
+    """What was gathered on a host; where it stands for a cluster, that was the control node."""
+    is_cluster = KUBERNETES in hostvars.get("group_names", [])
+    return {} if is_cluster else hostvars.get("ansible_facts", {})
 
 
 def is_address(value) -> bool:

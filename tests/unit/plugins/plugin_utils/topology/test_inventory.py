@@ -101,3 +101,9 @@ def test_a_worker_asks_once_and_the_process_it_came_from_each_time():
     worker.join(30)
     assert worker.exitcode == 0
     assert answers.get() == (once, True)
+
+
+def test_a_cluster_is_not_known_by_what_the_control_node_is_called():
+    hostvars = {"ansible_facts": FACTS, "group_names": ["kubernetes", "litellm"]}
+    assert host_addresses(hostvars, as_is) == []
+    assert host_names(hostvars, as_is) == []
