@@ -139,6 +139,7 @@ ENTRY = {
     "certificate": "",
     "key": "",
 }
+METRICS_SECRETS = {"gateway_monitoring_key": "not-told", "key-prometheus": "not-told"}
 TRUST = {"ca.pem": b"public and site\n", "site.pem": b"site\n", "ca.jks": b"\xfe\xed"}
 
 
@@ -151,7 +152,8 @@ def target(groups=ALL_INSIDE, said=None, of_topology=None, **settings):
     """Return a target; said: variables of the site in place of SITE's, others are of Target."""
     found = platform(groups, **(of_topology or {}))
     read = site.read({**SITE, **(said or {})}, list(found.services))
-    return Target(topology=found, host=CLUSTER, site=read, **settings)
+    given = {"metrics_secrets": METRICS_SECRETS, **settings}
+    return Target(topology=found, host=CLUSTER, site=read, **given)
 
 
 def definition(name, **changes):

@@ -18,14 +18,10 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.target imp
     port_name,
 )
 
-# A virtual key of LiteLLM, which the role `teams` makes; in a cluster nobody does yet.
-KEY = "key-"
-
 
 def measured(unit: Unit) -> list[Service]:
     """The ports of a service that tell numbers to a Prometheus of the cluster."""
-    ports = [port for port in unit.ports if port.metrics]
-    return [port for port in ports if not port.metrics_secret.startswith(KEY)]
+    return [port for port in unit.ports if port.metrics]
 
 
 def annotations(unit: Unit) -> dict:

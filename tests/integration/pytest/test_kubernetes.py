@@ -88,7 +88,7 @@ def test_the_cluster_gets_what_the_files_have_and_the_secrets(site):
     said = site.run("apply.yml", *OBJECTS)
     rendered = [one for text in site.files().values() for one in yaml.safe_load_all(text)]
     names = {f"{one['kind']} {one['metadata']['name']}" for one in rendered}
-    of_secrets = {"gateway", "gateway-metrics", "litellm", "postgres", "redis"}
+    of_secrets = {"gateway", "gateway-metrics", "litellm", "litellm-metrics", "postgres", "redis"}
     secrets = {f"Secret {n if '-' in n else f'{n}-secrets'}" for n in of_secrets}
     assert {*site.cluster.names()} == names | secrets
     assert not [name for name, value in site.secrets().items() if value in said]

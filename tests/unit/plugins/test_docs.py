@@ -181,7 +181,7 @@ def test_documented_keys_have_samples_and_stand_in_the_code(path):
 # What a host must have for a module is Python and what Ansible brings along.
 BROUGHT = {*sys.stdlib_module_names, "ansible", "ansible_collections"}
 # What runs on the control node may need what ansible-core needs there.
-OF_THE_CONTROL_NODE = {"kubernetes_objects": {"yaml"}}
+OF_THE_CONTROL_NODE = {"kubernetes_objects": {"yaml"}, "kubeconfig": {"yaml"}}
 
 
 @pytest.mark.parametrize(

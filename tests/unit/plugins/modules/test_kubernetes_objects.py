@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes import objects
 from clusters import ENTRY, definition, target
 
-TO = target(with_secrets=True, metrics_secrets={"gateway_monitoring_key": "not-told"})
+TO = target(with_secrets=True)
 SHARED = objects.of_platform(TO, ENTRY)
 
 

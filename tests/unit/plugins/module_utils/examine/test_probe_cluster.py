@@ -15,7 +15,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.kubernetes import kin
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes import files, objects
 from clusters import ENTRY, definition, target
 
-TO = target(with_secrets=True, metrics_secrets={"gateway_monitoring_key": "not-told"})
+TO = target(with_secrets=True)
 EVERYTHING = [
     *objects.of_platform(TO, ENTRY),
     *objects.of_owner([definition("gateway")], "gateway", TO),

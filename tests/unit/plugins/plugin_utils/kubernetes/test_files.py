@@ -66,7 +66,7 @@ def test_a_file_says_which_secrets_its_service_needs(written):
 
 
 def test_secrets_have_files_of_their_own_for_their_owner_alone():
-    to = target(with_secrets=True, metrics_secrets={"gateway_monitoring_key": "not-told"})
+    to = target(with_secrets=True)
     found = files.files(everything(to), [], "dir")
     assert [entry["path"] for entry in found["secrets"]] == [
         f"dir/{name}-secrets.yml" for name in ("gateway", "litellm", "postgres", "redis")
@@ -74,4 +74,4 @@ def test_secrets_have_files_of_their_own_for_their_owner_alone():
     assert {entry["mode"] for entry in found["secrets"]} == {"0600"}
     assert not [e for e in found["files"] if "kind: Secret" in e["content"]]
     kinds = [one["kind"] for e in found["secrets"] for one in yaml.safe_load_all(e["content"])]
-    assert {*kinds} == {"Secret"} and len(kinds) == 5
+    assert {*kinds} == {"Secret"} and len(kinds) == 6

@@ -48,7 +48,6 @@ SITES = {
         "with_secrets": True,
         "trust": TRUST,
         "trust_digest": "0123",
-        "metrics_secrets": {"gateway_monitoring_key": "not-told"},
     },
     "models-outside": {"groups": MODELS_OUTSIDE},
     "models-inside": {"groups": MODELS_INSIDE},
@@ -270,7 +269,8 @@ def test_a_secret_of_the_site_takes_the_place_of_ours():
     said = {"litellm": {"name": "from-vault", "keys": {"DATABASE_URL": "url"}, "revision": "7"}}
     to = target(said={"secrets": said}, with_secrets=True)
     found = rendered("litellm", to)
-    assert "Secret" not in found
+    # Prometheus has one of its own.
+    assert found["Secret"]["metadata"]["name"] == "litellm-metrics"
     pod = found["Deployment"]["spec"]["template"]
     env = {v["name"]: v.get("valueFrom") for v in pod["spec"]["containers"][0]["env"]}
     assert env["DATABASE_URL"] == {"secretKeyRef": {"name": "from-vault", "key": "url"}}

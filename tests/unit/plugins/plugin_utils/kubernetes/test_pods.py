@@ -350,7 +350,9 @@ def test_numbers_are_found_by_a_monitor_or_by_annotations():
     assert endpoint["port"] == "http-8080"
     credentials = {"name": "gateway-metrics", "key": "gateway_monitoring_key"}
     assert endpoint["authorization"] == {"credentials": credentials}
-    assert "ServiceMonitor" not in rendered("litellm", target())
+    (endpoint,) = rendered("litellm", target())["ServiceMonitor"]["spec"]["endpoints"]
+    credentials = {"name": "litellm-metrics", "key": "key-prometheus"}
+    assert endpoint["authorization"] == {"credentials": credentials}
     with pytest.raises(KubernetesError, match="cannot tell its numbers by annotations"):
         rendered("gateway", target(said={"metrics": {"kind": "annotations", "namespace": "x"}}))
     quiet = target(ALL_INSIDE, said={"metrics": {"kind": "none"}})

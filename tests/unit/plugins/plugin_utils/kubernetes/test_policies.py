@@ -128,7 +128,7 @@ def test_a_pod_of_another_namespace_reaches_nothing_unless_the_site_names_it():
         assert not found.lets_through({"namespace": "others"}, pod(service), port)
         assert not found.lets_through({"namespace": "others", **pod("gateway")}, pod(service), port)
     assert found.lets_through(PROMETHEUS, pod("gateway"), 8080)
-    assert not found.lets_through(PROMETHEUS, pod("litellm"), 4000)
+    assert found.lets_through(PROMETHEUS, pod("litellm"), 4000)
     for service, port in (("postgres", 5432), ("redis", 6379), ("tool-browser", 8000)):
         for stranger in (TRAEFIK, PROMETHEUS, "203.0.113.7"):
             assert not found.lets_through(stranger, pod(service), port)

@@ -25,7 +25,7 @@ def test_no_key_of_a_definition_is_forgotten():
 def test_every_key_that_is_rendered_changes_the_objects(key):
     """Taken away, or changed where it is needed, there is something else in the cluster."""
     name = next((n for n, said in DEFINITIONS.items() if key in said), "gateway")
-    to = target(with_secrets=True, metrics_secrets={"gateway_monitoring_key": "x"})
+    to = target(with_secrets=True)
     changed = {
         "image": "other",
         "user": "7:7",

@@ -75,7 +75,7 @@ def test_the_roles_variables_are_what_a_site_is_made_of():
     given = yaml.safe_load((role / "vars/main.yml").read_text())["__kubernetes_cluster"]["site"]
     assert given == {name: f"{{{{ kubernetes_{name} }}}}" for name in given}
     others = ("render_dir", "render_secrets", "rendered", "kubeconfig", "context", "wait_seconds")
-    others += ("owners", "remove_data")
+    others += ("forward_seconds", "remove_data")
     of_playbooks = {f"kubernetes_{name}" for name in others}
     assert {f"kubernetes_{name}" for name in given} == {*defaults} - of_playbooks
     plain = {name: defaults[f"kubernetes_{name}"] for name in given}
