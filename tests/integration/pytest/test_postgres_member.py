@@ -121,8 +121,13 @@ def provision(site: Site, host: str, folder: Path) -> None:
     template = Path("roles/postgres/templates/provision.sql.j2").read_text()
     options = ["-v", "ON_ERROR_STOP=1", "-v", "owner=litellm", "-v", "database=litellm"]
     psql = ("psql", "-XAtq", *options, "-U", "litellm", "-d", "postgres")
-    done = site.inside(host, "postgres", *psql, stdin=template)
-    assert done.returncode == 0, done.stderr
+
+    def provisioned():
+        done = site.inside(host, "postgres", *psql, stdin=template)
+        assert done.returncode == 0 or "read-only transaction" in done.stderr, done.stderr
+        return done.returncode == 0
+
+    wait_until(provisioned, 60, f"{host} to accept writes")
 
 
 @pytest.fixture(scope="module")
