@@ -32,6 +32,7 @@ SKIPPED = {
 EXCLUDED = [
     "roles/gateway/files/",
     "roles/image/files/",
+    "roles/portal/files/",
     "roles/tool_server/files/",
     "molecule/",
     "tests/",

@@ -63,7 +63,7 @@ def test_languages_have_the_same_texts_with_the_same_values():
     assert english.keys() == chinese.keys()
     for key in english:
         values = [
-            {name for _, name, _, _ in string.Formatter().parse(text[key]) if name}
+            {part[1] for part in string.Formatter().parse(text[key]) if part[1]}
             for text in (english, chinese)
         ]
         assert values[0] == values[1], key

@@ -146,7 +146,7 @@ def test_wrong_client_secret_is_named(provider, configure, sign_in, tmp_path):
 
 def test_too_many_sign_ins_are_slowed_down(portal):
     browser = lab.Browser(portal.url)
-    seen = {browser.get("/portal/sign-in").status_code for _ in range(70)}
+    seen = {browser.get("/portal/sign-in").status_code for _number in range(70)}
     assert seen == {302, 429}
 
 

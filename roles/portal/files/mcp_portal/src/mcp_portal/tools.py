@@ -31,7 +31,7 @@ class Tools:
         for _page in range(MAX_PAGES):
             result = await self._page(page_key, cursor)
             for tool in result.get("tools") or []:
-                server, _, name = str(tool.get("name")).partition("__")
+                server, _separator, name = str(tool.get("name")).partition("__")
                 about = str(tool.get("description") or tool.get("title") or "")
                 found.setdefault(server, []).append({"name": name or server, "about": about})
             cursor = result.get("nextCursor")
