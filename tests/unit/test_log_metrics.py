@@ -53,6 +53,11 @@ def test_what_is_about_no_queue_of_an_action_is_nothing(line):
     assert "{" not in text(told(), line).replace('{queue="audit"}', "")
 
 
+def test_a_collector_without_a_siem_has_no_queue_and_answers_all_the_same():
+    lines = text(told("main Q"), told("kept", "core.action")).splitlines()
+    assert lines and all(line.startswith("#") for line in lines)
+
+
 def test_old_numbers_are_not_told():
     assert text(told(), age=59) and not text(told(), age=61)
     assert not text()
