@@ -98,7 +98,7 @@ def test_doctor_finds_a_policy_that_is_gone_and_brings_it_back(site):
     alone = ("--limit", "cluster")
     tls = {
         "kind": "Secret",
-        "metadata": {"name": "llm-tls"},
+        "metadata": {"name": "llm-tls", "generation": 1},
         "data": {"tls.crt": "", "tls.key": ""},
     }
     (secret,) = [path for path in site.cluster.objects if path.endswith("/secrets/redis-secrets")]
