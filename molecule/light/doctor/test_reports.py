@@ -26,9 +26,9 @@ def test_usage_says_who_used_which_model_and_tool():
     assert sum(int(row["output_tokens"]) for row in people) > 0
     assert sum(int(row["tool_calls"]) for row in people) > 0
     called = {row["tool"] for row in newest("usage-????-??-tools.csv")}
-    assert "list_directory" in called
+    assert "list_allowed_directories" in called
     (page,) = REPORTS.glob("usage-????-??.html")
-    assert "list_directory" in page.read_text()
+    assert "list_allowed_directories" in page.read_text()
     assert all(row["person"] in run.stdout for row in people)
 
 
