@@ -44,7 +44,8 @@ options:
             authority to trust, PEM as text) and C(timeout).
           - V(page) takes C(url), C(user), C(key) (the name of the password), C(service), C(ca) and
             C(timeout), and asks without a login, with a wrong and with the right password.
-          - V(certificate) takes C(url), C(days) that must be left, and C(timeout).
+          - V(certificate) takes C(url), C(days) that must be left, C(ca) (the authority that people
+            trust, PEM as text, for whether every CLI accepts what it signed) and C(timeout).
           - V(gpu) takes C(url) of an Ollama, C(timeout), and C(model) to load where none is in
             memory (C(embeds_only) if it has no chat), with C(context), the tokens that requests ask
             for. Every model in memory must be on the GPU at least in part.

@@ -1,7 +1,7 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Until when certificates are valid: those that servers show, and files on this host."""
+"""Certificates that servers show, and files on this host: until when they are valid, and for whom."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class Certificate(NamedTuple):
     place: str
     not_after: int | None
     error: str = ""
+    der: bytes = b""  # of one that a server shows
 
 
 def read(place: str, timeout: float = 5) -> Certificate:
@@ -37,7 +38,7 @@ def read(place: str, timeout: float = 5) -> Certificate:
 
 
 def _served(url: str, timeout: float) -> Certificate:
-    """Return the certificate that a server shows, whoever signed it: only its dates are read."""
+    """Return the certificate that a server shows, whoever signed it: it is read, not believed."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
@@ -47,7 +48,8 @@ def _served(url: str, timeout: float) -> Certificate:
             socket.create_connection(place, timeout) as plain,
             context.wrap_socket(plain, server_hostname=parts.hostname) as secure,
         ):
-            return Certificate(url, x509.not_after(secure.getpeercert(binary_form=True)))
+            der = secure.getpeercert(binary_form=True) or b""
+            return Certificate(url, x509.not_after(der), der=der)
     except (OSError, ValueError) as error:
         return Certificate(url, None, f"no TLS connection ({error})")
     except x509.CertificateError as error:
@@ -69,6 +71,35 @@ def judge(check: str, found: Certificate, now: float, days: int) -> Finding:
         expected,
         "renew it where it is served from",
         status=verdict(left >= days),
+    )
+
+
+def refused_by_clis(check: str, found: Certificate, authority: str) -> Finding | None:
+    """Return why Claude Code and opencode refuse a certificate that others take; None: they do not.
+
+    BoringSSL, which they are built with, refuses each certificate for an address under an authority
+    that limits addresses, whether the address is within the limit or not. Pure.
+
+    authority: PEM of the one that people trust, empty where there is none.
+    """
+    if not (authority and found.der):
+        return None
+    (signer, *_others) = x509.of_pem(authority)
+    is_refused = (
+        x509.is_signed_by(found.der, signer)
+        and x509.limits_addresses(signer)
+        and x509.names_addresses(found.der)
+    )
+    if not is_refused:
+        return None
+    return Finding(
+        check,
+        f"certificate {found.place} is for IP addresses, and its authority limits which it may certify",
+        "a certificate that Claude Code and opencode accept: they cannot check such a limit, and "
+        "refuse every connection (UNSUPPORTED_CONSTRAINT_TYPE)",
+        "give the platform a name (platform_public_name), and run site.yml and clients.yml; or, of the "
+        "platform's own authority, remove tls/ca.crt among the secrets (keep ca.key), run both, and "
+        "have people's machines trust the new ca.crt",
     )
 
 

@@ -91,9 +91,10 @@ def _client(params: dict[str, Any]) -> HttpClient:
 
 
 def certificate(name: str, params: dict[str, Any]) -> Findings:
-    """How long the certificate behind an https address is valid."""
+    """How long the certificate behind an https address is valid, and whether every CLI takes it."""
     found = certificates.read(params["url"], params["timeout"])
-    return [certificates.judge(name, found, time.time(), params["days"])]
+    refused = certificates.refused_by_clis(name, found, params["ca"])
+    return [refused or certificates.judge(name, found, time.time(), params["days"])]
 
 
 def gpu(name: str, params: dict[str, Any]) -> Findings:

@@ -89,6 +89,7 @@ KINDS = {
         {
             "url": _TEXT,
             "days": {"type": "int", "default": 21},
+            "ca": {"type": "str", "default": ""},
             "timeout": {"type": "int", "default": 10},
         },
     ),

@@ -142,7 +142,8 @@ def _team_arguments(about: dict) -> tuple[list, list, list, dict, dict]:
 
 def _certificates(about: dict) -> list[dict]:
     urls = list(dict.fromkeys(about["https_urls"]))
-    return [certificate_probe(url, about["certificate_days"]) for url in urls] or [
+    limits = about["certificate_days"], about["ca"]
+    return [certificate_probe(url, *limits) for url in urls] or [
         {
             **_without_meaning("certificates", "the inventory has no https address"),
             "group": "Services",
@@ -150,9 +151,9 @@ def _certificates(about: dict) -> list[dict]:
     ]
 
 
-def certificate_probe(url: str, days: int) -> dict:
-    """A probe of how long the certificate behind an address is valid."""
-    options = {"url": url, "days": days}
+def certificate_probe(url: str, days: int, ca: str) -> dict:
+    """A probe of the certificate behind an address; ca: PEM of the platform's authority, or empty."""
+    options = {"url": url, "days": days, "ca": ca}
     name = f"certificate {url.removeprefix('https://').partition('/')[0]}"
     return {"name": name, "kind": "certificate", "group": "Services", "options": options}
 

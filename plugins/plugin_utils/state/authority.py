@@ -26,14 +26,20 @@ NO_ADDRESS = ("IP:0.0.0.0/0", "IP:::/0")
 NETWORK_BITS = {4: 24, 6: 64}
 
 
-def name_constraints(names, further=()):
+def name_constraints(names, further=(), by_address=False):
     """What an authority for these names is permitted, and what it is not, as openssl_csr takes it.
 
     Names with all below them, and the networks of addresses. further: names and networks besides.
+    by_address: people come by address, so that certificates are for addresses: the authority may
+    vouch for any then. Claude Code and opencode (BoringSSL) refuse what is for an address under an
+    authority with a limit for addresses.
     """
     found = [_permitted(name) for name in names]
     found += [_further(value) for value in further]
     permitted = list(dict.fromkeys(found))
+    if by_address:
+        permitted = [value for value in permitted if value.startswith("DNS:")]
+        return {"permitted": permitted or [NO_NAME], "excluded": []}
     if not any(value.startswith("DNS:") for value in permitted):
         permitted.append(NO_NAME)
     has_addresses = any(value.startswith("IP:") for value in permitted)
@@ -71,8 +77,16 @@ def names_beyond_authority(names, pem):
         found = authority.extensions.get_extension_for_class(x509.NameConstraints).value
     except x509.ExtensionNotFound:
         return []
-    permitted = [subtree.value for subtree in found.permitted_subtrees or []]
-    return [name for name in names if not any(_covers(subtree, name) for subtree in permitted)]
+    limits = [tree.value for tree in found.permitted_subtrees or []]
+    excluded = [tree.value for tree in found.excluded_subtrees or []]
+    return [name for name in names if not _may_vouch(name, limits, excluded)]
+
+
+def _may_vouch(name, permitted, excluded):
+    """Whether limits, each a name or a network, leave this name; a kind without any is free."""
+    ours = [tree for tree in permitted if isinstance(tree, str) != is_address(name)]
+    is_in = not ours or any(_covers(tree, name) for tree in ours)
+    return is_in and not any(_covers(tree, name) for tree in excluded)
 
 
 def _covers(subtree, name):

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 import support
 import yaml
+from ansible_collections.intranet.mcp.plugins.module_utils.common import x509
 
 pytestmark = pytest.mark.integration
 
@@ -122,10 +123,31 @@ def site(tmp_path_factory):
     return made
 
 
-@pytest.mark.parametrize("name", [NAME, "192.0.2.0"])
-def test_clients_believe_the_balancer(site, name):
-    connect(site, site.tls / "balancer.crt", site.tls / "balancer.key", name)
+def test_clients_believe_the_balancer(site):
+    connect(site, site.tls / "balancer.crt", site.tls / "balancer.key", NAME)
     assert verdict(site, site.tls / "balancer.crt").strip().endswith(": OK")
+    with pytest.raises(ssl.SSLCertVerificationError, match="IP address mismatch"):
+        connect(site, site.tls / "balancer.crt", site.tls / "balancer.key", "192.0.2.0")
+
+
+def test_where_people_come_by_address_every_client_may_check_it(tmp_path):
+    """Claude Code and opencode (BoringSSL) refuse it where the authority limits addresses."""
+    site = Site(tmp_path)
+    status, said = site.run(platform_public_name="")
+    assert status == 0, said[-3000:]
+    connect(site, site.tls / "balancer.crt", site.tls / "balancer.key", "192.0.2.0")
+    (authority,) = x509.of_pem((site.tls / "ca.crt").read_text())
+    (served,) = x509.of_pem((site.tls / "balancer.crt").read_text())
+    assert x509.names_addresses(served) and not x509.limits_addresses(authority)
+    forged = site.forge(f"DNS:{FOREIGN}")
+    with pytest.raises(ssl.SSLCertVerificationError, match="permitted subtree violation"):
+        connect(site, *forged, FOREIGN)
+
+    before = (site.tls / "ca.crt").read_text()
+    status, said = site.run(hosts=2, platform_public_name="")
+    assert status == 0 and (site.tls / "ca.crt").read_text() == before, said[-3000:]
+    for name in ("192.0.2.1", "192.0.2.99"):
+        connect(site, site.tls / "balancer.crt", site.tls / "balancer.key", name)
 
 
 @pytest.mark.parametrize(
@@ -158,8 +180,7 @@ def test_a_second_balancer_needs_no_other_authority(site):
     status, said = site.run(hosts=2)
     assert status == 0, said[-3000:]
     assert (site.tls / "ca.crt").read_text() == before
-    for name in (NAME, "192.0.2.1", "192.0.2.99"):
-        connect(site, site.tls / "balancer.crt", site.tls / "balancer.key", name)
+    connect(site, site.tls / "balancer.crt", site.tls / "balancer.key", NAME)
 
 
 def test_a_name_that_the_authority_may_not_vouch_for_ends_in_words(site):

@@ -49,6 +49,14 @@ def test_an_authority_has_a_bound_for_names_and_for_addresses(names, further, pe
     assert found == {"permitted": permitted, "excluded": excluded}
 
 
+def test_where_people_come_by_address_addresses_have_no_bound():
+    """Claude Code and opencode refuse each certificate for an address where they have one."""
+    found = name_constraints(["192.0.2.10"], by_address=True)
+    assert found == {"permitted": ["DNS:invalid"], "excluded": []}
+    found = name_constraints(["llm1", "192.0.2.10"], ["10.1.0.0/16"], by_address=True)
+    assert found == {"permitted": ["DNS:llm1"], "excluded": []}
+
+
 def test_a_wrong_network_for_the_authority_ends_in_one_sentence():
     with pytest.raises(AnsibleFilterError, match=r"10\.1\.0\.1/16.*load_balancer_ca_names"):
         name_constraints(["llm"], ["10.1.0.1/16"])
