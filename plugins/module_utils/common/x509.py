@@ -1,7 +1,7 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""What a certificate says of its dates, signer and names, read with the standard library alone. Pure.
+"""What a certificate says of its dates, signer and names, read with the standard library. Pure.
 
 Python tells a peer's dates only after it has verified the peer, which an expired certificate or a
 company's own authority prevents.
@@ -87,11 +87,11 @@ def _fields(der: bytes) -> list[tuple[int, bytes, bytes]]:
 
 def _extension(der: bytes, oid: bytes) -> list[tuple[int, bytes, bytes]]:
     """The elements of an extension's value, which is one SEQUENCE; none where it is not there."""
-    for tag, whole, _content in _fields(der)[7:]:
-        for _tag, extension, _inner in _children(_children(whole)[0][1]) if tag == _CONTEXT_3 else ():
-            parts = _children(extension)  # its name, whether it is critical, its value
-            if parts[0][1] == oid:
-                return _children(parts[-1][2])
+    held = next((whole for tag, whole, _content in _fields(der)[7:] if tag == _CONTEXT_3), None)
+    for _tag, extension, _content in _children(_children(held)[0][1]) if held else ():
+        parts = _children(extension)  # its name, whether it is critical, its value
+        if parts[0][1] == oid:
+            return _children(parts[-1][2])
     return []
 
 

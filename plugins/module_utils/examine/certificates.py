@@ -1,7 +1,7 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Certificates that servers show, and files on this host: until when they are valid, and for whom."""
+"""Certificates that servers show, and files on this host: how long they are valid, for whom."""
 
 from __future__ import annotations
 
@@ -94,12 +94,12 @@ def refused_by_clis(check: str, found: Certificate, authority: str) -> Finding |
         return None
     return Finding(
         check,
-        f"certificate {found.place} is for IP addresses, and its authority limits which it may certify",
+        f"certificate {found.place} is for IP addresses, which its authority may certify some of",
         "a certificate that Claude Code and opencode accept: they cannot check such a limit, and "
         "refuse every connection (UNSUPPORTED_CONSTRAINT_TYPE)",
-        "give the platform a name (platform_public_name), and run site.yml and clients.yml; or, of the "
-        "platform's own authority, remove tls/ca.crt among the secrets (keep ca.key), run both, and "
-        "have people's machines trust the new ca.crt",
+        "give the platform a name (platform_public_name), and run site.yml and clients.yml; or "
+        "remove tls/ca.crt among the secrets (keep ca.key), run both, and have people's machines "
+        "trust the new ca.crt",
     )
 
 

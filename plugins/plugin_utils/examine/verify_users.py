@@ -152,7 +152,7 @@ def _certificates(about: dict) -> list[dict]:
 
 
 def certificate_probe(url: str, days: int, ca: str) -> dict:
-    """A probe of the certificate behind an address; ca: PEM of the platform's authority, or empty."""
+    """A probe of the certificate behind an address. ca: PEM of the authority, or empty."""
     options = {"url": url, "days": days, "ca": ca}
     name = f"certificate {url.removeprefix('https://').partition('/')[0]}"
     return {"name": name, "kind": "certificate", "group": "Services", "options": options}

@@ -9,66 +9,23 @@ The role makes it; Python's TLS and openssl judge, over a real connection and on
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import ssl
 import subprocess
-import sys
 import threading
-from pathlib import Path
 
+import own_authority
 import pytest
-import support
-import yaml
 from ansible_collections.intranet.mcp.plugins.module_utils.common import x509
+from own_authority import NAME
 
 pytestmark = pytest.mark.integration
 
-INCLUDED = {"name": "intranet.mcp.load_balancer", "tasks_from": "own_ca"}
-PLAY = [
-    {
-        "hosts": "load_balancer",
-        "gather_facts": False,
-        "tasks": [{"name": "Sign", "ansible.builtin.include_role": INCLUDED}],
-    }
-]
-NAME = "llm.example.internal"
 FOREIGN = "mail.example.com"
 
 
-class Site:
-    """Balancers of an inventory, and the certificates on its control node."""
-
-    def __init__(self, folder: Path):
-        self.folder, self.tls = folder, folder / "secrets" / "tls"
-        (folder / "play.yml").write_text(yaml.safe_dump(PLAY))
-
-    def run(self, hosts=1, **variables):
-        """Run the role's part; returns status and what was said."""
-        found = {
-            f"lb{number}": {"platform_address": f"192.0.2.{number}"} for number in range(hosts)
-        }
-        shared = {
-            "ansible_connection": "local",
-            "ansible_python_interpreter": sys.executable,
-            "platform_secrets_dir": str(self.folder / "secrets"),
-            "platform_public_name": NAME,
-            **({"platform_balancer_address": ["192.0.2.99/24"]} if hosts > 1 else {}),
-            **variables,
-        }
-        group = {"load_balancer": {"hosts": {host: {} for host in found}}}
-        inventory = {"all": {"vars": shared, "hosts": found, "children": group}}
-        (self.folder / "hosts.yml").write_text(yaml.safe_dump(inventory))
-        program = Path(sys.executable).with_name("ansible-playbook")
-        done = subprocess.run(
-            [program, "-i", self.folder / "hosts.yml", self.folder / "play.yml"],
-            cwd=support.REPOSITORY,
-            env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.returncode, done.stdout + done.stderr
+class Site(own_authority.Site):
+    """... and a thief of the authority's key."""
 
     def forge(self, *names):
         """Sign with the authority's key, as its thief would; returns certificate and key."""

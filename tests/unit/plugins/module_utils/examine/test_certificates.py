@@ -62,7 +62,7 @@ def signed(issuer, subject, extension):
         for name in (issuer, subject)
     ]
     key = ec.generate_private_key(ec.SECP256R1())
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
     made = (
         x509.CertificateBuilder(names[0], names[1], key.public_key(), 1, now, now + 90 * DAY_LONG)
         .add_extension(x509.BasicConstraints(True, 0), critical=True)
@@ -97,7 +97,7 @@ def test_an_address_under_an_authority_that_limits_addresses_is_refused(
     found = certificates.Certificate("https://192.0.2.10", NOW, der=der)
     judged = certificates.refused_by_clis("certificate", found, authority)
     assert bool(judged) == is_refused
-    assert not judged or "Claude Code and opencode" in judged.expected and judged.is_failed
+    assert not judged or ("Claude Code and opencode" in judged.expected and judged.is_failed)
 
 
 def test_the_limits_of_an_authority_that_signed_something_else_are_no_matter():
