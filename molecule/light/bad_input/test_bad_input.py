@@ -220,14 +220,18 @@ def test_an_unreachable_source_of_images_is_named():
     assert "127.0.0.1:1 does not answer" in run.output
 
 
+# What these runs leave is examined by the doctor's first test, and verified by later steps.
+UNVERIFIED = ("--skip-tags", "verify")
+
+
 def test_a_run_whose_engine_dies_is_mended_by_the_next(host):
-    disturbed = start(redis_memory_mb=448)
+    disturbed = start(*UNVERIFIED, redis_memory_mb=448)
     seen = "docker ps --filter name=^intranet-redis$ --filter status=running --quiet | grep -q ."
     wait_inside(host, f"! {{ {seen}; }}", 1800)
     host.check_output("systemctl kill --signal KILL docker")
     run = finish(disturbed)
     assert run.status == 0 or run.errors, "it either went on or said why it stopped"
-    mended = play()
+    mended = play(*UNVERIFIED)
     assert mended.status == 0
     limit = "docker inspect --format '{{.HostConfig.Memory}}' intranet-redis"
     assert host.check_output(limit) == str(384 * 2**20)
@@ -235,7 +239,7 @@ def test_a_run_whose_engine_dies_is_mended_by_the_next(host):
 
 def test_a_second_run_waits_for_nobody_and_says_who_is_at_work(host):
     """The first one finds a mended platform: there is nothing left to change."""
-    first = start()
+    first = start(*UNVERIFIED)
     try:
         # An earlier run that failed left its lock; the first one's own is waited for.
         wait_inside(host, f"grep -q '\"pid\": {first.pid},' /run/intranet-mcp/lock", 1200)
