@@ -9,7 +9,7 @@ SUITE := python tests/tools/suite.py
 
 .DEFAULT_GOAL := help
 .PHONY: help venv venv-test up verify doctor status flows versions usage down purge test test-quick lint sanity test-unit test-gateway test-portal \
-	test-all test-artifact images test-modules test-molecule test-standard test-enterprise test-cores docs conformance bench-gateway bench-llm \
+	test-all test-artifact images test-modules test-molecule test-registries test-standard test-enterprise test-cores docs conformance bench-gateway bench-llm \
 	test-clients test-clients-gateway record-clients outdated pictures
 
 help: ## Show this list
@@ -34,10 +34,10 @@ down: venv ## Remove the platform, keep its data and secrets
 purge: venv ## Remove the platform with data, secrets and images
 	$(PLAY) playbooks/absent.yml -e '{"absent_data": true}'
 
-test: venv-test ## Everything below but test-standard and test-enterprise, in two lanes: within 40 minutes on two cores, images at hand
+test: venv-test ## Everything below but test-registries, test-standard and test-enterprise, in two lanes: within 40 minutes on two cores
 	@$(SUITE) all
 test-all: ## `make test`, then every lane that is a command of its own, one after the other: about three hours
-	@failed=; for lane in test test-standard test-enterprise test-clients conformance; do \
+	@failed=; for lane in test test-registries test-standard test-enterprise test-clients conformance; do \
 		echo "== $$lane"; $(MAKE) --no-print-directory $$lane || failed="$$failed $$lane"; \
 	done; [ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 test-quick: venv-test ## Lint, unit tests, the artifact and the gateway, within four minutes
@@ -60,6 +60,8 @@ test-modules: venv-test ## Modules against real services in containers
 	@$(SUITE) modules
 test-molecule: venv-test ## The light tier on a systemd host, from bare to absent
 	@$(SUITE) molecule
+test-registries: venv-test ## Publishers' images, registries with logins, a company's authority (not part of `make test`)
+	@$(SUITE) registries
 test-standard: venv-test ## Four hosts: faults, rolling restarts and scaling under load (not part of `make test`)
 	@$(SUITE) standard
 test-enterprise: venv-test ## The enterprise tier in a real one-node cluster; needs root (not part of `make test`)

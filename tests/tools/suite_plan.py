@@ -13,6 +13,10 @@ from typing import NamedTuple
 
 INTEGRATION = "tests/integration/pytest"
 NO_TIME = "no time left on this machine"
+# Where images come from, beside package mirrors: publishers, registries, a company's authority.
+REGISTRIES = ("modules-images", "modules-registries")
+# Jobs with a command of their own, which no whole run holds.
+ALONE = ("standard", "enterprise", *REGISTRIES)
 # Below this much measured work a machine's speed is not known.
 MEASURED_ENOUGH_SECONDS = 30
 
@@ -103,6 +107,7 @@ def stages() -> dict[str, list[str]]:
     alone = ["lint", "unit", "artifact", "sanity", "gateway", "portal", "images", "cores"]
     cheap = ["lint", "unit", "artifact", "gateway", "portal", "sanity"]
     modules = [*(job.name for job in _MODULES), "modules-other"]
+    daily = [name for name in modules if name not in ALONE]
     return {
         **{name: [name] for name in alone},
         "modules": ["images", *modules],
@@ -110,7 +115,8 @@ def stages() -> dict[str, list[str]]:
         "standard": ["images", "standard"],
         "enterprise": ["images", "enterprise"],
         "quick": ["gateway", "lint", "unit", "artifact"],
-        "all": ["images", "molecule", *cheap, *modules, "cores"],
+        "registries": ["images", *REGISTRIES],
+        "all": ["images", "molecule", *cheap, *daily, "cores"],
     }
 
 

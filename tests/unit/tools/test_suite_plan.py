@@ -36,8 +36,11 @@ def test_every_path_of_a_job_is_there():
     assert not [path for path in paths if not (REPOSITORY / path).exists()]
 
 
-def test_a_whole_run_holds_every_job_once_but_for_tiers_with_a_command_of_their_own():
-    assert sorted(suite_plan.stages()["all"]) == sorted(set(JOBS) - {"standard", "enterprise"})
+def test_a_whole_run_holds_every_job_once_but_for_those_with_a_command_of_their_own():
+    stages = suite_plan.stages()
+    assert sorted(stages["all"]) == sorted(set(JOBS) - set(suite_plan.ALONE))
+    lanes = {*stages["standard"], *stages["enterprise"], *stages["registries"]}
+    assert set(suite_plan.ALONE) <= lanes
     assert not {need for job in JOBS.values() for need in job.needs} - set(JOBS)
 
 
