@@ -180,8 +180,9 @@ def _model_problems(where: str, wanted: Any, known: list[str] | None) -> Iterato
         yield _problem(
             f"{where} names the unknown model {', '.join(missing)}",
             f"models that are declared ({', '.join(known) or 'none'})",
-            "declare it in ollama_models or litellm_custom_apis, or correct the name "
-            "(litellm_store_models: true, where models are kept in LiteLLM's database)",
+            "declare it in ollama_models or litellm_custom_apis, or correct the name; leave models "
+            "out for every model (litellm_store_models: true, where models are kept in LiteLLM's "
+            "database)",
         )
 
 
