@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import hmac
+import json
 import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -23,14 +28,17 @@ class FaultyProvider:
     def __init__(self) -> None:
         self.claims: dict[str, Any] = {}
         self.nonce = ""
-        self.token: dict[str, Any] | None = None
-        self.published = True
+        self.algorithms = ["RS256"]
+        # Answers of other shapes, by path.
+        self.answers: dict[str, Any] = {}
+        self.meanwhile: Callable[[], object] | None = None
         self.rotate()
         routes = [
             Route("/.well-known/openid-configuration", self._metadata),
             Route("/jwks", self._jwks),
             Route("/authorize", self._authorize),
             Route("/token", self._token, methods=["POST"]),
+            Route("/userinfo", self._userinfo),
         ]
         self.served = lab.Served(Starlette(routes=routes))
         self.issuer = self.served.url
@@ -41,19 +49,30 @@ class FaultyProvider:
         if publish:
             self._keys = [self._key.as_dict(private=False)]
 
+    def _given(self, path: str, answer: dict[str, Any]) -> JSONResponse:
+        return JSONResponse(self.answers.get(path, answer))
+
+    async def _userinfo(self, _request: Request) -> JSONResponse:
+        return self._given("/userinfo", {"sub": "another", "groups": ["dev-payments"]})
+
     async def _metadata(self, _request: Request) -> JSONResponse:
-        return JSONResponse(
+        happens, self.meanwhile = self.meanwhile, None
+        if happens:
+            await asyncio.to_thread(happens)
+        return self._given(
+            "/metadata",
             {
                 "issuer": self.claims.get("metadata_issuer", self.issuer),
                 "authorization_endpoint": f"{self.issuer}/authorize",
                 "token_endpoint": f"{self.issuer}/token",
                 "jwks_uri": f"{self.issuer}/jwks",
-                "id_token_signing_alg_values_supported": ["RS256"],
-            }
+                "userinfo_endpoint": f"{self.issuer}/userinfo",
+                "id_token_signing_alg_values_supported": self.algorithms,
+            },
         )
 
     async def _jwks(self, _request: Request) -> JSONResponse:
-        return JSONResponse({"keys": self._keys})
+        return self._given("/jwks", {"keys": self._keys})
 
     async def _authorize(self, request: Request) -> RedirectResponse:
         asked = request.query_params
@@ -72,8 +91,24 @@ class FaultyProvider:
             "nonce": self.nonce,
             **self.claims,
         }
-        header = {"alg": "RS256", "kid": self._key.kid}
-        token = jwt.encode(header, {k: v for k, v in claims.items() if v is not None}, self._key)
-        return JSONResponse(
-            {"access_token": "a", "token_type": "Bearer", "expires_in": 300, "id_token": token}
+        token = self._signed({k: v for k, v in claims.items() if v is not None})
+        return self._given(
+            "/token",
+            {"access_token": "a", "token_type": "Bearer", "expires_in": 300, "id_token": token},
         )
+
+    def _signed(self, claims: dict[str, Any]) -> str:
+        """A token, signed as the last of its algorithms wants it."""
+        algorithm = self.algorithms[-1]
+        header = {"alg": algorithm, "kid": self._key.kid}
+        if algorithm == "RS256":
+            return jwt.encode(header, claims, self._key)
+        # What no library makes: everybody has the public key, and can sign with it as a secret.
+        text = ".".join(_encoded(json.dumps(part).encode()) for part in (header, claims))
+        public = self._key.as_pem(private=False)
+        seal = hmac.digest(public, text.encode(), "sha256") if algorithm == "HS256" else b""
+        return f"{text}.{_encoded(seal)}"
+
+
+def _encoded(part: bytes) -> str:
+    return base64.urlsafe_b64encode(part).rstrip(b"=").decode()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,9 @@ class FakeLitellm:
         self.keys: dict[str, dict[str, Any]] = {}
         self.asked: list[str] = []
         self.status = 200
+        self.model = "qwen3:8b"
+        # What happens, once, while a path is asked: somebody else is faster.
+        self.meanwhile: dict[str, Callable[[], object]] = {}
         handlers = {
             ("GET", "/user/info"): self._user_info,
             ("POST", "/user/new"): self._user_new,
@@ -102,6 +106,8 @@ class FakeLitellm:
     def _guarded(self, handler: Any) -> Any:
         async def answer(request: Request) -> JSONResponse:
             self.asked.append(request.url.path)
+            if happens := self.meanwhile.pop(request.url.path, None):
+                await asyncio.to_thread(happens)
             if self.status != 200:
                 return JSONResponse({"error": {"message": "sk-secret"}}, self.status)
             key = request.headers["authorization"].removeprefix("Bearer ")
@@ -141,14 +147,15 @@ class FakeLitellm:
 
     def _delete(self, body: dict, _query: dict) -> JSONResponse:
         for given in body["keys"]:
-            assert self.keys.pop(self._find(given))["blocked"], "other replicas still take it"
+            key = self.keys.pop(self._find(given))
+            assert key.get("blocked") or "expires" in key, "other replicas still take it"
         return JSONResponse({})
 
     def _key_info(self, _body: dict, _query: dict) -> JSONResponse:
         return JSONResponse({"info": {}})
 
     def _models(self, _body: dict, _query: dict) -> JSONResponse:
-        return JSONResponse({"data": [{"id": "qwen3:8b"}, {"id": "company-large"}]})
+        return JSONResponse({"data": [{"id": self.model}, {"id": "company-large"}]})
 
     def _team(self, _body: dict, query: dict) -> JSONResponse:
         info = {"team_id": query["team_id"], "spend": 12.5, "max_budget": 100.0, "rpm_limit": 600}

@@ -12,9 +12,9 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, Router
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_portal import site as site_file
 from mcp_portal import words
@@ -30,6 +30,8 @@ from mcp_portal.store import MemoryStore, RedisStore, Store
 from mcp_portal.tools import Tools
 
 YEAR = 365 * 86400
+# Many times what a form has.
+MAX_BODY = 65536
 
 
 def build(config: Config) -> Starlette:
@@ -92,10 +94,16 @@ def application(portal: Portal) -> Starlette:
         return JSONResponse({"status": "failed" if failed else "ok", **failed})
 
     is_secure = config.listen.public_url.startswith("https:")
-    return Starlette(
-        routes=[Route("/health", health), Route("/checks", check), Mount(PREFIX, routes=below)],
+    made = Starlette(
+        routes=[
+            Route("/health", health),
+            Route("/checks", check),
+            Route(PREFIX, start),
+            Mount(PREFIX, Router(below, redirect_slashes=False)),
+        ],
         middleware=[
             Middleware(StoreGuard),
+            Middleware(BodyLimit),
             Middleware(
                 Sessions,
                 store=portal.store,
@@ -111,6 +119,29 @@ def application(portal: Portal) -> Starlette:
         },
         lifespan=lifespan,
     )
+    # Its redirects would lead to whatever host a request names.
+    made.router.redirect_slashes = False
+    return made
+
+
+class BodyLimit:
+    """Keeps a form from filling the memory."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        got = 0
+
+        async def bounded() -> Message:
+            nonlocal got
+            message = await receive()
+            got += len(message.get("body", b""))
+            if got > MAX_BODY:
+                raise Problem("too_large", 413)
+            return message
+
+        await self._app(scope, bounded, send)
 
 
 class StoreGuard:
@@ -126,6 +157,10 @@ class StoreGuard:
             request = Request({**scope, "session": None}, receive)
             response = problem(request, Problem("store_away", 503, reason=str(error)))
             await response(scope, receive, send)
+
+
+async def start(_request: Request) -> Response:
+    return RedirectResponse(f"{PREFIX}/", 303, headers=HEADERS)
 
 
 async def health(_request: Request) -> Response:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -45,7 +47,10 @@ class Keys:
         return await self._generate(person, team, seconds, PAGE_ROUTES)
 
     async def _generate(self, person: Person, team: str, seconds: int, routes: list[str]) -> str:
+        if seconds < 1:
+            raise Problem("foreign_form", 403)  # the session ended meanwhile
         await self._have_user(person)
+        await self._delete_expired(person)
         made = await self._ask(
             "POST",
             "/key/generate",
@@ -80,18 +85,28 @@ class Keys:
         )
 
     async def revoke_all(self, person: Person) -> int:
-        """Revoke every key that was made here for the person; return how many there were."""
-        hashes = [key["token"] for key in await self._keys(person)]
+        """Revoke every key that was made here for the person; return how many worked."""
+        hashes = [key["token"] for key in await self._keys(person) if not _has_expired(key)]
         if hashes:
             await self.revoke(hashes)
         return len(hashes)
 
     async def revoke(self, keys: list[str]) -> None:
         """Revoke keys, by themselves or by their hashes."""
-        for key in keys:
-            # Its other replicas hear of a blocked key, and not of a deleted one.
-            await self._ask("POST", "/key/block", json={"key": key})
+        # Its other replicas hear of a blocked key, and not of a deleted one.
+        blocks = [self._ask("POST", "/key/block", json={"key": key}) for key in keys]
+        blocked = await asyncio.gather(*blocks, return_exceptions=True)
         await self._ask("POST", "/key/delete", json={"keys": keys})
+        for error in blocked:
+            if isinstance(error, BaseException):
+                raise error
+
+    async def _delete_expired(self, person: Person) -> None:
+        """Delete what LiteLLM would keep for ever: each sign-in leaves keys behind."""
+        hashes = [key["token"] for key in await self._keys(person) if _has_expired(key)]
+        if hashes:
+            with contextlib.suppress(Problem):  # the same at another replica
+                await self._ask("POST", "/key/delete", json={"keys": hashes})
 
     async def _keys(self, person: Person) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
@@ -153,6 +168,15 @@ class Keys:
 
     async def close(self) -> None:
         await self._http.aclose()
+
+
+def _has_expired(key: dict[str, Any]) -> bool:
+    """Whether a key's time is over, as LiteLLM tells it; one without an end has not."""
+    try:
+        ends_at = datetime.fromisoformat(str(key.get("expires")))
+    except ValueError:
+        return False
+    return ends_at.replace(tzinfo=ends_at.tzinfo or UTC) < datetime.now(UTC)
 
 
 def _add(counted: dict[str, Any], metrics: dict[str, Any]) -> None:

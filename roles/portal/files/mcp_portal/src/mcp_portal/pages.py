@@ -62,11 +62,18 @@ def page(request: Request, name: str, status: int = 200, **values: object) -> Re
 
 def problem(request: Request, found: Problem) -> Response:
     """Return the page of a problem; the log has what the page need not tell."""
-    log.warning("%s %s: %s %s", request.method, request.url.path, found.key, found.values)
+    log.warning("%s %r: %s %s", request.method, _logged(request), found.key, found.values)
     response = page(request, "problem", found.status, key=found.key, values=found.values)
     if found.status in (429, 503):
         response.headers["retry-after"] = "60"
     return response
+
+
+def _logged(request: Request) -> str:
+    """An address without what is secret in it: a line's code may still be good."""
+    path = str(request.scope["path"])
+    install = f"{PREFIX}/install/"
+    return f"{install}..." if path.startswith(install) else path[:200]
 
 
 def on_problem(request: Request, found: Exception) -> Response:

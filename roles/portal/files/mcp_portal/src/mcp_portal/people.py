@@ -50,6 +50,15 @@ def person(claims: dict[str, Any], settings: Oidc) -> Person:
     )
 
 
+def still(known: Person, settings: Oidc) -> Person:
+    """Somebody who signed in earlier, with those of their teams that the table still has."""
+    named = {row.team for row in settings.teams}
+    teams = [team for team in known.teams if team in named]
+    if not teams:
+        raise Problem("no_team", 403)
+    return msgspec.structs.replace(known, teams=teams)
+
+
 def teams_of(groups: object, settings: Oidc) -> list[str]:
     """The teams of somebody's groups, in the table's order. A single group may come as text."""
     theirs = {groups} if isinstance(groups, str) else set(_texts(groups))
@@ -61,4 +70,6 @@ def _texts(value: object) -> list[str]:
 
 
 def _text(value: object) -> str:
-    return value.strip()[:MAX_NAME] if isinstance(value, str) else ""
+    """As it is shown: nothing that turns the direction of writing or ends a line."""
+    shown = "".join(c for c in value if c.isprintable()) if isinstance(value, str) else ""
+    return shown.strip()[:MAX_NAME]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import secrets
 import time
 from typing import Any
@@ -48,7 +49,7 @@ class Portal:
         return page(request, "welcome", issuer=self.config.oidc.issuer)
 
     async def sign_in(self, request: Request) -> Response:
-        address = request.client.host if request.client else ""
+        address = _network(request.client.host if request.client else "")
         if await self.store.count(f"sign-ins:{address}", SIGN_INS_SECONDS) > SIGN_INS:
             raise Problem("too_many", 429)
         wanted = request.query_params.get("next", "")
@@ -159,14 +160,18 @@ class Portal:
 
     async def install(self, request: Request) -> Response:
         """What the one line fetches. It has no session, but ends with the one that made it."""
+        if request.method != "GET":  # who only looks at an address does not use it up
+            raise Problem("no_page", 404)
         kept = await self.store.take(_promise(request.path_params["code"]))
         promised = msgspec.json.decode(kept) if kept else None
         if promised is None or await self.store.get(promised["session"]) is None:
-            text = words.say("en", "problem_line_used")
-            return PlainTextResponse(f"{text}\n", 404, headers=HEADERS)
+            return _used_line()
         person = msgspec.convert(promised["person"], Person)
         seconds = int(promised["ends_at"] - time.time())
         key = await self.keys.issue(person, promised["team"], seconds)
+        if await self.store.get(promised["session"]) is None:
+            await self.keys.revoke([key])
+            return _used_line()
         script = self.site.installer(promised["team"], key, person.user)
         return PlainTextResponse(script, headers=HEADERS)
 
@@ -182,7 +187,14 @@ class Portal:
     async def _issue(self, person: Person, session: Session, team: str) -> str:
         await self._count_key(person)
         seconds = session.seconds_left(self.config.lifetime_seconds)
-        return await self.keys.issue(person, team, seconds)
+        return await self._kept(session, await self.keys.issue(person, team, seconds))
+
+    async def _kept(self, session: Session, key: str) -> str:
+        """A new key, unless its session was ended while it was made: nobody revoked it then."""
+        if await sessions.has_ended(self.store, session):
+            await self.keys.revoke([key])
+            raise NotSignedIn("overview")
+        return key
 
     async def _count_key(self, person: Person) -> None:
         if await self.store.count(f"keys:{person.id}", KEYS_SECONDS) > KEYS:
@@ -193,8 +205,9 @@ class Portal:
     def _signed_in(self, request: Request) -> tuple[Person, Session]:
         session: Session = request.scope["session"]
         if "person" not in session:
-            raise NotSignedIn(request.url.path.removeprefix(f"{PREFIX}/"))
-        return msgspec.convert(session["person"], Person), session
+            raise NotSignedIn(str(request.scope["path"]).removeprefix(f"{PREFIX}/"))
+        person = people.still(msgspec.convert(session["person"], Person), self.config.oidc)
+        return person, session
 
     async def _form(self, request: Request) -> tuple[Person, Session]:
         """Who sent a form, once it is one that was made for them."""
@@ -223,7 +236,8 @@ class Portal:
         known: dict[str, Any] = session.setdefault("page_keys", {})
         if team not in known:
             seconds = session.seconds_left(self.config.lifetime_seconds)
-            known[team] = await self.keys.page_key(person, team, seconds)
+            key = await self.keys.page_key(person, team, seconds)
+            known[team] = await self._kept(session, key)
         return str(known[team])
 
     def _hours_left(self, session: Session) -> str:
@@ -236,6 +250,20 @@ class NotSignedIn(Exception):
     def __init__(self, wanted: str) -> None:
         super().__init__(wanted)
         self.wanted = wanted if wanted in MENU else "overview"
+
+
+def _network(address: str) -> str:
+    """Who counts as one: an address, of IPv6 the network that a single machine has to itself."""
+    try:
+        is_wide = ipaddress.ip_address(address).version == 6
+    except ValueError:
+        return address
+    return str(ipaddress.ip_network(f"{address}/64", strict=False)) if is_wide else address
+
+
+def _used_line() -> Response:
+    text = words.say("en", "problem_line_used")
+    return PlainTextResponse(f"{text}\n", 404, headers=HEADERS)
 
 
 def _promise(code: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
+from collections.abc import Mapping
 from typing import Any
 
 import httpx2
@@ -14,6 +16,23 @@ from starlette.responses import Response
 
 from mcp_portal.problem import Problem
 from mcp_portal.settings import Oidc, secret
+
+# What a provider may say on the way back (RFC 6749, 4.1.2.1; OpenID Connect Core, 3.1.2.6). Whoever
+# makes somebody open an address writes the rest of it.
+ERRORS = {
+    "invalid_request", "unauthorized_client", "access_denied", "unsupported_response_type",
+    "invalid_scope", "server_error", "temporarily_unavailable", "interaction_required",
+    "login_required", "account_selection_required", "consent_required",
+}  # fmt: skip
+# With these only the provider can sign. "none" and shared secrets are not accepted, whatever it
+# lists.
+ALGORITHMS = {
+    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+    *("ES256", "ES384", "ES512", "EdDSA", "Ed25519"),
+}
+# How reading an answer of another shape ends.
+MALFORMED = (httpx2.HTTPError, ValueError, KeyError, TypeError, AttributeError)
+log = logging.getLogger("mcp_portal")
 
 
 class Provider:
@@ -46,6 +65,7 @@ class Provider:
 
     async def finish(self, request: Request) -> dict[str, Any]:
         """Return the claims of whoever came back."""
+        _judge_return(request.query_params)
         await self._metadata()
         try:
             token = await self._app.authorize_access_token(
@@ -66,7 +86,7 @@ class Provider:
             raise _refused(error) from None
         except JoseError as error:
             raise _untrusted(error) from None
-        except (httpx2.HTTPError, ValueError, KeyError) as error:
+        except MALFORMED as error:
             raise self._away(error) from None
 
     async def _completed(self, claims: dict[str, Any], token: dict[str, Any]) -> dict[str, Any]:
@@ -87,8 +107,11 @@ class Provider:
         """Have what the provider publishes of itself."""
         try:
             metadata = await self._app.load_server_metadata()
-        except (httpx2.HTTPError, ValueError) as error:
+        except MALFORMED as error:
             raise self._away(error) from None
+        offered = metadata.get("id_token_signing_alg_values_supported") or ()
+        kept = [name for name in offered if name in ALGORITHMS]
+        metadata["id_token_signing_alg_values_supported"] = kept
         if metadata.get("issuer") != self._settings.issuer:
             found = metadata.get("issuer")
             raise Problem("other_issuer", 502, found=found, expected=self._settings.issuer)
@@ -96,6 +119,16 @@ class Provider:
     def _away(self, error: Exception) -> Problem:
         reason = str(error) or type(error).__name__
         return Problem("provider_away", 503, issuer=self._settings.issuer, reason=reason)
+
+
+def _judge_return(query: Mapping[str, str]) -> None:
+    """Raise a Problem where the provider sent somebody back with an error."""
+    error = query.get("error")
+    if error is None:
+        return
+    # For administrators: some providers say here what is wrong with the client.
+    log.warning("sign-in refused: %.40r %.300r", error, query.get("error_description", ""))
+    raise _refused(OAuthError(error=error if error in ERRORS else "unknown_error"))
 
 
 def _refused(error: OAuthError) -> Problem:

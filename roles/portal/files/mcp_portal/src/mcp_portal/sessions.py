@@ -52,7 +52,7 @@ class Session(dict[str, Any]):
     def accepts(self, token: object) -> bool:
         """Whether a form was made for this very session."""
         known = self.get("csrf")
-        return bool(known) and hmac.compare_digest(str(token or ""), str(known))
+        return bool(known) and hmac.compare_digest(str(token or "").encode(), str(known).encode())
 
     def renew(self) -> None:
         """Take another id, so that one planted before the sign-in is worth nothing after it."""
@@ -105,7 +105,7 @@ class Sessions:
         if not session:
             if session.id:
                 await self._store.delete(name_of(session.id))
-                headers.append("set-cookie", f"{self._cookie}=; Max-Age=0{self._attributes}")
+                self._drop(headers)
             return
         if not session.has_changed:
             return
@@ -113,7 +113,11 @@ class Sessions:
         session.id = session.id or secrets.token_urlsafe(32)
         value = _cipher(session.id).encrypt(msgspec.json.encode(session))
         seconds = max(1, session.seconds_left(self._lifetime))
-        await self._store.put(name_of(session.id), value, seconds)
+        put = self._store.put if is_new else self._store.replace
+        if await put(name_of(session.id), value, seconds) is False:
+            # It was ended while it was asked: what is written now must not bring it back.
+            self._drop(headers)
+            return
         if "person" in session:
             await self._store.note(
                 index_of(session["person"]["id"]), name_of(session.id), self._lifetime
@@ -121,6 +125,15 @@ class Sessions:
         if is_new or "person" in session:
             cookie = f"{self._cookie}={session.id}; Max-Age={seconds}{self._attributes}"
             headers.append("set-cookie", cookie)
+
+    def _drop(self, headers: MutableHeaders) -> None:
+        """Have the browser forget its cookie."""
+        headers.append("set-cookie", f"{self._cookie}=; Max-Age=0{self._attributes}")
+
+
+async def has_ended(store: Store, session: Session) -> bool:
+    """Whether a session was ended since it was loaded."""
+    return await store.get(name_of(session.id)) is None
 
 
 async def end_all(store: Store, person: str) -> None:

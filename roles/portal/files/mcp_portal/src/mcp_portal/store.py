@@ -17,6 +17,9 @@ class Store(Protocol):
 
     async def put(self, name: str, value: bytes, seconds: int) -> None: ...
 
+    async def replace(self, name: str, value: bytes, seconds: int) -> bool:
+        """Put a value in the place of one that is there; tell whether one was."""
+
     async def take(self, name: str) -> bytes | None:
         """Return the value and delete it: of several who ask, one gets it."""
 
@@ -44,6 +47,9 @@ class RedisStore:
 
     async def put(self, name: str, value: bytes, seconds: int) -> None:
         await self._redis.set(PREFIX + name, value, ex=seconds)
+
+    async def replace(self, name: str, value: bytes, seconds: int) -> bool:
+        return bool(await self._redis.set(PREFIX + name, value, ex=seconds, xx=True))
 
     async def take(self, name: str) -> bytes | None:
         return await self._redis.getdel(PREFIX + name)
@@ -86,6 +92,12 @@ class MemoryStore:
         self._values = {n: kept for n, kept in self._values.items() if now < kept[1]}
         self._values[name] = (value, now + seconds)
 
+    async def replace(self, name: str, value: bytes, seconds: int) -> bool:
+        is_there = await self.get(name) is not None
+        if is_there:
+            await self.put(name, value, seconds)
+        return is_there
+
     async def take(self, name: str) -> bytes | None:
         value = await self.get(name)
         self._values.pop(name, None)
@@ -97,7 +109,7 @@ class MemoryStore:
             self._sets.pop(name, None)
 
     async def note(self, index: str, name: str, seconds: int) -> None:
-        self._sets.setdefault(index, set()).add(name)
+        self._sets[index] = {n for n in self._sets.get(index, ()) if n in self._values} | {name}
 
     async def noted(self, index: str) -> list[str]:
         return sorted(self._sets.get(index, ()))
