@@ -66,4 +66,5 @@ def test_pages_are_there_and_say_who_is_away(portal):
         "provider",
         "litellm",
         "gateway",
+        "problems",
     }

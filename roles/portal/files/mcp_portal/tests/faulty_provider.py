@@ -8,6 +8,7 @@ import hmac
 import json
 import time
 from collections.abc import Callable
+from email.utils import formatdate
 from typing import Any
 from urllib.parse import urlencode
 
@@ -40,7 +41,9 @@ class FaultyProvider:
             Route("/token", self._token, methods=["POST"]),
             Route("/userinfo", self._userinfo),
         ]
-        self.served = lab.Served(Starlette(routes=routes))
+        # By how many seconds its clock is wrong.
+        self.skew = 0
+        self.served = lab.Served(Starlette(routes=routes), date_header=False)
         self.issuer = self.served.url
 
     def rotate(self, kid: str = "first", publish: bool = True) -> None:
@@ -50,7 +53,8 @@ class FaultyProvider:
             self._keys = [self._key.as_dict(private=False)]
 
     def _given(self, path: str, answer: dict[str, Any]) -> JSONResponse:
-        return JSONResponse(self.answers.get(path, answer))
+        date = formatdate(time.time() + self.skew, usegmt=True)
+        return JSONResponse(self.answers.get(path, answer), headers={"date": date})
 
     async def _userinfo(self, _request: Request) -> JSONResponse:
         return self._given("/userinfo", {"sub": "another", "groups": ["dev-payments"]})

@@ -57,10 +57,11 @@ def free_port() -> int:
 class Served:
     """An ASGI application on a port of this machine."""
 
-    def __init__(self, app: Any, port: int | None = None) -> None:
+    def __init__(self, app: Any, port: int | None = None, **options: Any) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        config = uvicorn.Config(app, port=self.port, log_config=None, timeout_graceful_shutdown=1)
+        common = {"port": self.port, "log_config": None, "timeout_graceful_shutdown": 1}
+        config = uvicorn.Config(app, **common, **options)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self._thread.start()

@@ -85,7 +85,9 @@ def test_checks_name_what_is_broken(portal, provider, litellm, gateway, configur
         litellm.status = 401
         gateway.served.stop()
         found = lab.Browser(other.url).get("/checks").json()
-    assert found["status"] == "failed" and found.keys() == {"status", "litellm", "gateway"}
+    assert found["status"] == "failed"
+    assert found.keys() == {"status", "litellm", "gateway", "problems"}
+    assert found["problems"] == {"litellm": "litellm_refused", "gateway": "gateway_away"}
     assert "HTTP 401" in found["litellm"] and "does not answer" in found["gateway"]
 
 

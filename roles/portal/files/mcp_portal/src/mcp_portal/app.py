@@ -90,8 +90,7 @@ def application(portal: Portal) -> Starlette:
     checks = Checks(portal)
 
     async def check(_request: Request) -> Response:
-        failed = await checks.failed()
-        return JSONResponse({"status": "failed" if failed else "ok", **failed})
+        return JSONResponse(await checks.told())
 
     is_secure = config.listen.public_url.startswith("https:")
     made = Starlette(

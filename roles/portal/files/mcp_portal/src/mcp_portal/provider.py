@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import ssl
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from joserfc.errors import ClaimError, ExpiredTokenError, JoseError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mcp_portal import signing
 from mcp_portal.problem import Problem
 from mcp_portal.settings import Oidc, secret
 
@@ -24,6 +26,7 @@ ERRORS = {
     "invalid_scope", "server_error", "temporarily_unavailable", "interaction_required",
     "login_required", "account_selection_required", "consent_required",
 }  # fmt: skip
+UNKNOWN_CLIENT = ("invalid_client", "unauthorized_client")
 # With these only the provider can sign. "none" and shared secrets are not accepted, whatever it
 # lists.
 ALGORITHMS = {
@@ -40,7 +43,11 @@ class Provider:
 
     def __init__(self, settings: Oidc, callback: str) -> None:
         self._settings, self._callback = settings, callback
-        verify = ssl.create_default_context(cafile=settings.ca_file)
+        self._http: dict[str, Any] = {
+            "verify": ssl.create_default_context(cafile=settings.ca_file),
+            "timeout": settings.timeout_seconds,
+            "trust_env": False,
+        }
         self._app = OAuth().register(
             "company",
             client_id=settings.client_id,
@@ -49,9 +56,7 @@ class Provider:
             client_kwargs={
                 "scope": " ".join(settings.scopes),
                 "code_challenge_method": "S256",
-                "verify": verify,
-                "timeout": settings.timeout_seconds,
-                "trust_env": False,
+                **self._http,
             },
         )
 
@@ -103,6 +108,26 @@ class Provider:
         self._app.server_metadata.clear()
         await self._metadata()
 
+    async def examine(self) -> None:
+        """Raise a Problem with what would stop a sign-in on its way, as far as nobody is needed."""
+        await self.check()
+        try:
+            metadata = await self._app.load_server_metadata()
+            async with httpx2.AsyncClient(**self._http) as http:
+                reply = await http.get(metadata["jwks_uri"])
+            reply.raise_for_status()
+            signing.judge_clock(reply.headers, time.time(), self._settings.leeway_seconds)
+            signing.judge_keys(reply.json()["keys"], time.time())
+            # No code is called this. Who does not know the client says so before that.
+            await self._app.fetch_access_token(
+                code="check", redirect_uri=self._callback, code_verifier="check" * 9
+            )
+        except OAuthError as error:
+            if error.error in UNKNOWN_CLIENT:
+                raise _refused(error) from None
+        except MALFORMED as error:
+            raise self._away(error) from None
+
     async def _metadata(self) -> None:
         """Have what the provider publishes of itself."""
         try:
@@ -137,7 +162,7 @@ def _refused(error: OAuthError) -> Problem:
         return Problem("sign_in_denied", 403)
     if error.error == "invalid_grant":
         return Problem("sign_in_used", 400)
-    if error.error in ("invalid_client", "unauthorized_client"):
+    if error.error in UNKNOWN_CLIENT:
         return Problem("client_refused", 502, reason=error.error)
     return Problem("sign_in_failed", 502, reason=str(error)[:200])
 
