@@ -12,7 +12,8 @@ author:
 version_added: 0.1.0
 description:
   - Examines a host in one call, the engine and its containers, firewall, disk, clock, certificates,
-    and what PostgreSQL, Redis, Ollama, LiteLLM, the gateway and Prometheus say of themselves.
+    and what PostgreSQL, Redis, Ollama, LiteLLM, the gateway, the portal and Prometheus say of
+    themselves.
   - Reads only. It is made for hosts on which anything may be broken, the engine included.
   - Its action plugin adds what only the control node knows, which services belong on the host, the
     time, and which ports it can reach.
@@ -224,6 +225,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.examine import (
     doctor_containers,
     doctor_logs,
     doctor_monitoring,
+    doctor_portal,
     doctor_services,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.doctor_facts import gather
@@ -239,6 +241,7 @@ RULES = [
     *doctor_cluster.RULES,
     *doctor_monitoring.RULES,
     *doctor_logs.RULES,
+    *doctor_portal.RULES,
 ]
 ARGUMENTS = {
     "socket": {"type": "path", "default": SOCKET},

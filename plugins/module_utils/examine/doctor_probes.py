@@ -62,6 +62,7 @@ def jobs(engine: Engine, containers: dict, wanted: dict) -> dict:
         "litellm": lambda: litellm(wanted["services"]["litellm"]["port"]),
         "aliases": lambda: aliases(wanted),
         "gateway": lambda: gateway(wanted),
+        "portal": lambda: fetch("GET", wanted["services"]["portal"]["port"], "/checks")[1],
         "monitoring": lambda: monitoring(wanted["services"]),
     }
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import ServiceError
 from ansible_collections.intranet.mcp.plugins.module_utils.common.http import HttpClient
-from ansible_collections.intranet.mcp.plugins.module_utils.examine import certificates
+from ansible_collections.intranet.mcp.plugins.module_utils.examine import certificates, portal
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import gpu as gpu_driver
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import (
     PASSED,
@@ -48,6 +48,19 @@ def http(name: str, params: dict[str, Any]) -> Findings:
             milliseconds=took,
         )
     ]
+
+
+def sign_on(name: str, params: dict[str, Any]) -> Findings:
+    """What the portal says of everything that a sign-in needs."""
+    reply = _client(params).request("GET", "")
+    told = reply.json()
+    if not isinstance(told, dict) or "status" not in told:
+        found = f"HTTP {reply.status} {reply.text[:200]}"
+        expected = f"what fails, from {params['url']}"
+        return [Finding(name, found, expected, f"read the log of {params['service']}")]
+    if told["status"] == "ok":
+        return [Finding(name, "everything that it needs answers", "a sign-in", status=PASSED)]
+    return list(portal.judge(name, told))
 
 
 def page(name: str, params: dict[str, Any]) -> Findings:

@@ -73,6 +73,15 @@ KINDS = {
             "timeout": {"type": "int", "default": 20},
         },
     ),
+    "sign_on": Kind(
+        probe_service.sign_on,
+        {
+            "url": _TEXT,
+            "service": {"type": "str", "default": "the portal"},
+            "ca": {"type": "str", "default": ""},
+            "timeout": {"type": "int", "default": 20},
+        },
+    ),
     "page": Kind(
         probe_service.page,
         {

@@ -120,8 +120,8 @@ def _gateway(site: dict) -> list[dict]:
 
 def _portal(site: dict) -> list[dict]:
     """Whether people can sign in: the provider, LiteLLM, the gateway and the store of sessions."""
-    options = {**_local(site, "portal", "/checks"), "contains": '"status":"ok"'}
-    return [probe("people can sign in", "http", "Services", **options)]
+    options = _local(site, "portal", "/checks")
+    return [probe("people can sign in", "sign_on", "Services", **options)]
 
 
 def _postgres(site: dict) -> list[dict]:

@@ -468,6 +468,38 @@ def test_one_broken_fact_is_one_finding(facts, wanted, case):
     assert finding["role"] == WANTED["services"].get(service, {}).get("role", "")
 
 
+def with_portal(facts, wanted, **problems):
+    entry = {**wanted["services"]["gateway"], "port": 8090, "role": "portal", "needs": []}
+    wanted["services"]["portal"] = entry
+    facts["containers"]["portal"] = container("gateway")
+    facts["images"]["intranet-mcp/portal:1"] = {"Id": "sha256:gateway"}
+    reasons = {part: f"{part} is broken" for part in problems}
+    facts["portal"] = {"status": "failed", **reasons, "problems": problems}
+
+
+@pytest.mark.parametrize("key", ["provider_away", "client_refused", "clocks_differ"])
+def test_what_keeps_people_from_signing_in_is_told(facts, wanted, key):
+    with_portal(facts, wanted, provider=key)
+    (finding,) = [f for f in diagnose(facts, wanted)["findings"] if f["check"] == "sign-on"]
+    assert finding["found"] == "people cannot sign in: provider is broken"
+    assert (finding["service"], finding["role"], finding["fix"]) == ("portal", "portal", "")
+    assert finding["expected"] and finding["action"]
+
+
+def test_portal_is_not_blamed_for_a_container_that_does_not_run(facts, wanted):
+    with_portal(facts, wanted, store="store_away", litellm="litellm_refused")
+    put(facts, "containers.redis.state", "exited")
+    told = [f["found"] for f in diagnose(facts, wanted)["findings"] if f["check"] == "sign-on"]
+    assert told == ["people cannot sign in: litellm is broken"]
+
+
+def test_portal_that_does_not_answer_is_unseen(facts, wanted):
+    with_portal(facts, wanted)
+    facts["portal"] = None
+    unseen = diagnose(facts, wanted)["unseen"]
+    assert [check["check"] for check in unseen] == ["sign-on"]
+
+
 def found(facts, wanted):
     return [finding["found"] for finding in diagnose(facts, wanted)["findings"]]
 

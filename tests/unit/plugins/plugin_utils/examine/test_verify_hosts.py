@@ -146,7 +146,7 @@ def test_the_control_node_connects_to_the_first_address_that_is_known(changes, a
 
 
 def test_a_portal_is_asked_whether_people_can_sign_in():
-    options = named(groups=["portal"])["people can sign in"]["options"]
-    assert options["url"] == "http://127.0.0.1:8090/checks"
-    assert options["contains"] == '"status":"ok"'
+    asked = named(groups=["portal"])["people can sign in"]
+    assert asked["kind"] == "sign_on"
+    assert asked["options"]["url"] == "http://127.0.0.1:8090/checks"
     assert "people can sign in" not in named(groups=["gateway"])
