@@ -12,6 +12,8 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.clients import bundle
 
 # What the portal puts the person's key and name in place of.
 KEY, ALIAS = "sk-intranet-mcp-portal-key", "intranet-mcp-portal-alias"
+# What all CLIs share.
+SHARED = (settings.KEY_FILE, settings.PORTAL_FILE, settings.LOGIN_FILE)
 
 
 def site(
@@ -73,11 +75,11 @@ def _common(bundles: list[list[dict]]) -> dict[str, dict]:
 
 
 def _client(name: str, about: dict, person: dict) -> dict:
-    """Settings of one CLI as they are shown; what all share (the key's file) is left out."""
+    """Settings of one CLI as they are shown; what all share is left out."""
     entries = settings.entries([name], "user", {**about, "ca": ""}, person)
     files = [
         {"path": entry["path"], "content": rendered(entry)}
         for entry in entries
-        if entry["path"] != settings.KEY_FILE
+        if entry["path"] not in SHARED
     ]
     return {"name": name, "title": about["manifest"][name]["title"], "files": files}

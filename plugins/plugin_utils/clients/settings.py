@@ -21,6 +21,9 @@ KEY_VARIABLE = "MCP_GW_KEY"
 HOME_DIR = ".config/intranet-mcp"
 KEY_FILE = f"{HOME_DIR}/key"
 SYSTEM_DIR = "/usr/local/lib/intranet-mcp"
+# Where people sign in, and the program that takes keys there.
+PORTAL_FILE = f"{HOME_DIR}/portal"
+LOGIN_FILE = ".local/bin/intranet-mcp"
 # The authority that signed the platform's certificate, where no machine knows it by itself.
 CA_FILE = f"{HOME_DIR}/ca.crt"
 SYSTEM_CA_FILE = f"{SYSTEM_DIR}/ca.crt"
@@ -30,6 +33,9 @@ HEADERS_SCRIPT = f"""#!/bin/sh
 # Prints what Claude Code sends to the MCP gateway.
 read -r key <"$HOME/{KEY_FILE}" && printf '{{"Authorization": "Bearer %s"}}\\n' "$key"
 """
+RENEWING_HEADERS_SCRIPT = HEADERS_SCRIPT.replace(
+    f'read -r key <"$HOME/{KEY_FILE}"', f'key=$("$HOME/{LOGIN_FILE}" key)'
+)
 # Both add an authority to those that are trusted. SSL_CERT_FILE, which Codex reads as well, would
 # replace them, for every program that an agent starts too.
 CA_VARIABLES = ("NODE_EXTRA_CA_CERTS", "CODEX_CA_CERTIFICATE")
@@ -54,9 +60,9 @@ def entries(names: list, scope: str, site: dict, person: dict) -> list[dict]:
     """Return what goes into which file, as `_settings_install` takes it.
 
     names: CLIs. scope: one of Parts' fields. site: `litellm` and `gateway` (addresses), `manifest`
-    (of the CLIs), and perhaps `ca` (an authority to trust, PEM) and `sizes` (of models, a list of
-    `people.models.declared_models`). person: `models`, `model`, and
-    `key` but for the scope `system`.
+    (of the CLIs), and perhaps `ca` (an authority to trust, PEM), `sizes` (of models, a list of
+    `people.models.declared_models`) and `login` (the portal's address, and the program that takes
+    keys there). person: `models`, `model`, and `key` but for the scope `system`.
     """
     facts = {**site, **person, "sizes": {m["name"]: m for m in site.get("sizes", [])}}
     found: dict[str, dict] = {}
@@ -66,6 +72,7 @@ def entries(names: list, scope: str, site: dict, person: dict) -> list[dict]:
         found.update(getattr(CLIENTS[name](facts), scope))
     if scope == "user":
         found.update(_environment(names, site.get("ca")))
+        found.update(_login(site.get("login")))
     elif scope == "system" and site.get("ca"):
         exports = _exports(_trusting(SYSTEM_CA_FILE))
         found[SYSTEM_CA_FILE] = _text(site["ca"])
@@ -153,6 +160,13 @@ def _environment(names: list, ca: str | None) -> dict:
     return {**trusted, f"{HOME_DIR}/env.sh": _text(lines), ".profile": entry, **others}
 
 
+def _login(login: dict | None) -> dict:
+    """The program with which a person takes keys at the portal, and where that is."""
+    if not login:
+        return {}
+    return {PORTAL_FILE: _text(login["portal"] + "\n"), LOGIN_FILE: _text(login["program"], "0755")}
+
+
 def _claude_environment(facts: dict) -> dict:
     context, max_output = _sizes(facts, facts["model"])
     return {
@@ -177,7 +191,7 @@ def _claude_environment(facts: dict) -> dict:
 
 def _claude(facts: dict) -> Parts:
     settings = {
-        "apiKeyHelper": f"cat ~/{KEY_FILE}",
+        "apiKeyHelper": f"~/{LOGIN_FILE} key" if facts.get("login") else f"cat ~/{KEY_FILE}",
         "env": _claude_environment(facts),
         "permissions": {"allow": [f"mcp__{SERVER}__*"]},
     }
@@ -197,7 +211,9 @@ def _claude(facts: dict) -> Parts:
         user={
             ".claude/settings.json": _json(settings),
             ".claude.json": _json({**servers(f"~/{script}"), **started}, whole),
-            script: _text(HEADERS_SCRIPT, "0755"),
+            script: _text(
+                RENEWING_HEADERS_SCRIPT if facts.get("login") else HEADERS_SCRIPT, "0755"
+            ),
         },
         system={
             "/etc/claude-code/managed-settings.json": _json({**settings, "env": managed}),

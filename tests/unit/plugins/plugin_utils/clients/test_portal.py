@@ -84,3 +84,22 @@ def test_servers_and_models_are_named_with_what_is_known_of_them():
         "capabilities": [],
     }
     assert json.dumps(found)
+
+
+def test_portals_bundle_has_the_program_that_takes_keys_and_others_do_not():
+    login = {"portal": "https://ai.example.internal/portal", "program": "#!/usr/bin/env python3\n"}
+    person = {"alias": "alice", "models": ["large"], "model": "large", "key": "sk-alice"}
+    texts = [
+        {f["path"]: f["content"] for f in bundle.files(person, about, list(MANIFEST), TEXTS)}
+        for about in (ABOUT, {**ABOUT, "login": login})
+    ]
+    without, with_login = texts
+    program, place = "files/.local/bin/intranet-mcp", "files/.config/intranet-mcp/portal"
+    assert not {program, place} & without.keys()
+    assert with_login[program] == login["program"]
+    assert with_login[place] == "https://ai.example.internal/portal\n"
+    helpers = [json.loads(t["files/.claude/settings.json"])["apiKeyHelper"] for t in texts]
+    assert helpers == ["cat ~/.config/intranet-mcp/key", "~/.local/bin/intranet-mcp key"]
+    headers = "files/.config/intranet-mcp/claude-headers"
+    assert 'read -r key <"$HOME/.config/intranet-mcp/key"' in without[headers]
+    assert 'key=$("$HOME/.local/bin/intranet-mcp" key)' in with_login[headers]
