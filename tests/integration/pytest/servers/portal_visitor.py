@@ -3,8 +3,8 @@
 
 """Somebody at the portal: portal_visitor.py PORTAL NAME ACTION..., in the portal's own environment.
 
-An action is the name of a page to open, or of a form to send: key, line, end-sessions. Prints one
-JSON object: action to status and text.
+An action is the name of a page to open, or of a form to send: key, line, end-sessions, and
+device=CODE, which connects a terminal. Prints one JSON object: action to status and text.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ sys.path.append(str(Path(__file__).resolve().parents[3]))
 
 import identity_provider
 
-FORMS = {"key": "connect", "line": "connect", "end-sessions": "overview"}
+FORMS = {"key": "connect", "line": "connect", "end-sessions": "overview", "device": "device"}
 
 
 def main(portal: str, name: str, *actions: str) -> None:
@@ -28,13 +28,15 @@ def main(portal: str, name: str, *actions: str) -> None:
     began = browser.get(f"{portal}/portal/sign-in")
     back = identity_provider.pass_provider(browser, began.headers["location"], name)
     seen = {"sign-in": _told(browser.get(back))}
-    for action in actions:
+    for asked in actions:
+        action, _separator, code = asked.partition("=")
         if action not in FORMS:
             seen[action] = _told(browser.get(f"{portal}/portal/{action}"))
             continue
         page = browser.get(f"{portal}/portal/{FORMS[action]}").text
         [token, *_] = re.findall(r'name="csrf" value="([^"]+)"', page)
-        seen[action] = _told(browser.post(f"{portal}/portal/{action}", data={"csrf": token}))
+        fields = {"csrf": token, "code": code}
+        seen[action] = _told(browser.post(f"{portal}/portal/{action}", data=fields))
     print(json.dumps(seen))
 
 

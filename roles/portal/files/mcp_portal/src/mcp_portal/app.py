@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mcp_portal import site as site_file
 from mcp_portal import words
 from mcp_portal.checks import Checks
+from mcp_portal.device import Device
 from mcp_portal.litellm import Keys
 from mcp_portal.pages import HEADERS, MENU, PREFIX, on_missing, on_problem, problem
 from mcp_portal.portal import NotSignedIn, Portal
@@ -77,7 +78,12 @@ def application(portal: Portal) -> Starlette:
             "end-sessions": portal.end_sessions,
         }.items()
     ]
+    device = Device(portal)
     below = [
+        Route("/device", device.ask),
+        Route("/device", device.allow, methods=["POST"]),
+        Route("/device/code", device.begin, methods=["POST"]),
+        Route("/token", device.token, methods=["POST"]),
         Route("/", portal.home),
         Route("/sign-in", portal.sign_in),
         Route("/callback", portal.callback),

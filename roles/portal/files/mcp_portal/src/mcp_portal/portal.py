@@ -28,7 +28,10 @@ SIGN_INS, SIGN_INS_SECONDS = 60, 60
 KEYS, KEYS_SECONDS = 20, 600
 # How long the line that installs everything can be used, once.
 INSTALL_SECONDS = 600
+LINE = b"mcp-portal line"
 USAGE_DAYS = 30
+# Where a sign-in may lead.
+NEXT = (*MENU, "device")
 
 
 class Portal:
@@ -49,12 +52,10 @@ class Portal:
         return page(request, "welcome", issuer=self.config.oidc.issuer)
 
     async def sign_in(self, request: Request) -> Response:
-        address = _network(request.client.host if request.client else "")
-        if await self.store.count(f"sign-ins:{address}", SIGN_INS_SECONDS) > SIGN_INS:
-            raise Problem("too_many", 429)
+        await self.count_address(request)
         wanted = request.query_params.get("next", "")
         # A name of our own menu, and never an address: there is nowhere else to be led to.
-        request.session["next"] = wanted if wanted in MENU else "overview"
+        request.session["next"] = wanted if wanted in NEXT else "overview"
         response = await self.provider.start(request)
         response.headers.update(HEADERS)
         return response
@@ -71,7 +72,7 @@ class Portal:
         return RedirectResponse(f"{PREFIX}/{wanted}", 303, headers=HEADERS)
 
     async def sign_out(self, request: Request) -> Response:
-        _person, session = await self._form(request)
+        _person, session = await self.form(request)
         made = list(session.get("page_keys", {}).values())
         session.clear()
         if made:
@@ -80,7 +81,7 @@ class Portal:
 
     async def end_sessions(self, request: Request) -> Response:
         """Everything that was ever handed to the person: sessions first, since they make keys."""
-        person, session = await self._form(request)
+        person, session = await self.form(request)
         session.clear()
         await sessions.end_all(self.store, person.id)
         revoked = await self.keys.revoke_all(person)
@@ -89,22 +90,22 @@ class Portal:
     # --- what there is ----------------------------------------------------------------------
 
     async def overview(self, request: Request) -> Response:
-        person, session = self._signed_in(request)
+        person, session = self.signed_in(request)
         return page(
-            request, "overview", teams=person.teams, hours=self._hours_left(session), site=self.site
+            request, "overview", teams=person.teams, hours=self.hours_left(session), site=self.site
         )
 
     async def models(self, request: Request) -> Response:
-        person, session = self._signed_in(request)
-        team = self._team(request, person)
+        person, session = self.signed_in(request)
+        team = self.team(request, person)
         names = await self.keys.models(await self._page_key(person, session, team))
         known = {model.name: model for model in self.site.models}
         rows = [(name, known.get(name)) for name in names]
         return page(request, "models", rows=rows, team=team, teams=person.teams)
 
     async def tools(self, request: Request) -> Response:
-        person, session = self._signed_in(request)
-        team = self._team(request, person)
+        person, session = self.signed_in(request)
+        team = self.team(request, person)
         listed = await self.gateway.listed(await self._page_key(person, session, team))
         closed = {n: about for n, about in self.site.servers.items() if n not in listed}
         words_ = request.query_params.get("q", "")[:200]
@@ -114,8 +115,8 @@ class Portal:
         )  # fmt: skip
 
     async def usage(self, request: Request) -> Response:
-        person, _session = self._signed_in(request)
-        team = self._team(request, person)
+        person, _session = self.signed_in(request)
+        team = self.team(request, person)
         days = await self.keys.usage(person, USAGE_DAYS)
         budget, bars = await self.keys.team(team), plot.bars(days, "tokens")
         return page(
@@ -126,17 +127,17 @@ class Portal:
     # --- keys and settings ------------------------------------------------------------------
 
     async def connect(self, request: Request) -> Response:
-        person, session = self._signed_in(request)
-        return self._connect(request, person, session, self._team(request, person))
+        person, session = self.signed_in(request)
+        return self._connect(request, person, session, self.team(request, person))
 
     async def key(self, request: Request) -> Response:
-        person, session = await self._form(request)
-        team = await self._form_team(request, person)
+        person, session = await self.form(request)
+        team = await self.form_team(request, person)
         key = await self._issue(person, session, team)
         return self._connect(request, person, session, team, key=key)
 
     async def bundle(self, request: Request) -> Response:
-        person, session = await self._form(request)
+        person, session = await self.form(request)
         team = await self._form_bundle(request, person)
         packed = self.site.bundle(team, await self._issue(person, session, team), person.user)
         attachment = {"content-disposition": 'attachment; filename="intranet-mcp.tar.gz"'}
@@ -144,9 +145,9 @@ class Portal:
 
     async def line(self, request: Request) -> Response:
         """The one line: an address that works once, within minutes, for whoever has it."""
-        person, session = await self._form(request)
+        person, session = await self.form(request)
         team = await self._form_bundle(request, person)
-        await self._count_key(person)
+        await self.count_key(person)
         code = secrets.token_urlsafe(24)
         promised = {
             "person": msgspec.to_builtins(person),
@@ -154,7 +155,8 @@ class Portal:
             "session": sessions.name_of(session.id),
             "ends_at": time.time() + session.seconds_left(self.config.lifetime_seconds),
         }
-        await self.store.put(_promise(code), msgspec.json.encode(promised), INSTALL_SECONDS)
+        sealed = sessions.cipher(code, LINE).encrypt(msgspec.json.encode(promised))
+        await self.store.put(_promise(code), sealed, INSTALL_SECONDS)
         address = f"{self.config.listen.public_url.rstrip('/')}{PREFIX}/install/{code}"
         return self._connect(request, person, session, team, line=f"curl -fsS {address} | sh")
 
@@ -162,8 +164,9 @@ class Portal:
         """What the one line fetches. It has no session, but ends with the one that made it."""
         if request.method != "GET":  # who only looks at an address does not use it up
             raise Problem("no_page", 404)
-        kept = await self.store.take(_promise(request.path_params["code"]))
-        promised = msgspec.json.decode(kept) if kept else None
+        code = request.path_params["code"]
+        kept = await self.store.take(_promise(code))
+        promised = msgspec.json.decode(sessions.cipher(code, LINE).decrypt(kept)) if kept else None
         if promised is None or await self.store.get(promised["session"]) is None:
             return _used_line()
         person = msgspec.convert(promised["person"], Person)
@@ -180,12 +183,12 @@ class Portal:
     ) -> Response:
         return page(
             request, "connect", clients=self.site.settings(team), team=team, teams=person.teams,
-            site=self.site, hours=self._hours_left(session), made={"key": "", "line": "", **made},
+            site=self.site, hours=self.hours_left(session), made={"key": "", "line": "", **made},
             has_bundle=team in self.site.teams, minutes=INSTALL_SECONDS // 60,
         )  # fmt: skip
 
     async def _issue(self, person: Person, session: Session, team: str) -> str:
-        await self._count_key(person)
+        await self.count_key(person)
         seconds = session.seconds_left(self.config.lifetime_seconds)
         return await self._kept(session, await self.keys.issue(person, team, seconds))
 
@@ -196,37 +199,45 @@ class Portal:
             raise NotSignedIn("overview")
         return key
 
-    async def _count_key(self, person: Person) -> None:
+    async def count_address(self, request: Request) -> str:
+        """Count who begins to sign in; return the address."""
+        address = request.client.host if request.client else ""
+        asked = await self.store.count(f"sign-ins:{_network(address)}", SIGN_INS_SECONDS)
+        if asked > SIGN_INS:
+            raise Problem("too_many", 429)
+        return address
+
+    async def count_key(self, person: Person) -> None:
         if await self.store.count(f"keys:{person.id}", KEYS_SECONDS) > KEYS:
             raise Problem("too_many", 429)
 
     # --- who asks ---------------------------------------------------------------------------
 
-    def _signed_in(self, request: Request) -> tuple[Person, Session]:
+    def signed_in(self, request: Request) -> tuple[Person, Session]:
         session: Session = request.scope["session"]
         if "person" not in session:
             raise NotSignedIn(str(request.scope["path"]).removeprefix(f"{PREFIX}/"))
         person = people.still(msgspec.convert(session["person"], Person), self.config.oidc)
         return person, session
 
-    async def _form(self, request: Request) -> tuple[Person, Session]:
+    async def form(self, request: Request) -> tuple[Person, Session]:
         """Who sent a form, once it is one that was made for them."""
-        person, session = self._signed_in(request)
+        person, session = self.signed_in(request)
         if not session.accepts((await request.form()).get("csrf")):
             raise Problem("foreign_form", 403)
         return person, session
 
-    def _team(self, request: Request, person: Person) -> str:
+    def team(self, request: Request, person: Person) -> str:
         wanted = request.query_params.get("team", "")
         return wanted if wanted in person.teams else person.teams[0]
 
-    async def _form_team(self, request: Request, person: Person) -> str:
+    async def form_team(self, request: Request, person: Person) -> str:
         wanted = str((await request.form()).get("team") or "")
         return wanted if wanted in person.teams else person.teams[0]
 
     async def _form_bundle(self, request: Request, person: Person) -> str:
         """The team of a form that wants settings."""
-        team = await self._form_team(request, person)
+        team = await self.form_team(request, person)
         if team not in self.site.teams:
             raise Problem("no_bundle", 404)
         return team
@@ -240,7 +251,7 @@ class Portal:
             known[team] = await self._kept(session, key)
         return str(known[team])
 
-    def _hours_left(self, session: Session) -> str:
+    def hours_left(self, session: Session) -> str:
         return f"{session.seconds_left(self.config.lifetime_seconds) / 3600:.3g}"
 
 
@@ -249,7 +260,7 @@ class NotSignedIn(Exception):
 
     def __init__(self, wanted: str) -> None:
         super().__init__(wanted)
-        self.wanted = wanted if wanted in MENU else "overview"
+        self.wanted = wanted if wanted in NEXT else "overview"
 
 
 def _network(address: str) -> str:

@@ -94,7 +94,7 @@ class Sessions:
         if kept is None:
             return Session()
         try:
-            session = Session(id_, msgspec.json.decode(_cipher(id_).decrypt(kept)))
+            session = Session(id_, msgspec.json.decode(cipher(id_).decrypt(kept)))
         except (InvalidToken, msgspec.DecodeError):
             return Session()
         return session if session.seconds_left(self._lifetime) else Session()
@@ -111,7 +111,7 @@ class Sessions:
             return
         is_new = not session.id or bool(session.replaces)
         session.id = session.id or secrets.token_urlsafe(32)
-        value = _cipher(session.id).encrypt(msgspec.json.encode(session))
+        value = cipher(session.id).encrypt(msgspec.json.encode(session))
         seconds = max(1, session.seconds_left(self._lifetime))
         put = self._store.put if is_new else self._store.replace
         if await put(name_of(session.id), value, seconds) is False:
@@ -152,6 +152,7 @@ def index_of(person: str) -> str:
     return f"sessions-of:{person}"
 
 
-def _cipher(id_: str) -> Fernet:
-    key = HKDF(SHA256(), 32, None, b"mcp-portal session").derive(id_.encode())
+def cipher(secret: str, purpose: bytes = b"mcp-portal session") -> Fernet:
+    """What only who has the secret can read."""
+    key = HKDF(SHA256(), 32, None, purpose).derive(secret.encode())
     return Fernet(base64.urlsafe_b64encode(key))
