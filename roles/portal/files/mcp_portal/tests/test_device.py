@@ -201,6 +201,24 @@ def test_login_ends_when_the_sign_in_would(faulty, configure, litellm):
     assert told["expires_in"] <= 300 and told["refresh_token_expires_in"] <= 300
 
 
+def test_team_that_left_the_table_ends_the_renewal(faulty, configure, tmp_path):
+    server, url = redis_server()
+    (tmp_path / "redis").write_text(url)
+    shared = {"redis_url_file": str(tmp_path / "redis")}
+    with lab.running(configure(faulty.issuer, **shared)) as portal:
+        terminal, browser = Terminal(portal), lab.Browser(portal.url)
+        back = browser.http.get(browser.get("/portal/sign-in").headers["location"])
+        browser.http.get(back.headers["location"])
+        allow(browser, terminal)
+        token = terminal.poll().json()["refresh_token"]
+    changed = {"oidc": {"teams": [{"group": "dev-payments", "team": "research"}]}}
+    with lab.running(configure(faulty.issuer, **shared, **changed)):
+        assert error(terminal.renew(token)) == (400, "invalid_grant")
+        assert "None of your groups" in browser.get("/portal/overview").text
+    server.shutdown()
+    server.server_close()
+
+
 def test_litellm_away_is_one_clear_message(terminal, sam, litellm):
     allow(sam, terminal)
     token = terminal.poll().json()["refresh_token"]
@@ -219,10 +237,8 @@ def test_terminals_are_not_begun_without_end(portal):
 
 
 def test_store_tells_nothing_of_who_is_connected(faulty, configure, tmp_path):
-    port = lab.free_port()
-    server = fakeredis.TcpFakeServer(("127.0.0.1", port), server_type="redis")
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    (tmp_path / "redis").write_text(f"redis://127.0.0.1:{port}/2")
+    server, url = redis_server()
+    (tmp_path / "redis").write_text(url)
     config = configure(faulty.issuer, redis_url_file=str(tmp_path / "redis"))
     with lab.running(config) as portal:
         terminal, browser = Terminal(portal), lab.Browser(portal.url)
@@ -230,9 +246,9 @@ def test_store_tells_nothing_of_who_is_connected(faulty, configure, tmp_path):
         browser.http.get(back.headers["location"])
         browser.submit("/portal/connect", "/portal/line")
         allow(browser, terminal)
-        kept = [everything(port)]
+        kept = [everything(url)]
         told = terminal.poll().json()
-        kept.append(everything(port))
+        kept.append(everything(url))
     server.shutdown()
     server.server_close()
     for text in kept:
@@ -241,9 +257,17 @@ def test_store_tells_nothing_of_who_is_connected(faulty, configure, tmp_path):
             assert word not in text
 
 
-def everything(port):
+def redis_server():
+    """A Redis of this process, and its address."""
+    port = lab.free_port()
+    server = fakeredis.TcpFakeServer(("127.0.0.1", port), server_type="redis")
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server, f"redis://127.0.0.1:{port}/2"
+
+
+def everything(url):
     """All names and values of a Redis; each ends by itself."""
-    client = redis.Redis.from_url(f"redis://127.0.0.1:{port}/2")
+    client = redis.Redis.from_url(url)
     names = list(client.scan_iter())
     assert all(client.ttl(name) > 0 for name in names), time.time()
     texts = [client.get(name) for name in names if client.type(name) == b"string"]

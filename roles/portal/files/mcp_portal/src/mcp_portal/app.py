@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -60,6 +61,7 @@ def build_store(config: Config) -> Store:
 def application(portal: Portal) -> Starlette:
     """Return the portal's addresses as an application."""
     config = portal.config
+    is_secure = config.listen.public_url.startswith("https:")
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -88,7 +90,7 @@ def application(portal: Portal) -> Starlette:
         Route("/sign-in", portal.sign_in),
         Route("/callback", portal.callback),
         Route("/install/{code}", portal.install),
-        Route("/language/{code}", language),
+        Route("/language/{code}", functools.partial(language, is_secure=is_secure)),
         *pages,
         *forms,
         Mount("/static", StaticFiles(directory=Path(__file__).with_name("static"))),
@@ -98,7 +100,6 @@ def application(portal: Portal) -> Starlette:
     async def check(_request: Request) -> Response:
         return JSONResponse(await checks.told())
 
-    is_secure = config.listen.public_url.startswith("https:")
     made = Starlette(
         routes=[
             Route("/health", health),
@@ -173,13 +174,12 @@ async def health(_request: Request) -> Response:
     return JSONResponse({"status": "alive"})
 
 
-async def language(request: Request) -> Response:
+async def language(request: Request, is_secure: bool) -> Response:
     """Remember a language, and go back to a page of our own."""
     code, wanted = request.path_params["code"], request.query_params.get("from", "")
     target = f"{PREFIX}/{wanted if wanted in MENU else ''}"
     response = RedirectResponse(target, 303, headers=HEADERS)
     if code in words.LANGUAGES:
-        is_secure = request.url.scheme == "https"
         response.set_cookie(
             words.COOKIE, code, max_age=YEAR, path=PREFIX, secure=is_secure, httponly=True,
             samesite="lax",

@@ -19,7 +19,7 @@ from cryptography.fernet import InvalidToken
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from mcp_portal import people, sessions, words
+from mcp_portal import sessions, words
 from mcp_portal.device_server import EXPIRES_IN, INTERVAL, Login, Server
 from mcp_portal.pages import HEADERS, PREFIX, page
 from mcp_portal.portal import Portal
@@ -99,9 +99,9 @@ class Device:
         device, refresh = form.get("device_code", ""), form.get("refresh_token", "")
         if device:
             server.device = _opened(device, await self._store.get(_name("device", device)))
+        if server.device:
             asked = await self._store.count(_name("poll", device), INTERVAL - 1)
             server.is_hasty = asked > 1
-        if server.device:
             code = server.device["user_code"]
             server.login = _login(code, await self._store.get(_name("grant", code)))
         elif refresh:
@@ -116,16 +116,15 @@ class Device:
 
     async def _granted(self, server: Server, device: str, refresh: str) -> dict[str, Any]:
         """A key; for a device code that was never used also what renews it."""
-        login, oidc = server.login, self._portal.config.oidc
+        login, table = server.login, self._portal.config.oidc.teams
         assert login is not None  # or the request would have been refused
         if server.device:
             refresh = await self._begun(login, device, server.device["user_code"])
-        person = people.still(login.person, oidc)
         seconds = int(min(KEY_SECONDS, login.ends_at - time.time()))
-        if login.team not in person.teams or seconds < 1:
+        if login.team not in {row.team for row in table} or seconds < 1:
             raise errors.InvalidGrantError()
-        await self._portal.count_key(person)
-        key = await self._portal.keys.issue(person, login.team, seconds)
+        await self._portal.count_key(login.person)
+        key = await self._portal.keys.issue(login.person, login.team, seconds)
         if await self._store.get(_name("login", refresh)) is None:  # ended while the key was made
             await self._portal.keys.revoke([key])
             raise errors.InvalidGrantError()

@@ -27,6 +27,8 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-store",
 }
+# What anybody can cause as often as they like is not logged: it would push out the rest.
+QUIET = (400, 404, 413, 429)
 log = logging.getLogger("mcp_portal")
 
 _TEMPLATES = jinja2.Environment(
@@ -62,7 +64,8 @@ def page(request: Request, name: str, status: int = 200, **values: object) -> Re
 
 def problem(request: Request, found: Problem) -> Response:
     """Return the page of a problem; the log has what the page need not tell."""
-    log.warning("%s %r: %s %s", request.method, _logged(request), found.key, found.values)
+    if found.status not in QUIET:
+        log.warning("%s %r: %s %s", request.method, _logged(request), found.key, found.values)
     response = page(request, "problem", found.status, key=found.key, values=found.values)
     if found.status in (429, 503):
         response.headers["retry-after"] = "60"

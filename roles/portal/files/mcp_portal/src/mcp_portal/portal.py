@@ -61,6 +61,7 @@ class Portal:
         return response
 
     async def callback(self, request: Request) -> Response:
+        await self.count_address(request, "returns")
         claims = await self.provider.finish(request)
         person = people.person(claims, self.config.oidc)
         session: Session = request.scope["session"]
@@ -199,10 +200,10 @@ class Portal:
             raise NotSignedIn("overview")
         return key
 
-    async def count_address(self, request: Request) -> str:
-        """Count who begins to sign in; return the address."""
+    async def count_address(self, request: Request, what: str = "sign-ins") -> str:
+        """Count who begins to sign in, or comes back from it; return the address."""
         address = request.client.host if request.client else ""
-        asked = await self.store.count(f"sign-ins:{_network(address)}", SIGN_INS_SECONDS)
+        asked = await self.store.count(f"{what}:{_network(address)}", SIGN_INS_SECONDS)
         if asked > SIGN_INS:
             raise Problem("too_many", 429)
         return address
