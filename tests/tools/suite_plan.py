@@ -88,7 +88,7 @@ def jobs(root: Path) -> dict[str, Job]:
         Job("unit", ("tests/unit",), 110),
         Job("artifact", (suite("artifact"),), 20),
         Job("gateway", (suite("gateway"),), 180),
-        Job("portal", (suite("portal"),), 100),
+        Job("portal", (suite("portal"),), 190),
         Job("sanity", (suite("sanity"),), 140),
         *_MODULES,
         _other_modules(root),
