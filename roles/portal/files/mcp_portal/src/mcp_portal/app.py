@@ -23,7 +23,7 @@ from mcp_portal.checks import Checks
 from mcp_portal.device import Device
 from mcp_portal.litellm import Keys
 from mcp_portal.pages import HEADERS, MENU, PREFIX, on_missing, on_problem, problem
-from mcp_portal.portal import NotSignedIn, Portal
+from mcp_portal.portal import NEXT, NotSignedIn, Portal
 from mcp_portal.problem import Problem
 from mcp_portal.provider import Provider
 from mcp_portal.sessions import Sessions
@@ -177,7 +177,7 @@ async def health(_request: Request) -> Response:
 async def language(request: Request, is_secure: bool) -> Response:
     """Remember a language, and go back to a page of our own."""
     code, wanted = request.path_params["code"], request.query_params.get("from", "")
-    target = f"{PREFIX}/{wanted if wanted in MENU else ''}"
+    target = f"{PREFIX}/{wanted if wanted in NEXT else ''}"
     response = RedirectResponse(target, 303, headers=HEADERS)
     if code in words.LANGUAGES:
         response.set_cookie(
