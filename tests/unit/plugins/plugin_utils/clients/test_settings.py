@@ -246,11 +246,13 @@ def test_the_installer_needs_no_new_python():
     library += sorted((ROLES / "clients/files/bundle/lib/client").glob("*.py"))
     shared = ("client_requests.py", "prompt_speed.py")
     library += [support.REPOSITORY / "plugins/module_utils/clients" / name for name in shared]
+    library.append(ROLES / "portal/files/login/intranet_mcp.py")
     known = {
         "__future__",
         "argparse",
         "collections",
         "contextlib",
+        "fcntl",
         "hashlib",
         "http",
         "json",
@@ -268,6 +270,7 @@ def test_the_installer_needs_no_new_python():
         "time",
         "tomllib",
         "urllib",
+        "webbrowser",
     }
     for path in library:
         tree = ast.parse(path.read_text(), feature_version=(3, 8))
