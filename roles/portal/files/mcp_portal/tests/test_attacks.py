@@ -107,6 +107,27 @@ def test_keys_of_earlier_days_are_deleted_and_not_counted(arrive, litellm):
     assert litellm.live_keys() == []
 
 
+def test_two_sign_ins_at_once_are_one_session(portal):
+    """In one browser the later one counts; the other is told to begin again, and ends nothing."""
+    browser = lab.Browser(portal.url)
+    ways = [browser.get("/portal/sign-in").headers["location"] for _number in range(2)]
+    backs = [browser.http.get(way).headers["location"] for way in ways]
+    first, second = (browser.http.get(back) for back in backs)
+    assert (first.status_code, second.status_code) == (400, 303)
+    assert "Hello, sam" in browser.get("/portal/overview").text
+    assert browser.http.get(backs[0]).status_code == 400
+    assert "Hello, sam" in browser.get("/portal/overview").text
+
+
+def test_line_that_is_fetched_twice_at_once_makes_one_key(arrive, litellm):
+    address = LINE.search(arrive().submit("/portal/connect", "/portal/line").text)[1]
+    seen = []
+    fetch = lambda: seen.append(lab.httpx2.get(address, trust_env=False).status_code)  # noqa: E731
+    litellm.meanwhile["/key/generate"] = fetch
+    fetch()
+    assert sorted(seen) == [200, 404] and len(litellm.live_keys()) == 1
+
+
 # --- where one is led to, and what one is told --------------------------------------------------
 
 

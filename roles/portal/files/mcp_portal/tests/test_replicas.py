@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
+import time
 
 import conftest
 import fakeredis
@@ -10,6 +12,8 @@ import identity_provider
 import lab
 import pytest
 import redis
+from mcp_portal.seal import Seal
+from mcp_portal.sessions import name_of
 
 
 @pytest.fixture
@@ -68,6 +72,30 @@ def test_store_tells_nothing_of_people_and_no_cookie(replicas, store, sign_in):
     for word in (b"alice", b"sk-", b"payments", *(cookie.encode() for cookie in cookies)):
         assert word not in everything
     assert all(client.ttl(name) > 0 for name in names), "nothing is kept for ever"
+
+
+def test_who_writes_the_store_makes_no_session(replicas, store, sign_in):
+    """Other services have the same Redis, and its password."""
+    sign_in(replicas[0], "alice")
+    person = {"id": "1", "name": "mallory", "email": "", "teams": ["payments"]}
+    session = {"person": person, "signed_in_at": int(time.time()), "csrf": "x"}
+    cookie = "x" * 43
+    forged = {
+        "as text": json.dumps(session).encode(),
+        "sealed by somebody else": Seal("guessed").close("session", cookie, session),
+        "sealed for something else": Seal("a-client-secret-of-the-tests").close(
+            "login", cookie, session
+        ),
+        "sealed by nobody": Seal("").close("session", cookie, session),
+    }
+    browser = lab.Browser(replicas[0].url)
+    browser.http.cookies.set("portal", cookie)
+    for how, value in forged.items():
+        store[1].set(f"portal:{name_of(cookie)}", value)
+        assert browser.get("/portal/overview").status_code == 303, how
+    ours = Seal("a-client-secret-of-the-tests").close("session", cookie, session)
+    store[1].set(f"portal:{name_of(cookie)}", ours)
+    assert "Hello, mallory" in browser.get("/portal/overview").text, "what a replica would keep"
 
 
 def test_store_away_is_one_clear_message(replicas, store, sign_in):

@@ -113,6 +113,7 @@ def application(portal: Portal) -> Starlette:
             Middleware(
                 Sessions,
                 store=portal.store,
+                seal=portal.seal,
                 lifetime=config.lifetime_seconds,
                 is_secure=is_secure,
             ),

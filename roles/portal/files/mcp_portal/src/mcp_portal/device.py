@@ -15,7 +15,6 @@ from typing import Any
 
 import msgspec
 from authlib.oauth2.rfc6749 import errors
-from cryptography.fernet import InvalidToken
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -36,7 +35,7 @@ class Device:
     """The addresses of the terminal, and the page on which its code is typed."""
 
     def __init__(self, portal: Portal) -> None:
-        self._portal, self._store = portal, portal.store
+        self._portal, self._store, self._seal = portal, portal.store, portal.seal
         self._page = f"{portal.config.listen.public_url.rstrip('/')}{PREFIX}/device"
 
     # --- the person -------------------------------------------------------------------------
@@ -52,7 +51,7 @@ class Device:
         if await self._store.count(f"guesses:{person.id}", GUESSES_SECONDS) > GUESSES:
             raise Problem("too_many", 429)
         code = _typed(str((await request.form()).get("code") or ""))
-        waiting = _opened(code, await self._store.take(_name("user-code", code)))
+        waiting = await self._taken("user-code", code)
         if waiting is None:
             raise Problem("code_unknown", 404)
         team = await self._portal.form_team(request, person)
@@ -61,7 +60,7 @@ class Device:
             person=person, team=team, session=sessions.name_of(session.id),
             ends_at=time.time() + session.seconds_left(lifetime),
         )  # fmt: skip
-        await self._store.put(_name("grant", code), _sealed(code, granted), EXPIRES_IN)
+        await self._put("grant", code, granted)
         hours, address = self._portal.hours_left(session), waiting["address"]
         return page(request, "device", teams=person.teams, team=team, hours=hours, address=address)
 
@@ -81,9 +80,8 @@ class Device:
             body.pop("verification_uri_complete")
             device, user = body["device_code"], body["user_code"]
             waiting = {"user_code": user, "expires_at": time.time() + EXPIRES_IN}
-            await self._store.put(_name("device", device), _sealed(device, waiting), EXPIRES_IN)
-            asked = _sealed(user, {"address": address})
-            await self._store.put(_name("user-code", user), asked, EXPIRES_IN)
+            await self._put("device", device, waiting)
+            await self._put("user-code", user, {"address": address})
         return JSONResponse(body, status, headers=HEADERS)
 
     async def token(self, request: Request) -> Response:
@@ -98,14 +96,14 @@ class Device:
         server = Server(form, self._page)
         device, refresh = form.get("device_code", ""), form.get("refresh_token", "")
         if device:
-            server.device = _opened(device, await self._store.get(_name("device", device)))
+            server.device = await self._get("device", device)
         if server.device:
             asked = await self._store.count(_name("poll", device), INTERVAL - 1)
             server.is_hasty = asked > 1
             code = server.device["user_code"]
-            server.login = _login(code, await self._store.get(_name("grant", code)))
+            server.login = _login(await self._get("grant", code))
         elif refresh:
-            server.login = _login(refresh, await self._store.get(_name("login", refresh)))
+            server.login = _login(await self._get("login", refresh))
         status, body = server.create_token_response()
         if status != 200:
             return status, body
@@ -138,17 +136,28 @@ class Device:
 
     async def _begun(self, login: Login, device: str, code: str) -> str:
         """Keep a login, once, where it ends with the person's sessions; return what renews it."""
-        if await self._store.take(_name("device", device)) is None:
+        if await self._taken("device", device) is None:
             raise errors.InvalidGrantError()
         await self._store.delete(_name("grant", code))
         refresh = secrets.token_urlsafe(32)
         name, seconds = _name("login", refresh), max(1, int(login.ends_at - time.time()))
-        await self._store.put(name, _sealed(refresh, login), seconds)
+        await self._put("login", refresh, login, seconds)
         await self._store.note(sessions.index_of(login.person.id), name, seconds)
         if await self._store.get(login.session) is None:  # the person signed out meanwhile
             await self._store.delete(name)
             raise errors.InvalidGrantError()
         return refresh
+
+    # --- the store --------------------------------------------------------------------------
+
+    async def _put(self, kind: str, secret: str, value: object, seconds: int = EXPIRES_IN) -> None:
+        await self._store.put(_name(kind, secret), self._seal.close(kind, secret, value), seconds)
+
+    async def _get(self, kind: str, secret: str) -> Any:
+        return self._seal.open(kind, secret, await self._store.get(_name(kind, secret)))
+
+    async def _taken(self, kind: str, secret: str) -> Any:
+        return self._seal.open(kind, secret, await self._store.take(_name(kind, secret)))
 
 
 def _refused(problem: Problem) -> Response:
@@ -172,19 +181,5 @@ def _name(kind: str, secret: str) -> str:
     return f"{kind}:" + hashlib.sha256(secret.encode()).hexdigest()
 
 
-def _sealed(secret: str, value: Any) -> bytes:
-    return sessions.cipher(secret, b"mcp-portal device").encrypt(msgspec.json.encode(value))
-
-
-def _opened(secret: str, kept: bytes | None) -> Any:
-    if kept is None:
-        return None
-    try:
-        return msgspec.json.decode(sessions.cipher(secret, b"mcp-portal device").decrypt(kept))
-    except (InvalidToken, msgspec.DecodeError):
-        return None
-
-
-def _login(secret: str, kept: bytes | None) -> Login | None:
-    found = _opened(secret, kept)
+def _login(found: Any) -> Login | None:
     return msgspec.convert(found, Login) if found else None

@@ -18,8 +18,9 @@ from mcp_portal.pages import HEADERS, MENU, PREFIX, page
 from mcp_portal.people import Person
 from mcp_portal.problem import Problem
 from mcp_portal.provider import Provider
+from mcp_portal.seal import Seal
 from mcp_portal.sessions import Session
-from mcp_portal.settings import Config
+from mcp_portal.settings import Config, secret
 from mcp_portal.site import Site
 from mcp_portal.store import Store
 
@@ -28,7 +29,6 @@ SIGN_INS, SIGN_INS_SECONDS = 60, 60
 KEYS, KEYS_SECONDS = 20, 600
 # How long the line that installs everything can be used, once.
 INSTALL_SECONDS = 600
-LINE = b"mcp-portal line"
 USAGE_DAYS = 30
 # Where a sign-in may lead.
 NEXT = (*MENU, "device")
@@ -42,6 +42,8 @@ class Portal:
         store: Store,
     ) -> None:  # fmt: skip
         self.config, self.site, self.store = config, site, store
+        # Nobody else on the platform has the client's secret.
+        self.seal = Seal(secret(config.oidc.client_secret_file))
         self.provider, self.keys, self.gateway = provider, keys, gateway
 
     # --- signing in and out -----------------------------------------------------------------
@@ -156,7 +158,7 @@ class Portal:
             "session": sessions.name_of(session.id),
             "ends_at": time.time() + session.seconds_left(self.config.lifetime_seconds),
         }
-        sealed = sessions.cipher(code, LINE).encrypt(msgspec.json.encode(promised))
+        sealed = self.seal.close("line", code, promised)
         await self.store.put(_promise(code), sealed, INSTALL_SECONDS)
         address = f"{self.config.listen.public_url.rstrip('/')}{PREFIX}/install/{code}"
         return self._connect(request, person, session, team, line=f"curl -fsS {address} | sh")
@@ -166,8 +168,7 @@ class Portal:
         if request.method != "GET":  # who only looks at an address does not use it up
             raise Problem("no_page", 404)
         code = request.path_params["code"]
-        kept = await self.store.take(_promise(code))
-        promised = msgspec.json.decode(sessions.cipher(code, LINE).decrypt(kept)) if kept else None
+        promised = self.seal.open("line", code, await self.store.take(_promise(code)))
         if promised is None or await self.store.get(promised["session"]) is None:
             return _used_line()
         person = msgspec.convert(promised["person"], Person)

@@ -1,12 +1,7 @@
-"""Sessions: a cookie with a random id, and what belongs to it in the store.
-
-What the store keeps can be read only with the cookie's id, of which the store has a hash. Who reads
-Redis therefore neither learns a session's content nor can take one over.
-"""
+"""Sessions: a cookie with a random id, and what belongs to it in the store, sealed."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import secrets
@@ -14,13 +9,11 @@ import time
 from typing import Any
 
 import msgspec
-from cryptography.fernet import Fernet, InvalidToken
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mcp_portal.seal import Seal
 from mcp_portal.store import Store
 
 # Between the first click and the way back from the provider.
@@ -69,8 +62,10 @@ class Session(dict[str, Any]):
 class Sessions:
     """Loads and keeps the session of each request; plain ASGI, so that nothing is buffered."""
 
-    def __init__(self, app: ASGIApp, store: Store, lifetime: int, is_secure: bool) -> None:
-        self._app, self._store, self._lifetime = app, store, lifetime
+    def __init__(
+        self, app: ASGIApp, store: Store, seal: Seal, lifetime: int, is_secure: bool
+    ) -> None:
+        self._app, self._store, self._seal, self._lifetime = app, store, seal, lifetime
         # The browser itself refuses a __Host- cookie that another host or a plain page has set.
         self._cookie = "__Host-portal" if is_secure else "portal"
         self._attributes = "; HttpOnly; SameSite=Lax; Path=/" + ("; Secure" if is_secure else "")
@@ -91,12 +86,10 @@ class Sessions:
 
     async def _load(self, id_: str) -> Session:
         kept = await self._store.get(name_of(id_)) if 20 <= len(id_) <= 80 else None
-        if kept is None:
+        values = self._seal.open("session", id_, kept)
+        if values is None:
             return Session()
-        try:
-            session = Session(id_, msgspec.json.decode(cipher(id_).decrypt(kept)))
-        except (InvalidToken, msgspec.DecodeError):
-            return Session()
+        session = Session(id_, values)
         return session if session.seconds_left(self._lifetime) else Session()
 
     async def _keep(self, session: Session, headers: MutableHeaders) -> None:
@@ -111,7 +104,7 @@ class Sessions:
             return
         is_new = not session.id or bool(session.replaces)
         session.id = session.id or secrets.token_urlsafe(32)
-        value = cipher(session.id).encrypt(msgspec.json.encode(session))
+        value = self._seal.close("session", session.id, session)
         seconds = max(1, session.seconds_left(self._lifetime))
         put = self._store.put if is_new else self._store.replace
         if await put(name_of(session.id), value, seconds) is False:
@@ -150,9 +143,3 @@ def name_of(id_: str) -> str:
 def index_of(person: str) -> str:
     """Where the store keeps the names of a person's sessions."""
     return f"sessions-of:{person}"
-
-
-def cipher(secret: str, purpose: bytes = b"mcp-portal session") -> Fernet:
-    """What only who has the secret can read."""
-    key = HKDF(SHA256(), 32, None, purpose).derive(secret.encode())
-    return Fernet(base64.urlsafe_b64encode(key))
