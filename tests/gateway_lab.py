@@ -167,9 +167,10 @@ class Program:
         """Return the end of the log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
-    def wait_for_port(self, port: int, seconds: float = 60) -> None:
+    def wait_for_port(self, port: int, address: str = "127.0.0.1", seconds: float = 60) -> None:
         """Wait until the port accepts a connection."""
-        self.wait_until(lambda: _accepts(port), f"port {port} to accept a connection", seconds)
+        what = f"port {port} to accept a connection"
+        self.wait_until(lambda: _accepts(port, address), what, seconds)
 
     def wait_until(self, is_so, what: str, seconds: float = 60) -> None:
         """Wait until a condition holds; say what was waited for when it does not."""
@@ -196,10 +197,10 @@ class Program:
             os.killpg(self.pid, signal.SIGKILL)  # children that outlived it
 
 
-def _accepts(port: int) -> bool:
+def _accepts(port: int, address: str) -> bool:
     with socket.socket() as client:
         client.settimeout(1)
-        return client.connect_ex(("127.0.0.1", port)) == 0
+        return client.connect_ex((address, port)) == 0
 
 
 def get_json(url: str, headers: Mapping[str, str] | None = None):

@@ -38,9 +38,8 @@ _PROMPT = re.compile(r'name="prompt" value="([^"]+)"')
 class IdentityProvider:
     """A provider that runs, and whom it knows."""
 
-    def __init__(self, program: gateway_lab.Program, port: int, people: Path) -> None:
-        self.program, self.people = program, people
-        self.issuer = f"http://127.0.0.1:{port}"
+    def __init__(self, program: gateway_lab.Program, issuer: str, people: Path) -> None:
+        self.program, self.people, self.issuer = program, people, issuer
 
     def change(self, name: str, **claims) -> None:
         """Give somebody other claims; None takes one away. Nobody is signed out by that."""
@@ -54,7 +53,7 @@ class IdentityProvider:
 def identity_provider(
     folder: Path, redirect_uris: list[str], port: int | None = None, **environment: str
 ) -> Iterator[IdentityProvider]:
-    """Run a provider for as long as the context lasts."""
+    """Run a provider for as long as the context lasts: on loopback, or at ADDRESS over TLS."""
     modules = gateway_lab.node_packages("identity", HERE / "package-lock.json")
     port = port or gateway_lab.free_port()
     people = folder / "people.json"
@@ -82,8 +81,10 @@ def identity_provider(
         },
     )
     try:
-        running.wait_for_port(port)
-        yield IdentityProvider(running, port, people)
+        address = environment.get("ADDRESS")
+        running.wait_for_port(port, address or "127.0.0.1")
+        issuer = f"https://{address}:{port}" if address else f"http://127.0.0.1:{port}"
+        yield IdentityProvider(running, issuer, people)
     finally:
         running.stop()
 

@@ -116,6 +116,10 @@ class Platform:
     alice uses the first and every tool, bob the second and the tools of one server.
     """
 
+    # Groups with the host, and roles in the order of their turn.
+    groups = ("postgres", "ollama", "litellm", "tool_servers", "gateway")
+    roles = ("postgres", "ollama", "litellm", "teams", "tool_server", "gateway")
+
     def __init__(self, folder: Path, switch: Switch) -> None:
         self.folder, self.switch = folder, switch
         self.prefix = f"{switch.name}-"
@@ -127,16 +131,27 @@ class Platform:
         self.ollama_port = free_port()
         self._write_inventory()
 
+    @property
+    def reached_by(self) -> str:
+        """Names and addresses that lead to it, as NO_PROXY lists them."""
+        return self.switch.address
+
     def _write_inventory(self) -> None:
-        groups = ("postgres", "ollama", "litellm", "tool_servers", "gateway")
-        children = {group: {"hosts": {"here": {}}} for group in groups}
+        children = {group: {"hosts": {"here": {}}} for group in self.groups}
         host = {
             "ansible_connection": "local",
             "ansible_python_interpreter": sys.executable,
             "platform_address": self.switch.address,
         }
         hosts = {"all": {"hosts": {"here": host}, "children": {"platform": {"children": children}}}}
-        variables = {
+        (self.inventory / "group_vars").mkdir(parents=True)
+        (self.inventory / "hosts.yml").write_text(json.dumps(hosts))
+        (self.inventory / "group_vars/all.yml").write_text(json.dumps(self.variables()))
+
+    def variables(self) -> dict:
+        """Return what the inventory says of everything."""
+        return {
+            "deployed_roles": self.roles,
             "platform_container_prefix": self.prefix,
             "platform_network": f"{self.switch.name}n",
             "platform_config_dir": str(self.folder / "etc"),
@@ -166,9 +181,6 @@ class Platform:
                 },
             ],
         }
-        (self.inventory / "group_vars").mkdir(parents=True)
-        (self.inventory / "hosts.yml").write_text(json.dumps(hosts))
-        (self.inventory / "group_vars/all.yml").write_text(json.dumps(variables))
 
     def play(self, playbook: Path, *arguments, timeout: float = 600, check: bool = True):
         """Run a playbook on the inventory."""
@@ -268,7 +280,7 @@ def as_user(machine, platform, bin_directory, *command, cwd=HOME, **options):
     proxies = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
     environment = {
         **dict.fromkeys(proxies, platform.model.url),
-        **dict.fromkeys(("NO_PROXY", "no_proxy"), platform.switch.address),
+        **dict.fromkeys(("NO_PROXY", "no_proxy"), platform.reached_by),
         "HOME": HOME,
         "LANG": "C.UTF-8",
     }
