@@ -32,7 +32,7 @@ NAME = "ai.example.internal"
 HERE = gateway_lab.ROOT / "tests/clients"
 # Long enough for five CLIs, and not for whoever waits until it is over.
 LIFETIME_MINUTES = 10
-TEAM = {"name": "payments", "models": [MODEL], "mcp": {"*": ["*"]}}
+TEAM = {"name": "payments", "models": [MODEL]}
 
 
 class SignedOn(Platform):
