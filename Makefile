@@ -34,17 +34,17 @@ down: venv ## Remove the platform, keep its data and secrets
 purge: venv ## Remove the platform with data, secrets and images
 	$(PLAY) playbooks/absent.yml -e '{"absent_data": true}'
 
-test: venv-test ## Everything below but test-registries, test-standard and test-enterprise, in two lanes: within 40 minutes on two cores
+test: venv-test ## Lint, sanity, unit tests, gateway, portal, modules and the light tier, in two lanes: within 40 minutes on two cores
 	@$(SUITE) all
 test-all: ## `make test`, then every lane that is a command of its own, one after the other: about three hours
-	@failed=; for lane in test test-registries test-standard test-enterprise test-clients conformance; do \
+	@failed=; for lane in test sanity test-cores test-registries test-standard test-enterprise test-clients conformance; do \
 		echo "== $$lane"; $(MAKE) --no-print-directory $$lane || failed="$$failed $$lane"; \
 	done; [ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 test-quick: venv-test ## Lint, unit tests, the artifact and the gateway, within four minutes
 	@$(SUITE) quick
 lint: venv-test ## ansible-lint, yamllint, ruff, shellcheck
 	@$(SUITE) lint
-sanity: venv-test ## ansible-test sanity, as far as it runs without the internet
+sanity: venv-test ## ansible-test sanity, as far as it runs without the internet; pylint is not part of `make test`
 	@$(SUITE) sanity
 test-unit: venv-test ## Modules, plugins and the repository's own rules
 	@$(SUITE) unit
@@ -66,7 +66,7 @@ test-standard: venv-test ## Four hosts: faults, rolling restarts and scaling und
 	@$(SUITE) standard
 test-enterprise: venv-test ## The enterprise tier in a real one-node cluster; needs root (not part of `make test`)
 	@$(SUITE) enterprise
-test-cores: venv-test ## The newest ansible-core
+test-cores: venv-test ## The unit tests that meet ansible-core, with the newest one (not part of `make test`, whose Molecule runs it)
 	@$(SUITE) cores
 
 conformance: ## The official MCP suite, directly and through the gateway: no check may fail only there
