@@ -19,6 +19,7 @@ notes:
   - Needs the right to get and create C(pods/portforward) in the namespace.
 extends_documentation_fragment:
   - intranet.mcp.attributes
+  - intranet.mcp.kubernetes
 attributes:
   check_mode:
     support: full
@@ -29,14 +30,6 @@ attributes:
   idempotent:
     support: full
 options:
-  kubeconfig:
-    description: The kubeconfig on the host that runs the module.
-    type: path
-    required: true
-  context:
-    description: One of its contexts. Empty means the current one.
-    type: str
-    default: ""
   namespace:
     description: Where the pods are.
     type: str
@@ -147,8 +140,7 @@ def write_port(place, port):
 def main():
     module = AnsibleModule(
         argument_spec={
-            "kubeconfig": {"type": "path", "required": True},
-            "context": {"type": "str", "default": ""},
+            **kubeconfig.ARGUMENTS,
             "namespace": {"type": "str", "required": True},
             "service": {"type": "str", "required": True},
             "port": {"type": "int", "required": True},

@@ -24,6 +24,7 @@ notes:
     C(intranet.mcp.owner). Claims of StatefulSets have neither and are never removed.
 extends_documentation_fragment:
   - intranet.mcp.attributes
+  - intranet.mcp.kubernetes
 attributes:
   check_mode:
     support: full
@@ -38,14 +39,6 @@ attributes:
   idempotent:
     support: full
 options:
-  kubeconfig:
-    description: The kubeconfig on the host that runs the module.
-    type: path
-    required: true
-  context:
-    description: One of its contexts. Empty means the current one.
-    type: str
-    default: ""
   namespace:
     description: Where the owner's objects are.
     type: str
@@ -322,8 +315,7 @@ def _others(owners):
 def main():
     module = QuietModule(
         argument_spec={
-            "kubeconfig": {"type": "path", "required": True},
-            "context": {"type": "str", "default": ""},
+            **kubeconfig.ARGUMENTS,
             "namespace": {"type": "str", "required": True},
             "owner": {"type": "str"},
             "except_owners": {"type": "list", "elements": "str"},

@@ -22,8 +22,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.kubernetes import (
 from ansible_collections.intranet.mcp.plugins.module_utils.kubernetes.client import ClusterClient
 
 ARGUMENTS: dict[str, Any] = {
-    "kubeconfig": {"type": "path", "required": True},
-    "context": {"type": "str", "default": ""},
+    **kubeconfig.ARGUMENTS,
     "namespace": {"type": "str", "required": True},
     "objects": {"type": "list", "elements": "dict", "required": True},
     "secrets": {"type": "list", "elements": "dict", "default": [], "no_log": False},

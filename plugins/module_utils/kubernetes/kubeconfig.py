@@ -23,6 +23,11 @@ try:
 except ImportError:
     yaml = None
 
+# How modules are told of a cluster; the doc fragment `kubernetes` explains them.
+ARGUMENTS = {
+    "kubeconfig": {"type": "path", "required": True},
+    "context": {"type": "str", "default": ""},
+}
 # How long a helper that fetches a token may take: some ask a server themselves.
 HELPER_SECONDS = 60
 # What this client does not do; without it another server, or nobody, would be reached.
