@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hosts import INVENTORY, Client
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))  # persistent.py
+sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))  # what lanes share
 
 
 @pytest.fixture(scope="session")

@@ -31,6 +31,7 @@ import cluster_site  # noqa: E402
 import node  # noqa: E402
 from ansible_collections.intranet.mcp.plugins.module_utils.images.bundle import Bundle  # noqa: E402
 from cluster import PUBLIC_NAME, Cluster  # noqa: E402
+from mcp_messages import INITIALIZE  # noqa: E402
 from persistent import PersistentClients, Request  # noqa: E402
 from servers import scripted_api  # noqa: E402
 
@@ -38,16 +39,6 @@ from servers import scripted_api  # noqa: E402
 MODEL_PORT, TOOL_PORT, OTHER_PORT = 8000, 8001, 8002
 CHAT = "/v1/chat/completions"
 TALKS_MCP = {"Accept": "application/json, text/event-stream"}
-HELLO = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "initialize",
-    "params": {
-        "protocolVersion": "2025-06-18",
-        "capabilities": {},
-        "clientInfo": {"name": "load", "version": "1"},
-    },
-}
 TRY = """\
 import socket, sys
 for place in sys.argv[1:]:
@@ -153,7 +144,8 @@ class LiteLLM:
 
     def hello(self) -> Request:
         """Return what an MCP client sends first."""
-        return Request("POST", "/mcp", json.dumps(HELLO), {**self._headers, **TALKS_MCP}, _unread)
+        headers = {**self._headers, **TALKS_MCP}
+        return Request("POST", "/mcp", json.dumps(INITIALIZE), headers, _unread)
 
     def answer(self, method: str, path: str, asked: dict | None = None, **headers):
         """Return the answer to one request, which is yet to be read."""

@@ -18,6 +18,7 @@ import yaml
 
 # The scenario's own, so that the tests also run beside another one.
 REPOSITORY = Path(__file__).absolute().parents[3]
+sys.path.append(str(REPOSITORY / "tests"))  # mcp_messages.py
 INVENTORY = Path(__file__).absolute().parents[1] / "inventory"
 HOSTS = yaml.safe_load((INVENTORY / "hosts.yml").read_text())
 (NAME,) = HOSTS["all"]["children"]["platform"]["children"]["postgres"]["hosts"]

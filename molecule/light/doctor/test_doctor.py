@@ -20,6 +20,7 @@ import urllib.request
 import pytest
 import yaml
 from conftest import INVENTORY, NAME, REPOSITORY, play, wait_inside, wait_until
+from mcp_messages import INITIALIZE
 from proxy import Proxy
 
 DATABASE_URL = "/etc/intranet-mcp/services/litellm/secrets/env/DATABASE_URL"
@@ -189,16 +190,6 @@ def ask_litellm(network, path, body):
 
 
 REFUSED = "--insert INPUT --protocol tcp --dport {} --jump REJECT --reject-with tcp-reset"
-HELLO = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "initialize",
-    "params": {
-        "protocolVersion": "2025-06-18",
-        "capabilities": {},
-        "clientInfo": {"name": "molecule", "version": "1"},
-    },
-}
 
 
 def use_example(network):
@@ -206,7 +197,7 @@ def use_example(network):
     url = f"http://{network[0]}:8080/"
     key = (INVENTORY / ".intranet-mcp/secrets" / "key-verify").read_text().strip()
     with contextlib.suppress(OSError, ValueError):
-        ask(f"{url}servers/example/mcp", HELLO, key)
+        ask(f"{url}servers/example/mcp", INITIALIZE, key)
     return ask(url, key=key)["servers"]["example"]["state"]
 
 

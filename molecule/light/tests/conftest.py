@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
 import testinfra
+
+sys.path.append(str(Path(__file__).resolve().parents[3] / "tests"))  # mcp_messages.py
 
 NAME = "molecule-light"
 INVENTORY = Path(__file__).resolve().parents[1] / "inventory"

@@ -9,6 +9,7 @@ import http.client
 import time
 
 import pytest
+from mcp_messages import INITIALIZE, INITIALIZED
 
 LITELLM, GATEWAY = 4000, 8080
 CHAT = {
@@ -16,16 +17,6 @@ CHAT = {
     "messages": [{"role": "user", "content": "Say hello."}],
     "max_tokens": 16,
     "temperature": 0,
-}
-INITIALIZE = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "initialize",
-    "params": {
-        "protocolVersion": "2025-06-18",
-        "capabilities": {},
-        "clientInfo": {"name": "molecule", "version": "1"},
-    },
 }
 BOTH = {"Accept": "application/json, text/event-stream"}
 
@@ -91,8 +82,7 @@ def test_the_filesystem_tool_lists_the_workspace(host, call, key, path, tool):
     session = {**BOTH, "Mcp_Protocol_Version": "2025-06-18"}
     if opened.headers.get("Mcp-Session-Id"):
         session["Mcp_Session_Id"] = opened.headers["Mcp-Session-Id"]
-    initialized = {"jsonrpc": "2.0", "method": "notifications/initialized"}
-    assert call(GATEWAY, path, initialized, key, **session).status == 202
+    assert call(GATEWAY, path, INITIALIZED, key, **session).status == 202
     request = {
         "jsonrpc": "2.0",
         "id": 2,

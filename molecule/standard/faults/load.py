@@ -15,6 +15,7 @@ import traceback
 from dataclasses import dataclass
 
 from hosts import Answer
+from mcp_messages import INITIALIZE, INITIALIZED
 from persistent import CLIENTS, REQUESTS_PER_SECOND, PersistentClients
 from persistent import Request as Kept
 
@@ -24,17 +25,6 @@ CHATTING, CHATS_PER_SECOND = 2, 2
 KEPT_SECONDS = 30  # a kept connection that nobody answers on is given up
 SCRIPTED = "scripted"
 SCRIPTED_ANSWER = "One two three."
-INITIALIZE = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "initialize",
-    "params": {
-        "protocolVersion": "2025-06-18",
-        "capabilities": {},
-        "clientInfo": {"name": "molecule", "version": "1"},
-    },
-}
-INITIALIZED = {"jsonrpc": "2.0", "method": "notifications/initialized"}
 COUNT = {"name": "example__count", "arguments": {"text": "one two"}}
 
 

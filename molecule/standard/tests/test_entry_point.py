@@ -11,18 +11,9 @@ import ssl
 
 import pytest
 from hosts import APP1, BALANCER_RUN, LB, addresses, all_are_up, on
+from mcp_messages import INITIALIZE
 
 CHAT = {"model": "scripted", "messages": [{"role": "user", "content": "Count."}]}
-INITIALIZE = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "initialize",
-    "params": {
-        "protocolVersion": "2025-06-18",
-        "capabilities": {},
-        "clientInfo": {"name": "molecule", "version": "1"},
-    },
-}
 
 
 def test_health_says_that_both_services_have_a_replica(client):

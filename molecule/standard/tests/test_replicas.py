@@ -10,6 +10,7 @@ from secrets import token_hex
 
 import pytest
 from hosts import APP1, APP2, DATA, LB, addresses, on, wait_until
+from mcp_messages import INITIALIZE, INITIALIZED
 
 MONITORING = {"prometheus", "alertmanager", "log_collector"}
 MONITORING |= {f"{name}_exporter" for name in ("postgres", "redis", "ollama", "blackbox")}
@@ -132,24 +133,12 @@ def _ask(host, path, key, body=None):
 
 def test_a_session_goes_on_at_every_replica(client):
     """Sessions are sealed with a shared key; ten requests meet both gateways."""
-    opened = client.send(
-        "/mcp",
-        {
-            "jsonrpc": "2.0",
-            "id": 1,
-            "method": "initialize",
-            "params": {
-                "protocolVersion": "2025-06-18",
-                "capabilities": {},
-                "clientInfo": {"name": "molecule", "version": "1"},
-            },
-        },
-    )
+    opened = client.send("/mcp", INITIALIZE)
     session = {
         "Mcp_Session_Id": opened.headers["Mcp-Session-Id"],
         "MCP_Protocol_Version": "2025-06-18",
     }
-    client.send("/mcp", {"jsonrpc": "2.0", "method": "notifications/initialized"}, **session)
+    client.send("/mcp", INITIALIZED, **session)
     before = [_calls(host) for host in (APP1, APP2)]
     for number in range(2, 12):
         request = {"jsonrpc": "2.0", "id": number, "method": "tools/list"}
