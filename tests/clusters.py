@@ -139,6 +139,14 @@ ENTRY = {
     "certificate": "",
     "key": "",
 }
+ALERTS = {
+    "error_percent": 5,
+    "p95_seconds": 30,
+    "first_token_seconds": 60,
+    "requests_in_flight": 32,
+    "budget_percent": 10,
+    "litellm_memory_mb": 2048,
+}
 METRICS_SECRETS = {"gateway_monitoring_key": "not-told", "key-prometheus": "not-told"}
 TRUST = {"ca.pem": b"public and site\n", "site.pem": b"site\n", "ca.jks": b"\xfe\xed"}
 
@@ -152,7 +160,7 @@ def target(groups=ALL_INSIDE, said=None, of_topology=None, **settings):
     """Return a target; said: variables of the site in place of SITE's, others are of Target."""
     found = platform(groups, **(of_topology or {}))
     read = site.read({**SITE, **(said or {})}, list(found.services))
-    given = {"metrics_secrets": METRICS_SECRETS, **settings}
+    given = {"metrics_secrets": METRICS_SECRETS, "alerts": ALERTS, **settings}
     return Target(topology=found, host=CLUSTER, site=read, **given)
 
 

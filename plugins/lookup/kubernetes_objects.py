@@ -18,8 +18,8 @@ options:
       - What the site says of the cluster, as the role C(kubernetes) puts it together. C(site) are
         its variables without C(kubernetes_), C(entry) what people reach, C(images) the references
         of images, C(ca_bundle) a file of authorities on the control node (empty for none),
-        C(with_secrets) whether Secrets are rendered, too, and C(metrics_secrets) the values of
-        those that services ask Prometheus for.
+        C(with_secrets) whether Secrets are rendered, too, C(metrics_secrets) the values of those
+        that services ask Prometheus for, and C(alerts) the bounds that alert rules name.
     type: dict
     required: true
   owner:
@@ -85,6 +85,7 @@ class LookupModule(TopologyLookup):
             addresses={name: egress.resolve(name) for name in names},
             with_secrets=cluster["with_secrets"],
             metrics_secrets=cluster["metrics_secrets"],
+            alerts=cluster["alerts"],
         )
         if not owner:
             return {

@@ -37,6 +37,7 @@ KINDS = {
     "Ingress": Kind("networking.k8s.io/v1", "ingresses"),
     "HTTPRoute": Kind("gateway.networking.k8s.io/v1", "httproutes"),
     "ServiceMonitor": Kind("monitoring.coreos.com/v1", "servicemonitors"),
+    "PrometheusRule": Kind("monitoring.coreos.com/v1", "prometheusrules"),
 }
 ORDER = tuple(KINDS)
 

@@ -18,6 +18,9 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.target imp
     port_name,
 )
 
+# Alerts name the host, as they do where there are no pods.
+HOST = {"sourceLabels": ["__meta_kubernetes_pod_node_name"], "targetLabel": "host"}
+
 
 def measured(unit: Unit) -> list[Service]:
     """The ports of a service that tell numbers to a Prometheus of the cluster."""
@@ -75,7 +78,12 @@ def _monitored(unit: Unit) -> list[Service]:
 
 def _endpoint(unit: Unit, port: Service) -> dict:
     interval = unit.target.site.metrics.get("interval_seconds", 15)
-    endpoint = {"port": port_name(port), "path": port.metrics, "interval": f"{interval}s"}
+    endpoint = {
+        "port": port_name(port),
+        "path": port.metrics,
+        "interval": f"{interval}s",
+        "relabelings": [HOST],
+    }
     if port.metrics_secret:
         credentials = {"name": _secret_name(unit), "key": port.metrics_secret}
         endpoint["authorization"] = {"credentials": credentials}

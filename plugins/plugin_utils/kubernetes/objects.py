@@ -12,6 +12,7 @@ from __future__ import annotations
 from ansible_collections.intranet.mcp.plugins.module_utils.kubernetes.kinds import place_of
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.cluster import object_name
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes import (
+    alerts,
     configuration,
     entry,
     monitors,
@@ -39,7 +40,7 @@ def of_owner(definitions: list[dict], owner: str, target: Target) -> list[dict]:
 
 
 def of_platform(target: Target, settings: dict) -> list[dict]:
-    """The objects that all services share: the namespace, what is closed in it, its entry."""
+    """The objects that all services share: the namespace, what is closed in it, entry, alerts."""
     _check_names(target)
     return _ordered(
         [
@@ -47,6 +48,7 @@ def of_platform(target: Target, settings: dict) -> list[dict]:
             policies.default(target),
             *configuration.trust(target),
             *entry.entry(target, settings),
+            *alerts.objects(target),
         ]
     )
 

@@ -36,6 +36,7 @@ class Target:
     site's authorities (bytes) by name, and their digest; empty where it has none. addresses: those
     of the names that destinations outside have. with_secrets: whether Secrets are objects, too.
     metrics_secrets: what services ask Prometheus for, by the catalog's name of it.
+    alerts: the bounds that alert rules name.
     """
 
     topology: Topology
@@ -47,6 +48,7 @@ class Target:
     addresses: dict = field(default_factory=dict)
     with_secrets: bool = False
     metrics_secrets: dict = field(default_factory=dict)
+    alerts: dict = field(default_factory=dict)
 
     @property
     def services(self) -> list[Service]:

@@ -50,7 +50,7 @@ def rules(settings: dict, certificates: dict[str, str]) -> str:
     those on the control node, by name of their file.
     """
     groups = [
-        {"name": name, "rules": [_rendered(rule, settings) for rule in group]}
+        {"name": name, "rules": [rendered(rule, settings) for rule in group]}
         for name, group in GROUPS.items()
     ]
     known = [_known(file, pem) for file, pem in certificates.items()]
@@ -69,7 +69,8 @@ def runbook(rule: Rule) -> str:
     return f"{rule.doctor or rule.action}. `make doctor` inspects the platform and names the cause."
 
 
-def _rendered(rule: Rule, settings: dict) -> dict:
+def rendered(rule: Rule, settings: dict) -> dict:
+    """Return a rule as Prometheus reads it."""
     texts = {
         "summary": rule.summary,
         "description": rule.description,

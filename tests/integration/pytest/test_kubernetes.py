@@ -22,7 +22,7 @@ HERE = {"ansible_connection": "local", "ansible_become": False}
 # Nothing runs in the fake, so nobody has keys there and nothing can be proven.
 OBJECTS = ("--skip-tags", "teams,verify")
 # Kinds of others, of which Kubernetes has no schema.
-OF_OTHERS = {"ServiceMonitor"}
+OF_OTHERS = {"PrometheusRule", "ServiceMonitor"}
 
 
 @pytest.fixture(scope="module")

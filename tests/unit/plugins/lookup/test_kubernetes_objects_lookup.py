@@ -13,7 +13,7 @@ from ansible.errors import AnsibleLookupError
 from ansible_collections.intranet.mcp.plugins.filter.kubernetes import FilterModule
 from ansible_collections.intranet.mcp.plugins.module_utils.engine import authorities
 from ansible_collections.intranet.mcp.plugins.module_utils.firewall import egress
-from clusters import CLUSTER, ENTRY, MODELS_OUTSIDE, SITE, definition
+from clusters import ALERTS, CLUSTER, ENTRY, MODELS_OUTSIDE, SITE, definition
 from platforms import MCP_SERVERS, catalog
 
 TO = {
@@ -23,6 +23,7 @@ TO = {
     "ca_bundle": "",
     "with_secrets": False,
     "metrics_secrets": {},
+    "alerts": ALERTS,
 }
 
 
@@ -59,7 +60,7 @@ def test_a_role_hands_over_its_definitions():
 def test_what_all_services_share_belongs_to_nobody():
     found = asked()
     kinds = [one["kind"] for one in found["objects"]]
-    assert kinds == ["Namespace", "NetworkPolicy", "Ingress"]
+    assert kinds == ["Namespace", "NetworkPolicy", "Ingress", "PrometheusRule"]
     assert found["secrets"] == []
 
 

@@ -13,6 +13,7 @@ from clusters import ENTRY, definition, target
 
 TO = target(with_secrets=True)
 SHARED = objects.of_platform(TO, ENTRY)
+MADE = ["Namespace llm", "NetworkPolicy default-deny", "Ingress entry", "PrometheusRule alerts"]
 
 
 def of(name, **changes):
@@ -45,7 +46,7 @@ def with_namespace(apply):
 
 def test_everything_is_made_in_the_order_in_which_it_is_needed(cluster, apply):
     result = apply("platform", SHARED)
-    assert result["created"] == ["Namespace llm", "NetworkPolicy default-deny", "Ingress entry"]
+    assert result["created"] == MADE
     assert result["changed"] and cluster.names() == sorted(result["created"])
     result = apply("gateway", of("gateway"))
     assert result["created"][-1] == "ServiceMonitor gateway"
@@ -70,7 +71,7 @@ def test_a_second_run_changes_nothing(with_namespace, cluster, apply):
 
 def test_check_mode_on_an_empty_cluster_says_that_everything_would_be_made(cluster, apply):
     result = apply("platform", SHARED, check=True)
-    assert result["created"] == ["Namespace llm", "NetworkPolicy default-deny", "Ingress entry"]
+    assert result["created"] == MADE
     assert len(apply("redis", of("redis"), check=True)["created"]) == len(of("redis"))
     assert cluster.objects == {} and cluster.changes() == []
 

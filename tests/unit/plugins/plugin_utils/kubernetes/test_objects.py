@@ -38,7 +38,7 @@ VERSIONS = [
     if tuple(int(part) for part in version.split(".")[:2]) >= OLDEST
 ]
 # Kinds of others, of which Kubernetes has no schema.
-OF_OTHERS = {"HTTPRoute", "ServiceMonitor"}
+OF_OTHERS = {"HTTPRoute", "PrometheusRule", "ServiceMonitor"}
 # Devices are handed out by v1 from this version on; the site switches them on.
 SINCE = {"ResourceClaimTemplate": "1.34.0"}
 
