@@ -61,6 +61,7 @@ class Cluster:
             self._start()
             self._have_images()
             self._have_names_storage_and_numbers()
+            self._have_kinds()
             self._have_entry()
         except BaseException:
             self._end()  # what it said stays
@@ -80,10 +81,16 @@ class Cluster:
 
     def import_images(self, place: Path) -> None:
         """Give the node the images of an archive that `docker save` wrote."""
+        self._ctr("images", "import", place)
+
+    def kill(self, container: str) -> None:
+        """End the program of a container without a word, as a node that is short of memory does."""
+        self._ctr("tasks", "kill", "--signal", "SIGKILL", container)
+
+    def _ctr(self, *words) -> None:
         files = Path("/proc") / PID.read_text() / "root"
         socket = files / "run" / "containerd" / "containerd.sock"
-        ctr = ["ctr", "--address", socket, "--namespace", "k8s.io"]
-        _run([*ctr, "images", "import", place], timeout=600)
+        _run(["ctr", "--address", socket, "--namespace", "k8s.io", *words], timeout=600)
 
     def _prepare(self) -> None:
         shutil.rmtree(STATE, ignore_errors=True)
@@ -158,11 +165,15 @@ class Cluster:
         for name in ("coredns", "metrics-server"):
             self._wait_for("kube-system", name)
 
-    def _have_entry(self) -> None:
-        """A controller for both kinds of entry, on port 443 of the node."""
-        self.kubectl("apply", "--server-side", "-f", str(self._programs.gateway_api))
+    def _have_kinds(self) -> None:
+        """Kinds of others. Prometheus's have no operator: they are kept, and no more."""
+        files = [word for path in self._programs.kinds for word in ("-f", str(path))]
+        self.kubectl("apply", "--server-side", *files)
         established = ("--for=condition=Established", "crd", "--all", "--timeout=60s")
         self.kubectl("wait", *established, seconds=70)
+
+    def _have_entry(self) -> None:
+        """A controller for both kinds of entry, on port 443 of the node."""
         self.kubectl("apply", "-f", str(HERE / "manifests" / ENTRY))
         files = zip(("--cert", "--key"), self.certificate, strict=True)
         secret = ("create", "secret", "tls", "gateway", "--namespace", "traefik")

@@ -122,6 +122,8 @@ class LiteLLM:
     a developer's key.
     """
 
+    CLIENTS = 4
+
     def __init__(self, site: cluster_site.Site, cluster: Cluster, objects: Callable) -> None:
         self._cluster, self._objects = cluster, objects
         self._trusted = ssl.create_default_context(cafile=str(cluster.authority))
@@ -155,11 +157,11 @@ class LiteLLM:
         return connection.getresponse()
 
     def pods(self) -> set[str]:
-        """Return the ids of the pods that serve, once there are as many as there must be."""
+        """Return the names of the pods that serve, once there are as many as there must be."""
         two = ("--for=jsonpath={.status.readyReplicas}=2", "deployment/litellm", "--timeout=300s")
         self._cluster.kubectl("wait", "--namespace", cluster_site.NAMESPACE, *two, seconds=310)
         listed = self._objects("pods", "--selector", "app.kubernetes.io/name=litellm")
-        return {one["metadata"]["uid"] for one in listed if not is_ending(one)}
+        return {one["metadata"]["name"] for one in listed if not is_ending(one)}
 
     def wait_until_it_answers(self) -> None:
         """Wait for an entry that has changed, of which its controller has yet to hear."""
@@ -177,7 +179,7 @@ class LiteLLM:
             problems.extend([problem] if problem else [])
             answered.release()
 
-        load = PersistentClients(self.connect, self.request, record, clients=4, per_second=4)
+        load = PersistentClients(self.connect, self.request, record, self.CLIENTS, per_second=4)
         load.start()
         try:
             action()

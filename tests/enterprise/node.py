@@ -219,9 +219,7 @@ def _after_server(state: Path) -> dict[str, list[str]]:
     controllers = {
         **_access(pki, "controllers"),
         "cluster-cidr": PODS,
-        # Tests wait for autoscalers.
-        "horizontal-pod-autoscaler-cpu-initialization-period": "30s",
-        "horizontal-pod-autoscaler-initial-readiness-delay": "5s",
+        # Tests wait for autoscalers. What pods need to start stays out of account, as by default.
         "horizontal-pod-autoscaler-sync-period": "5s",
         "leader-elect": False,
         "service-cluster-ip-range": SERVICES,

@@ -1,8 +1,8 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""The programs of the cluster: Kubernetes and the Gateway API from their Go modules, Traefik from
-PyPI, network plugins from Debian.
+"""The programs of the cluster: Kubernetes from its Go modules, Traefik from PyPI, network plugins
+from Debian; and the kinds of the Gateway API and of Prometheus's operator from their Go modules.
 
 Each is made once and kept under a name that says what it was made from.
 """
@@ -24,7 +24,17 @@ from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
 CACHE = HERE.parents[1] / ".cache" / "enterprise"
-SOURCE, GATEWAY_API = HERE / "kube", HERE / "gateway-api"
+SOURCE = HERE / "kube"
+# Kinds of others: the directory that requires their module, the module, and where it has them.
+KINDS = (
+    ("gateway-api", "sigs.k8s.io/gateway-api", "config/crd/standard/*.yaml"),
+    (
+        "prometheus-operator",
+        "github.com/prometheus-operator/prometheus-operator",
+        "example/prometheus-operator-crd/*_prometheusrules.yaml",
+        "example/prometheus-operator-crd/*_servicemonitors.yaml",
+    ),
+)
 # The version that the collection pins for its own balancer.
 TRAEFIK = HERE.parents[1] / "roles" / "image" / "files" / "traefik" / "requirements.lock"
 NETWORK_PLUGINS = "containernetworking-plugins"
@@ -36,14 +46,14 @@ NEEDED = ("containerd", "ctr", "runc", "ip", "iptables", "nft", "unshare", "open
 
 class Programs(NamedTuple):
     """Where they are: kube (all of Kubernetes), pause (a pod's first process), network plugins, the
-    controller of Ingress and Gateway API, and the definitions of the latter's kinds.
+    controller of Ingress and Gateway API, and the definitions of others' kinds.
     """
 
     kube: Path
     pause: Path
     plugins: Path
     traefik: Path
-    gateway_api: Path
+    kinds: list[Path]
 
 
 def made() -> Programs:
@@ -62,7 +72,7 @@ def made() -> Programs:
         pause=kube / "pause",
         plugins=plugins / "usr" / "lib" / "cni",
         traefik=_kept(f"traefik-{pinned}", _download_traefik) / "traefik",
-        gateway_api=_gateway_api(),
+        kinds=[path for kinds in KINDS for path in _definitions(*kinds)],
     )
 
 
@@ -96,10 +106,10 @@ def _build(place: Path, release: str) -> None:
         _go(*build, str(place / program), package)
 
 
-def _gateway_api() -> Path:
-    """The standard channel's definitions, out of a module that Go has checked."""
-    module = json.loads(_go("mod", "download", "-json", "sigs.k8s.io/gateway-api", cwd=GATEWAY_API))
-    return Path(module["Dir"]) / "config" / "crd" / "standard"
+def _definitions(folder: str, name: str, *patterns: str) -> list[Path]:
+    """Files of a module that Go has checked."""
+    module = json.loads(_go("mod", "download", "-json", name, cwd=HERE / folder))
+    return [path for each in patterns for path in sorted(Path(module["Dir"]).glob(each))]
 
 
 def _download_traefik(place: Path) -> None:

@@ -19,7 +19,7 @@ from conftest import CHAT, MODEL_PORT, OTHER_PORT, TOOL_PORT
 
 KINDS = (
     "deployments,statefulsets,pods,services,configmaps,secrets,serviceaccounts,networkpolicies,"
-    "ingresses,poddisruptionbudgets,horizontalpodautoscalers,jobs"
+    "ingresses,poddisruptionbudgets,horizontalpodautoscalers,jobs,servicemonitors,prometheusrules"
 )
 IN = ("--namespace", NAMESPACE)
 # What has nothing to do with keys, and is examined by a test of its own.
@@ -41,6 +41,14 @@ def names(listed: list[dict]) -> set[str]:
 def psql(cluster, statement: str) -> None:
     client = ("psql", "-U", "litellm", "-v", "ON_ERROR_STOP=1", "-c", statement)
     cluster.kubectl("exec", *IN, "postgres-0", "--", *client)
+
+
+def evict(cluster, pod: str) -> None:
+    """Ask for a pod's end as whoever drains its node does."""
+    metadata = {"name": pod, "namespace": NAMESPACE}
+    asked = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
+    place = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}/eviction"
+    cluster.kubectl("create", "--raw", place, "-f", "-", said=json.dumps(asked))
 
 
 def policy(name: str, spec: dict) -> dict:
@@ -78,7 +86,7 @@ def test_the_api_server_takes_every_object_and_every_pod_becomes_ready(
 def test_the_cluster_has_what_the_files_have_and_the_secrets(site, objects):
     rendered = [one for text in site.files().values() for one in yaml.safe_load_all(text)]
     secrets = {f"Secret {name}-secrets" for name in ("gateway", "litellm", "postgres", "redis")}
-    secrets.add("Secret entry-tls")
+    secrets |= {"Secret entry-tls", "Secret gateway-metrics", "Secret litellm-metrics"}
     # Pods are made by what is in the files.
     made = {name for name in names(objects(KINDS)) if not name.startswith("Pod ")}
     assert made == names(rendered) - {f"Namespace {NAMESPACE}"} | secrets
@@ -150,6 +158,61 @@ def test_verify_finds_a_policy_that_is_gone_one_that_was_changed_and_one_of_othe
         assert row in done.stdout
     cluster.kubectl("delete", *IN, "networkpolicy", "open")
     site.run("apply.yml", seconds=900)  # which verifies, too
+
+
+def test_doctor_names_what_is_missing_and_what_was_changed_and_applies_it(site, cluster):
+    site.run("doctor.yml")
+    cluster.kubectl("delete", *IN, "networkpolicy/postgres", "secret/redis-secrets")
+    more = '{"spec": {"maxUnavailable": 2}}'
+    cluster.kubectl("patch", *IN, "poddisruptionbudget", "litellm", "--type=merge", "-p", more)
+    done = site.try_to_run("doctor.yml")
+    assert done.returncode == 2
+    for row in ("missing NetworkPolicy postgres", "missing Secret redis-secrets"):
+        assert row in done.stdout
+    assert "drift PodDisruptionBudget litellm" in done.stdout
+    site.run("doctor.yml", "--tags", "fix")
+
+
+def test_pods_are_evicted_one_at_a_time_without_a_failed_request(cluster, litellm):
+    first, second = sorted(litellm.pods())
+
+    def is_replaced(pod):
+        cluster.kubectl("wait", *IN, "--for=delete", f"pod/{pod}", "--timeout=90s", seconds=100)
+        return len(litellm.pods()) == 2
+
+    def evict_both():
+        evict(cluster, first)
+        with pytest.raises(RuntimeError, match="disruption budget"):
+            evict(cluster, second)
+        assert is_replaced(first)
+        evict(cluster, second)
+        assert is_replaced(second)
+
+    assert litellm.problems_during(evict_both) == []
+
+
+def test_a_killed_program_costs_no_more_than_one_request_of_each_client(cluster, litellm, objects):
+    pod = min(litellm.pods())
+    (found,) = (one for one in objects("pods") if one["metadata"]["name"] == pod)
+    (container,) = found["status"]["containerStatuses"]
+
+    def kill():
+        cluster.kill(container["containerID"].removeprefix("containerd://"))
+        again = "--for=jsonpath={.status.containerStatuses[0].restartCount}=1"
+        for condition in (again, "--for=condition=Ready"):
+            cluster.kubectl("wait", *IN, condition, f"pod/{pod}", "--timeout=180s", seconds=190)
+
+    problems = litellm.problems_during(kill)
+    assert len(problems) <= litellm.CLIENTS, problems
+
+
+def test_no_request_fails_while_the_database_restarts(cluster, litellm):
+    def restart():
+        cluster.kubectl("delete", *IN, "pod/postgres-0", seconds=120)
+        for condition in ("--for=create", "--for=condition=Ready"):
+            cluster.kubectl("wait", *IN, condition, "pod/postgres-0", "--timeout=120s", seconds=130)
+
+    assert litellm.problems_during(restart) == []
 
 
 def test_a_failed_migration_stops_the_rollout_and_the_version_of_before_serves(
