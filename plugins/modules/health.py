@@ -42,8 +42,8 @@ options:
         description:
           - V(http) takes C(url), C(status), C(contains), C(service) (for messages), C(ca) (the
             authority to trust, PEM as text) and C(timeout).
-          - V(sign_on) takes C(url) of the portal's checks, C(service), C(ca) and C(timeout), and names
-            each part without which people cannot sign in.
+          - V(sign_on) takes C(url) of the portal's checks, C(service), C(ca) and C(timeout), and
+            names each part without which people cannot sign in.
           - V(page) takes C(url), C(user), C(key) (the name of the password), C(service), C(ca) and
             C(timeout), and asks without a login, with a wrong and with the right password.
           - V(certificate) takes C(url), C(days) that must be left, C(ca) (the authority that people
