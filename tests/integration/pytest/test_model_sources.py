@@ -366,7 +366,7 @@ def test_an_unknown_model_is_named_in_the_error(deployed):
     assert "gpt-9" in json.loads(body)["error"]["message"]
 
 
-@of("open-models")
+@of("hybrid")
 def test_an_answer_ends_at_the_models_bound_where_the_request_names_none(deployed):
     """Without a bound a small model that goes in circles kept its only place for ten minutes."""
     question = [{"role": "user", "content": "Why is the sky blue?"}]
