@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import time
+from urllib.parse import quote
 
 from ansible_collections.intranet.mcp.plugins.module_utils.engine.definition import (
     LABEL_OWNER,
@@ -21,12 +24,15 @@ from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding impor
 
 LISTED = "/containers/json?all=1"
 LOG_LINES = 60
+# How far back the engine is asked what ended a container that is up again.
+ENDED_SECONDS = 600
 # Of a log line, whatever looks like a secret stays on the host.
 SECRETS = re.compile(r"(?<=://)[^@/\s]+(?=@)|\bsk-[\w-]{8,}")
 LOOKUPS = """
 for name; do timeout 4 getent hosts "$name" >/dev/null && echo "ok $name"; done
 echo end
 """
+KILLED = ", killed for memory"
 DEPLOY = "run the playbook: ansible-playbook site.yml"
 
 # State of a container -> what it is, what to do, the fix. States that are well are left out.
@@ -104,7 +110,8 @@ def read(engine: Engine, id_: str, peers: dict[str, str]) -> dict:
         "state": state["Status"],
         "health": health,
         "exit_code": state["ExitCode"],
-        "oom_killed": state["OOMKilled"],
+        "oom_killed": state["OOMKilled"]
+        or (not is_well and found["RestartCount"] > 0 and _was_killed_for_memory(engine, id_)),
         "error": without_secrets(state.get("Error", "")),
         "restarts": found["RestartCount"],
         "networks": sorted(found["NetworkSettings"]["Networks"]),
@@ -124,6 +131,19 @@ def read(engine: Engine, id_: str, peers: dict[str, str]) -> dict:
         else [without_secrets(line) for line in engine.log(id_, LOG_LINES)],
         "resolves": _resolving(engine, id_, peers) if is_running else None,
     }  # fmt: skip
+
+
+def _was_killed_for_memory(engine: Engine, id_: str) -> bool:
+    """Whether it lately was. The engine forgets OOMKilled when it starts the container again."""
+    now = int(time.time())
+    filters = quote(json.dumps({"container": [id_], "event": ["oom"]}))
+    try:
+        said = engine.ask(
+            "GET", f"/events?since={now - ENDED_SECONDS}&until={now}&filters={filters}"
+        )
+    except EngineError:
+        return False
+    return bool(said.strip())
 
 
 def _memory(engine: Engine, id_: str) -> tuple[int, int]:
@@ -167,7 +187,7 @@ def judge_state(check: str, name: str, service: str, found: dict | None) -> Find
         what, fix = f"started {found['restarts'] + 1} times and is not healthy", "replace"
     else:
         return Finding(check, f"{name} runs", "running", service=service, status=PASSED)
-    why, action = cause(found["log"])
+    why, action = (KILLED, _more_memory(service)) if found["oom_killed"] else cause(found["log"])
     return Finding(
         check, f"{name} {what}{why}", "healthy", action or f"docker logs {name}", fix, service
     )
@@ -177,7 +197,7 @@ def _stopped(check: str, name: str, service: str, found: dict) -> Finding:
     what, do, fix = STATES[found["state"]]
     why, remedy = "", ""
     if found["oom_killed"]:
-        why, remedy = ", killed for memory", f"raise {service}'s memory limit, then start it"
+        why, remedy = KILLED, _more_memory(service)
     elif found["exit_code"] or found["error"] or found["state"] == "restarting":
         # Who was stopped has nothing to explain, and its log ends with everyday lines.
         what += f" (exit status {found['exit_code']})"
@@ -185,6 +205,10 @@ def _stopped(check: str, name: str, service: str, found: dict) -> Finding:
     return Finding(
         check, f"{name} {what}{why}", "running", remedy or do.format(name=name), fix, service
     )
+
+
+def _more_memory(service: str) -> str:
+    return f"raise {service}'s memory limit, then start it"
 
 
 def cause(log: list[str]) -> tuple[str, str]:

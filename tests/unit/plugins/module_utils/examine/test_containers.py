@@ -43,9 +43,10 @@ def test_images_are_known_by_each_of_their_names():
 class Engine:
     """An engine with one container, in which this is said."""
 
-    def __init__(self, said="", **state):
+    def __init__(self, said="", events=b"", **state):
         self.said, self.state = said, {"Status": "running", "ExitCode": 0, "OOMKilled": False}
         self.state.update(state)
+        self.events = events
 
     def json(self, resource):
         if "/stats" in resource:
@@ -65,6 +66,10 @@ class Engine:
 
     def log(self, _id, _lines):
         return ["no sk-abcdefgh123"]
+
+    def ask(self, _method, resource):
+        assert resource.startswith("/events?since=") and "oom" in resource
+        return self.events
 
     def run(self, _id, _command, _env):
         if not self.said:
@@ -89,6 +94,17 @@ def test_a_container_that_cannot_be_asked_for_names_says_nothing_of_them(said):
 def test_the_log_of_a_container_that_stopped_is_read_without_secrets():
     found = containers.read(Engine(Status="exited", ExitCode=3), "1", {"redis": "x-redis"})
     assert (found["exit_code"], found["log"], found["resolves"]) == (3, ["no ***"], None)
+
+
+@pytest.mark.parametrize(("events", "was_killed"), [(b'{"Action": "oom"}\n', True), (b"", False)])
+def test_what_ended_a_container_that_is_up_again_is_still_known(events, was_killed):
+    """It restarts over and over: whether it is up at this very moment is chance."""
+    engine = Engine(events=events, Health={"Status": "starting"})
+    found = containers.read(engine, "1", {})
+    judged = containers.judge_state("container", "x-tool", "tool", found)
+    assert judged.found.startswith("x-tool started 3 times and is not healthy")
+    assert ("killed for memory" in judged.found) == was_killed
+    assert ("memory limit" in judged.action) == was_killed
 
 
 def test_lines_of_logs_lose_their_secrets():
