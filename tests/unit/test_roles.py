@@ -222,6 +222,16 @@ def test_no_task_file_only_forwards_to_another(role):
     assert not forwarding
 
 
+@every_role
+def test_a_definition_names_its_role_in_paths(role):
+    """The role `service` reads it, whose `role_path` is another by then."""
+    if not any(name.endswith("_service") for name in defaults_of(role)):
+        return
+    texts = [str(value) for value in (*defaults_of(role).values(), *vars_of(role).values())]
+    wrong = [text for text in texts if re.search(r"role_path ~ '/(?!\.\.)", text)]
+    assert not wrong, "say role_path ~ '/../ROLE/...' here"
+
+
 def test_a_container_takes_its_anonymous_volumes_along():
     """The engine keeps them otherwise, one more with each new container, and nothing uses them."""
     files = [path for role in ROLES for path in sorted((role / "tasks").glob("*.yml"))]
