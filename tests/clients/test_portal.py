@@ -31,7 +31,7 @@ from test_bundles import CHECKSUM, COMMANDS, EXPECTED, PROJECT, tools_by_server
 NAME = "ai.example.internal"
 HERE = gateway_lab.ROOT / "tests/clients"
 # Long enough for five CLIs, and not for whoever waits until it is over.
-LIFETIME_MINUTES = 10
+LIFETIME_MINUTES = 8
 TEAM = {"name": "payments", "models": [MODEL]}
 
 
@@ -39,7 +39,8 @@ class SignedOn(Platform):
     """... with a portal behind a balancer; nobody has a key."""
 
     groups = (*Platform.groups, "redis", "portal", "load_balancer")
-    roles = ("postgres", "redis", *Platform.roles[1:], "portal", "load_balancer")
+    # The balancer makes the authority, whose certificate the portal hands out.
+    roles = ("postgres", "redis", *Platform.roles[1:], "load_balancer", "portal")
 
     def __init__(self, folder, switch, provider_port, company):
         self.issuer = f"https://{switch.address}:{provider_port}"
@@ -151,7 +152,7 @@ def alice(person, signed_on, switch, cli_modules):
     pages = dict.fromkeys(("overview", "connect", "models", "tools", "usage"), 200)
     assert seen["seen"] == pages, seen
     volume = f"--volume={cli_modules}:/opt/cli/node_modules:ro"
-    machine = Machine("portal", switch, volume)
+    machine = Machine("desk", switch, volume)
     try:
         machine.run("sh", "-c", f"echo {switch.address} {NAME} >>/etc/hosts")
         machine.run("useradd", "--create-home", "alice")
