@@ -36,7 +36,7 @@ purge: venv ## Remove the platform with data, secrets and images
 
 test: venv-test ## Lint, sanity, unit tests, gateway, portal, modules and the light tier, in two lanes: within 40 minutes on two cores
 	@$(SUITE) all
-test-all: ## `make test`, then every lane that is a command of its own, one after the other: about three hours
+test-all: ## `make test`, then every lane that is a command of its own, one after the other: about four hours
 	@failed=; for lane in test sanity test-cores test-registries test-standard test-enterprise test-clients conformance; do \
 		echo "== $$lane"; $(MAKE) --no-print-directory $$lane || failed="$$failed $$lane"; \
 	done; [ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
