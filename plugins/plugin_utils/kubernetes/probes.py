@@ -20,6 +20,9 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.target imp
 # What a balancer does on hosts: asked every two seconds, two bad answers take a replica out.
 CHECK_SECONDS = 2
 BAD_ANSWERS = 2
+# Where none is ready, a balancer asks those that are alive; a Service sends requests to nobody. So
+# what takes them all at once, a database on its way to another node, is borne for as long as a pod
+# that is not alive is before it is restarted.
 
 
 def of(unit: Unit) -> dict:
@@ -32,16 +35,19 @@ def of(unit: Unit) -> dict:
         asked = {"exec": {"command": command}, "timeoutSeconds": timeout}
         ready = {**asked, "periodSeconds": interval, "failureThreshold": BAD_ANSWERS}
         return {"readinessProbe": ready}
+    retries = int(health.get("retries", 12))
+    bad_answers = BAD_ANSWERS
+    if unit.service.ready and unit.service.health:
+        bad_answers = math.ceil(retries * interval / CHECK_SECONDS)
     found = {
         "readinessProbe": {
             **_get(unit, path, timeout),
             "periodSeconds": CHECK_SECONDS,
-            "failureThreshold": BAD_ANSWERS,
+            "failureThreshold": bad_answers,
         }
     }
     if unit.service.health:
         alive = _get(unit, unit.service.health, timeout)
-        retries = int(health.get("retries", 12))
         patience = int(health.get("start_seconds", 30)) + retries * interval
         found["livenessProbe"] = {
             **alive,

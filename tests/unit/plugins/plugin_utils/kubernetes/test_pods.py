@@ -127,6 +127,14 @@ def test_the_catalogs_paths_decide_on_requests_and_restarts():
     assert startup["httpGet"] == found["livenessProbe"]["httpGet"]
 
 
+@pytest.mark.parametrize("name", ["gateway", "litellm"])
+def test_what_all_pods_share_may_be_away_for_a_minute(name):
+    """A Service has nobody else to send requests to."""
+    ready, alive = (container(name)[f"{kind}Probe"] for kind in ("readiness", "liveness"))
+    bounds = [probe["periodSeconds"] * probe["failureThreshold"] for probe in (ready, alive)]
+    assert bounds == [60, 60]
+
+
 @pytest.mark.parametrize("name", ["postgres", "redis", "tool-example"])
 def test_a_command_decides_on_requests_and_never_restarts(name):
     """A database that recovers for an hour does not answer either."""
