@@ -186,10 +186,11 @@ def _injected(name: str, client: HttpClient, params: dict[str, Any]) -> Finding:
 def _foreign_names(name: str, client: HttpClient) -> Finding:
     """A page elsewhere, whose name was made to lead here, is kept out by Host and Origin."""
     attacks = [
-        Attack(about, "POST", "/mcp", {}, {header: value}, (400, 403, 421))
-        for about, header, value in (
-            ("Host", "Host", "intruder.example.invalid"),
-            ("Origin", "Origin", "https://intruder.example.invalid"),
+        Attack(header, "POST", "/mcp", {}, {header: value}, (400, 403, 421, *others))
+        for header, value, others in (
+            # A cluster's entry has nothing for a name that is not the platform's.
+            ("Host", "intruder.example.invalid", (404,)),
+            ("Origin", "https://intruder.example.invalid", ()),
         )
     ]
     action = "take '*' out of gateway_allowed_hosts and gateway_allowed_origins"

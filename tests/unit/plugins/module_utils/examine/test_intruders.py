@@ -117,6 +117,12 @@ def test_a_gateway_without_a_session_for_the_key_is_no_verdict(gateway):
     assert row.status == "unknown" and "HTTP 401" in row.found
 
 
+def test_an_entry_that_knows_no_such_name_refuses_it_and_no_origin(gateway):
+    gateway.replies["POST", "/mcp"] = lambda exchange: (404, b"404 page not found")
+    row = attacked(gateway)["gateway foreign hosts and origins are refused"]
+    assert row.found == "Origin: HTTP 404"
+
+
 def test_any_host_is_too_many(gateway):
     gateway.replies["POST", "/mcp"] = lambda exchange: (401, {}, {"Mcp-Session-Id": "s1"})
     row = attacked(gateway)["gateway foreign hosts and origins are refused"]
