@@ -223,6 +223,7 @@ def test_no_request_fails_while_the_database_is_away(cluster, litellm):
             return False
 
     def move():
+        assert is_ready_to_work()
         cluster.kubectl("scale", *IN, "statefulset/postgres", "--replicas=0")
         ends_at = time.monotonic() + 90
         while is_ready_to_work():
