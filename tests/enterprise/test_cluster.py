@@ -228,8 +228,8 @@ def test_no_request_fails_while_the_database_is_away(cluster, litellm):
         ends_at = time.monotonic() + 90
         while is_ready_to_work():
             assert time.monotonic() < ends_at, "LiteLLM misses no database"
-            time.sleep(1)
-        time.sleep(UNREADY_SECONDS)
+            time.sleep(1)  # polls a service, which sends no event
+        time.sleep(UNREADY_SECONDS)  # the fault lasts this long
         cluster.kubectl("scale", *IN, "statefulset/postgres", "--replicas=1")
         for condition in ("--for=create", "--for=condition=Ready"):
             cluster.kubectl("wait", *IN, condition, "pod/postgres-0", "--timeout=120s", seconds=130)
