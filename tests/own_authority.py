@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -51,13 +49,5 @@ class Site:
         group = {"load_balancer": {"hosts": {host: {} for host in found}}}
         inventory = {"all": {"vars": shared, "hosts": found, "children": group}}
         (self.folder / "hosts.yml").write_text(yaml.safe_dump(inventory))
-        program = Path(sys.executable).with_name("ansible-playbook")
-        done = subprocess.run(
-            [program, "-i", self.folder / "hosts.yml", self.folder / "play.yml"],
-            cwd=support.REPOSITORY,
-            env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = support.run_playbook(self.folder / "hosts.yml", self.folder / "play.yml")
         return done.returncode, done.stdout + done.stderr

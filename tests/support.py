@@ -10,7 +10,9 @@ import http.server
 import importlib
 import io
 import json
+import os
 import ssl
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -77,6 +79,19 @@ def run_module(module_name: str, /, check: bool = False, diff: bool = True, **op
     unknown = untold(own, yaml.safe_load(module.RETURN) or {})
     assert not unknown, f"{module_name} returns {unknown}, which RETURN does not document"
     return {"failed": ended.value.code != 0, **result, "warnings": warnings}
+
+
+def run_playbook(inventory, playbook, *arguments, **options) -> subprocess.CompletedProcess:
+    """Run ansible-playbook of this Python on an inventory; options: subprocess.run's."""
+    return subprocess.run(
+        [Path(sys.executable).with_name("ansible-playbook"), "-i", inventory, *arguments, playbook],
+        cwd=REPOSITORY,
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        **options,
+    )
 
 
 def run_lookup(name: str, /, *terms, variables: dict, **options) -> list:

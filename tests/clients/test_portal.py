@@ -80,24 +80,21 @@ class SignedOn(Platform):
         }
 
 
-def openssl(*words):
-    run("openssl", *words)
-
-
 @pytest.fixture(scope="module")
 def company(switch, tmp_path_factory):
     """A folder with a company's authority, and its certificate for the provider."""
     folder = tmp_path_factory.mktemp("company")
     new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
     authority = ("-keyout", folder / "ca.key", "-out", folder / "ca.crt", "-subj", "/CN=Company")
-    openssl("req", "-x509", *new, *authority, "-addext", "keyUsage=critical,keyCertSign")
-    openssl("req", *new, "-keyout", folder / "sso.key", "-out", folder / "sso.csr", "-subj", "/O=x")
+    run("openssl", "req", "-x509", *new, *authority, "-addext", "keyUsage=critical,keyCertSign")
+    request = ("-keyout", folder / "sso.key", "-out", folder / "sso.csr", "-subj", "/O=x")
+    run("openssl", "req", *new, *request)
     (folder / "sso.ext").write_text(
         f"subjectAltName=IP:{switch.address}\nbasicConstraints=CA:FALSE\n"
         "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
     )
     by = ("-CA", folder / "ca.crt", "-CAkey", folder / "ca.key", "-CAcreateserial")
-    openssl("x509", "-req", "-in", folder / "sso.csr", *by, "-extfile", folder / "sso.ext",
+    run("openssl", "x509", "-req", "-in", folder / "sso.csr", *by, "-extfile", folder / "sso.ext",
             "-out", folder / "sso.crt")  # fmt: skip
     return folder
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -53,15 +52,7 @@ class Site:
         group = {"monitoring": {"hosts": {"one": {}}}}
         inventory = {"all": {"vars": shared, "children": group}}
         (self.folder / "hosts.yml").write_text(yaml.safe_dump(inventory))
-        program = Path(sys.executable).with_name("ansible-playbook")
-        done = subprocess.run(
-            [program, "-i", self.folder / "hosts.yml", self.folder / "play.yml"],
-            cwd=support.REPOSITORY,
-            env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = support.run_playbook(self.folder / "hosts.yml", self.folder / "play.yml")
         assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
         return {name: not_after_of_pem(self.text(name)) for name in NAMES}, done.stdout
 

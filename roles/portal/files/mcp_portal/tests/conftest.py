@@ -13,6 +13,7 @@ sys.path[:0] = [str(REPOSITORY / "tests"), str(Path(__file__).parent)]
 import gateway_lab  # noqa: E402
 import identity_provider  # noqa: E402
 import lab  # noqa: E402
+from faulty_provider import FaultyProvider  # noqa: E402
 
 PORTAL_PORT = lab.free_port()
 SECOND_PORT = lab.free_port()
@@ -57,8 +58,22 @@ def configure(tmp_path, litellm, gateway):
 
 
 @pytest.fixture
-def portal(provider, configure):
-    with lab.running(configure(provider.issuer)) as served:
+def faulty():
+    """A provider that does what it is told, right or wrong."""
+    made = FaultyProvider()
+    yield made
+    made.served.stop()
+
+
+@pytest.fixture
+def issuer(provider):
+    """Where people sign in; a file says so where that is the faulty one."""
+    return provider.issuer
+
+
+@pytest.fixture
+def portal(issuer, configure):
+    with lab.running(configure(issuer)) as served:
         yield served
 
 

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 
 import lab
 import pytest
-from faulty_provider import FaultyProvider
 from mcp_portal import people
 from mcp_portal.portal import _network
 from mcp_portal.problem import Problem
@@ -18,16 +17,8 @@ MARKUP = "<script>alert(1)</script>\"'>"
 
 
 @pytest.fixture
-def faulty():
-    made = FaultyProvider()
-    yield made
-    made.served.stop()
-
-
-@pytest.fixture
-def portal(faulty, configure):
-    with lab.running(configure(faulty.issuer)) as served:
-        yield served
+def issuer(faulty):
+    return faulty.issuer
 
 
 @pytest.fixture

@@ -13,16 +13,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from faulty_provider import FaultyProvider
 from mcp_portal import signing
 from mcp_portal.problem import Problem
-
-
-@pytest.fixture
-def faulty():
-    made = FaultyProvider()
-    yield made
-    made.served.stop()
 
 
 @pytest.fixture

@@ -9,23 +9,14 @@ import fakeredis
 import lab
 import pytest
 import redis
-from faulty_provider import FaultyProvider
 
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 CLIENT = "intranet-mcp"
 
 
 @pytest.fixture
-def faulty():
-    made = FaultyProvider()
-    yield made
-    made.served.stop()
-
-
-@pytest.fixture
-def portal(faulty, configure):
-    with lab.running(configure(faulty.issuer)) as served:
-        yield served
+def issuer(faulty):
+    return faulty.issuer
 
 
 class Terminal:

@@ -6,20 +6,11 @@ import time
 
 import lab
 import pytest
-from faulty_provider import FaultyProvider
 
 
 @pytest.fixture
-def faulty():
-    made = FaultyProvider()
-    yield made
-    made.served.stop()
-
-
-@pytest.fixture
-def portal(faulty, configure):
-    with lab.running(configure(faulty.issuer)) as served:
-        yield served
+def issuer(faulty):
+    return faulty.issuer
 
 
 def arrive(portal):
