@@ -21,6 +21,7 @@ CACHE = ROOT / ".cache"
 sys.path.insert(0, str(ROOT / "tests/tools"))
 
 import install_artifact  # noqa: E402
+import suite_plan  # noqa: E402
 
 
 def run_bounded(command, timeout, **options):
@@ -63,13 +64,16 @@ def root():
 
 @pytest.fixture
 def inner_report():
-    """Return pytest's option by which the tests of a program count in the suite's report."""
+    """Return pytest's options by which the tests of a program are like the suite's other tests."""
 
-    def option(name):
+    def options(name):
         reports = os.environ.get("TEST_REPORTS")
-        return [f"--junitxml={Path(reports) / name}.xml"] if reports else []
+        if not reports:
+            return []
+        again = suite_plan.second_attempts(int(os.environ.get("TEST_SECOND_ATTEMPTS", "0")))
+        return [f"--junitxml={Path(reports) / name}.xml", *again]
 
-    return option
+    return options
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,8 @@ where jobs run one after the other, and otherwise when the job failed.
 TEST_LANES: how many jobs compute at a time (2); one that mostly waits runs beside them.
 TEST_DEADLINE_MINUTES: a job that cannot end within this time is not begun; its tests are skipped.
 One that is at work five minutes later all the same is ended, so that there is a report.
+TEST_SECOND_ATTEMPTS: how many failed tests of each job are tried once more (none). Their output is
+shown, and the report names them.
 """
 
 from __future__ import annotations
@@ -60,9 +62,10 @@ class Running:
         self.last_line = ""
         self._steps: list[tuple[str, float]] = []
         report = self.reports / "report.xml"
+        again = suite_plan.second_attempts(whole_number("TEST_SECOND_ATTEMPTS", 0))
         color = "yes" if is_live and sys.stdout.isatty() else "no"
         self.process = subprocess.Popen(
-            [*PYTEST, IMPORT_MODE, f"--color={color}", f"--junitxml={report}", *job.paths],
+            [*PYTEST, IMPORT_MODE, f"--color={color}", f"--junitxml={report}", *again, *job.paths],
             cwd=ROOT,
             env={**os.environ, "TEST_REPORTS": str(self.reports)},
             stdin=subprocess.DEVNULL,
@@ -190,8 +193,10 @@ class Suite:
         self.ended.append(ended)
         self._measured.append((running.job, ended.seconds))
         counts = suite_report.closing_line(ended.results, ended.seconds).strip("= ")
-        if status and not running.is_live:
-            say(f"{f' {running.job.name} failed; its output: '.center(suite_report.WIDTH, '=')}")
+        is_clean = not any(result.outcome in suite_report.BAD for result in ended.results)
+        if (status or not is_clean) and not running.is_live:
+            did = "failed" if status else "needed a second attempt"
+            say(f"{f' {running.job.name} {did}; its output: '.center(suite_report.WIDTH, '=')}")
             say(running.log.read_text(errors="replace").rstrip())
             say("=" * suite_report.WIDTH)
         say(f"[{self.elapsed():5.0f} s] {running.job.name}: {'FAILED, ' if status else ''}{counts}")

@@ -122,6 +122,17 @@ def stages() -> dict[str, list[str]]:
     }
 
 
+def second_attempts(at_most: int) -> list[str]:
+    """Return pytest's options by which so many failed tests are tried once more, and are told of.
+
+    Tests that run whole programs are not: those give their own tests a second attempt.
+    """
+    if not at_most:
+        return []
+    limits = [f"--max-suite-reruns={at_most}", "--rerun-exclude-path=tests/suite"]
+    return ["--reruns=1", "--rerun-show-tracebacks", *limits]
+
+
 def next_job(waiting: Collection[Job], running: Collection[Job], lanes: int) -> Job | None:
     """Return the first job that may begin now: what it needs has ended, and there is room."""
     not_ended = {job.name for job in (*waiting, *running)}

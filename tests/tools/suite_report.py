@@ -7,13 +7,16 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Iterable
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
 SLOWEST = 40
 WIDTH = 100
 # In the order of pytest's own closing line.
-OUTCOMES = ("failed", "passed", "skipped", "xfailed", "errors")
+OUTCOMES = ("failed", "passed", "skipped", "xfailed", "errors", "rerun")
+# What a reader has to see.
+BAD = {"failed": "FAILED", "errors": "ERROR", "rerun": "SECOND ATTEMPT"}
 
 
 class Result(NamedTuple):
@@ -46,12 +49,22 @@ def _outcome(case: ElementTree.Element) -> tuple[str, str]:
     return "passed", ""
 
 
+def _name(case: ElementTree.Element) -> tuple[str | None, str | None]:
+    return case.get("classname"), case.get("name")
+
+
 def read_junit(job: str, path: Path) -> list[Result]:
-    """Return the results in a file that pytest's --junitxml wrote."""
+    """Return the results in a file that pytest's --junitxml wrote.
+
+    It holds each attempt at a test, and says of those before the last just their time.
+    """
     results = []
-    for case in ElementTree.parse(path).getroot().iter("testcase"):
+    cases = list(ElementTree.parse(path).getroot().iter("testcase"))
+    for case, following in zip_longest(cases, cases[1:]):
         place = case.get("classname", "").rpartition(".")[2]
         outcome, reason = _outcome(case)
+        if following is not None and _name(case) == _name(following):
+            outcome, reason = "rerun", "failed at first, and was tried once more"
         test = f"{place}::{case.get('name')}" if place else case.get("name", "")
         results.append(Result(job, test, outcome, float(case.get("time", 0)), reason))
     return results
@@ -77,7 +90,7 @@ def closing_line(results: Iterable[Result], seconds: float) -> str:
     counts = Counter(result.outcome for result in results)
     said = [f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts[outcome]]
     if counts["errors"] == 1:
-        said[-1] = "1 error"
+        said[said.index("1 errors")] = "1 error"
     clock = f"{int(seconds) // 3600}:{int(seconds) % 3600 // 60:02}:{int(seconds) % 60:02}"
     text = f" {', '.join(said) or 'no tests ran'} in {seconds:.2f}s ({clock}) "
     return text.center(WIDTH, "=")
@@ -119,7 +132,7 @@ def _not_passed(results: list[Result]) -> list[str]:
         if result.outcome == "skipped"
     )
     lines = [f"SKIPPED [{number}] {job}: {why}" for (job, why), number in skipped.items()]
-    for outcome, word in (("failed", "FAILED"), ("errors", "ERROR")):
+    for outcome, word in BAD.items():
         lines += [
             f"{word} {result.job}: {result.test} - {_first_line(result.reason)}"
             for result in results

@@ -15,6 +15,15 @@ from suite_plan import Job
 
 GOOD = "def test_good(): pass\n"
 BAD = "def test_bad():\n    assert 'the reason' == ''\n"
+ONCE = (
+    """
+attempts = []
+def test_once():
+    attempts.append(1)
+    assert len(attempts) == 2, "the first attempt"
+"""
+    + BAD
+)
 # Says who it is, and ends only when its pytest is told to.
 LONG = """
 import os, pathlib, subprocess
@@ -33,6 +42,7 @@ def test_long():
 def job(tmp_path, monkeypatch):
     """Return a function that makes a job of one file of tests."""
     monkeypatch.setattr(suite, "RUNS", tmp_path / "runs")
+    monkeypatch.delenv("TEST_SECOND_ATTEMPTS", raising=False)
     (tmp_path / "runs").mkdir()
 
     def make(name, text, seconds=1, **options):
@@ -65,6 +75,19 @@ def test_jobs_end_in_one_report_and_a_failure_shows_its_output(job, capfd):
     assert "bad failed; its output" in said and "the reason" in said
     assert said.index("bad: FAILED") < said.index("good: begins")
     assert "test_good.py" not in said, "what passed is in its log alone"
+
+
+def test_what_passes_at_the_second_attempt_alone_is_shown_and_named(job, capfd, monkeypatch):
+    monkeypatch.setenv("TEST_SECOND_ATTEMPTS", "1")
+    run = suite.Suite([job("once", ONCE), job("good", GOOD)], 2, None)
+    run.run()
+    found = {ended.job: ended for ended in run.ended}
+    assert outcomes(found["once"]) == ["rerun", "passed", "failed"]
+    said = capfd.readouterr().out
+    assert "the first attempt" in said
+    report = suite_report.report(run.ended, 1)
+    assert "SECOND ATTEMPT once: test_once::test_once - failed at first" in report
+    assert "FAILED once: test_once::test_bad" in report, "one test alone may try again"
 
 
 def test_a_job_alone_is_shown_live(job, capfd):
