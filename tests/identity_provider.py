@@ -8,9 +8,13 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterator
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import urljoin
+from typing import Any, NamedTuple
+from urllib.parse import urljoin, urlsplit
 
 import gateway_lab
 
@@ -31,6 +35,9 @@ PEOPLE = {
         "groups": ["staff"],
     },
 }
+# As person.py says it.
+AT_PROVIDER = "at the provider"
+SIGN_IN_SECONDS = 240
 _FORM = re.compile(r'<form[^>]*action="([^"]+)"')
 _PROMPT = re.compile(r'name="prompt" value="([^"]+)"')
 
@@ -49,11 +56,47 @@ class IdentityProvider:
         self.people.write_text(json.dumps(known))
 
 
+class Company(NamedTuple):
+    """A company's authority, and its certificate for the provider: paths of PEM files."""
+
+    ca: Path
+    certificate: Path
+    key: Path
+
+
+def company(folder: Path, address: str) -> Company:
+    """Make an authority that signs for an address."""
+
+    def openssl(*arguments: str | Path) -> None:
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=60)
+
+    new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    authority = ("-keyout", folder / "ca.key", "-out", folder / "ca.crt", "-subj", "/CN=Company")
+    openssl("req", "-x509", *new, *authority, "-addext", "keyUsage=critical,keyCertSign")
+    request = ("-keyout", folder / "sso.key", "-out", folder / "sso.csr", "-subj", "/O=x")
+    openssl("req", *new, *request)
+    (folder / "sso.ext").write_text(
+        f"subjectAltName=IP:{address}\nbasicConstraints=CA:FALSE\n"
+        "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+    )
+    by = ("-CA", folder / "ca.crt", "-CAkey", folder / "ca.key", "-CAcreateserial")
+    made = ("-in", folder / "sso.csr", "-extfile", folder / "sso.ext", "-out", folder / "sso.crt")
+    openssl("x509", "-req", *by, *made)
+    return Company(folder / "ca.crt", folder / "sso.crt", folder / "sso.key")
+
+
 @contextlib.contextmanager
 def identity_provider(
-    folder: Path, redirect_uris: list[str], port: int | None = None, **environment: str
+    folder: Path,
+    redirect_uris: list[str],
+    port: int | None = None,
+    address: str = "127.0.0.1",
+    tls: Company | None = None,
+    **environment: str,
 ) -> Iterator[IdentityProvider]:
-    """Run a provider for as long as the context lasts: on loopback, or at ADDRESS over TLS."""
+    """Run a provider for as long as the context lasts: on loopback, or at an address over TLS."""
+    if tls is not None:
+        environment |= {"CERTIFICATE": str(tls.certificate), "KEY": str(tls.key)}
     modules = gateway_lab.node_packages("identity", HERE / "package-lock.json")
     port = port or gateway_lab.free_port()
     people = folder / "people.json"
@@ -74,6 +117,7 @@ def identity_provider(
         ["node", program],
         folder / "provider.log",
         {
+            "ADDRESS": address,
             "PORT": str(port),
             "PEOPLE": str(people),
             "CLIENTS": json.dumps([client]),
@@ -81,12 +125,54 @@ def identity_provider(
         },
     )
     try:
-        address = environment.get("ADDRESS")
-        running.wait_for_port(port, address or "127.0.0.1")
-        issuer = f"https://{address}:{port}" if address else f"http://127.0.0.1:{port}"
+        running.wait_for_port(port, address)
+        issuer = f"{'http' if tls is None else 'https'}://{address}:{port}"
         yield IdentityProvider(running, issuer, people)
     finally:
         running.stop()
+
+
+def sign_in(
+    portal: str,
+    name: str,
+    file: Path,
+    meanwhile: Callable[[], None] = lambda: None,
+    address: str | None = None,
+) -> dict[str, Any]:
+    """Sign in at a portal in Chromium; return what was seen there, and save settings into a file.
+
+    portal: its address, whose host resolves to `address`. meanwhile() is called when the provider
+    asks who it is. Raises LabError where there is no Chromium.
+    """
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        raise gateway_lab.Unreachable(
+            "Chromium was not found on PATH; install the package chromium"
+        )
+    python = gateway_lab.python_environment("browser", HERE / "browser.lock")
+    place = [chromium, portal, address or str(urlsplit(portal).hostname), name, file]
+    with subprocess.Popen(
+        [python, HERE / "person.py", *place],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as person:
+        too_late = threading.Timer(SIGN_IN_SECONDS, person.kill)
+        too_late.start()
+        try:
+            lines = []
+            for line in person.stdout:
+                lines.append(line.strip())
+                if lines[-1] == AT_PROVIDER:
+                    meanwhile()
+                    person.stdin.write("\n")
+                    person.stdin.flush()
+        finally:
+            too_late.cancel()
+            person.kill()
+    if not lines or not lines[-1].startswith("{"):
+        raise AssertionError(f"no sign-in within {SIGN_IN_SECONDS} s; the person said: {lines}")
+    return json.loads(lines[-1])
 
 
 def pass_provider(browser, address: str, name: str) -> str:

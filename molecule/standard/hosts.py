@@ -36,6 +36,11 @@ def addresses():
     return {name: variables["platform_address"] for name, variables in hosts.items()}
 
 
+def molecule_network():
+    """Return the network of the hosts: name, subnet, gateway (where Molecule runs)."""
+    return yaml.safe_load((INVENTORY / "group_vars/all/main.yml").read_text())["molecule_network"]
+
+
 def on(host, command, check=True, stdin=""):
     """Run a shell command as root of a host and return what it prints."""
     done = subprocess.run(

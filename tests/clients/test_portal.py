@@ -9,7 +9,6 @@ provider is a real one, with TLS of a company's authority. The person uses Chrom
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import time
@@ -24,12 +23,10 @@ from client_machines import (
     Platform,
     as_user,
     image,
-    run,
 )
 from test_bundles import CHECKSUM, COMMANDS, EXPECTED, PROJECT, tools_by_server
 
 NAME = "ai.example.internal"
-HERE = gateway_lab.ROOT / "tests/clients"
 # Long enough for five CLIs, and not for whoever waits until it is over.
 LIFETIME_MINUTES = 8
 TEAM = {"name": "payments", "models": [MODEL]}
@@ -74,47 +71,26 @@ class SignedOn(Platform):
                 "issuer": self.issuer,
                 "client_id": identity_provider.CLIENT_ID,
                 "client_secret": identity_provider.CLIENT_SECRET,
-                "ca_file": str(self.company / "ca.crt"),
+                "ca_file": str(self.company.ca),
                 "teams": [{"group": "dev-payments", "team": "payments"}],
             },
         }
 
 
 @pytest.fixture(scope="module")
-def company(switch, tmp_path_factory):
-    """A folder with a company's authority, and its certificate for the provider."""
-    folder = tmp_path_factory.mktemp("company")
-    new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    authority = ("-keyout", folder / "ca.key", "-out", folder / "ca.crt", "-subj", "/CN=Company")
-    run("openssl", "req", "-x509", *new, *authority, "-addext", "keyUsage=critical,keyCertSign")
-    request = ("-keyout", folder / "sso.key", "-out", folder / "sso.csr", "-subj", "/O=x")
-    run("openssl", "req", *new, *request)
-    (folder / "sso.ext").write_text(
-        f"subjectAltName=IP:{switch.address}\nbasicConstraints=CA:FALSE\n"
-        "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
-    )
-    by = ("-CA", folder / "ca.crt", "-CAkey", folder / "ca.key", "-CAcreateserial")
-    run("openssl", "x509", "-req", "-in", folder / "sso.csr", *by, "-extfile", folder / "sso.ext",
-            "-out", folder / "sso.crt")  # fmt: skip
-    return folder
-
-
-@pytest.fixture(scope="module")
-def signed_on(switch, company, tmp_path_factory):
+def signed_on(switch, tmp_path_factory):
     """The platform, and its provider."""
+    if shutil.which("chromium") is None:
+        pytest.skip("needs chromium")
     for name in ("postgres", "redis", "ollama", "litellm", "gateway", "portal", "haproxy"):
         image(name)
     port = gateway_lab.free_port()
+    company = identity_provider.company(tmp_path_factory.mktemp("company"), switch.address)
     made = SignedOn(tmp_path_factory.mktemp("signed-on"), switch, port, company)
-    tls = {"CERTIFICATE": company / "sso.crt", "KEY": company / "sso.key"}
-    folder = tmp_path_factory.mktemp("provider")
+    folder, callback = tmp_path_factory.mktemp("provider"), f"{made.public}/portal/callback"
     try:
         with identity_provider.identity_provider(
-            folder,
-            [f"{made.public}/portal/callback"],
-            port,
-            ADDRESS=switch.address,
-            **{name: str(path) for name, path in tls.items()},
+            folder, [callback], port, switch.address, company
         ) as provider:
             made.up()
             made.provider = provider
@@ -126,17 +102,13 @@ def signed_on(switch, company, tmp_path_factory):
 @pytest.fixture(scope="module")
 def person(signed_on, tmp_path_factory):
     """`person(name)` signs in, looks around and returns what was seen, and the settings' file."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("needs chromium")
-    python = gateway_lab.python_environment("browser", HERE / "browser.lock")
     file = tmp_path_factory.mktemp("person") / "settings.tar.gz"
 
     def visit(name):
         file.unlink(missing_ok=True)
-        done = run(python, HERE / "person.py", chromium, f"{signed_on.public}/portal/", name, file,
-                   input=f"{signed_on.switch.address}\n", timeout=240)  # fmt: skip
-        return json.loads(done.stdout.splitlines()[-1]), file
+        portal = f"{signed_on.public}/portal/"
+        seen = identity_provider.sign_in(portal, name, file, address=signed_on.switch.address)
+        return seen, file
 
     return visit
 

@@ -2,14 +2,14 @@
 //
 // PORT, PEOPLE (a JSON file: account to claims, read anew each time, so that tests change groups),
 // CLIENTS (JSON), and GROUPS_IN_ID_TOKEN where groups are not at the userinfo endpoint alone.
-// On loopback, or at ADDRESS over TLS with CERTIFICATE and KEY (files).
+// At ADDRESS, over TLS where CERTIFICATE and KEY (files) are set.
 import { readFileSync } from "node:fs";
 import { createServer } from "node:https";
 import { Provider } from "oidc-provider";
 
 const port = Number(process.env.PORT);
 const { ADDRESS: address, CERTIFICATE: certificate, KEY: key } = process.env;
-const issuer = address ? `https://${address}:${port}` : `http://127.0.0.1:${port}`;
+const issuer = `${certificate ? "https" : "http"}://${address}:${port}`;
 const people = () => JSON.parse(readFileSync(process.env.PEOPLE, "utf8"));
 const TOKEN_SECONDS = 300;
 
@@ -52,9 +52,9 @@ const provider = new Provider(issuer, {
   },
 });
 provider.on("server_error", (_context, error) => console.error(error));
-if (address) {
+if (certificate) {
   const answer = provider.callback();
   createServer({ cert: readFileSync(certificate), key: readFileSync(key) }, answer).listen(port, address);
 } else {
-  provider.listen(port, "127.0.0.1", () => console.log(issuer));
+  provider.listen(port, address, () => console.log(issuer));
 }

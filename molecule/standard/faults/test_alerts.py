@@ -14,7 +14,7 @@ import urllib.parse
 import pytest
 import yaml
 from actions import stopped
-from hosts import APP1, APP2, DATA, INVENTORY, on, wait_until
+from hosts import APP1, APP2, DATA, INVENTORY, molecule_network, on, wait_until
 
 # Alert and host -> what is stopped. Each rule waits for one minute.
 BROKEN = {
@@ -51,10 +51,9 @@ def receiver():
         def log_message(self, *_arguments):
             pass
 
-    network = yaml.safe_load((INVENTORY / "group_vars/all/main.yml").read_text())
-    gateway = network["molecule_network"]["gateway"]
-    port = urllib.parse.urlsplit(network["prometheus_receivers"][0]["webhook"]).port
-    server = http.server.ThreadingHTTPServer((gateway, port), Handler)
+    said = yaml.safe_load((INVENTORY / "group_vars/all/main.yml").read_text())
+    port = urllib.parse.urlsplit(said["prometheus_receivers"][0]["webhook"]).port
+    server = http.server.ThreadingHTTPServer((molecule_network()["gateway"], port), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield told
     server.shutdown()

@@ -1,11 +1,13 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Somebody at the portal in Chromium: person.py CHROMIUM PORTAL NAME FILE.
+"""Somebody at the portal in Chromium: person.py CHROMIUM PORTAL ADDRESS NAME FILE.
 
 Signs in at the provider's own pages, looks at every page of the menu, and saves the settings that
-the page Connect offers into FILE. Prints, as JSON, the status and what the browser complained of on
-each page. Certificates are not this program's matter: the name is made up and resolves nowhere.
+the page Connect offers into FILE. Says AT_PROVIDER when the provider asks who it is, and goes on
+with the next line of its input, or without one at its end. Prints, as JSON, the status and what the
+browser complained of on each page. Certificates are not this program's matter: the portal's name
+may be made up, and resolves to ADDRESS.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from urllib.parse import urljoin, urlsplit
 from playwright.sync_api import sync_playwright
 
 SECONDS = 30
+AT_PROVIDER = "at the provider"
 
 
 def sign_in(page, portal, name):
@@ -29,6 +32,8 @@ def sign_in(page, portal, name):
         if urlsplit(page.url).netloc == urlsplit(portal).netloc:
             return
         if page.locator("input[name=login]").count():
+            print(AT_PROVIDER, flush=True)
+            sys.stdin.readline()
             page.fill("input[name=login]", name)
             page.fill("input[name=password]", "any")
         page.locator("button[type=submit]").first.click()
@@ -45,9 +50,8 @@ def visit(page, portal, seen):
 
 def main():
     """Do it all in one browser."""
-    chromium, portal, name, file = sys.argv[1:]
-    host = urlsplit(portal)
-    rules = f"MAP {host.hostname} {sys.stdin.readline().strip()}"
+    chromium, portal, address, name, file = sys.argv[1:]
+    rules = f"MAP {urlsplit(portal).hostname} {address}"
     arguments = ["--no-sandbox", f"--host-resolver-rules={rules}", "--no-proxy-server"]
     seen, complaints = {}, []
     with sync_playwright() as playwright:
