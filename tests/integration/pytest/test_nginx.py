@@ -137,10 +137,11 @@ class Nginx:
         (home / "conf.d").mkdir()
         user = "user root;" if os.geteuid() == 0 else ""  # who may enter the test's directory
         (home / "nginx.conf").write_text(AROUND.format(home=home, user=user))
-        with socket.socket() as one, socket.socket() as other:
-            for probe in (one, other):
-                probe.bind(("127.0.0.1", 0))
-            self.port, self.redirect_port = one.getsockname()[1], other.getsockname()[1]
+        # Held until it starts: a replica could be given the same port.
+        self.held = [socket.socket(), socket.socket()]
+        for one in self.held:
+            one.bind(("127.0.0.1", 0))
+        self.port, self.redirect_port = (one.getsockname()[1] for one in self.held)
 
     def write(self, pools, **settings):
         text = render(pools, {**SETTINGS, **settings})
@@ -159,10 +160,16 @@ class Nginx:
         return [*command, "-e", self.home / "error.log", *arguments]
 
     def start(self):
+        self.release()
         self.process = subprocess.Popen(self.run("-g", "daemon off;"))
         wait_until(self._answers, 10, "nginx to listen")
 
+    def release(self):
+        for one in self.held:
+            one.close()
+
     def _answers(self):
+        assert self.process.poll() is None, (self.home / "error.log").read_text()
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
@@ -175,6 +182,7 @@ class Nginx:
         return response
 
     def close(self):
+        self.release()
         if self.process:
             self.process.terminate()
             self.process.wait(10)
