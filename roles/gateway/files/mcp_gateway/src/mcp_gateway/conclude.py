@@ -7,6 +7,7 @@ import logging
 
 from mcp_gateway import envelope
 from mcp_gateway.call import Call
+from mcp_gateway.credentials import CredentialError
 from mcp_gateway.gateway import Gateway
 from mcp_gateway.refusal import Refusal
 from mcp_gateway.responsewriter import ResponseWriter, SlowReader
@@ -26,6 +27,8 @@ async def conclude(
     elif isinstance(error, UpstreamError):
         call.failed(error.kind)
         data = {"server": call.server, "reason": error.kind}
+        if isinstance(error, CredentialError):
+            data["url"] = error.url
         await writer.final(envelope.error(call.id, envelope.UPSTREAM_FAILED, str(error), data))
     elif isinstance(error, SlowReader):
         call.failed("slow_reader")

@@ -12,6 +12,7 @@ from typing import Any
 from mcp_gateway.access import Access
 from mcp_gateway.address import path_prefix
 from mcp_gateway.audit import Audit
+from mcp_gateway.credentials import Credentials
 from mcp_gateway.fingerprints import Fingerprints
 from mcp_gateway.hub import Hub
 from mcp_gateway.identify import AuthFailures
@@ -50,7 +51,10 @@ class Gateway:
         self.bounds = Bounds(config)
         self.connections = Connections(config.limits)
         self.hub = Hub()
-        self.servers = Servers(config, self.hub, self.metrics, self._session_opened)
+        self.credentials = Credentials()
+        self.servers = Servers(
+            config, self.hub, self.metrics, self.credentials, self._session_opened
+        )
         self.access = Access(self.servers, parts.authorization)
         self.lists = Lists(self.servers, self.access, config.limits)
         self.session_state = SessionState(self.servers, self.sessions, self.bounds, self.background)
@@ -72,6 +76,7 @@ class Gateway:
         self.rate_limiter = parts.rate_limiter
         self.access.authorization = parts.authorization
         self.sealer.use(parts.sealing_keys)
+        self.credentials.use(parts.credentials)
         self.peers.known = frozenset(config.sessions.peers)
         self.peers.proxies = parts.proxies
         self.path_prefix = path_prefix(config.listen.public_url)

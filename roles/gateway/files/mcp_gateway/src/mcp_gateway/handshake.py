@@ -11,7 +11,6 @@ from mcp_gateway.eras import META_SERVER, MODERN_VERSIONS
 from mcp_gateway.gateway import Gateway
 from mcp_gateway.refusal import Refusal
 from mcp_gateway.sessions import Session
-from mcp_gateway.upstream import Upstream
 from mcp_gateway.upstreams.base import Hello, UpstreamError
 
 SERVER_INFO = {"name": "intranet-mcp-gateway", "title": "MCP gateway", "version": __version__}
@@ -29,7 +28,8 @@ async def initialize(gateway: Gateway, call: Call) -> tuple[str, msgspec.Raw]:
             "envelope", 400, envelope.INVALID_PARAMS, "params.protocolVersion must be a string"
         )
     version = negotiate(requested)
-    hello = Hello(version, _client_info(params), _capabilities(params), call.who.id)
+    who = call.who
+    hello = Hello(version, _client_info(params), _capabilities(params), who.id, who.person)
     _, draft = gateway.sessions.issue(
         call.who.id, call.route, version, hello.client, hello.capabilities
     )
@@ -68,7 +68,7 @@ async def _single(gateway: Gateway, call: Call, hello: Hello, draft: Session) ->
     info = upstream.listing.info
     if links.passes_through(upstream, call):
         link = await upstream.pool.link("legacy", draft.uid, hello)
-        _remember(draft, upstream, link.version, link.sid)
+        draft.upstream[upstream.name] = links.memo(link)
         draft.version = link.version
         return envelope.raw({**link.info, "capabilities": _own_capabilities(link.info)})
     if upstream.is_connection_bound and not upstream.settings.is_shared:
@@ -83,11 +83,6 @@ async def _single(gateway: Gateway, call: Call, hello: Hello, draft: Session) ->
     if "instructions" in info:
         result["instructions"] = info["instructions"]
     return envelope.raw(result)
-
-
-def _remember(draft: Session, upstream: Upstream, version: str, sid: str | None) -> None:
-    if not upstream.is_connection_bound:
-        draft.upstream[upstream.name] = links.memo(version, sid)
 
 
 def discover(gateway: Gateway, call: Call) -> msgspec.Raw:

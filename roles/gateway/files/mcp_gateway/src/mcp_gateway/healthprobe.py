@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from mcp_gateway import discovery
 from mcp_gateway.control import ControlLink
-from mcp_gateway.upstreams.base import Breaker, SessionLost, UpstreamError
+from mcp_gateway.upstreams.base import REFUSED, Breaker, SessionLost, UpstreamError
 
 
 class HealthProbe:
@@ -24,12 +24,15 @@ class HealthProbe:
         breaker: Breaker,
         control: ControlLink,
         on_down: Callable[[], None],
+        *,
+        may_refuse: bool = False,
     ) -> None:
         self._name = name
         self._timeout = timeout
         self._breaker = breaker
         self._control = control
         self._on_down = on_down
+        self._may_refuse = may_refuse  # where the gateway itself may have nothing to show
         self._failures = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -65,9 +68,9 @@ class HealthProbe:
             except SessionLost:
                 await self._control.reset()
                 await self._ping()
-        except UpstreamError:
+        except UpstreamError as error:
             await self._control.reset()
-            return False
+            return self._may_refuse and error.kind == REFUSED
         return True
 
     async def _ping(self) -> None:

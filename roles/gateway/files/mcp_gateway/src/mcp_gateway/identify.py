@@ -21,7 +21,8 @@ MAX_ADDRESSES = 10_000
 class Principal(msgspec.Struct, frozen=True):
     """Who is calling. The credential itself is not kept.
 
-    `refusal` says why somebody with a valid credential may use nothing here.
+    `person` is somebody who signed in at the company, whichever of their credentials they use; ""
+    for others. `refusal` says why somebody with a valid credential may use nothing here.
     """
 
     id: str
@@ -30,6 +31,7 @@ class Principal(msgspec.Struct, frozen=True):
     groups: tuple[str, ...] = ()
     source: str = ""
     refusal: str = ""
+    person: str = ""
 
 
 ANYONE = Principal(id="anyone", alias="anyone", source="none")
@@ -162,7 +164,8 @@ class Identification:
         if not self._trust_caller or b"mcp-gateway-caller" not in headers:
             return principal
         caller = hashlib.sha256(headers[b"mcp-gateway-caller"]).hexdigest()[:16]
-        return msgspec.structs.replace(principal, id=f"{principal.id}.{caller}")
+        # The name says nothing that a person's own credential could be shown for.
+        return msgspec.structs.replace(principal, id=f"{principal.id}.{caller}", person="")
 
     def _unauthorized(
         self, headers: dict[bytes, bytes], path: str, message: str, error: str | None

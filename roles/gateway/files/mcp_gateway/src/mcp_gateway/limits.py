@@ -233,7 +233,7 @@ class RateLimiter:
         self._burst = float(settings.burst or settings.requests_per_minute)
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._metrics = metrics
-        self._redis = _redis(redis_url) if redis_url and self._rate else None
+        self._redis = redis_client(redis_url) if redis_url and self._rate else None
         self._script = self._redis.register_script(TAKE) if self._redis is not None else None
         self._not_before = 0.0
 
@@ -278,14 +278,12 @@ class RateLimiter:
             await self._redis.aclose()
 
 
-def _redis(url: str):  # type: ignore[no-untyped-def]
+def redis_client(url: str, seconds: float = REDIS_TIMEOUT):  # type: ignore[no-untyped-def]
     """A client; the package is an optional dependency."""
     try:
         from redis.asyncio import Redis
     except ImportError:
         raise ValueError(
-            "rate_limit.redis_url needs the redis package: pip install intranet-mcp-gateway[redis]"
+            "redis_url needs the redis package: pip install intranet-mcp-gateway[redis]"
         ) from None
-    return Redis.from_url(
-        url, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT, retry=None
-    )
+    return Redis.from_url(url, socket_timeout=seconds, socket_connect_timeout=seconds, retry=None)

@@ -10,7 +10,7 @@ from mcp_gateway.eras import LATEST_LEGACY, LATEST_MODERN, META_CAPABILITIES, ME
 from mcp_gateway.peers import Peers
 from mcp_gateway.sessions import Session
 from mcp_gateway.upstream import Upstream
-from mcp_gateway.upstreams.base import Hello, Link
+from mcp_gateway.upstreams.base import Hello, Known, Link
 from mcp_gateway.upstreams.pool import OPEN_CAPABILITIES, SHARED_KEY
 
 
@@ -18,7 +18,8 @@ def hello_of(call: Call) -> Hello:
     """How to introduce this caller, in the words of its own era."""
     if call.session is not None:
         session = call.session
-        return Hello(session.version, session.client, session.capabilities, call.who.id)
+        who = call.who
+        return Hello(session.version, session.client, session.capabilities, who.id, who.person)
     meta = envelope.fields_of(call.msg.params.get("_meta")) if call.message else {}
     default = Hello(LATEST_LEGACY)
     return Hello(
@@ -26,6 +27,7 @@ def hello_of(call: Call) -> Hello:
         bytes(meta.get(META_CLIENT, default.client)),
         bytes(meta.get(META_CAPABILITIES, default.capabilities)),
         call.who.id,
+        call.who.person,
     )
 
 
@@ -45,18 +47,18 @@ def passes_through(upstream: Upstream, call: Call) -> bool:
     )
 
 
-def memo(version: str, sid: str | None) -> str:
-    """How a session remembers the session that it has at a server."""
-    return f"{version} {sid or ''}".rstrip()
+def memo(link: Link) -> str:
+    """How a session remembers the session that it has at a server. No part has a blank in it."""
+    return f"{link.version} {link.sid or ''} {link.credential_id}".rstrip()
 
 
-def remembered(session: Session, server: str) -> tuple[str, str | None] | None:
-    """(version, upstream session id) that the sealed session carries for a server."""
+def remembered(session: Session, server: str) -> Known | None:
+    """What the sealed session carries for a server."""
     value = session.upstream.get(server)
     if value is None:
         return None
-    version, _, sid = value.partition(" ")
-    return version, sid or None
+    version, sid, credential_id, *_ = [*value.split(" "), "", ""]
+    return Known(version, sid or None, credential_id)
 
 
 def has_session(upstream: Upstream, session: Session) -> bool:
@@ -83,11 +85,11 @@ async def choose(upstream: Upstream, call: Call) -> Link:
             hello = Hello(LATEST_MODERN, capabilities=OPEN_CAPABILITIES)
         return await upstream.pool.link("any", key, hello)
     if era == "modern":
-        return await upstream.pool.link("modern", key, Hello(LATEST_MODERN))
+        return await upstream.pool.link("modern", key, Hello(LATEST_MODERN, person=call.who.person))
     if call.session is not None and not upstream.pool.has(key) and key == call.session.uid:
         known = remembered(call.session, upstream.name)
         if known is not None:
-            return upstream.pool.adopt(key, known[1], known[0], call.who.id)
+            return upstream.pool.adopt(key, known, call.who.id, call.who.person)
     return await reopen(upstream, call)
 
 

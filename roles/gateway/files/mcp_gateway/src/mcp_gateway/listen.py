@@ -77,7 +77,8 @@ def _watchable(gateway: Gateway, call: Call, uris: object) -> list[tuple[Upstrea
     for uri in uris[:MAX_SUBSCRIPTIONS] if isinstance(uris, list) else []:
         is_uri = isinstance(uri, str) and len(uri) <= MAX_NAME
         found = gateway.access.locate_resource(call, uri) if is_uri else None
-        if found is not None:
+        # The gateway watches with what it shows itself, which is nobody's own.
+        if found is not None and gateway.upstreams[found[0]].personal is None:
             watched.append((gateway.upstreams[found[0]], found[1], uri))
     return watched
 

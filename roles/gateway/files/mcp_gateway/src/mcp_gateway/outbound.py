@@ -5,10 +5,11 @@ from __future__ import annotations
 from mcp_gateway import envelope, links, translate
 from mcp_gateway.call import Call
 from mcp_gateway.gateway import Gateway
+from mcp_gateway.headervalue import header_value
 from mcp_gateway.route import Target
 from mcp_gateway.upstream import Upstream
 from mcp_gateway.upstreams.base import Link, Outbound, next_id
-from mcp_gateway.upstreams.streamable import CALLER_HEADER, header_value
+from mcp_gateway.upstreams.streamable import CALLER_HEADER
 
 # The only headers of a caller that a server gets to see (and Mcp-Param-* in the modern era).
 PASSED_HEADERS = (b"traceparent", b"tracestate", b"baggage")

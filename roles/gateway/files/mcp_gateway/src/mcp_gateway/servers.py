@@ -8,6 +8,7 @@ import time
 
 from mcp_gateway import envelope, translate
 from mcp_gateway.catalog import Catalog, Item
+from mcp_gateway.credentials import Credentials
 from mcp_gateway.fingerprints import Fingerprints
 from mcp_gateway.hub import Hub
 from mcp_gateway.metrics import Metrics
@@ -19,13 +20,19 @@ class Servers:
     """Keeps the catalog up to date with the servers' lists, and announces what changed."""
 
     def __init__(
-        self, config: Config, hub: Hub, metrics: Metrics, on_session: SessionOpened
+        self,
+        config: Config,
+        hub: Hub,
+        metrics: Metrics,
+        credentials: Credentials,
+        on_session: SessionOpened,
     ) -> None:
         self.upstreams: dict[str, Upstream] = {}
         self.catalog = Catalog()
         self.fingerprints = Fingerprints(config.on_drift)
         self._hub = hub
         self._metrics = metrics
+        self._credentials = credentials
         self._on_session = on_session
         self._header_maps: dict[str, dict[str, dict[tuple[str, ...], str]]] = {}
 
@@ -59,6 +66,7 @@ class Servers:
             name,
             config.upstreams[name],
             config.limits,
+            self._credentials,
             self._on_change,
             self._on_notice,
             self._on_session,

@@ -20,6 +20,9 @@ async def subscribe(gateway: Gateway, call: Call, target: Target, upstream: Upst
     """Watch a resource on behalf of a legacy session that has no session of its own there."""
     if call.session is None:
         raise Refusal("session", 400, envelope.INVALID_REQUEST, "subscribing needs a session")
+    if upstream.personal is not None:
+        text = f"server {upstream.name}, where people show their own credentials, is not watched"
+        raise Refusal("subscribe", 400, envelope.INVALID_PARAMS, text)
     gateway.peers.send_home(call, call.session.home)
     wanted = gateway.session_state.subscriptions.setdefault(call.session.uid, set())
     pair = (upstream.name, target.name)

@@ -47,6 +47,7 @@ class LitellmAuth(Section):
     timeout_seconds: float = 5
     ca_file: str | None = None
     administrators: list[str] = _list("default_user_id")
+    sign_on_makers: list[str] = []
     known_teams: list[str] | None = None
     known_keys: list[str] = []
 
@@ -164,6 +165,19 @@ class Drift(Section):
     accepted_file: str | None = None
 
 
+class Credentials(Section):
+    key_file: str | None = None
+    redis_url_file: str | None = None
+    redis_url: str | None = None
+    page_url: str | None = None
+    keep_seconds: int = 90 * 86400
+
+
+class PerUser(Section):
+    header: str
+    prefix: str = ""
+
+
 class Breaker(Section):
     failures: int = 5
     open_seconds: float = 15
@@ -189,6 +203,7 @@ class Upstream(Section):
     max_processes: int = 32
     tools: list[str] = _list("*")
     caller_header: bool = False
+    per_user: PerUser | None = None
     refresh_seconds: float = 60
     breaker: Breaker = Breaker()
 
@@ -209,6 +224,7 @@ class Config(Section):
     rate_limit: RateLimit = RateLimit()
     audit: Audit = Audit()
     on_drift: Drift = Drift()
+    credentials: Credentials = Credentials()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     watch_config: bool = True
     upstreams: dict[str, Upstream] = {}

@@ -13,11 +13,13 @@ from mcp_gateway import discovery, envelope, faults
 from mcp_gateway.catalog import Listing
 from mcp_gateway.config import ConfigError, read_secret
 from mcp_gateway.control import ControlLink
+from mcp_gateway.credentials import Credentials
 from mcp_gateway.healthprobe import HealthProbe
 from mcp_gateway.httpclient import Client
+from mcp_gateway.personal import Personal
 from mcp_gateway.settings import Limits
 from mcp_gateway.settings import Upstream as UpstreamSettings
-from mcp_gateway.upstreams.base import Breaker, Gate, Link, UpstreamError
+from mcp_gateway.upstreams.base import REFUSED, Breaker, Gate, Link, UpstreamError
 from mcp_gateway.upstreams.channelpool import ChannelPool
 from mcp_gateway.upstreams.httppool import HttpLinkPool
 from mcp_gateway.upstreams.httptransport import HttpTransport
@@ -65,6 +67,7 @@ class Upstream:
         name: str,
         settings: UpstreamSettings,
         limits: Limits,
+        credentials: Credentials,
         on_change: Callable[[Upstream], None],
         on_event: Published,
         on_session: SessionOpened,
@@ -83,13 +86,18 @@ class Upstream:
         self._on_session = on_session
         self._dirty = asyncio.Event()
         self._watch_task: asyncio.Task[None] | None = None
+        self._recheck_task: asyncio.Task[None] | None = None
         self._answers: set[asyncio.Task[None]] = set()
+        own = settings.per_user
+        self.personal = Personal(name, own, credentials) if own is not None else None
         self.secrets = read_secrets(name, settings)
         self.authorities = read_authorities(name, settings)
         self.pool = self._make_pool(limits)
         self.control = ControlLink(self.pool, self._unrelated, self._renew_watches, self.touch)
         self.watcher = ResourceWatcher(name, self.timeout, self.control, self.publish)
-        self.probe = HealthProbe(name, self.timeout, self.breaker, self.control, self.touch)
+        self.probe = HealthProbe(
+            name, self.timeout, self.breaker, self.control, self.touch, may_refuse=bool(own)
+        )
 
     def _make_pool(self, limits: Limits) -> LinkPool:
         s, limit = self.settings, limits.response_bytes
@@ -104,7 +112,7 @@ class Upstream:
             sse = SseTransport(self.name, client, lambda: headers, limit, self.timeout)
             return ChannelPool(self.name, s, sse, self._unrelated, self.touch)
         http = HttpTransport(
-            self.name, client, lambda: headers, limit, self.timeout, s.caller_header
+            self.name, client, lambda: headers, limit, self.timeout, s.caller_header, self.personal
         )
         return HttpLinkPool(self.name, s, http, partial(self._on_session, self))
 
@@ -144,6 +152,8 @@ class Upstream:
     def start(self) -> None:
         self.started_at = time.monotonic()
         self._watch_task = asyncio.create_task(self._watch(), name=f"watch {self.name}")
+        if self.personal is not None:
+            self._recheck_task = asyncio.create_task(self.personal.watch())
 
     async def stop(self, *, tell: bool = True) -> None:
         """End the watch, every link and every process.
@@ -152,7 +162,8 @@ class Upstream:
         """
         self.watcher.stop()
         self.probe.stop()
-        tasks = [t for t in (self._watch_task, *self._answers) if t is not None]
+        started = (self._watch_task, self._recheck_task, *self._answers)
+        tasks = [t for t in started if t is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -170,8 +181,11 @@ class Upstream:
             try:
                 await self.refresh()
             except UpstreamError as error:
-                self._failed(str(error))
-                pause = min(pause, max(0.25, 0.5 * 2 ** min(self.breaker.failures, 6)))
+                if self.personal is not None and error.kind == REFUSED:
+                    self._unlisted(str(error))
+                else:
+                    self._failed(str(error))
+                    pause = min(pause, max(0.25, 0.5 * 2 ** min(self.breaker.failures, 6)))
             except Exception:
                 log.exception("%s: refreshing its lists failed", self.name)
                 self._failed("internal error")
@@ -183,6 +197,12 @@ class Upstream:
                     await self._dirty.wait()
                     # A server that ended is not started again before its back-off has passed.
                     await self.pool.restart_pause()
+
+    def _unlisted(self, reason: str) -> None:
+        """It answers, and what the gateway may list there says nothing about people's calls."""
+        if reason != self.breaker.last_error:
+            log.warning("%s: %s", self.name, reason)
+        self.breaker.last_error = reason
 
     def _failed(self, reason: str) -> None:
         if reason != self.breaker.last_error:

@@ -92,7 +92,7 @@ class UpstreamRequest:
     def _hand_over(self) -> None:
         """Another replica passed this call on: next time it can go to the server itself."""
         if self.passes_through and not self.call.route:
-            value = links.memo(self.link.version, self.link.sid)
+            value = links.memo(self.link)
             self.gateway.peers.hand_over(self.call, self.writer, self.upstream.name, value)
 
     async def _resume_parked(self) -> bool:

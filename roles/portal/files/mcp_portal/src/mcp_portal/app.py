@@ -17,17 +17,19 @@ from starlette.routing import Mount, Route, Router
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mcp_portal import credentials, words
 from mcp_portal import site as site_file
-from mcp_portal import words
 from mcp_portal.checks import Checks
 from mcp_portal.device import Device
 from mcp_portal.litellm import Keys
+from mcp_portal.own_tokens import NAME as OWN_TOKENS
+from mcp_portal.own_tokens import OwnTokens
 from mcp_portal.pages import HEADERS, MENU, PREFIX, on_missing, on_problem, problem
 from mcp_portal.portal import NEXT, NotSignedIn, Portal
 from mcp_portal.problem import Problem
 from mcp_portal.provider import Provider
 from mcp_portal.sessions import Sessions
-from mcp_portal.settings import Config, secret
+from mcp_portal.settings import Config, ConfigError, secret
 from mcp_portal.store import MemoryStore, RedisStore, Store
 from mcp_portal.tools import Tools
 
@@ -39,16 +41,21 @@ MAX_BODY = 65536
 def build(config: Config) -> Starlette:
     """Return the application; nothing is asked of anybody yet."""
     store = build_store(config)
+    site = site_file.load(config.site_file)
+    if site.personal and config.credentials is None:
+        servers = ", ".join(site.personal)
+        raise ConfigError(f"people have tokens of their own for {servers}: credentials is missing")
+    tokens = credentials.build(config.credentials) if config.credentials else None
     callback = f"{config.listen.public_url.rstrip('/')}{PREFIX}/callback"
     portal = Portal(
         config,
-        site_file.load(config.site_file),
+        site,
         Provider(config.oidc, callback),
         Keys(config.litellm),
         Tools(config.gateway_url),
         store,
     )
-    return application(portal)
+    return application(portal, tokens)
 
 
 def build_store(config: Config) -> Store:
@@ -58,7 +65,7 @@ def build_store(config: Config) -> Store:
     return RedisStore(Redis.from_url(secret(config.redis_url_file), **options))
 
 
-def application(portal: Portal) -> Starlette:
+def application(portal: Portal, tokens: credentials.Store | None = None) -> Starlette:
     """Return the portal's addresses as an application."""
     config = portal.config
     is_secure = config.listen.public_url.startswith("https:")
@@ -66,10 +73,12 @@ def application(portal: Portal) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
-        for part in (portal.keys, portal.gateway, portal.store):
-            await part.close()
+        for part in (portal.keys, portal.gateway, portal.store, tokens):
+            if part is not None:
+                await part.close()
 
-    pages = [Route(f"/{name}", getattr(portal, name)) for name in MENU]
+    own = OwnTokens(portal, tokens)
+    pages = [Route(f"/{name}", getattr(portal, name)) for name in MENU if name != OWN_TOKENS]
     forms = [
         Route(f"/{path}", handler, methods=["POST"])
         for path, handler in {
@@ -78,6 +87,8 @@ def application(portal: Portal) -> Starlette:
             "line": portal.line,
             "sign-out": portal.sign_out,
             "end-sessions": portal.end_sessions,
+            f"{OWN_TOKENS}/store": own.store,
+            f"{OWN_TOKENS}/delete": own.delete,
         }.items()
     ]
     device = Device(portal)
@@ -91,6 +102,7 @@ def application(portal: Portal) -> Starlette:
         Route("/callback", portal.callback),
         Route("/install/{code}", portal.install),
         Route("/language/{code}", functools.partial(language, is_secure=is_secure)),
+        Route(f"/{OWN_TOKENS}", own.show),
         *pages,
         *forms,
         Mount("/static", StaticFiles(directory=Path(__file__).with_name("static"))),
@@ -128,6 +140,7 @@ def application(portal: Portal) -> Starlette:
     )
     # Its redirects would lead to whatever host a request names.
     made.router.redirect_slashes = False
+    made.state.hidden = () if tokens is not None else (OWN_TOKENS,)
     return made
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import logging
+import re
 import sys
 
 import uvicorn
 
 from mcp_portal import __version__
 from mcp_portal.app import build
-from mcp_portal.settings import ConfigError, load
+from mcp_portal.credentials import build as build_credentials
+from mcp_portal.problem import Problem
+from mcp_portal.settings import Config, ConfigError, Credentials, load
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -18,6 +22,11 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="mcp-portal", description="The page for people")
     parser.add_argument("--config", required=True, help="configuration file (YAML)")
     parser.add_argument("--check", action="store_true", help="check the configuration and leave")
+    parser.add_argument(
+        "--delete-credentials",
+        metavar="USER",
+        help="delete what sso-... (see the audit log) stored for tool servers, and leave",
+    )
     parser.add_argument("--version", action="version", version=__version__)
     options = parser.parse_args(argv)
     logging.basicConfig(
@@ -28,6 +37,9 @@ def main(argv: list[str] | None = None) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
         config = load(options.config)
+        if options.delete_credentials:
+            print(delete_credentials(config, options.delete_credentials))
+            return
         app = build(config)
     except ConfigError as error:
         sys.exit(f"mcp-portal: {error}")
@@ -45,3 +57,25 @@ def main(argv: list[str] | None = None) -> None:
         forwarded_allow_ips=config.listen.trusted_proxies or None,
         timeout_graceful_shutdown=10,
     )
+
+
+def delete_credentials(config: Config, user: str) -> str:
+    """Delete everything that somebody stored for tool servers; return what was done."""
+    person = user.removeprefix("sso-")
+    if not re.fullmatch(r"[0-9a-f]{16}", person):
+        raise ConfigError(f"found user {user!r}, expected sso- and 16 hexadecimal digits")
+    if config.credentials is None:
+        raise ConfigError("no server has per_user: nobody stored credentials")
+    try:
+        count = asyncio.run(_deleted(config.credentials, person))
+    except Problem as problem:
+        raise ConfigError(f"Redis does not answer ({problem.values['reason']})") from None
+    return f"sso-{person}: {count} credentials deleted"
+
+
+async def _deleted(settings: Credentials, person: str) -> int:
+    store = build_credentials(settings)
+    try:
+        return await store.delete_all(person)
+    finally:
+        await store.close()

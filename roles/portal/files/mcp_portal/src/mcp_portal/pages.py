@@ -15,7 +15,7 @@ from mcp_portal.problem import Problem
 # Where the portal begins, on the address that it shares with models and tools.
 PREFIX = "/portal"
 # Pages of who is signed in, in the order of the menu.
-MENU = ("overview", "connect", "models", "tools", "usage")
+MENU = ("overview", "connect", "models", "tools", "usage", "credentials")
 POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'"
@@ -48,13 +48,14 @@ def page(request: Request, name: str, status: int = 200, **values: object) -> Re
         return words.say(language, key, **known)
 
     session = request.scope.get("session") or {}
+    hidden = request.app.state.hidden
     text = _TEMPLATES.get_template(f"{name}.html").render(
         name=name,
         t=say,
         language=words.TAGS[language],
         languages={k: v for k, v in words.LANGUAGES.items() if k != language},
         prefix=PREFIX,
-        menu=MENU,
+        menu=[entry for entry in MENU if entry not in hidden],
         person=session.get("person"),
         csrf=session.csrf if session else "",
         **values,

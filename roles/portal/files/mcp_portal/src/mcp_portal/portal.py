@@ -114,7 +114,7 @@ class Portal:
         words_ = request.query_params.get("q", "")[:200]
         return page(
             request, "tools", listed=tools.matching(listed, words_), words=words_, closed=closed,
-            servers=self.site.servers, team=team, teams=person.teams,
+            servers=self.site.servers, personal=self.site.personal, team=team, teams=person.teams,
         )  # fmt: skip
 
     async def usage(self, request: Request) -> Response:

@@ -60,6 +60,15 @@ class Litellm(Section):
     timeout_seconds: float = 10
 
 
+class Credentials(Section):
+    """Of people's own, for tool servers. The gateway has the same key and Redis."""
+
+    key_file: str
+    redis_url_file: str
+    # One that nobody used for so long is deleted.
+    keep_seconds: int = 90 * 86400
+
+
 class Config(Section):
     listen: Listen
     oidc: Oidc
@@ -69,6 +78,7 @@ class Config(Section):
     site_file: str
     # Sessions are in this Redis, so that every replica knows them; without it in memory.
     redis_url_file: str | None = None
+    credentials: Credentials | None = None
     # Counted from the sign-in, for keys and sessions alike.
     lifetime_seconds: int = 12 * 3600
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import re
 import time
 from collections import OrderedDict
 
@@ -27,6 +28,9 @@ MAX_KNOWN_LOOKUPS = 16
 PATIENCE_SECONDS = 1.0
 PAUSE_SECONDS = 5.0
 
+
+# Users whom the portal made, by the person's id: that of their access tokens.
+_SIGNED_ON = re.compile(r"sso-([0-9a-f]{16})")
 
 _Lookups = dict[str, asyncio.Task[Principal | None]]
 
@@ -186,7 +190,16 @@ def _believed(info: dict[str, object], key: str, settings: LitellmAuth) -> Princ
         groups=tuple(str(g) for g in groups) if isinstance(groups, list) else (),
         source="litellm",
         refusal="" if _is_known(alias, team, settings) else _unknown(alias, team),
+        person=_person(info, makers, settings),
     )
+
+
+def _person(info: dict[str, object], makers: tuple[object, ...], settings: LitellmAuth) -> str:
+    """Who signed in for the key: only whoever makes keys of people knows, and has the last word."""
+    if not all(maker in settings.sign_on_makers for maker in makers):
+        return ""
+    found = _SIGNED_ON.fullmatch(str(info.get("user_id") or ""))
+    return found[1] if found else ""
 
 
 def _is_known(alias: str, team: str, settings: LitellmAuth) -> bool:

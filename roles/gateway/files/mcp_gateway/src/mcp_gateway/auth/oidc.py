@@ -87,6 +87,8 @@ class OidcTokens:
         groups = _texts(claims.get(s.groups_claim))
         team = self._team(claims, groups)
         id_ = hashlib.sha256(f"{s.issuer}\0{subject}".encode()).hexdigest()[:16]
+        # A program's token may have the program's own name for a subject (RFC 9068).
+        is_person = bool(claims.get("sub")) and subject != claims.get("client_id")
         return Principal(
             id=id_,
             alias=str(claims.get(s.alias_claim) or subject or "unknown"),
@@ -94,6 +96,7 @@ class OidcTokens:
             groups=tuple(groups),
             source=self.name,
             refusal=_NO_TEAM if s.teams and not team else "",
+            person=id_ if is_person else "",
         )
 
     def _team(self, claims: dict[str, object], groups: list[str]) -> str:

@@ -21,6 +21,10 @@ PROBE_SECONDS = 10.0
 _ids = itertools.count(1)
 
 
+# An upstream that refuses what the gateway itself shows.
+REFUSED = "credentials"
+
+
 class UpstreamError(Exception):
     """An upstream could not answer. `kind` is the error class of metrics and audit.
 
@@ -47,6 +51,7 @@ class Hello(msgspec.Struct, frozen=True):
     client: bytes = msgspec.json.encode({"name": "intranet-mcp-gateway", "version": __version__})
     capabilities: bytes = b"{}"
     caller: str = ""  # who it is, for bridges that are told (upstream option caller_header)
+    person: str = ""  # whose credential is shown (upstream option per_user)
 
     def meta(self) -> envelope.Fields:
         """The members of `_meta` that each modern request carries."""
@@ -62,6 +67,14 @@ class Hello(msgspec.Struct, frozen=True):
             "capabilities": msgspec.Raw(self.capabilities),
             "clientInfo": msgspec.Raw(self.client),
         }
+
+
+class Known(msgspec.Struct, frozen=True):
+    """A session at an upstream that was opened earlier, perhaps at another replica."""
+
+    version: str
+    sid: str | None
+    credential_id: str = ""  # of the credential with which it began
 
 
 class Outbound(msgspec.Struct):
@@ -103,6 +116,7 @@ class Link(Protocol):
     era: str
     version: str
     sid: str | None
+    credential_id: str
     info: envelope.Fields
     last_used: float
     rewrites_ids: bool

@@ -102,6 +102,7 @@ class Channel:
         self.era = "legacy"
         self.version = LATEST_LEGACY
         self.sid: str | None = None
+        self.credential_id = ""
         self.info: envelope.Fields = {}
         self.last_used = time.monotonic()
         self.pending: dict[int, ChannelExchange] = {}

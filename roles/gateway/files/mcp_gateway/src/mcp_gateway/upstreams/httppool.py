@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable
 
 from mcp_gateway.eras import LATEST_LEGACY, LATEST_MODERN
 from mcp_gateway.settings import Upstream as UpstreamSettings
-from mcp_gateway.upstreams.base import PROBE_SECONDS, Hello, Link, UpstreamError
+from mcp_gateway.upstreams.base import PROBE_SECONDS, Hello, Known, Link, UpstreamError
 from mcp_gateway.upstreams.httptransport import HttpTransport
 from mcp_gateway.upstreams.pool import GATEWAY_KEY, SHARED_KEY, LinkPool
+from mcp_gateway.upstreams.streamable import HttpLink
 
 
 class HttpLinkPool(LinkPool):
@@ -30,12 +31,21 @@ class HttpLinkPool(LinkPool):
 
     async def link(self, era: str, key: str, hello: Hello) -> Link:
         if era == "modern":
-            key = SHARED_KEY + era
-        return await super().link(era, key, hello)
+            key = f"m:{hello.person}" if self._transport.is_personal else SHARED_KEY + era
+        return self._of(await super().link(era, key, hello), hello.person)
+
+    def _of(self, link: Link, person: str) -> Link:
+        """The link, where credentials are shown only if it is this person's."""
+        if self._transport.is_personal:
+            owner = link.owner if isinstance(link, HttpLink) else None
+            if owner is None or not person or owner.person != person:
+                text = f"server {self.name}: this session began in the name of somebody else"
+                raise UpstreamError("no_person", text)
+        return link
 
     async def _open(self, era: str, key: str, hello: Hello) -> Link:
         if era == "modern":
-            return self._transport.modern()
+            return self._transport.modern(hello.person)
         link = await self._transport.initialize(hello)
         link.rewrites_ids = key.startswith(("@", "p:"))
         if not link.rewrites_ids:
@@ -49,11 +59,11 @@ class HttpLinkPool(LinkPool):
             self.links[GATEWAY_KEY] = link
         return link
 
-    def adopt(self, key: str, sid: str | None, version: str, caller: str) -> Link:
+    def adopt(self, key: str, known: Known, caller: str, person: str) -> Link:
         link = self.links.get(key)
         if link is None:
-            link = self.links[key] = self._transport.resumed(sid, version, caller)
-        return link
+            link = self.links[key] = self._transport.resumed(known, caller, person)
+        return self._of(link, person)
 
     async def _close_transport(self) -> None:
         await self._transport.close()
@@ -67,7 +77,7 @@ async def probe(transport: HttpTransport, era: str) -> tuple[Link, frozenset[str
     if era == "legacy" or (era == "auto"):
         try:
             hello = Hello(LATEST_LEGACY, capabilities=b"{}")
-            legacy = await transport.initialize(hello, timeout=PROBE_SECONDS)
+            legacy = await transport.initialize(hello, timeout=PROBE_SECONDS, is_own=True)
         except UpstreamError:
             if modern is None:
                 raise

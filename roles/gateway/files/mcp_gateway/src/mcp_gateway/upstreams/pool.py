@@ -7,7 +7,7 @@ import contextlib
 import time
 
 from mcp_gateway.settings import Upstream as UpstreamSettings
-from mcp_gateway.upstreams.base import Hello, Link, UpstreamError
+from mcp_gateway.upstreams.base import Hello, Known, Link, UpstreamError
 
 # Links that belong to no caller: the gateway's own, and one that all callers share.
 GATEWAY_KEY = "@gateway"
@@ -77,7 +77,7 @@ class LinkPool:
     async def restart_pause(self) -> None:
         """Wait until a link may be opened again after it broke."""
 
-    def adopt(self, key: str, sid: str | None, version: str, caller: str) -> Link:
+    def adopt(self, key: str, known: Known, caller: str, person: str) -> Link:
         """The link of a session that was opened earlier, perhaps at another replica."""
         raise NotImplementedError
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import re
 import time
 from collections.abc import Callable
 
 from mcp_gateway import envelope
-from mcp_gateway.eras import NAME_MEMBER
+from mcp_gateway.eras import LIST_MEMBER, NAME_MEMBER
+from mcp_gateway.headervalue import header_value
 from mcp_gateway.httpclient import Client, Response
 from mcp_gateway.httpconnection import HttpError
+from mcp_gateway.personal import Owner, Shown
 from mcp_gateway.sse import Frame, FrameTooLarge, Parser
 from mcp_gateway.upstreams.base import (
+    REFUSED,
     Exchange,
     Outbound,
     SessionLost,
@@ -25,21 +26,7 @@ STREAM_BYTES = 256 * 1024
 CALLER_HEADER = "mcp-gateway-caller"
 ACCEPT = ("accept", "application/json, text/event-stream")
 JSON = ("content-type", "application/json")
-SAFE_HEADER = re.compile(r"([\x21-\x7E]([\x20-\x7E]*[\x21-\x7E])?)?")
-READ_ONLY = {"ping", "server/discover"} | {
-    "tools/list",
-    "prompts/list",
-    "resources/list",
-    "resources/templates/list",
-    "resources/read",
-}
-
-
-def header_value(value: str) -> str:
-    """`value` as a header may carry it; wrapped in the Base64 sentinel when it must be."""
-    if SAFE_HEADER.fullmatch(value) and not value.startswith("=?base64?"):
-        return value
-    return f"=?base64?{base64.b64encode(value.encode()).decode()}?="
+READ_ONLY = {"ping", "server/discover", "resources/read", *LIST_MEMBER}
 
 
 class HttpExchange:
@@ -64,6 +51,15 @@ class HttpExchange:
         self._size = 0
         self.may_stream = False
         self.holds: Callable[[int], None] = hold_nothing
+        self._ended: UpstreamError | None = None
+
+    def end(self, error: UpstreamError) -> None:
+        """Let go in the middle; whoever reads is told why."""
+        self._ended = self._ended or error
+        self._response.close()
+
+    def _failure(self, error: Exception) -> UpstreamError:
+        return self._ended or self._link.failure(error)
 
     async def next(self) -> Frame | None:
         try:
@@ -80,7 +76,7 @@ class HttpExchange:
             return frame
         except (HttpError, FrameTooLarge) as error:
             self.close()
-            raise self._link.failure(error) from None
+            raise self._failure(error) from None
 
     async def _body(self) -> Frame | None:
         """A JSON body: whole, or its beginning and a way to the rest when it may be streamed."""
@@ -108,7 +104,7 @@ class HttpExchange:
         try:
             chunk = await self._response.chunk(self._timeout)
         except HttpError as error:
-            raise self._link.failure(error) from None
+            raise self._failure(error) from None
         self._size += len(chunk or b"")
         if self._size > self._limit:
             self.close()
@@ -132,6 +128,8 @@ class HttpExchange:
 
     def close(self) -> None:
         self._response.close()
+        if self._link.owner is not None:
+            self._link.owner.ended(self)
 
 
 class HttpLink:
@@ -159,6 +157,9 @@ class HttpLink:
         self.rewrites_ids = rewrites_ids
         self.is_open = True
         self.caller = ""
+        # Whose credential each request shows; None where that is the gateway's own.
+        self.owner: Owner | None = None
+        self.credential_id = ""
         self._client = client
         self._headers = headers
         self._limit = limit
@@ -170,8 +171,25 @@ class HttpLink:
             kind = "too_large"
         return UpstreamError(kind, f"server {self.name}: {error}", sent=sent)
 
-    def _all_headers(self, extra: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        headers = [ACCEPT, ("mcp-protocol-version", self.version), *self._headers(), *extra]
+    async def _shown(self) -> Shown | None:
+        """The owner's credential as it is now; SessionLost where the session began with another."""
+        if self.owner is None:
+            return None
+        shown = await self.owner.show()
+        if self.era == "legacy" and self.credential_id not in ("", shown.id):
+            raise SessionLost(self.name)
+        self.credential_id = shown.id
+        return shown
+
+    def _all_headers(
+        self, extra: list[tuple[str, str]], shown: Shown | None
+    ) -> list[tuple[str, str]]:
+        headers = [ACCEPT, ("mcp-protocol-version", self.version)]
+        if self.owner is None:
+            headers += self._headers()
+        elif shown is not None:
+            headers += [*self.owner.beside(self._headers()), shown.header]
+        headers += extra
         if self.caller:
             headers.append((CALLER_HEADER, self.caller))
         if self.sid is not None:
@@ -180,7 +198,8 @@ class HttpLink:
 
     async def request(self, out: Outbound) -> Exchange:
         self.last_used = time.monotonic()
-        headers = self._all_headers(out.headers)
+        shown = await self._shown()
+        headers = self._all_headers(out.headers, shown)
         headers.append(JSON)
         if self.era == "modern":
             headers.append(("mcp-method", out.method))
@@ -195,12 +214,19 @@ class HttpLink:
             )
         except HttpError as error:
             raise self.failure(error) from None
-        return await self._checked(response, out)
+        return self._checked(self._exchange(response, out, shown), response)
 
-    async def _checked(self, response: Response, out: Outbound) -> Exchange:
+    def _exchange(
+        self, response: Response, out: Outbound | None, shown: Shown | None
+    ) -> HttpExchange:
+        exchange = HttpExchange(self, response, out, self._limit)
+        if self.owner is not None and shown is not None:
+            self.owner.began(exchange, shown)
+        return exchange
+
+    def _checked(self, exchange: HttpExchange, response: Response) -> Exchange:
         """The exchange, unless the status says that there is no JSON-RPC answer in it."""
         status = response.status
-        exchange = HttpExchange(self, response, out, self._limit)
         if status == 200:
             return exchange
         is_json = (response.header(b"content-type") or "").startswith("application/json")
@@ -209,21 +235,24 @@ class HttpLink:
             raise SessionLost(self.name)
         if status in (401, 403):
             exchange.close()
+            if self.owner is not None:
+                raise self.owner.refused(status)
             raise UpstreamError(
-                "credentials",
+                REFUSED,
                 f"server {self.name} answered {status}: it refuses the gateway's own credentials; "
                 "check the headers configured for it",
             )
         if is_json and 400 <= status < 500:
             return exchange
         exchange.close()
-        location = response.header(b"location")
+        # What a server says to one person is nobody else's to read, and this may be.
+        location = response.header(b"location") if self.owner is None else None
         hint = f", a redirect to {location}: set that as its url" if location else ""
         raise UpstreamError("status", f"server {self.name} answered HTTP {status}{hint}")
 
     async def notify(self, body: bytes) -> None:
         self.last_used = time.monotonic()
-        headers = [*self._all_headers([]), JSON]
+        headers = [*self._all_headers([], await self._shown()), JSON]
         try:
             response = await self._client.request("POST", headers, body, timeout=10)
             response.close()
@@ -236,7 +265,8 @@ class HttpLink:
         """The GET stream of a legacy session; None where the upstream has none."""
         if self.era == "modern":
             return None
-        headers = self._all_headers([])
+        shown = await self._shown()
+        headers = self._all_headers([], shown)
         headers[0] = ("accept", "text/event-stream")
         if last_event_id is not None:
             headers.append(("last-event-id", last_event_id))
@@ -244,7 +274,7 @@ class HttpLink:
             response = await self._client.request("GET", headers, timeout=30, retry=True)
         except HttpError as error:
             raise self.failure(error) from None
-        exchange = HttpExchange(self, response, None, self._limit)
+        exchange = self._exchange(response, None, shown)
         if response.status == 200 and exchange.is_stream:
             return exchange
         exchange.close()
@@ -258,7 +288,8 @@ class HttpLink:
         if self.sid is None or self.era == "modern":
             return
         try:
-            response = await self._client.request("DELETE", self._all_headers([]), timeout=5)
+            headers = self._all_headers([], await self._shown())
+            response = await self._client.request("DELETE", headers, timeout=5)
             response.close()
-        except HttpError:
-            return  # it is gone anyway
+        except (HttpError, UpstreamError):
+            return  # it is gone anyway, or nobody may end it any more

@@ -1,0 +1,125 @@
+"""People's own credentials for tool servers, looked up anew for each request.
+
+Nothing is kept here: one that was deleted is gone for every replica with the next request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections import OrderedDict
+
+from mcp_gateway.ownheader import is_token
+from mcp_gateway.settings import Credentials as Settings
+from mcp_gateway.upstreams.base import UpstreamError
+from mcp_gateway.vault import Vault, place
+
+log = logging.getLogger("mcp_gateway.credentials")
+REDIS_SECONDS = 2.0
+# Records of people who go on using them are kept; it is enough to say so now and then.
+RENEW_SECONDS = 3600.0
+MAX_RENEWED = 10_000
+
+
+class CredentialError(UpstreamError):
+    """A request cannot be sent in its caller's name; `url` is where they can change that."""
+
+    def __init__(self, kind: str, message: str, url: str) -> None:
+        super().__init__(kind, message)
+        self.url = url
+
+
+class Credential:
+    """Somebody's credential; `id` tells it from those that were stored before and after it."""
+
+    __slots__ = ("id", "token")
+
+    def __init__(self, id_: str, token: str) -> None:
+        self.id, self.token = id_, token
+
+    def __repr__(self) -> str:
+        return f"Credential({self.id})"
+
+
+class Store:
+    """Redis, where the portal puts them."""
+
+    def __init__(self, settings: Settings, vault: Vault, redis) -> None:  # type: ignore[no-untyped-def]
+        self.page_url = settings.page_url
+        self._keep_seconds = settings.keep_seconds
+        self._vault, self._redis = vault, redis
+        self._renewed: OrderedDict[str, float] = OrderedDict()
+
+    async def find(self, person: str, server: str) -> Credential:
+        """The credential of this person for this server; CredentialError without one."""
+        try:
+            kept = await self._redis.hget(place(person), server)
+            if kept is not None:
+                await self._renew(person)
+        except Exception as error:
+            log.warning("credentials cannot be read: Redis: %s", type(error).__name__)
+            raise CredentialError(
+                "credential_store",
+                f"your credential for server {server} cannot be read now; try again in a minute",
+                self.page_url,
+            ) from None
+        if kept is None:
+            raise self._missing(server, "none is stored")
+        token = self._vault.open(person, server, kept)
+        if token is None or not is_token(token):
+            raise self._missing(server, "the one that is stored cannot be read any more")
+        return Credential(hashlib.sha256(kept).hexdigest()[:16], token)
+
+    async def _renew(self, person: str) -> None:
+        """Put off the end of somebody's records, which comes when nobody used them for long."""
+        now = time.monotonic()
+        if now - self._renewed.get(person, now - RENEW_SECONDS) < RENEW_SECONDS:
+            return
+        await self._redis.expire(place(person), self._keep_seconds)
+        self._renewed[person] = now
+        self._renewed.move_to_end(person)
+        if len(self._renewed) > MAX_RENEWED:
+            self._renewed.popitem(last=False)
+
+    def nobody(self, server: str) -> CredentialError:
+        """Somebody calls whom no sign-in vouches for."""
+        text = (
+            f"server {server} needs a credential of your own, and this key is not that of a person "
+            f"who signed in: sign in at {self.page_url}, store one, and use a key from there"
+        )
+        return CredentialError("no_person", text, self.page_url)
+
+    def _missing(self, server: str, why: str) -> CredentialError:
+        text = (
+            f"server {server} needs a credential of your own, and {why}: store one at "
+            f"{self.page_url} and call again"
+        )
+        return CredentialError("no_credential", text, self.page_url)
+
+    def refused(self, server: str, status: int) -> CredentialError:
+        """The server does not take what somebody stored."""
+        text = (
+            f"server {server} answered {status} to the credential that you stored: it has expired, "
+            f"was revoked or may do too little; replace it at {self.page_url}"
+        )
+        return CredentialError("credential_refused", text, self.page_url)
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+
+class Credentials:
+    """The store in use; a reload puts another in its place."""
+
+    def __init__(self) -> None:
+        self._store: Store | None = None
+
+    def use(self, store: Store | None) -> None:
+        self._store = store
+
+    @property
+    def store(self) -> Store:
+        if self._store is None:  # the configuration is checked: a server of this kind needs one
+            raise CredentialError("credential_store", "no credentials are kept here", "")
+        return self._store

@@ -1,0 +1,108 @@
+"""A server at which each person shows a credential of their own: which, and for how long."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from typing import NamedTuple, Protocol
+
+from mcp_gateway.credentials import Credentials
+from mcp_gateway.settings import PerUser
+from mcp_gateway.upstreams.base import UpstreamError
+
+# What is under way in somebody's name ends this long after their credential was deleted.
+RECHECK_SECONDS = 15.0
+Headers = list[tuple[str, str]]
+
+
+class Shown(NamedTuple):
+    """A header with somebody's credential, and which credential that is."""
+
+    header: tuple[str, str]
+    id: str
+
+    def __repr__(self) -> str:
+        return f"Shown({self.id})"
+
+
+class Ending(Protocol):
+    """An exchange that can be ended from outside."""
+
+    def end(self, error: UpstreamError) -> None: ...
+
+
+class Owner:
+    """One person at one server: every request of a link of theirs asks here what to show."""
+
+    def __init__(self, personal: Personal, person: str) -> None:
+        self._personal, self.person = personal, person
+
+    async def show(self) -> Shown:
+        """What to show now; CredentialError when there is nothing."""
+        return await self._personal.show(self.person)
+
+    def began(self, exchange: Ending, shown: Shown) -> None:
+        """An exchange is under way with this credential."""
+        self._personal.open[exchange] = (self.person, shown.id)
+
+    def ended(self, exchange: Ending) -> None:
+        self._personal.open.pop(exchange, None)
+
+    def beside(self, headers: Headers) -> Headers:
+        """The configured headers that go with it: without the one of the same name, if any."""
+        return self._personal.without_own(headers)
+
+    def refused(self, status: int) -> UpstreamError:
+        return self._personal.refused(status)
+
+
+class Personal:
+    """What `per_user` of one server means for its links."""
+
+    def __init__(self, server: str, settings: PerUser, credentials: Credentials) -> None:
+        self._server, self._settings, self._credentials = server, settings, credentials
+        self.open: weakref.WeakKeyDictionary[Ending, tuple[str, str]] = weakref.WeakKeyDictionary()
+
+    def owner(self, person: str) -> Owner:
+        """Whose link it is; CredentialError when no sign-in says who calls."""
+        if not person:
+            raise self._credentials.store.nobody(self._server)
+        return Owner(self, person)
+
+    async def show(self, person: str) -> Shown:
+        found = await self._credentials.store.find(person, self._server)
+        return Shown((self._settings.header, self._settings.prefix + found.token), found.id)
+
+    def without_own(self, headers: Headers) -> Headers:
+        """The configured headers without the one that is the person's: there is no falling back."""
+        own = self._settings.header.lower()
+        return [(name, value) for name, value in headers if name.lower() != own]
+
+    def refused(self, status: int) -> UpstreamError:
+        return self._credentials.store.refused(self._server, status)
+
+    async def watch(self) -> None:
+        """End, again and again, what goes on with a credential that is no longer stored."""
+        while True:
+            await asyncio.sleep(RECHECK_SECONDS)
+            await self.recheck()
+
+    async def recheck(self) -> None:
+        """End exchanges whose credential was deleted or replaced, or cannot be looked up."""
+        by_person: dict[str, list[tuple[Ending, str]]] = {}
+        for exchange, (person, id_) in list(self.open.items()):
+            by_person.setdefault(person, []).append((exchange, id_))
+        for person, exchanges in by_person.items():
+            error, current = await self._now(person)
+            for exchange, id_ in exchanges:
+                if id_ != current:
+                    exchange.end(error)
+
+    async def _now(self, person: str) -> tuple[UpstreamError, str]:
+        """Which credential is stored now ("" when there is none), and why others have ended."""
+        try:
+            shown = await self.show(person)
+        except UpstreamError as error:
+            return error, ""
+        text = f"server {self._server}: your credential was replaced meanwhile; call again"
+        return UpstreamError("credential_replaced", text), shown.id

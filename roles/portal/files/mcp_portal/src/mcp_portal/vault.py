@@ -1,0 +1,52 @@
+"""People's credentials for tool servers, encrypted: sealed here, opened by the gateway alone.
+
+A record belongs to one person and one server, which AES-GCM vouches for. There is no way back here:
+what somebody stored is never shown again. `mcp_gateway.vault` reads these records.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+import msgspec
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+PURPOSE = "intranet-mcp credentials"
+MIN_KEY = 32
+
+
+class Record(msgspec.Struct, array_like=True, frozen=True):
+    """One credential as it is kept. Only `sealed` is secret."""
+
+    key: bytes
+    stored_at: int
+    nonce: bytes
+    sealed: bytes
+
+
+class Vault:
+    """Seals with one key, which the gateway has, too, and Redis has not."""
+
+    def __init__(self, secret: str) -> None:
+        if len(secret) < MIN_KEY:
+            raise ValueError(f"found {len(secret)} characters, expected at least {MIN_KEY}")
+        key = HKDF(SHA256(), 32, None, PURPOSE.encode()).derive(secret.encode())
+        self._cipher = AESGCM(key)
+        self._name = hashlib.sha256(key).digest()[:4]
+
+    def seal(self, person: str, server: str, token: str, stored_at: int) -> bytes:
+        """Return the record of a credential."""
+        nonce, bound = os.urandom(12), [PURPOSE, person, server, stored_at]
+        sealed = self._cipher.encrypt(nonce, token.encode(), msgspec.msgpack.encode(bound))
+        return msgspec.msgpack.encode(Record(self._name, stored_at, nonce, sealed))
+
+    def stored_at(self, kept: bytes) -> int | None:
+        """Return when a record was stored; None where the gateway cannot open it."""
+        try:
+            record = msgspec.msgpack.decode(kept, type=Record)
+        except (msgspec.DecodeError, ValueError):
+            return None
+        return record.stored_at if record.key == self._name else None
