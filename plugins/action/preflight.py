@@ -39,6 +39,7 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.variables imp
     variable_problems,
 )
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.versions import version_problems
+from ansible_collections.intranet.mcp.plugins.plugin_utils.mcp import own_credentials
 from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring import problems as monitoring
 from ansible_collections.intranet.mcp.plugins.plugin_utils.people import plan as people
 from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.inventory import (
@@ -136,6 +137,7 @@ class ActionModule(ActionBase):
             *variable_problems(task_vars, self._templar.template),
             *people_problems(task_vars, self._templar.template),
             *sign_on_problems(task_vars, self._templar.template, authority),
+            *own_credential_problems(task_vars, self._templar.template),
             *version_problems(arguments.get("versions", {}), arguments.get("allow_versions", {})),
             *inventory.secret_problems(secret_modes(arguments.get("secrets_directory") or "")),
             *inventory.secrets_place_problems(secrets_places(task_vars)),
@@ -248,6 +250,15 @@ def check_balancers(topology, host):
         _found = topology.balancer_address
         if topology.shared:
             sharing(topology, host)
+
+
+def own_credential_problems(task_vars, template):
+    """What the inventory lacks for servers at which people show credentials of their own."""
+    try:
+        servers = template(task_vars.get("platform_mcp_servers", {}))
+    except UNUSABLE:
+        return []  # the declaration is itself wrong, and reported
+    return own_credentials.problems(servers, task_vars["groups"])
 
 
 def people_problems(task_vars, template):

@@ -6,7 +6,11 @@ from __future__ import annotations
 from ansible.errors import AnsibleFilterError
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.module_utils.engine import definition
-from ansible_collections.intranet.mcp.plugins.plugin_utils.mcp import images, servers
+from ansible_collections.intranet.mcp.plugins.plugin_utils.mcp import (
+    images,
+    own_credentials,
+    servers,
+)
 from ansible_collections.intranet.mcp.plugins.plugin_utils.topology import flow_matrix, networks
 
 
@@ -40,6 +44,7 @@ class FilterModule:
             "tool_services": _clear_errors(servers.tool_services),
             "images_said": images.said,
             "mcp_servers_here": servers.contained,
+            "mcp_servers_per_user": own_credentials.servers_with,
             "token_secrets": servers.token_secrets,
             "gateway_upstreams": servers.gateway_upstreams,
             "header_secrets": servers.header_secrets,

@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible_collections.intranet.mcp.plugins.module_utils.clients.settings_install import rendered
 from ansible_collections.intranet.mcp.plugins.plugin_utils.clients import bundle, members, settings
+from ansible_collections.intranet.mcp.plugins.plugin_utils.mcp import own_credentials
 
 # What the portal puts the person's key and name in place of.
 KEY, ALIAS = "sk-intranet-mcp-portal-key", "intranet-mcp-portal-alias"
@@ -35,6 +36,7 @@ def site(
         "has_own_ca": bool(about["ca"]),
         "models": [_model(model) for model in about["sizes"]],
         "servers": {name: entry.get("description", "") for name, entry in servers.items()},
+        "personal": own_credentials.servers_with(servers),
         "files": list(common.values()),
         "teams": {
             person["team"]: {

@@ -13,6 +13,7 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.verify_models
     models_of,
     room_probe,
 )
+from ansible_collections.intranet.mcp.plugins.plugin_utils.mcp import own_credentials
 from ansible_collections.intranet.mcp.plugins.plugin_utils.mcp.servers import offered
 
 SERVER_SECONDS = 60
@@ -162,6 +163,9 @@ def server_probes(servers: dict, url: str, timeout: int) -> list[dict]:
     """Probes of each MCP server alone, behind the gateway: its exact tools, and one real call."""
     probes = []
     for name, server in sorted(servers.items()):
+        if own_credentials.KEY in server:
+            probes.append(_listed_probe(name, server, url, timeout))
+            continue
         expect = server.get("expect", {})
         options = {
             "url": f"{url}/servers/{name}/mcp",
@@ -173,6 +177,21 @@ def server_probes(servers: dict, url: str, timeout: int) -> list[dict]:
         }
         probes.append({"name": f"mcp {name}", "kind": "mcp", "group": "Tools", "options": options})
     return probes
+
+
+def _listed_probe(name: str, server: dict, url: str, timeout: int) -> dict:
+    """A probe of a server that only people with a credential of their own can call: its list."""
+    if not own_credentials.can_list(server):
+        because = "people show their own credentials there, and the gateway has none for its list"
+        return {**_without_meaning(f"mcp {name}", because), "group": "Tools"}
+    expected = offered(server, server.get("expect", {}).get("tools", [])) or ["*"]
+    options = {
+        "url": f"{url}/mcp",
+        "key": "verify",
+        "timeout": timeout,
+        "tools_include": [f"{name}__{tool}" for tool in expected],
+    }
+    return {"name": f"mcp {name}", "kind": "mcp", "group": "Tools", "options": options}
 
 
 def url_for_keys(servers: dict, url: str) -> str:
@@ -191,19 +210,21 @@ def shared_first(servers: dict) -> list[str]:
 
 
 def _is_shared(server: dict) -> bool:
-    return server.get("mode") != "per_session"
+    return server.get("mode") != "per_session" and own_credentials.KEY not in server
 
 
 def aggregated_tools(servers: dict) -> dict:
     """What the gateway must offer of all servers: the exact set where it is known of each."""
-    if all("tools" in server.get("expect", {}) for server in servers.values()):
+    personal = own_credentials.servers_with(servers)
+    if not personal and all("tools" in server.get("expect", {}) for server in servers.values()):
         names = [
             f"{name}__{tool}"
             for name, server in servers.items()
             for tool in offered(server, server["expect"]["tools"])
         ]
         return {"tools": sorted(names)}
-    return {"tools_include": [f"{name}__*" for name in servers]}
+    listed = [name for name, server in servers.items() if own_credentials.can_list(server)]
+    return {"tools_include": [f"{name}__*" for name in listed]}
 
 
 def team_probes(

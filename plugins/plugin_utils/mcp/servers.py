@@ -19,7 +19,7 @@ import re
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.module_utils.firewall import egress
 from ansible_collections.intranet.mcp.plugins.module_utils.images import manifest
-from ansible_collections.intranet.mcp.plugins.plugin_utils.mcp import images
+from ansible_collections.intranet.mcp.plugins.plugin_utils.mcp import images, own_credentials
 
 # What one process of a server that has one for each caller is reckoned with: a browser needs about
 # 90 MiB idle and 350 with a page. More of them than fit, and the kernel ends one in mid-call.
@@ -45,6 +45,7 @@ _KEYS = {
     "memory_mb": (int, "memory limit in MiB"),
     "mode": (str, "shared (one process for all callers) or per_session"),
     "npm": (str, "an npm package with its version, installed at build"),
+    own_credentials.KEY: (dict, "each person's own credential: header, prefix"),
     "pip": (str, "a PyPI requirement with its version, installed at build"),
     "pids": (int, "process limit"),
     "port": (int, "port on the tool server's host"),
@@ -127,6 +128,7 @@ def check(name: str, entry: dict) -> dict:
     _check_secrets(where, entry)
     _check_volumes(where, entry)
     _check_image(where, entry)
+    own_credentials.check(where, entry)
     return entry
 
 
@@ -359,6 +361,8 @@ def _upstream(name: str, server: dict, endpoint: str) -> dict:
     for key in ("mode", "timeout_seconds"):
         if key in server:
             upstream[key] = server[key]
+    if own_credentials.KEY in server:
+        upstream[own_credentials.KEY] = own_credentials.header_of(server)
     return upstream
 
 

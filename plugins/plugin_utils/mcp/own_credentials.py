@@ -1,0 +1,122 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Servers at which each person shows a credential of their own (`per_user`): what may be declared.
+
+The portal stores such credentials, Redis has them encrypted, the gateway sends them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
+
+KEY = "per_user"
+# As the gateway has them (mcp_gateway/ownheader.py); a test compares the two.
+TAKEN = (
+    *("accept", "accept-encoding", "baggage", "connection", "content-encoding", "content-length"),
+    *("content-type", "cookie", "expect", "forwarded", "host", "keep-alive", "last-event-id", "te"),
+    *("traceparent", "tracestate", "trailer", "transfer-encoding", "upgrade", "via", "x-real-ip"),
+)
+TAKEN_BEGINNINGS = ("mcp-", "proxy-", "sec-", "x-forwarded-")
+_NAME = re.compile(r"[0-9A-Za-z!#$%&'*+.^_`|~-]{1,100}")
+_PREFIX = re.compile(r"[\x20-\x7E]{0,100}")
+_EXAMPLE = "{header: Authorization, prefix: 'Bearer '}"
+
+
+def servers_with(servers: dict) -> list[str]:
+    """Names of the servers at which people show credentials of their own."""
+    return sorted(name for name, server in servers.items() if KEY in server)
+
+
+def header_of(server: dict) -> dict[str, str]:
+    """The gateway's `per_user` of a server."""
+    own = server[KEY]
+    return {"header": own["header"], "prefix": own.get("prefix", "")}
+
+
+def can_list(server: dict) -> bool:
+    """Whether the gateway has something to show when it lists the server's tools for all."""
+    if KEY not in server:
+        return True
+    own = server[KEY]["header"].lower()
+    return any(header.lower() == own for header in server.get("headers", {}))
+
+
+def check(where: str, entry: dict) -> None:
+    """Raise for an entry in which `per_user` could not hold what it says."""
+    if KEY not in entry:
+        return
+    if not entry.get("url") and not entry.get("http_path"):
+        raise Unusable(
+            f"{where} has {KEY} and speaks MCP on stdio: one process has one credential for all of "
+            "its callers; expected url or http_path. Remove per_user, and use secrets"
+        )
+    if entry.get("url") and urlsplit(entry["url"]).scheme != "https":
+        raise Unusable(
+            f"{where}.url is {entry['url']!r} and people's own credentials would be readable on "
+            f"their way; expected an https address, or no {KEY}"
+        )
+    if entry.get("mode", "per_session") != "per_session":
+        raise Unusable(
+            f"{where} has {KEY} and mode {entry['mode']}: people would share a session; expected "
+            "per_session, or no mode"
+        )
+    if "call" in entry.get("expect", {}):
+        raise Unusable(
+            f"{where} has {KEY} and expect.call: verify has no credential of its own for it; "
+            "expected expect.tools alone, or none"
+        )
+    _check_header(f"{where}.{KEY}", entry[KEY])
+
+
+def _check_header(where: str, own: dict[str, Any]) -> None:
+    unknown = sorted(set(own) - {"header", "prefix"}, key=str)
+    if unknown:
+        raise Unusable(f"{where} has {unknown[0]!r}; expected header and prefix, as in {_EXAMPLE}")
+    header, prefix = own.get("header"), own.get("prefix", "")
+    if not isinstance(header, str) or not _NAME.fullmatch(header):
+        raise Unusable(f"{where}.header is {header!r}; expected a header's name, as in {_EXAMPLE}")
+    if header.lower() in TAKEN or header.lower().startswith(TAKEN_BEGINNINGS):
+        raise Unusable(
+            f"{where}.header is {header!r}, which has a meaning already; expected the header in "
+            f"which the server takes its callers' credential, as in {_EXAMPLE}"
+        )
+    if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
+        raise Unusable(
+            f"{where}.prefix is {prefix!r}; expected at most 100 visible ASCII characters and "
+            f"blanks, as in {_EXAMPLE}"
+        )
+
+
+def problems(servers: Any, groups: dict) -> list[Finding]:
+    """What such servers lack in the inventory."""
+    names = servers_with(servers) if isinstance(servers, dict) else []
+    if not names:
+        return []
+    found = f"mcp_servers.{names[0]} has {KEY} and group"
+    remove = f"remove {KEY} from {', '.join(names)}"
+    lacking = []
+    if not groups.get("portal"):
+        lacking.append(
+            Finding(
+                "inventory",
+                f"{found} portal has no host",
+                "a portal, where people store their credentials",
+                f"put a host into portal (docs/en/sign-on.md), or {remove}",
+            )
+        )
+    if not groups.get("redis"):
+        lacking.append(
+            Finding(
+                "inventory",
+                f"{found} redis has no host",
+                "a Redis, from which every gateway reads what the portal stored",
+                f"put a host into redis, or {remove}",
+            )
+        )
+    return lacking
