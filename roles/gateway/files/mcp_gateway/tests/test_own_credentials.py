@@ -17,12 +17,22 @@ import fakeredis
 import msgspec
 import pytest
 import redis
-from mcp_gateway import personal
+from mcp_gateway import parts, personal
 from mcp_gateway.config import ConfigError, parse
 from mcp_gateway.limits import redis_client
 from mcp_gateway.ownheader import TAKEN, is_taken
 from mcp_gateway.vault import Record, Vault, place
-from support import Legacy, Modern, free_port, gateway, http, messages, text_of, until
+from support import (
+    Legacy,
+    Modern,
+    free_port,
+    gateway,
+    http,
+    messages,
+    next_message,
+    text_of,
+    until,
+)
 from test_identify import FakeLitellm, Issuer
 from test_replicas import RoundRobin, keys
 
@@ -35,6 +45,7 @@ PAGE = "https://ai.example.internal/portal/credentials"
 MAKER = "intranet-portal"
 OWN = {"header": "Authorization", "prefix": "Bearer "}
 SERVICE = "service-token-that-lists"
+CAN = {"tools": {}, "resources": {"subscribe": True}}
 PEOPLE = {"alice": "token-of-alice", "bob": "token-of-bob"}
 
 
@@ -50,7 +61,7 @@ class Echo:
         self.era, self.refuses = era, set(refuses)
         self.heads = []  # (method, every header that came, its name in small letters)
         self.sessions = {}  # session id -> credential with which it began
-        self.streams = 0
+        self.breaks_off = False  # hangs up in the middle of calls
 
     async def __aenter__(self):
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -75,6 +86,9 @@ class Echo:
                 message = json.loads(body) if body else {}
                 verb = first.split()[0]
                 self.heads.append((message.get("method") or verb, pairs))
+                if message.get("method") == "tools/call" and self.breaks_off:
+                    writer.close()
+                    return
                 status, extra, result = self._answer(verb, message, headers)
                 await self._reply(writer, message, status, extra, result)
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -86,21 +100,25 @@ class Echo:
         if credential.removeprefix("Bearer ") in self.refuses:
             return "401 Unauthorized", "location: https://sso.example/?seen=" + credential, None
         if verb == "GET":
-            self.streams += 1
             return "200 OK", "content-type: text/event-stream", None
         if method == "initialize" and self.era == "legacy":
             session = f"session-{len(self.sessions)}"
             self.sessions[session] = credential
-            about = {"capabilities": {"tools": {}}, "serverInfo": {"name": "e", "version": "1"}}
+            about = {"capabilities": CAN, "serverInfo": {"name": "e", "version": "1"}}
             result = {"protocolVersion": message["params"]["protocolVersion"], **about}
             return "200 OK", f"mcp-session-id: {session}", result
         if method == "server/discover" and self.era == "modern":
-            about = {"capabilities": {"tools": {}}, "supportedVersions": ["2026-07-28"]}
+            about = {"capabilities": CAN, "supportedVersions": ["2026-07-28"]}
             return "200 OK", "", {"resultType": "complete", **about}
         if method == "tools/list":
             who = credential.removeprefix("Bearer ")
             tools = [{"name": n, "inputSchema": {"type": "object"}} for n in ("echo", f"of-{who}")]
             return "200 OK", "", {"resultType": "complete", "tools": tools}
+        if method == "resources/list":
+            listed = [{"uri": "echo://one", "name": "one"}]
+            return "200 OK", "", {"resultType": "complete", "resources": listed}
+        if method == "resources/templates/list":
+            return "200 OK", "", {"resultType": "complete", "resourceTemplates": []}
         if method == "tools/call":
             text = json.dumps([credential, self.sessions.get(session)])
             content = [{"type": "text", "text": text}]
@@ -173,8 +191,10 @@ class Lab:
 
 
 @pytest.fixture
-def start(tmp_path, records):
+def start(tmp_path, records, monkeypatch):
     """`start(servers, **sections)` is a context with a Lab."""
+    # The Redis of the tests is a thread of this process, and machines may be busy.
+    monkeypatch.setattr(parts, "REDIS_SECONDS", 30)
 
     @contextlib.asynccontextmanager
     async def started(servers, **sections):
@@ -402,7 +422,7 @@ def test_any_change_of_a_record_closes_it():
         assert vault.open("p", "s", junk) is None
 
 
-def test_the_same_token_looks_different_each_time():
+def test_the_same_token_is_another_record_each_time():
     seal = portal_vault.Vault(SECRET).seal
     assert seal("p", "s", "token", 1) != seal("p", "s", "token", 1)
     assert b"token" not in seal("p", "s", "token", 1)
@@ -455,6 +475,40 @@ async def test_refusal_by_the_server_names_the_page_and_nothing_else(start, serv
             assert PEOPLE["alice"] not in json.dumps(answer)
         lab.store("bob")
         assert PEOPLE["bob"] in text_of(await lab.modern("bob").call("echo__echo"))
+
+
+async def test_broken_calls_do_not_close_a_server_that_refuses_the_gateway(start):
+    """It answers the gateway's probe, if only to say no."""
+    async with Echo(refuses=[""]) as echo, start({"echo": personal_server(echo)}) as lab:
+        for name in PEOPLE:
+            lab.store(name)
+        echo.breaks_off = True
+        for _ in range(8):  # more than what opens a breaker
+            assert reason(await lab.modern("alice").call("echo__echo")) == "unreachable"
+        echo.breaks_off = False
+        for replica in lab.replicas:
+            upstream = replica.gateway.upstreams["echo"]
+            await until(lambda u=upstream: not u.probe.is_running, "the server was asked")
+            assert upstream.breaker.state == "closed"
+        assert PEOPLE["bob"] in text_of(await lab.modern("bob").call("echo__echo"))
+
+
+async def test_resources_are_not_watched_with_what_the_gateway_shows(start, service):
+    async with Echo("modern") as echo, start({"echo": personal_server(echo, **service)}) as lab:
+        for replica in lab.replicas:
+            await replica.up()
+        lab.store("alice")
+        client = lab.legacy("alice")
+        await client.initialize()
+        answer = await client.ask("resources/subscribe", {"uri": "echo://one"})
+        assert "is not watched" in answer["error"]["message"]
+        wanted = {"notifications": {"resourceSubscriptions": ["echo://one"]}}
+        listening = lab.modern("alice").build("subscriptions/listen", wanted)
+        async with lab.both.stream("POST", "/mcp", **listening) as stream:
+            first = await next_message(stream.aiter_lines())
+        assert first["params"]["notifications"] == {}
+        asked = [m for m, _ in echo.heads if m.startswith(("resources/sub", "subscriptions"))]
+        assert set(asked) <= {"subscriptions/listen"}  # the gateway's own, for changed lists
 
 
 # --- deleted, replaced, gone --------------------------------------------------------------------

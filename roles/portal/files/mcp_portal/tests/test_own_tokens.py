@@ -38,8 +38,10 @@ def issuer(faulty):
 
 
 @pytest.fixture
-def records(tmp_path):
+def records(tmp_path, monkeypatch):
     """A Redis, as a client of it; a file has its address."""
+    # It is a thread of this process, and machines may be busy.
+    monkeypatch.setattr(credentials, "REDIS_SECONDS", 30)
     port = lab.free_port()
     server = fakeredis.TcpFakeServer(("127.0.0.1", port), server_type="redis")
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -19,6 +19,7 @@ MAX_TOKEN = 4096
 _TOKEN = re.compile(rf"[\x21-\x7E]{{1,{MAX_TOKEN}}}")
 # Servers that have left the inventory count, until somebody deletes what was stored for them.
 MAX_STORED = 64
+REDIS_SECONDS = 3
 
 
 class Store:
@@ -66,7 +67,7 @@ def build(settings: Credentials) -> Store:
         vault = Vault(secret(settings.key_file))
     except ValueError as error:
         raise ConfigError(f"{settings.key_file}: {error}") from None
-    options = {"socket_timeout": 3, "socket_connect_timeout": 3}
+    options = {"socket_timeout": REDIS_SECONDS, "socket_connect_timeout": REDIS_SECONDS}
     redis = Redis.from_url(secret(settings.redis_url_file), **options)
     return Store(redis, vault, settings.keep_seconds)
 
