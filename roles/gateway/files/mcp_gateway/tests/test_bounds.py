@@ -215,7 +215,7 @@ async def test_rates_are_shared_through_redis_and_open_when_it_is_away(monkeypat
     from fakeredis.aioredis import FakeRedis
 
     shared = FakeServer()
-    monkeypatch.setattr("mcp_gateway.limits._redis", lambda url: FakeRedis(server=shared))
+    monkeypatch.setattr("mcp_gateway.limits.redis_client", lambda url: FakeRedis(server=shared))
     rate = {"requests_per_minute": 60, "burst": 3, "redis_url": "redis://r"}
     async with gateway(rate_limit=rate) as a, gateway(rate_limit=rate) as b:
         states = [(await Modern(gw).send("tools/list")).status_code for gw in (a, b, a, b, a)]

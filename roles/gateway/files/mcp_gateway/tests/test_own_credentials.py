@@ -19,8 +19,10 @@ import pytest
 import redis
 from mcp_gateway import parts, personal
 from mcp_gateway.config import ConfigError, parse
+from mcp_gateway.credentials import Credential, CredentialError
 from mcp_gateway.limits import redis_client
 from mcp_gateway.ownheader import TAKEN, is_taken
+from mcp_gateway.settings import PerUser
 from mcp_gateway.vault import Record, Vault, place
 from support import (
     Legacy,
@@ -727,3 +729,78 @@ async def test_key_that_is_too_short_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="found 5 characters, expected at least 32"):
         async with gateway(credentials=credentials):
             pass
+
+
+# --- what goes on, and is checked again ----------------------------------------------------------
+
+
+class Exchange:
+    """One that is under way; remembers why it was ended."""
+
+    def __init__(self):
+        self.ended = None
+
+    def end(self, error):
+        self.ended = error.kind
+
+
+class Shelf:
+    """A store of credentials in a dictionary; counts who was looked up."""
+
+    def __init__(self, tokens):
+        self.tokens, self.asked, self.is_away = tokens, [], False
+
+    @property
+    def store(self):
+        return self
+
+    async def find(self, person, server):
+        self.asked.append(person)
+        if self.is_away:
+            raise CredentialError("credential_store", "away", PAGE)
+        if person not in self.tokens:
+            raise CredentialError("no_credential", "none", PAGE)
+        return Credential(self.tokens[person], "token")
+
+
+async def test_recheck_ends_what_was_deleted_or_replaced_and_asks_once_a_person():
+    shelf = Shelf({"kept": "1", "replaced": "1", "deleted": "1"})
+    own = personal.Personal("echo", PerUser(header="X-A"), shelf)
+    under_way = {}
+    for person in shelf.tokens:
+        owner = own.owner(person)
+        under_way[person] = [Exchange(), Exchange()]
+        for exchange in under_way[person]:
+            owner.began(exchange, await owner.show())
+    shelf.asked.clear()
+    shelf.tokens["replaced"] = "2"
+    del shelf.tokens["deleted"]
+    await own.recheck()
+    ended = {person: [e.ended for e in exchanges] for person, exchanges in under_way.items()}
+    assert ended == {
+        "kept": [None, None],
+        "replaced": ["credential_replaced"] * 2,
+        "deleted": ["no_credential"] * 2,
+    }
+    assert sorted(shelf.asked) == ["deleted", "kept", "replaced"]
+
+
+async def test_recheck_ends_everything_when_nobody_can_tell_for_the_second_time():
+    shelf = Shelf({"a": "1", "b": "1", "c": "1"})
+    own = personal.Personal("echo", PerUser(header="X-A"), shelf)
+    exchanges = [Exchange() for _ in shelf.tokens]
+    for person, exchange in zip(shelf.tokens, exchanges, strict=True):
+        own.owner(person).began(exchange, await own.owner(person).show())
+    shelf.asked.clear()
+    shelf.is_away = True
+    await own.recheck()
+    assert {exchange.ended for exchange in exchanges} == {None}
+    shelf.is_away = False
+    await own.recheck()
+    shelf.is_away = True
+    await own.recheck()
+    assert {exchange.ended for exchange in exchanges} == {None}, "it came back in between"
+    shelf.asked.clear()
+    await own.recheck()
+    assert {exchange.ended for exchange in exchanges} == {"credential_store"}
+    assert len(shelf.asked) == 1, "one wait is enough"

@@ -20,6 +20,7 @@ REDIS_SECONDS = 2.0
 # Records of people who go on using them are kept; it is enough to say so now and then.
 RENEW_SECONDS = 3600.0
 MAX_RENEWED = 10_000
+WARN_SECONDS = 10.0
 
 
 class CredentialError(UpstreamError):
@@ -50,6 +51,7 @@ class Store:
         self._keep_seconds = settings.keep_seconds
         self._vault, self._redis = vault, redis
         self._renewed: OrderedDict[str, float] = OrderedDict()
+        self._warned_at = -WARN_SECONDS
 
     async def find(self, person: str, server: str) -> Credential:
         """The credential of this person for this server; CredentialError without one."""
@@ -58,7 +60,7 @@ class Store:
             if kept is not None:
                 await self._renew(person)
         except Exception as error:
-            log.warning("credentials cannot be read: Redis: %s", type(error).__name__)
+            self._warn(type(error).__name__)
             raise CredentialError(
                 "credential_store",
                 f"your credential for server {server} cannot be read now; try again in a minute",
@@ -70,6 +72,13 @@ class Store:
         if token is None or not is_token(token):
             raise self._missing(server, "the one that is stored cannot be read any more")
         return Credential(hashlib.sha256(kept).hexdigest()[:16], token)
+
+    def _warn(self, reason: str) -> None:
+        """Say it now and then: callers could fill the log with it."""
+        now = time.monotonic()
+        if now - self._warned_at >= WARN_SECONDS:
+            log.warning("credentials cannot be read: Redis: %s", reason)
+            self._warned_at = now
 
     async def _renew(self, person: str) -> None:
         """Put off the end of somebody's records, which comes when nobody used them for long."""

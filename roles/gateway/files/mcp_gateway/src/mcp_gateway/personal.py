@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import weakref
 from typing import NamedTuple, Protocol
 
@@ -10,8 +11,10 @@ from mcp_gateway.credentials import Credentials
 from mcp_gateway.settings import PerUser
 from mcp_gateway.upstreams.base import UpstreamError
 
-# What is under way in somebody's name ends this long after their credential was deleted.
-RECHECK_SECONDS = 15.0
+log = logging.getLogger("mcp_gateway.credentials")
+# What is under way in somebody's name ends about this long after their credential was deleted.
+RECHECK_SECONDS = 10.0
+FAILURES = 2
 Headers = list[tuple[str, str]]
 
 
@@ -61,6 +64,7 @@ class Personal:
 
     def __init__(self, server: str, settings: PerUser, credentials: Credentials) -> None:
         self._server, self._settings, self._credentials = server, settings, credentials
+        self._failed = 0
         self.open: weakref.WeakKeyDictionary[Ending, tuple[str, str]] = weakref.WeakKeyDictionary()
 
     def owner(self, person: str) -> Owner:
@@ -85,21 +89,34 @@ class Personal:
         """End, again and again, what goes on with a credential that is no longer stored."""
         while True:
             await asyncio.sleep(RECHECK_SECONDS)
-            await self.recheck()
+            try:
+                await self.recheck()
+            except Exception:
+                log.exception("%s: open exchanges were not checked", self._server)
 
     async def recheck(self) -> None:
         """End exchanges whose credential was deleted or replaced, or cannot be looked up."""
-        by_person: dict[str, list[tuple[Ending, str]]] = {}
+        now: dict[str, tuple[UpstreamError, str]] = {}
         for exchange, (person, id_) in list(self.open.items()):
-            by_person.setdefault(person, []).append((exchange, id_))
-        for person, exchanges in by_person.items():
-            error, current = await self._now(person)
-            for exchange, id_ in exchanges:
-                if id_ != current:
-                    exchange.end(error)
+            if person not in now:
+                now[person] = await self._now(person)
+            error, current = now[person]
+            if error.kind == "credential_store":
+                self._nobody_can_tell(error)
+                return
+            if id_ != current:
+                exchange.end(error)
+        self._failed = 0
+
+    def _nobody_can_tell(self, error: UpstreamError) -> None:
+        """End everything, unless this is the first time: Redis may be changing its primary."""
+        self._failed += 1
+        if self._failed >= FAILURES:
+            for exchange in list(self.open):
+                exchange.end(error)
 
     async def _now(self, person: str) -> tuple[UpstreamError, str]:
-        """Which credential is stored now ("" when there is none), and why others have ended."""
+        """Why other credentials have ended, and which one is stored now; "" for none."""
         try:
             shown = await self.show(person)
         except UpstreamError as error:
