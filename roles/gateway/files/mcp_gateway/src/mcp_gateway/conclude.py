@@ -25,10 +25,11 @@ async def conclude(
         call.failed(error.kind, "refused")
         await _refuse(call, error, writer)
     elif isinstance(error, UpstreamError):
-        call.failed(error.kind)
         data = {"server": call.server, "reason": error.kind}
+        is_refusal = False
         if isinstance(error, CredentialError):
-            data["url"] = error.url
+            data["url"], is_refusal = error.url, error.is_refusal
+        call.failed(error.kind, "refused" if is_refusal else "error")
         await writer.final(envelope.error(call.id, envelope.UPSTREAM_FAILED, str(error), data))
     elif isinstance(error, SlowReader):
         call.failed("slow_reader")

@@ -21,6 +21,8 @@ REDIS_SECONDS = 2.0
 RENEW_SECONDS = 3600.0
 MAX_RENEWED = 10_000
 WARN_SECONDS = 10.0
+# Nobody can say whether somebody has one.
+AWAY = "credential_store"
 
 
 class CredentialError(UpstreamError):
@@ -29,6 +31,11 @@ class CredentialError(UpstreamError):
     def __init__(self, kind: str, message: str, url: str) -> None:
         super().__init__(kind, message)
         self.url = url
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether it is the caller's to change: no failure of the server, and no alert."""
+        return self.kind != AWAY
 
 
 class Credential:
@@ -62,7 +69,7 @@ class Store:
         except Exception as error:
             self._warn(type(error).__name__)
             raise CredentialError(
-                "credential_store",
+                AWAY,
                 f"your credential for server {server} cannot be read now; try again in a minute",
                 self.page_url,
             ) from None
@@ -130,5 +137,5 @@ class Credentials:
     @property
     def store(self) -> Store:
         if self._store is None:  # the configuration is checked: a server of this kind needs one
-            raise CredentialError("credential_store", "no credentials are kept here", "")
+            raise CredentialError(AWAY, "no credentials are kept here", "")
         return self._store

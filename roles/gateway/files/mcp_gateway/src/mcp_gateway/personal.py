@@ -7,7 +7,7 @@ import logging
 import weakref
 from typing import NamedTuple, Protocol
 
-from mcp_gateway.credentials import Credentials
+from mcp_gateway.credentials import AWAY, Credentials
 from mcp_gateway.settings import PerUser
 from mcp_gateway.upstreams.base import UpstreamError
 
@@ -101,7 +101,7 @@ class Personal:
             if person not in now:
                 now[person] = await self._now(person)
             error, current = now[person]
-            if error.kind == "credential_store":
+            if error.kind == AWAY:
                 self._nobody_can_tell(error)
                 return
             if id_ != current:

@@ -1,0 +1,129 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""What gateway, portal and Redis are given of `per_user`, through ansible-playbook."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import support
+import yaml
+
+GROUPS = ["postgres", "litellm", "redis", "gateway", "portal", "load_balancer", "tool_servers"]
+# Where each role has its file, and the expression of its secrets.
+WRITTEN = {
+    "gateway": ("gateway.yml.j2", "__gateway_secrets"),
+    "portal": ("portal.yml.j2", "__portal_secrets"),
+    "redis": ("redis.conf.j2", "{}"),
+}
+HUB = {
+    "image": "hub.example.internal/hub:1",
+    "http_path": "/",
+    "port": 8122,
+    "per_user": {"header": "Authorization", "prefix": "Bearer "},
+}
+
+
+def play(role, folder):
+    """The role's template and secrets, written into a folder."""
+    roles = support.REPOSITORY / "roles"
+    template, secrets = WRITTEN[role]
+    source = roles / role / "templates" / template
+    text = f"{{{{ lookup('ansible.builtin.template', '{source}') }}}}"
+    contents = {f"{role}.txt": text, f"{role}.json": f"{{{{ {secrets} | to_json }}}}"}
+    return {
+        "hosts": f"{role}[0]",
+        "gather_facts": False,
+        "vars_files": [str(roles / role / part / "main.yml") for part in ("defaults", "vars")],
+        "roles": ["intranet.mcp.platform"],
+        "tasks": [
+            {"ansible.builtin.copy": {"content": text, "dest": str(folder / name), "mode": "0600"}}
+            for name, text in contents.items()
+        ],
+    }
+
+
+@pytest.fixture
+def site(tmp_path):
+    """`site(servers)` returns, by role, what its file says and which secrets it has."""
+    host = {"here": {"ansible_connection": "local", "ansible_host": "127.0.0.1"}}
+    inventory = tmp_path / "inventory"
+    inventory.mkdir()
+    groups = {"all": {"hosts": host, "children": {g: {"hosts": host} for g in GROUPS}}}
+    (inventory / "hosts.yml").write_text(yaml.safe_dump(groups))
+    plays = [play(role, tmp_path) for role in WRITTEN]
+    (tmp_path / "play.yml").write_text(yaml.safe_dump(plays))
+
+    def made(**servers):
+        variables = {
+            "ansible_python_interpreter": sys.executable,
+            "mcp_servers": servers,
+            "platform_public_name": "ai.example.internal",
+            "platform_oidc": {
+                "issuer": "https://sso.example.internal",
+                "client_id": "intranet-mcp",
+                "client_secret": "hidden",
+                "teams": [{"group": "dev", "team": "payments"}],
+            },
+        }
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
+        collections = {"ANSIBLE_COLLECTIONS_PATH": str(support.REPOSITORY / ".cache/collections")}
+        program = Path(sys.executable).with_name("ansible-playbook")
+        done = subprocess.run(
+            [program, "-i", inventory, "-e", json.dumps(variables), "play.yml"],
+            cwd=tmp_path,
+            env={**kept, **collections, "ANSIBLE_HOME": str(tmp_path / "home")},
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return {
+            role: ((tmp_path / f"{role}.txt").read_text(), _secrets(tmp_path / f"{role}.json"))
+            for role in WRITTEN
+        }
+
+    return made
+
+
+def _secrets(path):
+    return json.loads(path.read_text())
+
+
+def test_gateway_and_portal_have_one_key_and_redis_none(site, tmp_path):
+    made = site(hub=HUB)
+    gateway, secrets = made["gateway"]
+    portal, others = made["portal"]
+    for name in ("credentials_key", "credentials_redis_url"):
+        assert secrets[name] == others[name] and secrets[name] not in gateway + portal
+    assert len(secrets["credentials_key"]) == 64
+    assert secrets["credentials_key"] not in made["redis"][0]
+    assert secrets["credentials_redis_url"].endswith("/3") != secrets["redis_url"].endswith("/3")
+    config = yaml.safe_load(gateway)
+    assert config["credentials"]["page_url"] == "https://ai.example.internal/portal/credentials"
+    assert config["credentials"]["keep_seconds"] == 90 * 86400
+    assert config["upstreams"]["hub"]["per_user"] == HUB["per_user"]
+    assert config["auth"]["litellm"]["sign_on_makers"] == ["intranet-portal"]
+    assert yaml.safe_load(portal)["credentials"]["keep_seconds"] == 90 * 86400
+    redis = made["redis"][0].splitlines()
+    assert "appendonly yes" in redis and "maxmemory-policy volatile-ttl" in redis
+
+
+def test_site_without_such_a_server_is_as_it_was(site, tmp_path):
+    made = site()
+    for role in ("gateway", "portal"):
+        text, secrets = made[role]
+        assert "credentials" not in yaml.safe_load(text)
+        assert not [name for name in secrets if name.startswith("credentials")]
+    redis = made["redis"][0].splitlines()
+    assert "appendonly no" in redis and "maxmemory-policy allkeys-lru" in redis
+    secrets = tmp_path / "inventory/.intranet-mcp/secrets"
+    assert not list(secrets.glob("credentials*"))
