@@ -19,6 +19,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.examine.preflight_mod
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.images.bundle import contents
 from ansible_collections.intranet.mcp.plugins.module_utils.images.registry import authority_problem
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.cluster import KUBERNETES
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.shared_address import sharing
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.topology import port_conflicts
 from ansible_collections.intranet.mcp.plugins.plugin_utils.cluster import decisions as clusters
@@ -88,6 +89,9 @@ class ActionModule(ActionBase):
         return result
 
     def _on_host(self, arguments, task_vars, without_lock):
+        if KUBERNETES in task_vars["group_names"]:
+            # The host of its tasks is the control node, and the API server orders what is applied.
+            return {"changed": False, "problems": []}
         if without_lock:
             arguments = {key: value for key, value in arguments.items() if key != "owner"}
 

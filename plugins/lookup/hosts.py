@@ -22,6 +22,11 @@ options:
       - Returns only hosts that C(platform_verb=plan) found to change, in the inventory's order.
     type: bool
     default: false
+  clusters:
+    description:
+      - Whether Kubernetes clusters are among them. What needs an engine leaves them out.
+    type: bool
+    default: true
 """
 
 EXAMPLES = r"""
@@ -45,6 +50,7 @@ _raw:
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import TopologyError
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.cluster import KUBERNETES
 from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.services import (
     changing,
     groups,
@@ -63,6 +69,8 @@ class LookupModule(LookupBase):
                 return changing(catalog, variables["groups"], *terms) or ["!all"]
             # A group that the inventory does not have is no host, and a warning in a pattern.
             known = [group for group in groups(catalog, *terms) if group in variables["groups"]]
+            if not self.get_option("clusters") and KUBERNETES in variables["groups"]:
+                known += [f"!{KUBERNETES}"] if known else []
             return [":".join(known) or "!all"]
         except TopologyError as error:
             raise AnsibleLookupError(f"hosts: {error}") from error

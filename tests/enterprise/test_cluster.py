@@ -67,7 +67,7 @@ def is_ready(pod: dict) -> bool:
 
 
 def test_check_mode_on_an_empty_cluster_changes_nothing(site, cluster):
-    said = site.run("apply.yml", *OBJECTS, "--check")
+    said = site.run("site.yml", *OBJECTS, "--check")
     assert "StatefulSet postgres" in said
     assert changes(said) == 6
     assert cluster.kubectl("get", "namespace", NAMESPACE, "--ignore-not-found") == ""
@@ -76,7 +76,7 @@ def test_check_mode_on_an_empty_cluster_changes_nothing(site, cluster):
 def test_the_api_server_takes_every_object_and_every_pod_becomes_ready(
     site, cluster, model, objects
 ):
-    assert changes(site.run("apply.yml", *OBJECTS, seconds=1200)) == 6
+    assert changes(site.run("site.yml", *OBJECTS, seconds=1200)) == 6
     two = "--for=jsonpath={.status.readyReplicas}=2"  # autoscalers bring the second
     scaled = ("deployment/gateway", "deployment/litellm")
     cluster.kubectl("wait", *IN, two, *scaled, "--timeout=600s", seconds=610)
@@ -102,13 +102,13 @@ def test_the_namespace_takes_no_pod_that_may_do_more(cluster):
 
 
 def test_a_second_run_changes_nothing(site):
-    assert changes(site.run("apply.yml", *OBJECTS)) == 0
-    assert changes(site.run("apply.yml", *OBJECTS, "--check")) == 0
+    assert changes(site.run("site.yml", *OBJECTS)) == 0
+    assert changes(site.run("site.yml", *OBJECTS, "--check")) == 0
 
 
 def test_people_have_the_keys_of_the_inventory(site, model):
-    assert changes(site.run("apply.yml", "--tags", "teams")) == 1
-    assert changes(site.run("apply.yml", "--tags", "teams")) == 0
+    assert changes(site.run("site.yml", "--tags", "teams")) == 1
+    assert changes(site.run("site.yml", "--tags", "teams")) == 0
 
 
 def test_the_model_answers_whoever_has_the_key_through_the_entry_over_tls(litellm):
@@ -161,7 +161,7 @@ def test_verify_finds_a_policy_that_is_gone_one_that_was_changed_and_one_of_othe
     for row in ("missing NetworkPolicy postgres", "changed NetworkPolicy redis", "foreign Net"):
         assert row in done.stdout
     cluster.kubectl("delete", *IN, "networkpolicy", "open")
-    site.run("apply.yml", seconds=900)  # which verifies, too
+    site.run("site.yml", seconds=900)  # which verifies, too
 
 
 def test_doctor_names_what_is_missing_and_what_was_changed_and_applies_it(site, cluster):
@@ -244,7 +244,7 @@ def test_a_failed_migration_stops_the_rollout_and_the_version_of_before_serves(
     record = "INSERT INTO _prisma_migrations (id, checksum, migration_name)"
     psql(cluster, f"{record} VALUES ('half', 'none', '29990101000000_half_done')")
     site.write("group_vars/all/memory.yml", {"litellm_memory_mb": 2056})
-    done = site.try_to_run("apply.yml", *OBJECTS)
+    done = site.try_to_run("site.yml", *OBJECTS)
     assert done.returncode == 2
     assert re.search(r"Job litellm-prepare-\w+: it failed \(BackoffLimitExceeded\)", done.stdout)
     assert "migration '29990101000000_half_done' began at" in done.stdout
@@ -255,16 +255,16 @@ def test_a_failed_migration_stops_the_rollout_and_the_version_of_before_serves(
 def test_a_new_version_is_rolled_out_without_a_failed_request(site, cluster, litellm):
     pods = litellm.pods()
     psql(cluster, "DELETE FROM _prisma_migrations WHERE id = 'half'")
-    assert litellm.problems_during(lambda: site.run("apply.yml", *OBJECTS, seconds=1200)) == []
+    assert litellm.problems_during(lambda: site.run("site.yml", *OBJECTS, seconds=1200)) == []
     assert not litellm.pods() & pods
-    assert changes(site.run("apply.yml", *OBJECTS)) == 0
+    assert changes(site.run("site.yml", *OBJECTS)) == 0
 
 
 def test_a_tool_that_the_inventory_no_longer_has_is_removed(site, objects, litellm):
     pods = litellm.pods()
     without = {name: {"enabled": False} for name in ("filesystem", "browser", "example")}
     site.write("group_vars/all/tools.yml", {"mcp_servers": without})
-    assert changes(site.run("apply.yml", *OBJECTS)) == 2
+    assert changes(site.run("site.yml", *OBJECTS)) == 2
     assert not [name for name in names(objects(KINDS)) if "tool-example" in name]
     assert litellm.pods() == pods
 
@@ -273,11 +273,11 @@ def test_a_route_of_the_gateway_api_takes_the_ingress_place(site, objects, litel
     parent = {"name": "public", "namespace": "traefik"}
     route = {"kind": "http_route", "parent": parent, "namespace": "traefik"}
     site.write("group_vars/kubernetes/way.yml", {"kubernetes_ingress": route})
-    assert changes(site.run("apply.yml", *OBJECTS)) == 1
+    assert changes(site.run("site.yml", *OBJECTS)) == 1
     assert names(objects("ingresses,httproutes")) == {"HTTPRoute entry"}
     litellm.wait_until_it_answers()
     assert litellm.problems_during(lambda: None) == []
-    assert changes(site.run("apply.yml", *OBJECTS)) == 0
+    assert changes(site.run("site.yml", *OBJECTS)) == 0
 
 
 @pytest.mark.parametrize("name", ["gateway", "litellm"])
@@ -289,7 +289,7 @@ def test_an_autoscaler_brings_more_pods_under_load_and_apply_leaves_them(
         cluster.kubectl("wait", *IN, *four, seconds=250)
     ready = ("--for=jsonpath={.status.readyReplicas}=4", f"deployment/{name}", "--timeout=300s")
     cluster.kubectl("wait", *IN, *ready, seconds=310)
-    assert changes(site.run("apply.yml", *OBJECTS)) == 0
+    assert changes(site.run("site.yml", *OBJECTS)) == 0
     (deployment,) = objects("deployments", "--selector", f"app.kubernetes.io/name={name}")
     assert deployment["spec"]["replicas"] == 4
 

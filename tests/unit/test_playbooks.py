@@ -33,11 +33,53 @@ def test_no_play_reads_facts_that_nobody_uses():
 
 def test_what_reads_hosts_leaves_clusters_alone():
     """In a cluster there is no engine to ask and no file to read."""
-    for playbook in ("site.yml", "usage.yml"):
-        first = read(playbook)[0]
-        tasks = first.get("pre_tasks", []) + first.get("tasks", [])
-        called = [task.get("ansible.builtin.include_role", {}) for task in tasks]
-        assert any(role.get("tasks_from") == "refuse" for role in called), playbook
+    tasks = read("usage.yml")[0]["pre_tasks"]
+    called = [task.get("ansible.builtin.include_role", {}) for task in tasks]
+    assert any(role.get("tasks_from") == "refuse" for role in called)
+
+
+def test_what_is_for_engines_is_for_no_cluster():
+    of_engines = {"docker", "firewall", "image", "nvidia_container_toolkit"}
+    plays = [play for play in PLAYS if of_engines & {*roles_of(play)}]
+    assert len(plays) == 2
+    assert all("clusters=false" in play["hosts"] for play in plays)
+
+
+def test_a_cluster_has_what_its_services_share_before_the_first_of_them():
+    """And loses what is left over after the last."""
+
+    def places(tasks_from):
+        return [
+            number
+            for number, play in enumerate(PLAYS)
+            for task in play.get("tasks", [])
+            if task.get("ansible.builtin.include_role", {})
+            == {"name": "intranet.mcp.kubernetes", "tasks_from": tasks_from}
+        ]
+
+    of_services = [number for number, play in enumerate(PLAYS) if {*roles_of(play)} & {*WITH_PLAYS}]
+    (shared,), (prune,), (preflight,) = map(places, ("shared", "prune", "preflight"))
+    assert preflight == 0 and shared < min(of_services) and prune > max(of_services)
+    # Whichever of them is chosen by its tag.
+    of_plays = {tag for number in of_services for tag in PLAYS[number]["tags"]} | {"services"}
+    assert {*PLAYS[shared]["tags"]} == of_plays
+
+
+def test_tasks_that_need_an_engine_are_skipped_in_plays_that_have_clusters_too():
+    """A play for the whole platform, or for a group that may have a cluster."""
+    unguarded = []
+    for play in PLAYS:
+        if "platform_hosts" not in play.get("hosts", ""):
+            continue
+        for task in play["tasks"]:
+            role = task.get("ansible.builtin.include_role", {})
+            needs_engine = (role.get("name"), role.get("tasks_from")) in {
+                ("intranet.mcp.service", "moved"),
+                ("intranet.mcp.preflight", "release"),
+            }
+            if needs_engine and "kubernetes" not in str(task.get("when")):
+                unguarded.append(task["name"])
+    assert not unguarded
 
 
 def test_every_play_can_be_chosen_by_a_tag_that_the_first_one_knows():

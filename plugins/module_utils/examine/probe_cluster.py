@@ -28,7 +28,7 @@ ARGUMENTS: dict[str, Any] = {
     "secrets": {"type": "list", "elements": "dict", "default": [], "no_log": False},
     "restarts": {"type": "int", "default": 3},
 }
-APPLY = "run playbooks/apply.yml, which brings it in line"
+APPLY = "run site.yml, which brings it in line"
 # How rows begin that applying the inventory mends.
 MISSING, CHANGED, DRIFT = "missing", "changed", "drift"
 # What the site makes itself, as it said in the inventory.

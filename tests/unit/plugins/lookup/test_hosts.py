@@ -13,9 +13,9 @@ from ansible.template import trust_as_template
 OF_ROLE = {"store": {"group": "data", "tag": "data"}, "portal": {"group": "web"}}
 
 
-def asked(*terms, changing=False, **variables):
+def asked(*terms, options=None, **variables):
     known = {"platform_services": OF_ROLE, "groups": {"data": [], "web": []}, **variables}
-    return support.run_lookup("hosts", *terms, variables=known, changing=changing)
+    return support.run_lookup("hosts", *terms, variables=known, **(options or {}))
 
 
 def test_every_group_of_the_catalog_is_meant():
@@ -39,6 +39,14 @@ def test_a_group_that_the_inventory_lacks_is_not_in_the_pattern():
     assert asked(groups={"all": []}) == ["!all"]
 
 
+def test_clusters_are_left_out_where_engines_are_meant():
+    groups, engines = {"data": [], "web": [], "kubernetes": ["cluster"]}, {"clusters": False}
+    assert asked(groups=groups) == ["data:web"]
+    assert asked(groups=groups, options=engines) == ["data:web:!kubernetes"]
+    assert asked(groups={"kubernetes": ["cluster"]}, options=engines) == ["!all"]
+    assert asked(options=engines) == ["data:web"]
+
+
 def test_a_catalog_that_is_wrong_is_one_clear_message():
     with pytest.raises(AnsibleLookupError, match=r"^hosts: platform_services.store has no group"):
         asked(platform_services={"store": {"port": 1}})
@@ -46,7 +54,8 @@ def test_a_catalog_that_is_wrong_is_one_clear_message():
 
 def test_hosts_that_change_come_in_the_order_of_the_inventory():
     hosts = [f"app{number}" for number in range(20, 0, -1)]
-    found = asked("services", changing=True, groups={"web": hosts, "rolling_portal": hosts[5:2:-1]})
+    changing = {"options": {"changing": True}}
+    found = asked("services", groups={"web": hosts, "rolling_portal": hosts[5:2:-1]}, **changing)
     assert found == hosts[3:6]
-    assert asked("services", changing=True, groups={"web": hosts}) == ["!all"]
-    assert asked("data", changing=True, groups={"web": hosts, "rolling_portal": hosts}) == ["!all"]
+    assert asked("services", groups={"web": hosts}, **changing) == ["!all"]
+    assert asked("data", groups={"web": hosts, "rolling_portal": hosts}, **changing) == ["!all"]

@@ -67,7 +67,7 @@ def test_what_is_gone_is_named(cluster, examined):
         del cluster.objects[place(kind, name)]
     wrong, _rows = examined()
     assert set(wrong) == {"missing NetworkPolicy gateway", "missing Service gateway"}
-    assert "apply.yml" in wrong["missing Service gateway"].action
+    assert "site.yml" in wrong["missing Service gateway"].action
 
 
 def test_a_changed_policy_is_a_failure_and_other_changes_are_drift(cluster, examined):
