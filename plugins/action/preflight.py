@@ -25,6 +25,10 @@ from ansible_collections.intranet.mcp.plugins.module_utils.topology.topology imp
 from ansible_collections.intranet.mcp.plugins.plugin_utils.cluster import decisions as clusters
 from ansible_collections.intranet.mcp.plugins.plugin_utils.common.workers import preload
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import inventory
+from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.external import (
+    external_problems,
+    required_groups,
+)
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.preflight_report import report
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.secrets_places import (
     places_read_as_inventory,
@@ -133,7 +137,17 @@ class ActionModule(ActionBase):
         )
         problems = [
             *inventory.group_problems(
-                task_vars["groups"], arguments.get("required_groups", []), known
+                task_vars["groups"],
+                required_groups(
+                    arguments.get("required_groups", []), task_vars, self._templar.template
+                ),
+                known,
+            ),
+            *external_problems(
+                task_vars,
+                self._templar.template,
+                authority,
+                arguments.get("secrets_directory") or "",
             ),
             *clusters.problems(task_vars["groups"], engine),
             *self._monitoring(task_vars),

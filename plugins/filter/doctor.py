@@ -11,6 +11,6 @@ class FilterModule:
         return {
             "doctor_report": doctor_report.report,
             "doctor_fixes": doctor_report.fixes,
-            "doctor_of_cluster": doctor_report.of_cluster,
+            "doctor_of_probes": doctor_report.of_probes,
             "doctor_table": doctor_report.table,
         }

@@ -18,6 +18,7 @@ class FilterModule:
         return {
             "verify_host_probes": verify_hosts.probes,
             "verify_cluster_probes": verify_hosts.cluster_probes,
+            "verify_external_probes": verify_hosts.external_probes,
             "verify_from_control_node": verify_hosts.from_control_node,
             "verify_user_probes": verify_users.probes,
             "verify_fresh_probes": verify_users.fresh_probes,

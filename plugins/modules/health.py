@@ -88,6 +88,11 @@ options:
           - V(migrations) takes C(container), and C(argv) of C(litellm-migrate --check), by default
             with the database that the platform gives LiteLLM.
           - V(command) runs C(argv) in C(container) and expects C(contains) in its output.
+          - V(external) connects to a V(postgres) or V(redis) (C(service)) elsewhere, at C(host) and
+            C(port), with TLS where C(ca) (PEM as text) says who signed its certificate, which has
+            to be valid for C(days) more. Redis has to take C(key) (the name of its password). Where
+            this host is none of its clients (C(is_client)), no way to it is V(warning). It takes
+            C(timeout).
           - V(cluster) asks the Kubernetes cluster of C(kubeconfig) and C(context) whether
             C(namespace) has each of C(objects), as applying it would leave it, the keys of each of
             C(secrets) (C(name), C(keys), and C(service) where the site makes it itself) and no
@@ -131,6 +136,7 @@ options:
           - redis_cluster
           - migrations
           - command
+          - external
           - cluster
           - monitoring
           - logs

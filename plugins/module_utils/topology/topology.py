@@ -24,6 +24,10 @@ from ansible_collections.intranet.mcp.plugins.module_utils.topology.cluster impo
     object_name,
     peers_name,
 )
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.external import (
+    External,
+    opened,
+)
 
 # Clients of a service that are no inventory group.
 USERS = "users"  # the company network: people and their CLIs
@@ -93,7 +97,7 @@ class Topology:
     host name -> further names it is known by. public_name: what the balancer is called in DNS. tls:
     whether people reach the balancer over TLS. shared: addresses with prefix length, held by one
     balancer at a time. network: what the names of the containers' networks begin with. clusters:
-    those of the hosts that are Kubernetes clusters.
+    those of the hosts that are Kubernetes clusters. external: services that a server elsewhere is.
     """
 
     services: dict[str, Service]
@@ -108,8 +112,10 @@ class Topology:
     tls: bool = False
     shared: list[str] = field(default_factory=list)
     clusters: dict[str, Cluster] = field(default_factory=dict)
+    external: dict[str, External] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.services = opened(self.services, self.external)
         # What runs on every host is not for clusters, which have others' pods, too.
         hosts = every_host(self.services, self.groups)
         own = [host for host in hosts if host not in self.clusters]
@@ -168,6 +174,8 @@ class Topology:
     def endpoint(self, name: str, client: str) -> Endpoint:
         """Where `client` (a host name) reaches the service: itself, its host, or the balancer."""
         service = self.service(name)
+        if name in self.external:
+            return Endpoint(self.external[name].host, self.external[name].port)
         hosts = self.hosts_of(name)
         if not hosts:
             raise TopologyError(

@@ -55,8 +55,8 @@ def _findings(host: str, result: dict) -> list[dict]:
     return [{**silent.as_dict(), "role": ""}]
 
 
-def of_cluster(result: dict) -> dict:
-    """What a probe of a cluster found, as the module doctor returns findings of a host.
+def of_probes(result: dict) -> dict:
+    """What probes found, as the module doctor returns findings of a host.
 
     result: of the module `health`, as Ansible registers it; its failure stays as it is.
     """

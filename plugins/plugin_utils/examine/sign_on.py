@@ -9,6 +9,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding impor
 from ansible_collections.intranet.mcp.plugins.plugin_utils.people import sign_on
 from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.inventory import (
     UNUSABLE,
+    external_from,
     topology_from,
 )
 
@@ -28,7 +29,7 @@ def sign_on_problems(task_vars, template, authority):
         site = {
             "teams": [team.get("name") for team in given("teams", [])],
             "portals": groups.get("portal", []),
-            "redis": groups.get("redis", []),
+            "redis": groups.get("redis", []) or external_from(task_vars, template)["redis"],
             "portal_url": given("portal_public_url", "") or _portal_url(task_vars, template),
         }
     except UNUSABLE:

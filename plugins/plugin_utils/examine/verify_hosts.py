@@ -15,6 +15,7 @@ from typing import Any
 from ansible_collections.intranet.mcp.plugins.module_utils.balancer.pages import USER
 
 RESEND_SECONDS = 60
+REACHES_DATABASE = "litellm reaches its database"
 
 
 def probe(check: str, kind: str, group: str, /, **options: Any) -> dict[str, Any]:
@@ -34,12 +35,27 @@ def probes(site: dict) -> list[dict]:
     return [row for make in makers for row in make(site)]
 
 
-def cluster_probes(declared: dict) -> list[dict]:
+def cluster_probes(declared: dict, external: list[dict], ready: str = "") -> list[dict]:
     """Return what is asked of a Kubernetes cluster: one probe of everything that is in it.
 
     declared: how it is reached, and what it should have, as the role kubernetes puts it together.
+    external: servers elsewhere, which the control node asks. ready: where LiteLLM says whether it
+    can work, while a port leads there.
     """
-    return [probe("cluster", "cluster", "Hosts", **declared)]
+    options = {"url": ready, "service": "LiteLLM in the cluster", "contains": "connected"}
+    return [
+        probe("cluster", "cluster", "Hosts", **declared),
+        *external_probes(external, is_client=False),
+        *([probe(REACHES_DATABASE, "http", "Services", **options)] if ready else []),
+    ]
+
+
+def external_probes(servers: list[dict], is_client: bool = True) -> list[dict]:
+    """Return what is asked of servers elsewhere, by a host that is one of their clients or none."""
+    return [
+        probe(f"external {server['service']}", "external", "Data", is_client=is_client, **server)
+        for server in servers
+    ]
 
 
 def _any_host(site: dict) -> list[dict]:
@@ -107,8 +123,9 @@ def _ollama(site: dict) -> list[dict]:
 def _litellm(site: dict) -> list[dict]:
     ready = {**_local(site, "litellm", site["ready"]), "contains": "connected"}
     return [
-        probe("litellm reaches its database", "http", "Services", **ready),
+        probe(REACHES_DATABASE, "http", "Services", **ready),
         probe("migrations", "migrations", "Data", container=f"{site['prefix']}litellm"),
+        *external_probes(site["external"]),
     ]
 
 

@@ -16,6 +16,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.topology.cluster impo
     KUBERNETES,
     Cluster,
 )
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.external import VARIABLES, read
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.topology import Topology
 from ansible_collections.intranet.mcp.plugins.plugin_utils.common.workers import once_a_task
 
@@ -69,7 +70,14 @@ def _topology(variables: dict, template) -> Topology:
             for host in groups.get(KUBERNETES, [])
             if host in hostvars
         },
+        external=read(external_from(variables, template), services),
     )
+
+
+def external_from(variables: dict, template) -> dict[str, dict]:
+    """What the inventory says of servers that keep data elsewhere, by service."""
+    said = {name: template(variables.get(variable)) for name, variable in VARIABLES.items()}
+    return {name: dict(found) if isinstance(found, dict) else {} for name, found in said.items()}
 
 
 def _cluster(hostvars, template) -> Cluster:

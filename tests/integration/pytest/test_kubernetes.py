@@ -8,8 +8,10 @@ The API server is a fake; hosts of the example are this machine under their addr
 
 from __future__ import annotations
 
+import base64
 import copy
 import re
+import subprocess
 
 import cluster_site
 import fake_kubernetes
@@ -139,3 +141,63 @@ def test_what_changed_in_the_inventory_changes_in_the_cluster_and_nothing_else(s
         "Secret gateway-secrets",
     }
     assert re.search(r"^cluster\s*:.* changed=2 ", said, re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    path = tmp_path_factory.mktemp("authority") / "ca.crt"
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "/dev/null")
+    asked = ("openssl", "req", "-x509", *key, "-out", path, "-days", "90", "-subj", "/CN=ca")
+    subprocess.run(asked, check=True, capture_output=True)
+    return path
+
+
+def move_data(site, **said):
+    """Have the site's database and Redis on servers elsewhere."""
+    listed = yaml.safe_load((site.inventory / "hosts.yml").read_text())
+    listed["all"]["children"]["platform"]["children"] |= {"postgres": {}, "redis": {}}
+    site.write("hosts.yml", listed)
+    database = {"name": "litellm", "user": "litellm", "max_connections": 200}
+    database |= {"host": "203.0.113.5", "port": 6432, **said}
+    redis = {"host": "203.0.113.6", "networks": ["203.0.113.64/26"], **said}
+    data = {"platform_database": database, "platform_redis": redis}
+    site.write("group_vars/all/servers.yml", data)
+
+
+def test_an_incomplete_declaration_of_data_elsewhere_is_refused_before_anything_changes(site):
+    before = copy.deepcopy(site.cluster.objects)
+    move_data(site)
+    done = site.try_to_run("site.yml", *OBJECTS)
+    assert done.returncode == 2
+    for variable in ("platform_database", "platform_redis"):
+        assert f"{variable} has a host and no ca_file" in done.stdout
+    assert site.cluster.objects == before
+
+
+def test_data_elsewhere_has_no_pods_here_and_clients_that_check_its_certificate(site, authority):
+    move_data(site, ca_file=str(authority))
+    site.run("site.yml", *OBJECTS)
+    names = {path.rpartition("/")[2]: one for path, one in site.cluster.objects.items()}
+    assert not {"postgres", "redis", "postgres-0"} & {*names}
+    data = {key: base64.b64decode(value) for key, value in names["litellm-secrets"]["data"].items()}
+    assert data["DATABASE_URL"].endswith(
+        b"@203.0.113.5:6432/litellm?sslmode=verify-full&sslrootcert=/config/database_ca.crt"
+    )
+    url = base64.b64decode(names["gateway-secrets"]["data"]["redis_url"])
+    assert url.startswith(b"rediss://:")
+    assert url.endswith(b"@203.0.113.6:6379/1?ssl_ca_certs=/config/redis_ca.crt")
+    (files,) = [one["data"] for name, one in names.items() if name.startswith("litellm-config-")]
+    assert files["database_ca.crt"] == files["redis_ca.crt"] == authority.read_text().strip()
+    config = yaml.safe_load(files["config.yaml"])
+    trusted = {"ssl": True, "ssl_ca_certs": "/config/redis_ca.crt"}
+    assert config["router_settings"]["cache_kwargs"] == trusted
+    assert trusted.items() <= config["general_settings"]["coordination_redis"].items()
+    egress = str([one for one in site.cluster.objects.values() if one["kind"] == "NetworkPolicy"])
+    assert "'cidr': '203.0.113.5/32'" in egress and "'cidr': '203.0.113.64/26'" in egress
+
+
+def test_a_password_of_data_elsewhere_is_never_made_up(site):
+    (site.inventory / ".intranet-mcp" / "secrets" / "redis_password").unlink()
+    done = site.try_to_run("site.yml", *OBJECTS)
+    assert done.returncode == 2
+    assert "platform_redis has a host, and there is no secret redis_password" in done.stdout

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.doctor_report import (
     fixes,
-    of_cluster,
+    of_probes,
     report,
     table,
 )
@@ -145,7 +145,7 @@ def row(name, status="failed"):
 def test_what_a_probe_finds_in_a_cluster_is_told_as_of_a_host():
     names = ("missing NetworkPolicy redis", "changed NetworkPolicy redis", "drift Service redis")
     fine = [row("cluster pods", "passed"), row("HorizontalPodAutoscaler gateway", "warning")]
-    found = of_cluster({"checks": [*map(row, names), *fine]})
+    found = of_probes({"checks": [*map(row, names), *fine]})
     assert [one["check"] for one in found["findings"]] == [*names]
     assert fixes(found["findings"], ORDER) == {"cluster": True, "host": [], "roles": []}
     (told, *_others) = table(report({"cluster": found}, AT))
@@ -154,11 +154,11 @@ def test_what_a_probe_finds_in_a_cluster_is_told_as_of_a_host():
 
 def test_what_pods_say_and_policies_of_others_are_for_a_person():
     names = ("pod gateway-0", "rollout Deployment gateway", "foreign NetworkPolicy open", "cluster")
-    found = of_cluster({"checks": [row(name) for name in names]})["findings"]
+    found = of_probes({"checks": [row(name) for name in names]})["findings"]
     assert len(found) == 4
     assert not fixes(found, ORDER)["cluster"]
 
 
 def test_a_cluster_that_cannot_be_examined_is_a_finding():
-    (finding,) = report({"cluster": of_cluster({"msg": "no kubeconfig"})}, AT)["findings"]
+    (finding,) = report({"cluster": of_probes({"msg": "no kubeconfig"})}, AT)["findings"]
     assert "no kubeconfig" in finding["found"]

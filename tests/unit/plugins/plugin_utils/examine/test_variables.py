@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import variables
+import yaml
+from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import inventory, variables
+from platforms import ROOT
 
 
 def test_the_password_of_a_login_is_in_no_message():
@@ -23,3 +25,11 @@ def test_types_are_checked_against_the_argument_specs():
     assert variables.value_problems("teams", [team], spec) == []
     for wrong in ("payments", [{"models": []}], [{**team, "members": [{"alias": "a", "x": 1}]}]):
         assert variables.value_problems("teams", wrong, spec), wrong
+
+
+def test_no_variable_of_a_role_is_taken_for_a_misspelt_option():
+    """Roles have variables that are no options, and preflight sees them, too."""
+    known, prefixes = variables.argument_specs()
+    files = [*ROOT.glob("roles/*/vars/main.yml"), *ROOT.glob("roles/*/vars/main/*.yml")]
+    names = {name for path in files for name in yaml.safe_load(path.read_text()) or {}}
+    assert not inventory.unknown_variables(sorted(names), set(known), prefixes)

@@ -33,6 +33,7 @@ SITE = {
     "disk": {"paths": ["/"], "free_mb": 1},
     "clock": {"control_time": 1.5, "tolerance_seconds": 60},
     "database": {"user": "u", "database": "d", "pool_sum": 20, "reserve": 10},
+    "external": [],
     "gpu": False,
     "models": [{"name": "gone", "state": "absent"}, {"name": "e", "embedding": True}],
     "timeout": 180,
@@ -150,3 +151,23 @@ def test_a_portal_is_asked_whether_people_can_sign_in():
     assert asked["kind"] == "sign_on"
     assert asked["options"]["url"] == "http://127.0.0.1:8090/checks"
     assert "people can sign in" not in named(groups=["gateway"])
+
+
+SERVERS = [{"service": "redis", "host": "r", "port": 6379, "ca": "", "key": "redis"}]
+
+
+def test_servers_elsewhere_are_asked_by_the_hosts_of_their_clients():
+    found = named(groups=["litellm"], external=SERVERS)["external redis"]
+    assert found["options"] == {**SERVERS[0], "is_client": True}
+    assert "external redis" not in named(groups=["ollama"], external=SERVERS)
+    assert probes.check(found, {"redis": "secret"})["options"]["key"] == "secret"
+
+
+def test_a_clusters_servers_elsewhere_are_asked_from_the_control_node():
+    ready = "http://127.0.0.1:40000/health/readiness"
+    whole, external, database = verify_hosts.cluster_probes({"namespace": "n"}, SERVERS, ready)
+    assert whole["options"] == {"namespace": "n"}
+    assert external["options"]["is_client"] is False
+    # LiteLLM says whether it reaches its database, wherever that is.
+    assert (database["options"]["url"], database["options"]["contains"]) == (ready, "connected")
+    assert len(verify_hosts.cluster_probes({"namespace": "n"}, [])) == 1

@@ -11,6 +11,7 @@ import ipaddress
 import pytest
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import TopologyError
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.cluster import Cluster
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.external import External
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes import policies
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.site import KubernetesError
 from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.networks import connects
@@ -198,6 +199,37 @@ def test_a_destination_that_would_open_too_much_or_nothing_is_refused(entry, mes
     to = with_egress("tool-example", entry, addresses={"nowhere.example.internal": []})
     with pytest.raises(KubernetesError, match=message):
         rendered("tool-example", to)
+
+
+def test_a_server_elsewhere_is_open_to_its_clients_on_its_port_alone():
+    groups = {**ALL_INSIDE, "postgres": [], "redis": []}
+    elsewhere = {
+        "postgres": External("db.example.internal", 5432),
+        "redis": External("redis.example.internal", 6380, ("203.0.113.64/26",)),
+    }
+    addresses = {"db.example.internal": ["203.0.113.5"]}
+    to = target(groups, of_topology={"external": elsewhere}, addresses=addresses)
+    services = to.topology.services
+    for name, service in services.items():
+        # Anywhere includes it.
+        declared = tuple(text for text in service.egress if text != "any")
+        services[name] = dataclasses.replace(service, egress=declared)
+    objects = everything(to)
+    found = Network(objects)
+    assert found.lets_through(pod("litellm"), "203.0.113.5", 5432)
+    assert not found.lets_through(pod("litellm"), "203.0.113.5", 5433)
+    assert not found.lets_through(pod("gateway"), "203.0.113.5", 5432)
+    for client in ("litellm", "gateway"):
+        assert found.lets_through(pod(client), "203.0.113.70", 6380)
+        assert not found.lets_through(pod(client), "203.0.113.7", 6380)
+    assert not [one for one in objects if one["metadata"]["name"] in elsewhere]
+
+
+def test_a_server_elsewhere_is_none_of_the_clusters_own_networks():
+    groups = {**ALL_INSIDE, "postgres": []}
+    elsewhere = {"postgres": External("10.96.0.7", 5432)}
+    with pytest.raises(KubernetesError, match="the cluster's networks"):
+        rendered("litellm", target(groups, of_topology={"external": elsewhere}))
 
 
 def test_egress_needs_to_know_the_clusters_own_networks():

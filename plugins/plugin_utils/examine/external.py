@@ -1,0 +1,68 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""What preflight reads of an inventory about servers that keep its data elsewhere."""
+
+from __future__ import annotations
+
+import os
+
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import MONITORING
+from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import external_data
+from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.inventory import (
+    UNUSABLE,
+    external_from,
+)
+
+
+def required_groups(groups, task_vars, template):
+    """The groups of preflight_required_groups that are to have a host here."""
+    return external_data.required(groups, external_from(task_vars, template))
+
+
+def external_problems(task_vars, template, authority, folder):
+    """What is wrong with such servers.
+
+    authority: reads a file of an authority; returns its text and why it cannot be used. folder:
+    where secrets are.
+    """
+    try:
+        said = external_from(task_vars, template)
+        given = template(task_vars.get("platform_secrets") or {})
+        hosts = task_vars["ansible_play_hosts_all"]
+        addresses = [
+            template(str(task_vars["hostvars"][host].get(name, "")))
+            for host in hosts
+            for name in ("ansible_host", "platform_address")
+        ]
+        site = {
+            "groups": task_vars["groups"],
+            "hosts": {*hosts, *filter(None, addresses)},
+            "secrets": {*given, *_names(folder)},
+            "own_secrets": lambda service: _are_own(service, task_vars, template),
+            "unreadable": lambda path: authority(path)[1],
+            "folder": folder,
+        }
+        return external_data.problems(said, site)
+    except UNUSABLE:
+        return []  # what it needs is itself wrong, and reported
+
+
+def _names(folder):
+    return os.listdir(folder) if folder and os.path.isdir(folder) else []
+
+
+def _are_own(service, task_vars, template):
+    """Whether every client is in a cluster, and has a Secret there that the site makes."""
+    catalog, groups = template(task_vars["platform_services"]), task_vars["groups"]
+    clients = [
+        (name, host)
+        for name, entry in catalog.items()
+        if entry["group"] in catalog[service].get("clients", []) and "part_of" not in entry
+        for host in groups.get(entry["group"], [])
+        if entry["group"] != MONITORING
+    ]
+    return all(
+        name in template(task_vars["hostvars"][host].get("kubernetes_secrets") or {})
+        for name, host in clients
+    )
