@@ -22,7 +22,11 @@ DEFINITIONS = {
         "image": "postgres",
         "user": "999:999",
         "command": ["postgres", "-c", "max_connections=100"],
-        "env": {"POSTGRES_PASSWORD_FILE": "/secrets/password"},
+        "env": {
+            "POSTGRES_USER": "litellm",
+            "POSTGRES_DB": "litellm",
+            "POSTGRES_PASSWORD_FILE": "/secrets/password",
+        },
         "secrets": {"password": "not-told"},
         "volumes": {"data": "/var/lib/postgresql/data"},
         "tmpfs": ["/tmp", "/var/run/postgresql:size=16m,mode=0700,uid=999,gid=999"],
@@ -129,6 +133,12 @@ SITE = {
     "networks": {"pods": ["10.244.0.0/16"], "services": ["10.96.0.0/12"], "nodes": [NODES]},
     "ingress": {"kind": "ingress", "class": "traefik", "namespace": "traefik"},
     "metrics": {"kind": "service_monitor", "namespace": "monitoring"},
+}
+# What a site says of an operator of PostgreSQL.
+OPERATOR = {
+    "operator": "cloudnative_pg",
+    "image": "registry.example.internal/postgresql:17",
+    "namespace": "cnpg-system",
 }
 ENTRY = {
     "public_name": "llm.example.internal",

@@ -15,6 +15,7 @@ import re
 from urllib.parse import parse_qs, urlsplit
 
 import yaml
+from ansible_collections.intranet.mcp.plugins.module_utils.kubernetes import kinds
 from support import Exchange, FakeService
 
 CERTIFIED = "not-told"
@@ -32,6 +33,8 @@ class FakeCluster:
         self.refuses: dict[str, tuple[int, str]] = {}
         # What workloads and Jobs do not become, by name; a Job takes it along when it is removed.
         self.stuck: dict[str, dict] = {}
+        # Kinds that nothing has brought.
+        self.lacks: set[str] = set()
         # What is there for good, whoever removes it.
         self.keeps: set[str] = set()
         self.calls: list[tuple[str, str, dict]] = []
@@ -84,6 +87,8 @@ class FakeCluster:
             return 200, self._with_status(self.objects[path])
         if match := re.fullmatch(r".*/pods/([^/]+)/log", path):
             return 200, self.logs.get(match[1], "").encode()
+        if match := re.fullmatch(r"/apis/([^/]+/[^/]+)", path):
+            return 200, {"resources": [{"kind": kind} for kind in self._kinds_of(match[1])]}
         if path.endswith("/pods"):
             return 200, {"items": self.pods}
         if "labelSelector" in query:
@@ -95,6 +100,10 @@ class FakeCluster:
             ]
             return 200, {"items": items}
         return 404, _status(f"{path} not found")
+
+    def _kinds_of(self, version):
+        served = {name for name, known in kinds.KINDS.items() if known.version == version}
+        return served - self.lacks
 
     def _patch(self, path, query, exchange):
         assert exchange.headers["content-type"] == "application/apply-patch+yaml"
@@ -149,6 +158,9 @@ class FakeCluster:
         if found["kind"] == "Job":
             ended = {"conditions": [{"type": "Complete", "status": "True"}]}
             return {**found, "status": stuck or ended}
+        if found["kind"] == "Cluster":
+            count = found["spec"]["instances"]
+            return {**found, "status": stuck or {"readyInstances": count}}
         if found["kind"] not in WORKLOADS:
             return found
         count = found["spec"].get("replicas", 1)

@@ -21,7 +21,8 @@ description:
     (C(exec)).
 notes:
   - Objects of an owner have the labels C(app.kubernetes.io/managed-by=intranet.mcp) and
-    C(intranet.mcp.owner). Claims of StatefulSets have neither and are never removed.
+    C(intranet.mcp.owner). Claims of StatefulSets have neither and are never removed. A
+    C(Cluster) of CloudNativePG has them and is not removed either, as its claims go with it.
 extends_documentation_fragment:
   - intranet.mcp.attributes
   - intranet.mcp.kubernetes
@@ -131,6 +132,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import 
     Refused,
     ServiceError,
     TimedOut,
+    Unknown,
     fail,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.kubernetes import (
@@ -179,19 +181,31 @@ class Owned:
     def apply(self):
         """Apply each object, wait for what runs pods, remove what is not listed."""
         wanted = {kinds.path(found) for found in self._wanted}
+        self._check_kinds()
         has_namespace = self._read_namespace() is not None
         for found in self._wanted:
             self._apply(found, has_namespace)
             if found["kind"] == rollout.JOB:
                 self._wait(found)
         for found in self._wanted:
-            if found["kind"] in rollout.WORKLOADS:
+            if found["kind"] in rollout.WAITED_FOR:
                 self._wait(found)
         for found in reversed(self._there() if has_namespace else []):
             if kinds.path(found) not in wanted:
                 self._remove(found)
         if self._removes_namespace and (namespace := self._read_namespace()):
             self._end(namespace)
+
+    def _check_kinds(self):
+        """Refuse kinds that the cluster does not have, before the first object is applied."""
+        for kind in dict.fromkeys(found["kind"] for found in self._wanted):
+            known = kinds.KINDS[kind]
+            if known.brought_by and not self._client.has_kind(kind):
+                raise Unknown(
+                    f"the cluster has no {kind} of {known.version}",
+                    f"what {known.brought_by} brings",
+                    "have it installed, or say in the inventory that it is not there",
+                )
 
     def _read_namespace(self):
         metadata = {"name": self._namespace}
@@ -256,7 +270,7 @@ class Owned:
         listed = (
             found
             for kind, known in kinds.KINDS.items()
-            if known.is_namespaced
+            if known.is_namespaced and not known.keeps_data
             for found in self._client.list_objects(
                 kind, self._namespace, selector, may_be_closed=kind not in used
             )

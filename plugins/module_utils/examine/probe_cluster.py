@@ -108,7 +108,7 @@ def _secrets(client: ClusterClient, namespace: str, secrets: list[dict]):
 
 def _rollouts(client: ClusterClient, objects: list[dict]):
     for wanted in objects:
-        if wanted["kind"] in (*rollout.WORKLOADS, rollout.JOB):
+        if wanted["kind"] in (*rollout.WAITED_FOR, rollout.JOB):
             current = client.read_object(wanted)
             if current and (waits_for := rollout.missing(current)):
                 action = "see the pods below; roll back with the inventory of before"

@@ -82,6 +82,15 @@ class ClusterClient(HttpClient):
         items = self._list(place, selector, (403, 404) if may_be_closed else (404,))
         return [{"apiVersion": known.version, "kind": kind, **item} for item in items]
 
+    def has_kind(self, kind: str) -> bool:
+        """Whether the cluster serves a kind, in the version that is used here."""
+        root = f"/apis/{kinds.KINDS[kind].version}"
+        reply = self.request("GET", root)
+        if reply.status == 404:
+            return False
+        listed = self._body(reply, "list", root).get("resources") or []
+        return any(one.get("kind") == kind for one in listed)
+
     def pods(self, namespace: str, selector: str) -> list[dict]:
         return self._list(f"/api/v1/namespaces/{namespace}/pods", selector)
 

@@ -13,13 +13,20 @@ from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import 
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind: its version, and what paths of the API call it."""
+    """One kind: its version, and what paths of the API call it.
+
+    brought_by: what brings it to a cluster that has it not by itself. keeps_data: whether its data
+    go with it, so that it is never removed but with the namespace.
+    """
 
     version: str
     plural: str
     is_namespaced: bool = True
+    brought_by: str = ""
+    keeps_data: bool = False
 
 
+MONITORING = "the operator of Prometheus"
 # What others need comes first, so that a service's pods start when all of it is there.
 KINDS = {
     "Namespace": Kind("v1", "namespaces", is_namespaced=False),
@@ -29,15 +36,21 @@ KINDS = {
     "Secret": Kind("v1", "secrets"),
     "ResourceClaimTemplate": Kind("resource.k8s.io/v1", "resourceclaimtemplates"),
     "Service": Kind("v1", "services"),
+    "Cluster": Kind(
+        "postgresql.cnpg.io/v1",
+        "clusters",
+        brought_by="the operator CloudNativePG",
+        keeps_data=True,
+    ),
     "Job": Kind("batch/v1", "jobs"),
     "Deployment": Kind("apps/v1", "deployments"),
     "StatefulSet": Kind("apps/v1", "statefulsets"),
     "HorizontalPodAutoscaler": Kind("autoscaling/v2", "horizontalpodautoscalers"),
     "PodDisruptionBudget": Kind("policy/v1", "poddisruptionbudgets"),
     "Ingress": Kind("networking.k8s.io/v1", "ingresses"),
-    "HTTPRoute": Kind("gateway.networking.k8s.io/v1", "httproutes"),
-    "ServiceMonitor": Kind("monitoring.coreos.com/v1", "servicemonitors"),
-    "PrometheusRule": Kind("monitoring.coreos.com/v1", "prometheusrules"),
+    "HTTPRoute": Kind("gateway.networking.k8s.io/v1", "httproutes", brought_by="the Gateway API"),
+    "ServiceMonitor": Kind("monitoring.coreos.com/v1", "servicemonitors", brought_by=MONITORING),
+    "PrometheusRule": Kind("monitoring.coreos.com/v1", "prometheusrules", brought_by=MONITORING),
 }
 ORDER = tuple(KINDS)
 

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 WORKLOADS = ("Deployment", "StatefulSet")
 JOB = "Job"
+# A PostgreSQL of the operator CloudNativePG.
+DATABASE = "Cluster"
+WAITED_FOR = (*WORKLOADS, DATABASE)
 # Reasons of a container that waits for nothing but time.
 _PATIENT = ("ContainerCreating", "PodInitializing")
 
@@ -35,6 +38,8 @@ def missing(found: dict) -> str:
     if found["kind"] == JOB:
         return _of_job(found)
     spec, status = found.get("spec", {}), found.get("status") or {}
+    if found["kind"] == DATABASE:
+        return _of_database(spec, status)
     if status.get("observedGeneration", 0) < found["metadata"].get("generation", 0):
         return "its controller has not seen the change"
     wanted = spec.get("replicas", 1)
@@ -55,6 +60,8 @@ def pods_of(found: dict) -> dict:
     """The labels of its pods."""
     if found["kind"] == JOB:
         return {"batch.kubernetes.io/job-name": found["metadata"]["name"]}
+    if found["kind"] == DATABASE:
+        return {"cnpg.io/cluster": found["metadata"]["name"]}
     return found["spec"]["selector"]["matchLabels"]
 
 
@@ -69,6 +76,14 @@ def _of_job(found: dict) -> str:
     if "Failed" in hold:
         return f"it failed ({hold['Failed'].get('reason', 'no reason')})"
     return "" if "Complete" in hold else "it has not ended"
+
+
+def _of_database(spec: dict, status: dict) -> str:
+    wanted, ready = spec.get("instances", 1), status.get("readyInstances", 0)
+    if ready >= wanted:
+        return ""
+    said = status.get("phase") or "its operator has said nothing"
+    return f"{ready} of {wanted} instances are ready: {said}"
 
 
 def _of_deployment(wanted: int, status: dict) -> str:

@@ -20,12 +20,23 @@ KUBERNETES = "kubernetes"
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,50}[a-z0-9])?")
 
 
+# Where an operator's PostgreSQL listens, and how it calls the Service of the primary.
+PRIMARY_PORT, PRIMARY = 5432, "{}-rw"
+
+
 @dataclass(frozen=True)
 class Cluster:
     """What other hosts must know of a cluster."""
 
     # Networks (CIDRs) from which connections of its pods arrive at other hosts.
     sources: tuple[str, ...] = ()
+    # Services that an operator runs, whose primaries have a Service of their own.
+    operated: tuple[str, ...] = ()
+
+    def service_of(self, name: str) -> str:
+        """By which name pods of the cluster reach a service."""
+        own = object_name(name)
+        return PRIMARY.format(own) if name in self.operated else own
 
 
 def object_name(service: str) -> str:

@@ -364,7 +364,7 @@ class Topology:
     def _own_container(self, name: str, service: Service, host: str) -> Endpoint:
         container = service.part_of if self.is_part(service) else name
         if host in self.clusters:
-            return Endpoint(object_name(container), service.port)
+            return Endpoint(self.clusters[host].service_of(container), service.port)
         return Endpoint(self.container_prefix + container, service.inside_port)
 
     def endpoints(self, name: str, client: str) -> list[Endpoint]:

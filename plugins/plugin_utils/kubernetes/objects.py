@@ -13,6 +13,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.kubernetes.kinds impo
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.cluster import object_name
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes import (
     alerts,
+    cloudnative,
     configuration,
     entry,
     monitors,
@@ -62,21 +63,28 @@ def needed_by_platform(target: Target, settings: dict) -> list[dict]:
 def needed_secrets(definitions: list[dict], owner: str, target: Target) -> list[dict]:
     """Secrets that the site makes itself: service, name and keys of each."""
     found = [
-        needed(one)
-        for one in _units(definitions, owner, target)
-        for needed in (configuration.needed_secret, monitors.needed_secret)
+        needed(one) for one in _units(definitions, owner, target) for needed in _needed_of(one)
     ]
     return [secret for secret in found if secret]
+
+
+def _needed_of(one: Unit):
+    if cloudnative.is_meant(one):
+        return (cloudnative.needed_secret,)
+    return (configuration.needed_secret, monitors.needed_secret)
 
 
 def _units(definitions: list[dict], owner: str, target: Target) -> list[Unit]:
     units = [unit(refusals.check(one), owner, target) for one in definitions]
     for one in units:
-        refusals.check_count(one)
+        if not cloudnative.is_meant(one):
+            refusals.check_count(one)
     return units
 
 
 def _of(one: Unit) -> list[dict]:
+    if cloudnative.is_meant(one):
+        return cloudnative.objects(one)
     return [
         policies.of(one),
         *configuration.objects(one),

@@ -84,11 +84,15 @@ def _spec(unit: Unit, container: dict, drained: int) -> dict:
         spec["volumes"] = volumes
     if hosts := unit.definition.get("extra_hosts"):
         spec["hostAliases"] = _host_aliases(unit, hosts)
-    if names := unit.target.site.image_pull_secrets:
-        spec["imagePullSecrets"] = [
-            {"name": object_named("kubernetes_image_pull_secrets", name)} for name in names
-        ]
+    if names := pull_secrets(unit):
+        spec["imagePullSecrets"] = names
     return spec
+
+
+def pull_secrets(unit: Unit) -> list[dict]:
+    """With what nodes pull images, as pods name it."""
+    names = unit.target.site.image_pull_secrets
+    return [{"name": object_named("kubernetes_image_pull_secrets", name)} for name in names]
 
 
 def _host_aliases(unit: Unit, hosts: dict[str, str]) -> list[dict]:
@@ -114,7 +118,7 @@ def _program(unit: Unit, command: list) -> dict:
         "image": unit.target.images.get(definition["image"], definition["image"]),
         "imagePullPolicy": "IfNotPresent",
         "args": [configuration.verbatim(word) for word in command],
-        "resources": _resources(unit),
+        "resources": resources(unit),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": bool(definition.get("read_only", True)),
@@ -148,11 +152,12 @@ def _pod_security(unit: Unit) -> dict:
     return context
 
 
-def _resources(unit: Unit) -> dict:
+def resources(unit: Unit) -> dict:
+    """What a pod requests, and what it may have."""
     name = unit.service.name
     cpu = quantity(f"kubernetes_cpu.{name}", unit.target.site.cpu.get(name, CPU))
     memory = f"{unit.definition['memory_mb']}Mi"
-    resources: dict = {
+    found: dict = {
         "requests": {"cpu": cpu, "memory": memory},
         # None of CPU: what is idle is for whoever can use it.
         "limits": {"memory": memory},
@@ -160,10 +165,10 @@ def _resources(unit: Unit) -> dict:
     gpu = unit.target.site.gpu
     if unit.definition.get("gpus"):
         if gpu.get("device_class"):
-            resources["claims"] = [{"name": DEVICE}]
+            found["claims"] = [{"name": DEVICE}]
         else:
-            resources["limits"][gpu.get("resource", "nvidia.com/gpu")] = str(gpu.get("count", 1))
-    return resources
+            found["limits"][gpu.get("resource", "nvidia.com/gpu")] = str(gpu.get("count", 1))
+    return found
 
 
 def _devices(unit: Unit) -> dict:

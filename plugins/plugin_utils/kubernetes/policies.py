@@ -102,7 +102,7 @@ def _others(unit: Unit, name: str, meaning: str) -> list[dict]:
 
 def _egress(unit: Unit) -> list[dict]:
     rules = _outward(unit)
-    return [*rules, _dns(unit)] if rules else []
+    return [*rules, dns(unit)] if rules else []
 
 
 def _outward(unit: Unit) -> list[dict]:
@@ -120,9 +120,10 @@ def _outward(unit: Unit) -> list[dict]:
     return rules + [_declared(unit, text) for text in unit.service.egress]
 
 
-def _dns(unit: Unit) -> dict:
-    dns = unit.target.site.dns
-    if not (found := peers(dns)):
+def dns(unit: Unit) -> dict:
+    """The way to the cluster's DNS."""
+    said = unit.target.site.dns
+    if not (found := peers(said)):
         raise KubernetesError(
             "kubernetes_dns names neither a namespace nor networks",
             "where the cluster's DNS is",
@@ -130,7 +131,7 @@ def _dns(unit: Unit) -> dict:
         )
     ports = [
         {"protocol": protocol, "port": port}
-        for port in dns.get("ports", [53])
+        for port in said.get("ports", [53])
         for protocol in ("UDP", "TCP")
     ]
     return {"to": found, "ports": ports}

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, fields
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import ServiceError
 
 DEPLOYMENT, STATEFUL_SET = "Deployment", "StatefulSet"
+CLOUDNATIVE_PG = "cloudnative_pg"
 INGRESS, HTTP_ROUTE, NONE = "ingress", "http_route", "none"
 SERVICE_MONITOR, ANNOTATIONS = "service_monitor", "annotations"
 # Controllers of Ingress, and how each is told for how long a model may be silent. Both of HAProxy
@@ -42,12 +43,17 @@ KEYS = {
     "load_balancer": ("class", "annotations"),
     "metrics": ("kind", "labels_of_monitor", "interval_seconds", "namespace", "labels", "networks"),
     "networks": ("pods", "services", "nodes", "outbound"),
+    "postgres": (
+        *("operator", "image", "namespace", "labels", "networks"),
+        *("api_networks", "api_ports"),
+    ),
     "secrets.*": ("name", "keys", "revision"),
     "volumes.**": ("size", "storage_class", "access", "scratch", "claim"),
 }
 CHOICES = {
     ("ingress", "kind"): (INGRESS, HTTP_ROUTE, NONE),
     ("ingress", "controller"): (*SILENCE,),
+    ("postgres", "operator"): (CLOUDNATIVE_PG,),
     ("metrics", "kind"): (SERVICE_MONITOR, ANNOTATIONS, NONE),
 }
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|[KMGTPE]i?)?")
@@ -78,6 +84,7 @@ class Site:
     networks: dict = field(default_factory=dict)
     ingress: dict = field(default_factory=dict)
     metrics: dict = field(default_factory=dict)
+    postgres: dict = field(default_factory=dict)
     load_balancer: dict = field(default_factory=dict)
     image_pull_secrets: tuple = ()
     drain_seconds: int = 5
@@ -188,8 +195,11 @@ def _check_networks(given: dict) -> None:
     ]
     places += [
         (f"{n}.networks", given.get(n, {}).get("networks", []))
-        for n in ("dns", "ingress", "metrics")
+        for n in ("dns", "ingress", "metrics", "postgres")
     ]
+    places.append(
+        ("postgres.api_networks", given.get("postgres", {}).get("api_networks", [])),
+    )
     for place, networks in places:
         for network in networks:
             try:

@@ -28,15 +28,14 @@ _BYTES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
 def kind_of(unit: Unit) -> str:
     """What runs the pods: those that keep something are never two on one volume."""
-    is_kept = any("scratch" not in _said(unit, name) for name in _volumes(unit))
+    is_kept = any("scratch" not in declared(unit, name) for name in _volumes(unit))
     return STATEFUL_SET if is_kept else DEPLOYMENT
 
 
 def claims(unit: Unit) -> list[dict]:
     """Templates of the claims that each pod has for itself."""
-    return [
-        _claim(unit, name, said) for name in _volumes(unit) if "size" in (said := _said(unit, name))
-    ]
+    volumes = [(name, declared(unit, name)) for name in _volumes(unit)]
+    return [_claim(unit, name, said) for name, said in volumes if "size" in said]
 
 
 def mounts(unit: Unit) -> list[tuple[dict | None, dict]]:
@@ -59,7 +58,7 @@ def _volumes(unit: Unit) -> dict[str, str]:
     return unit.definition.get("volumes", {})
 
 
-def _said(unit: Unit, name: str) -> dict:
+def declared(unit: Unit, name: str) -> dict:
     """What the site says of a volume: one of size, scratch and claim."""
     said = unit.target.site.volumes.get(unit.service.name, {}).get(name, {})
     place = f"kubernetes_volumes.{unit.service.name}.{name}"
@@ -92,7 +91,7 @@ def _claim(unit: Unit, name: str, said: dict) -> dict:
 
 
 def _volume(unit: Unit, name: str) -> dict | None:
-    said = _said(unit, name)
+    said = declared(unit, name)
     place = f"kubernetes_volumes.{unit.service.name}.{name}"
     if "scratch" in said:
         limit = quantity(f"{place}.scratch", said["scratch"])

@@ -81,9 +81,13 @@ def external_from(variables: dict, template) -> dict[str, dict]:
 
 
 def _cluster(hostvars, template) -> Cluster:
-    """What the inventory says of a cluster's networks."""
+    """What the inventory says of a cluster's networks, and what an operator runs there."""
     networks = template(hostvars.get("kubernetes_networks") or {})
-    return Cluster(tuple(networks.get("outbound") or networks.get("nodes") or ()))
+    postgres = template(hostvars.get("kubernetes_postgres") or {})
+    return Cluster(
+        tuple(networks.get("outbound") or networks.get("nodes") or ()),
+        ("postgres",) if postgres.get("operator") else (),
+    )
 
 
 def _listed(value) -> list[str]:

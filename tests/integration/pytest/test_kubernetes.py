@@ -201,3 +201,28 @@ def test_a_password_of_data_elsewhere_is_never_made_up(site):
     done = site.try_to_run("site.yml", *OBJECTS)
     assert done.returncode == 2
     assert "platform_redis has a host, and there is no secret redis_password" in done.stdout
+
+
+def test_an_operator_of_the_cluster_runs_postgresql_where_the_site_says_so(site):
+    listed = yaml.safe_load((site.inventory / "hosts.yml").read_text())
+    inside = {"hosts": {"cluster": {}}}
+    listed["all"]["children"]["platform"]["children"] |= {"postgres": inside, "redis": inside}
+    site.write("hosts.yml", listed)
+    (site.inventory / "group_vars/all/servers.yml").unlink()
+    operator = {"operator": "cloudnative_pg", "image": "registry.example.internal/postgresql:17"}
+    said = {"kubernetes_postgres": {**operator, "namespace": "cnpg-system"}}
+    site.write("group_vars/kubernetes/postgres.yml", said)
+    site.cluster.lacks = {"Cluster"}
+    before = copy.deepcopy(site.cluster.objects)
+    done = site.try_to_run("site.yml", *OBJECTS)
+    assert done.returncode == 2
+    assert "the cluster has no Cluster of postgresql.cnpg.io" in done.stdout
+    assert site.cluster.objects == before
+    site.cluster.lacks = set()
+    site.run("site.yml", *OBJECTS)
+    names = {path.rpartition("/")[2]: one for path, one in site.cluster.objects.items()}
+    (database,) = [one for one in site.cluster.objects.values() if one["kind"] == "Cluster"]
+    assert database["spec"]["bootstrap"]["initdb"]["secret"] == {"name": "postgres-app"}
+    assert database["spec"]["postgresql"]["parameters"]["max_connections"] == "200"
+    url = base64.b64decode(names["litellm-secrets"]["data"]["DATABASE_URL"])
+    assert url.endswith(b"@postgres-rw:5432/litellm")

@@ -9,7 +9,7 @@ import json
 import fake_kubernetes
 import pytest
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes import objects
-from clusters import ENTRY, definition, target
+from clusters import ENTRY, OPERATOR, definition, target
 
 TO = target(with_secrets=True)
 SHARED = objects.of_platform(TO, ENTRY)
@@ -115,6 +115,35 @@ def test_a_job_ends_before_what_is_listed_after_it_is_applied(with_namespace, cl
     asked = [n for n, call in enumerate(calls) if call == f"GET {place_of_job}"]
     assert calls.index(f"PATCH {place_of_job}") < asked[-1] < deployed
     assert not apply("litellm", of("litellm"))["changed"]
+
+
+OPERATED = target(with_secrets=True, said={"postgres": OPERATOR})
+
+
+def test_a_kind_that_nothing_has_brought_is_refused_before_anything_changes(
+    with_namespace, cluster, apply
+):
+    database = objects.of_owner([definition("postgres")], "postgres", OPERATED)
+    cluster.lacks = {"Cluster"}
+    before = copy.deepcopy(cluster.objects)
+    result = apply("postgres", database)
+    assert result["failed"] and result["error"]["reason"] == "unknown"
+    assert "the cluster has no Cluster of postgresql.cnpg.io/v1" in result["msg"]
+    assert "the operator CloudNativePG" in result["msg"]
+    assert cluster.objects == before
+
+
+def test_a_database_of_an_operator_is_waited_for_and_never_removed(with_namespace, cluster, apply):
+    database = objects.of_owner([definition("postgres")], "postgres", OPERATED)
+    cluster.stuck["postgres"] = {"readyInstances": 0, "phase": "Setting up primary"}
+    result = apply("postgres", database)
+    assert result["failed"] and "Setting up primary" in result["msg"]
+    del cluster.stuck["postgres"]
+    assert not apply("postgres", database)["changed"]
+    result = apply("postgres", [])
+    # Its claims would go with it.
+    assert sorted(result["removed"]) == ["NetworkPolicy postgres", "Secret postgres-app"]
+    assert "Cluster postgres" in cluster.names()
 
 
 FAILED = {"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]}

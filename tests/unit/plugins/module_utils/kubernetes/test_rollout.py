@@ -111,3 +111,18 @@ def test_a_job_is_done_when_it_ended_well(conditions, missing, is_hopeless):
     assert rollout.missing(job) == missing
     assert rollout.is_hopeless(job) is is_hopeless
     assert rollout.pods_of(job) == {"batch.kubernetes.io/job-name": "x"}
+
+
+@pytest.mark.parametrize(
+    ("status", "missing"),
+    [
+        ({}, "0 of 3 instances are ready: its operator has said nothing"),
+        ({"readyInstances": 2, "phase": "Creating replica"}, "2 of 3 instances are ready: Creat"),
+        ({"readyInstances": 3}, ""),
+    ],
+)
+def test_a_database_of_an_operator_is_done_when_every_instance_is_ready(status, missing):
+    database = {"kind": "Cluster", "metadata": {"name": "postgres"}, "spec": {"instances": 3}}
+    found = rollout.missing({**database, "status": status})
+    assert found.startswith(missing) and bool(found) is bool(missing)
+    assert rollout.pods_of(database) == {"cnpg.io/cluster": "postgres"}

@@ -20,6 +20,7 @@ from clusters import (
     ENTRY,
     MODELS_INSIDE,
     MODELS_OUTSIDE,
+    OPERATOR,
     OWNERS,
     TRUST,
     by_kind,
@@ -38,7 +39,7 @@ VERSIONS = [
     if tuple(int(part) for part in version.split(".")[:2]) >= OLDEST
 ]
 # Kinds of others, of which Kubernetes has no schema.
-OF_OTHERS = {"HTTPRoute", "PrometheusRule", "ServiceMonitor"}
+OF_OTHERS = {"Cluster", "HTTPRoute", "PrometheusRule", "ServiceMonitor"}
 # Devices are handed out by v1 from this version on; the site switches them on.
 SINCE = {"ResourceClaimTemplate": "1.34.0"}
 
@@ -58,6 +59,7 @@ SITES = {
             "dns": {"namespace": "openshift-dns", "ports": [5353]},
         }
     },
+    "operator-of-postgresql": {"with_secrets": True, "said": {"postgres": OPERATOR}},
     "gateway-api-and-devices": {
         "said": {
             "ingress": {

@@ -107,3 +107,22 @@ def test_a_cluster_is_not_known_by_what_the_control_node_is_called():
     hostvars = {"ansible_facts": FACTS, "group_names": ["kubernetes", "litellm"]}
     assert host_addresses(hostvars, as_is) == []
     assert host_names(hostvars, as_is) == []
+
+
+def test_what_a_site_says_of_servers_elsewhere_and_of_its_operator_is_known():
+    catalog = {
+        "postgres": {"group": "postgres", "port": 5432, "clients": ["litellm"]},
+        "redis": {"group": "redis", "port": 6379, "clients": ["litellm"]},
+        "litellm": {"group": "litellm", "port": 4000},
+    }
+    variables = {
+        "platform_services": catalog,
+        "platform_redis": {"host": "redis.example.internal", "networks": ["10.20.0.0/24"]},
+        "platform_database": "a text by mistake",
+        "groups": {group: ["cluster"] for group in ("postgres", "redis", "litellm", "kubernetes")},
+        "hostvars": {"cluster": {"kubernetes_postgres": {"operator": "cloudnative_pg"}}},
+    }
+    found = topology_from(variables, as_is)
+    assert str(found.endpoint("postgres", "cluster")) == "postgres-rw:5432"
+    assert str(found.endpoint("redis", "cluster")) == "redis.example.internal:6379"
+    assert found.services["litellm"].egress == ("10.20.0.0/24:6379",)
