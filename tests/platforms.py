@@ -50,6 +50,8 @@ def catalog(groups, with_pages=False):
             entry["enabled"] = entry["enabled"] and bool(groups.get("monitoring"))
         if "platform_monitoring_networks" in enabled:
             entry["enabled"] = entry["enabled"] and with_pages
+        if "__platform_ollama_egress" in str(entry.get("egress", "")):
+            entry["egress"] = ["any"]
         if "__platform_siem" in str(entry.get("egress", "")):
             entry["egress"] = ["siem.example.internal:6514"]
     return defaults["platform_services"]

@@ -35,6 +35,7 @@ KINDS = {
     "ConfigMap": Kind("v1", "configmaps"),
     "Secret": Kind("v1", "secrets"),
     "ResourceClaimTemplate": Kind("resource.k8s.io/v1", "resourceclaimtemplates"),
+    "PersistentVolumeClaim": Kind("v1", "persistentvolumeclaims", keeps_data=True),
     "Service": Kind("v1", "services"),
     "Cluster": Kind(
         "postgresql.cnpg.io/v1",

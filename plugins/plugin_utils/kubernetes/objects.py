@@ -20,6 +20,7 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes import (
     policies,
     preparation,
     refusals,
+    storage,
     workloads,
 )
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.site import KubernetesError
@@ -89,6 +90,7 @@ def _of(one: Unit) -> list[dict]:
         policies.of(one),
         *configuration.objects(one),
         *entry.service(one),
+        *storage.objects(one),
         *preparation.objects(one),
         *workloads.objects(one),
         *monitors.objects(one),

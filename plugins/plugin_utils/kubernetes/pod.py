@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import replace
 
 from ansible_collections.intranet.mcp.plugins.module_utils.engine.definition import LABEL_HASH
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes import (
@@ -44,16 +45,33 @@ def template(unit: Unit) -> dict:
     metadata = {"labels": {**unit.selector, **unit.identity, **PART_OF}}
     if annotations:
         metadata["annotations"] = annotations
-    container = {**_program(unit, unit.definition["command"]), **_serving(unit)}
+    container = {**_program(unit), **_serving(unit)}
     spec = _spec(unit, container, drain_seconds(unit))
     return {"metadata": metadata, "spec": {**spec, **_placement(unit), **_devices(unit)}}
 
 
-def once(unit: Unit, name: str, command: list) -> dict:
-    """The template of a pod that ends: the service's program and places with another command."""
+def once(unit: Unit, name: str, said: dict) -> dict:
+    """The template of a pod that ends: the service's image and places with another command.
+
+    said: `command`, and what else differs. It computes nothing, so it holds no GPU.
+    """
     labels = {NAME: name, **unit.identity, **PART_OF}
-    spec = _spec(unit, _program(unit, command), 0)
+    other = {key: said[key] for key in ("entrypoint", "memory_mb") if key in said}
+    changed = {**unit.definition, **other, "command": said["command"], "gpus": False}
+    preparing = replace(unit, definition=changed)
+    spec = {**_spec(preparing, _program(preparing), 0), **_beside_service(unit)}
     return {"metadata": {"labels": labels}, "spec": {"restartPolicy": "Never", **spec}}
+
+
+def _beside_service(unit: Unit) -> dict:
+    """On the node of the service's pod, which may be the only one that reaches its claim."""
+    if not storage.claims(unit):
+        return {}
+    term = {"topologyKey": HOSTNAME, "labelSelector": {"matchLabels": unit.selector}}
+    preferred = [{"weight": 100, "podAffinityTerm": term}]
+    return {
+        "affinity": {"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
+    }
 
 
 def drain_seconds(unit: Unit) -> int:
@@ -110,14 +128,14 @@ def _host_aliases(unit: Unit, hosts: dict[str, str]) -> list[dict]:
     return [{"ip": address, "hostnames": names} for address, names in by_address.items()]
 
 
-def _program(unit: Unit, command: list) -> dict:
+def _program(unit: Unit) -> dict:
     """The container, as far as it may end by itself."""
     definition = unit.definition
     container = {
         "name": unit.name,
         "image": unit.target.images.get(definition["image"], definition["image"]),
         "imagePullPolicy": "IfNotPresent",
-        "args": [configuration.verbatim(word) for word in command],
+        "args": [configuration.verbatim(word) for word in definition["command"]],
         "resources": resources(unit),
         "securityContext": {
             "allowPrivilegeEscalation": False,

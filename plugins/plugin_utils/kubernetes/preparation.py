@@ -5,14 +5,22 @@
 
 from __future__ import annotations
 
+import math
+
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes import pod, storage
-from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.site import KubernetesError
+from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.site import (
+    KubernetesError,
+    bytes_of,
+)
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.target import Unit, digest
 
 PREPARE = "prepare"
 SECONDS = 600
 # Once more, for a pod that its node took along.
 RETRIES = 1
+# Of what is brought into a claim, so that a newer one fits beside it for a while.
+ROOM = 1.25
+KEYS = ("command", "seconds", "entrypoint", "memory_mb", "bytes")
 
 
 def objects(unit: Unit) -> list[dict]:
@@ -20,16 +28,42 @@ def objects(unit: Unit) -> list[dict]:
     said = unit.definition.get("prepare")
     if not said:
         return []
-    if storage.claims(unit):
-        raise KubernetesError(
-            f"{unit.place} has prepare, and claims for each of its pods",
-            "one of both: a pod that prepares would have no claim",
-            "have its program prepare at its start",
-        )
+    _check(unit, said)
     spec = {
         "activeDeadlineSeconds": int(said.get("seconds", SECONDS)),
         "backoffLimit": RETRIES,
-        "template": pod.once(unit, f"{unit.name}-{PREPARE}", said["command"]),
+        "template": pod.once(unit, f"{unit.name}-{PREPARE}", said),
     }
     metadata = unit.meta(f"{unit.name}-{PREPARE}-{digest(spec)}")
     return [{"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}]
+
+
+def _check(unit: Unit, said: dict) -> None:
+    if unknown := sorted({*said} - {*KEYS}):
+        raise KubernetesError(
+            f"{unit.place}: prepare has the key {unknown[0]!r}",
+            f"only {', '.join(KEYS)}",
+            "correct its name",
+        )
+    if unit.most > 1 and storage.claims(unit):
+        raise KubernetesError(
+            f"{unit.place} has prepare, and claims for each of its {unit.most} pods",
+            "one pod: what prepares would bring it into one claim alone",
+            "lower the number of replicas",
+        )
+    for name in storage.volumes(unit):
+        place = f"kubernetes_volumes.{unit.service.name}.{name}"
+        declared = storage.declared(unit, name)
+        if "scratch" in declared:
+            raise KubernetesError(
+                f"{place} is scratch, and {unit.place} has prepare",
+                "size or claim: what it brings is for pods that come later",
+                f"set {place}.size",
+            )
+        needed = math.ceil(int(said.get("bytes", 0)) * ROOM)
+        if "size" in declared and bytes_of(f"{place}.size", declared["size"]) < needed:
+            raise KubernetesError(
+                f"{place}.size is {declared['size']}",
+                f"{math.ceil(needed / 1024**3)}Gi or more: what is brought there, and a quarter",
+                "raise it, or bring less",
+            )

@@ -3,9 +3,10 @@
 
 """When a pod gets requests, and when it is restarted. Pure.
 
-`ready` of the catalog decides on requests, `health` on restarts. A service without paths is asked
-by the command of its definition, which decides on requests alone: a database that recovers for an
-hour does not answer either, and would never end if it were restarted.
+`ready` of the catalog decides on requests, or `ready_command` of a definition's health, and
+`health` on restarts. A service without paths is asked by the command of its definition, which
+decides on requests alone: a database that recovers for an hour does not answer either, and would
+never end if it were restarted.
 """
 
 from __future__ import annotations
@@ -31,10 +32,7 @@ def of(unit: Unit) -> dict:
     interval = int(health.get("interval_seconds", 5))
     timeout = int(health.get("timeout_seconds", 5))
     if not (path := unit.service.ready or unit.service.health):
-        command = [str(word) for word in health["command"]]
-        asked = {"exec": {"command": command}, "timeoutSeconds": timeout}
-        ready = {**asked, "periodSeconds": interval, "failureThreshold": BAD_ANSWERS}
-        return {"readinessProbe": ready}
+        return {"readinessProbe": _run(health["command"], timeout, interval)}
     retries = int(health.get("retries", 12))
     bad_answers = BAD_ANSWERS
     if unit.service.ready and unit.service.health:
@@ -46,6 +44,8 @@ def of(unit: Unit) -> dict:
             "failureThreshold": bad_answers,
         }
     }
+    if words := health.get("ready_command"):
+        found["readinessProbe"] = _run(words, timeout, interval)
     if unit.service.health:
         alive = _get(unit, unit.service.health, timeout)
         patience = int(health.get("start_seconds", 30)) + retries * interval
@@ -60,6 +60,11 @@ def of(unit: Unit) -> dict:
             "failureThreshold": math.ceil(patience / CHECK_SECONDS),
         }
     return found
+
+
+def _run(command: list, timeout: int, interval: int) -> dict:
+    asked = {"exec": {"command": [str(word) for word in command]}, "timeoutSeconds": timeout}
+    return {**asked, "periodSeconds": interval, "failureThreshold": BAD_ANSWERS}
 
 
 def _get(unit: Unit, path: str, timeout: int) -> dict:

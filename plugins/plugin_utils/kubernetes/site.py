@@ -56,7 +56,7 @@ CHOICES = {
     ("postgres", "operator"): (CLOUDNATIVE_PG,),
     ("metrics", "kind"): (SERVICE_MONITOR, ANNOTATIONS, NONE),
 }
-_QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|[KMGTPE]i?)?")
+_QUANTITY = re.compile(r"(?P<number>[0-9]+(\.[0-9]+)?)(?P<suffix>m|k|[KMGTPE]i?)?")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
@@ -152,6 +152,16 @@ def object_named(place: str, value: object) -> str:
             f"{place} is {value!r}", "the name of an object in the namespace", "correct it"
         )
     return value
+
+
+def bytes_of(place: str, value: object) -> int:
+    """An amount of storage as a number."""
+    found = _QUANTITY.fullmatch(quantity(place, value))
+    number, suffix = float(found["number"]), found["suffix"] or ""
+    if suffix.endswith("i"):
+        return int(number * 1024 ** (1 + "KMGTPE".index(suffix[0])))
+    powers = {"": 0, "m": -1, "k": 1}
+    return int(number * 1000 ** powers.get(suffix, 1 + "KMGTPE".find(suffix)))
 
 
 def _mappings(given: dict, place: str):

@@ -28,21 +28,41 @@ _BYTES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
 def kind_of(unit: Unit) -> str:
     """What runs the pods: those that keep something are never two on one volume."""
-    is_kept = any("scratch" not in declared(unit, name) for name in _volumes(unit))
+    is_kept = any("scratch" not in declared(unit, name) for name in volumes(unit))
     return STATEFUL_SET if is_kept else DEPLOYMENT
 
 
 def claims(unit: Unit) -> list[dict]:
     """Templates of the claims that each pod has for itself."""
-    volumes = [(name, declared(unit, name)) for name in _volumes(unit)]
-    return [_claim(unit, name, said) for name, said in volumes if "size" in said]
+    found = [(name, declared(unit, name)) for name in volumes(unit)]
+    return [_claim(unit, name, said) for name, said in found if "size" in said]
+
+
+def objects(unit: Unit) -> list[dict]:
+    """Claims that are objects of their own, as something is brought there before pods start."""
+    if not is_prepared(unit):
+        return []
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": unit.meta(f"{unit.name}-{claim['metadata']['name']}"),
+            "spec": claim["spec"],
+        }
+        for claim in claims(unit)
+    ]
+
+
+def is_prepared(unit: Unit) -> bool:
+    """Whether a Job prepares its claims, which then cannot be those of a pod."""
+    return bool(unit.definition.get("prepare"))
 
 
 def mounts(unit: Unit) -> list[tuple[dict | None, dict]]:
     """Volumes of the pod with their mounts; None for one that comes out of a template."""
     found = [
         (_volume(unit, name), {"name": name, "mountPath": path})
-        for name, path in _volumes(unit).items()
+        for name, path in volumes(unit).items()
     ]
     found += [_bind(unit, n, bind) for n, bind in enumerate(unit.definition.get("binds", []))]
     found += [
@@ -54,7 +74,8 @@ def mounts(unit: Unit) -> list[tuple[dict | None, dict]]:
     return found
 
 
-def _volumes(unit: Unit) -> dict[str, str]:
+def volumes(unit: Unit) -> dict[str, str]:
+    """Where each volume is in the container, by name."""
     return unit.definition.get("volumes", {})
 
 
@@ -99,6 +120,8 @@ def _volume(unit: Unit, name: str) -> dict | None:
     if "claim" in said:
         claim = object_named(f"{place}.claim", said["claim"])
         return {"name": name, "persistentVolumeClaim": {"claimName": claim}}
+    if is_prepared(unit):
+        return {"name": name, "persistentVolumeClaim": {"claimName": f"{unit.name}-{name}"}}
     return None
 
 

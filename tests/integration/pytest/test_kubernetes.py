@@ -79,6 +79,22 @@ def test_services_reach_each_other_by_name_and_hosts_outside_by_address(site):
     assert "registry.example.internal/intranet-mcp/litellm:" in found["litellm.yml"]
 
 
+def test_each_play_is_for_the_side_that_it_is_about(site):
+    plays = {
+        play.partition("): ")[2].partition("\t")[0]: {
+            *re.findall(r"^ {6}(\w+)$", play, re.MULTILINE)
+        }
+        for play in site.run("site.yml", "--list-hosts").split("play #")[1:]
+    }
+    hosts = {"gpu1", "gpu2"}
+    assert plays["Find every problem before anything changes"] == {"cluster", *hosts}
+    assert plays["Prepare the hosts"] == plays["Provide the images"] == hosts
+    assert plays["What all services of a cluster share"] == {"cluster"}
+    assert plays["Data and models"] == {"cluster", *hosts}
+    assert plays["Teams, people and keys"] == plays["Tool servers"] == {"cluster"}
+    assert plays["Remove services that moved to other hosts"] == {"cluster", *hosts}
+
+
 def test_check_mode_on_an_empty_cluster_changes_nothing_there(site):
     said = site.run("site.yml", *OBJECTS, "--check")
     assert re.search(r"^cluster\s*:.* changed=6 ", said, re.MULTILINE)
@@ -226,3 +242,33 @@ def test_an_operator_of_the_cluster_runs_postgresql_where_the_site_says_so(site)
     assert database["spec"]["postgresql"]["parameters"]["max_connections"] == "200"
     url = base64.b64decode(names["litellm-secrets"]["data"]["DATABASE_URL"])
     assert url.endswith(b"@postgres-rw:5432/litellm")
+
+
+def test_models_in_the_cluster_come_from_the_sites_registry_before_their_server_starts(site):
+    listed = yaml.safe_load((site.inventory / "hosts.yml").read_text())
+    listed["all"]["children"]["platform"]["children"]["ollama"] = {"hosts": {"cluster": {}}}
+    site.write("hosts.yml", listed)
+    assert "which names no registry" in site.try_to_run("render.yml").stdout
+    models = [{"name": "qwen3:8b", "size_gb": 5.2}, {"name": "nomic-embed-text"}]
+    said = {"ollama_models": models, "ollama_registry": "203.0.113.9:5000"}
+    site.write("group_vars/all/weights.yml", said)
+    said = yaml.safe_load((site.inventory / "group_vars/kubernetes/main.yml").read_text())
+    volumes = {**said["kubernetes_volumes"], "ollama": {"models": {"size": "100Gi"}}}
+    site.write("group_vars/kubernetes/volumes.yml", {"kubernetes_volumes": volumes})
+    site.run("render.yml")
+    found = {one["kind"]: one for one in yaml.safe_load_all(site.files()["ollama.yml"])}
+    for one in found.values():
+        kubernetes_validate.validate(one, kubernetes_validate.latest_version(), strict=True)
+    (once,) = found["Job"]["spec"]["template"]["spec"]["containers"]
+    assert once["command"] == ["sh", "/config/load.sh"]
+    of_registry = "203.0.113.9:5000/library"
+    assert once["args"] == [
+        f"qwen3:8b {of_registry}/qwen3:8b -",
+        f"nomic-embed-text:latest {of_registry}/nomic-embed-text:latest -",
+    ]
+    (server,) = found["StatefulSet"]["spec"]["template"]["spec"]["containers"]
+    assert server["args"] == ["serve"] and "exec" in server["readinessProbe"]
+    # Nothing else is open to it but names.
+    (way, names) = found["NetworkPolicy"]["spec"]["egress"]
+    assert way["to"] == [{"ipBlock": {"cidr": "203.0.113.9/32"}}]
+    assert {port["port"] for port in (*way["ports"], *names["ports"])} == {5000, 53}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.site import KubernetesError
-from clusters import rendered, target
+from clusters import DEFINITIONS, SITE, rendered, target
 
 
 def job(**changes):
@@ -47,6 +47,67 @@ def test_another_version_has_a_job_of_its_own_and_the_same_one_has_not():
     assert job(stop_seconds=99)["metadata"]["name"] != name
 
 
-def test_a_pod_that_prepares_would_have_no_claim():
-    with pytest.raises(KubernetesError, match="prepare, and claims"):
-        rendered("postgres", target(), prepare={"command": ["true"]})
+def test_what_prepares_brings_it_into_a_claim_that_the_pod_uses_later():
+    found = rendered("ollama", target())
+    claim, spec = found["PersistentVolumeClaim"], found["StatefulSet"]["spec"]
+    assert claim["metadata"]["name"] == "ollama-models"
+    assert claim["spec"]["resources"]["requests"] == {"storage": "100Gi"}
+    assert "volumeClaimTemplates" not in spec
+    used = {"name": "models", "persistentVolumeClaim": {"claimName": "ollama-models"}}
+    once, served = found["Job"]["spec"]["template"]["spec"], spec["template"]["spec"]
+    assert used in once["volumes"] and used in served["volumes"]
+    # Which may be reached from one node alone.
+    affinity = str(once["affinity"]["podAffinity"])
+    assert str(spec["selector"]["matchLabels"]) in affinity and "hostname" in affinity
+
+
+def test_what_brings_models_holds_neither_a_gpu_nor_their_memory():
+    found = rendered("ollama", target())
+    (once,) = found["Job"]["spec"]["template"]["spec"]["containers"]
+    (server,) = found["StatefulSet"]["spec"]["template"]["spec"]["containers"]
+    assert (once["command"], len(once["args"])) == (["sh", "/config/load.sh"], 1)
+    assert once["resources"]["limits"] == {"memory": "1024Mi"}
+    assert server["resources"]["limits"] == {"memory": "8192Mi", "nvidia.com/gpu": "1"}
+    assert found["Job"]["spec"]["activeDeadlineSeconds"] == 7200
+
+
+def test_another_list_of_models_is_another_job_and_restarts_nothing():
+    before, command = rendered("ollama", target()), ["other registry.example.internal/other:1 -"]
+    prepare = {**DEFINITIONS["ollama"]["prepare"], "command": command}
+    files = {**DEFINITIONS["ollama"]["files"], "models": "other:1\n"}
+    after = rendered("ollama", target(), prepare=prepare, files=files)
+    assert before["Job"]["metadata"]["name"] != after["Job"]["metadata"]["name"]
+    assert before["StatefulSet"] == after["StatefulSet"]
+
+
+def test_nobody_is_sent_to_a_server_without_its_models():
+    (server,) = rendered("ollama", target())["StatefulSet"]["spec"]["template"]["spec"][
+        "containers"
+    ]
+    assert server["readinessProbe"]["exec"]["command"] == ["sh", "/config/ready.sh"]
+    # That it is alive is another question.
+    assert server["livenessProbe"]["httpGet"]["path"] == "/api/tags"
+
+
+def of_models(**volume):
+    return {"volumes": {**SITE["volumes"], "ollama": {"models": volume}}}
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (of_models(size="6Gi"), "models.size is 6Gi, expected 7Gi or more"),
+        (of_models(scratch="100Gi"), "models is scratch, and service 'ollama' has prepare"),
+        ({"replicas": {"ollama": 2}}, "prepare, and claims for each of its 2 pods"),
+    ],
+)
+def test_a_place_that_cannot_hold_what_is_brought_is_refused(said, message):
+    with pytest.raises(KubernetesError, match=message):
+        rendered("ollama", target(said=said))
+    rendered("ollama", target(said=of_models(size="7Gi")))
+    rendered("ollama", target(said=of_models(claim="models")))
+
+
+def test_a_key_that_prepare_does_not_have_is_named():
+    with pytest.raises(KubernetesError, match="prepare has the key 'comand'"):
+        job(prepare={"comand": ["true"]})

@@ -69,6 +69,20 @@ def test_an_amount_is_one_that_the_api_reads(value):
     ]
 
 
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        ("20Gi", 20 * 1024**3),
+        ("1.5G", 1_500_000_000),
+        ("512Mi", 512 * 1024**2),
+        ("7k", 7000),
+        (9, 9),
+    ],
+)
+def test_an_amount_is_a_number_of_bytes(value, number):
+    assert site.bytes_of("x", value) == number
+
+
 def test_the_roles_variables_are_what_a_site_is_made_of():
     role = ROOT / "roles/kubernetes"
     defaults = yaml.safe_load((role / "defaults/main.yml").read_text())

@@ -1,0 +1,56 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Models of an Ollama in a cluster come out of the site's registries, and from nowhere else."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes import weights
+from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.site import KubernetesError
+
+HERE = "registry.example.internal"
+MODELS = [
+    {"name": "qwen3:8b", "size_gb": 5.2, "digest": "sha256:abc"},
+    {"name": "nomic-embed-text", "embedding": True, "size_gb": 0.3},
+    {"name": "own", "sources": [{"type": "registry", "registry": "models.example:5000"}]},
+    {"name": "gone", "state": "absent"},
+]
+
+
+def test_each_model_has_its_source_and_its_digest():
+    assert weights.loads(MODELS, HERE) == [
+        f"qwen3:8b {HERE}/library/qwen3:8b abc",
+        f"nomic-embed-text:latest {HERE}/library/nomic-embed-text:latest -",
+        "own:latest models.example:5000/library/own:latest -",
+        "gone:latest",
+    ]
+    assert weights.names(MODELS) == ["qwen3:8b", "nomic-embed-text:latest", "own:latest"]
+
+
+def test_the_way_is_open_to_their_registries_alone():
+    assert weights.registries(MODELS, HERE) == [f"{HERE}:443", "models.example:5000"]
+
+
+def test_the_room_that_they_take_is_what_they_say():
+    assert weights.total_bytes(MODELS) == 5_500_000_000
+
+
+@pytest.mark.parametrize(
+    ("model", "registry", "message"),
+    [
+        ({"name": "qwen3:8b"}, "", "would come from qwen3:8b, which names no registry"),
+        ({"name": "hub/qwen3:8b"}, "", "would come from hub/qwen3:8b, which names no registry"),
+        ({"name": "x", "sources": [{"type": "file", "path": "/x"}]}, HERE, "names no registry"),
+        (
+            {"name": "x", "sources": [{"type": "registry", "insecure": True}]},
+            HERE,
+            "a source that is insecure",
+        ),
+    ],
+)
+def test_what_would_come_from_the_internet_is_refused(model, registry, message):
+    with pytest.raises(KubernetesError, match=message):
+        weights.loads([model], registry)
+    with pytest.raises(KubernetesError, match=message):
+        weights.registries([model], registry)
