@@ -34,9 +34,15 @@ def pulled(manifest, prefix="", mirrors=None, upstream=False):
         raise AnsibleFilterError(str(error)) from error
 
 
+def digests(pushed):
+    """What was pushed, as image_extra pins it. pushed: what the module returned of each image."""
+    return {name: {"digest": done["digest"]} for name, done in pushed.items()}
+
+
 class FilterModule:
     def filters(self):
         return {
+            "image_digests": digests,
             "image_manifest_of_servers": manifest_of_servers,
             "image_names_of_servers": images.names_of_servers,
             "image_foreign_of_servers": images.foreign_of_servers,

@@ -55,9 +55,11 @@ options:
     description:
       - V(present) makes sure that the images are on the host.
       - V(exported) writes them, as they are on the host, to O(bundle_path).
+      - V(pushed) brings them, as they are on the host, to O(registry_prefix), or to an entry's
+        C(mirror), and returns their digests. What the registry has is not sent again.
       - V(absent) removes them.
     type: str
-    choices: [present, exported, absent]
+    choices: [present, exported, pushed, absent]
     default: present
   sources:
     description: Where images come from. Tried in this order, the first that works wins.
@@ -139,6 +141,13 @@ options:
 """
 
 EXAMPLES = r"""
+- name: In the site's registry
+  intranet.mcp.image:
+    names: [gateway]
+    manifest: "{{ image_manifest }}"
+    state: pushed
+    registry_prefix: registry.example.com/platform
+
 - name: What this host needs
   intranet.mcp.image:
     names: [postgres, litellm]
@@ -161,7 +170,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 images:
-  description: What was done for each image that was wanted, and for each that was built for it.
+  description:
+    - What was done for each image that was wanted, and for each that was built for it. With
+      O(state=pushed) C(digest) is the one by which others pull it.
   returned: success
   type: dict
   sample:
@@ -190,6 +201,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import 
 from ansible_collections.intranet.mcp.plugins.module_utils.images import (
     bundle,
     manifest,
+    push,
     registry,
     sources,
 )
@@ -251,7 +263,7 @@ ARGUMENTS = {
     "manifest": {"type": "dict", "required": True},
     "state": {
         "type": "str",
-        "choices": ["present", "exported", "absent"],
+        "choices": ["present", "exported", "pushed", "absent"],
         "default": "present",
     },
     "sources": {
@@ -295,6 +307,8 @@ def main() -> None:
             result = present(module, images)
         elif module.params["state"] == "exported":
             result = bundle.export(images, module.check_mode)
+        elif module.params["state"] == "pushed":
+            result = push.push(images, module.check_mode)
         else:
             result = absent(images, module.check_mode)
     except (Unusable, CommandError) as error:

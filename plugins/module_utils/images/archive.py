@@ -169,6 +169,9 @@ class Engine:
     def pull(self, title: str, source: str, log: str, variables: dict) -> None:
         self.runner.run(title, [self.program, "pull", source], log, variables=variables)
 
+    def push(self, title: str, reference: str, log: str, variables: dict) -> None:
+        self.runner.run(title, [self.program, "push", reference], log, variables=variables)
+
     def tag(self, source: str, reference: str) -> None:
         code, _output, errors = self._output("tag", source, reference)
         if code != 0:

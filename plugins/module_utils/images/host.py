@@ -200,7 +200,7 @@ class Images:
         archive, entry = self.bundle.archive(self.references[name])
         if problem := self._problem(name, entry, must_be_current=False):
             raise CommandError(problem, [])
-        self.engine.load(f"load {name}", archive, self._log("load", name))
+        self.engine.load(f"load {name}", archive, self.log("load", name))
         digest = entry.get("digest", "")
         return {"way": "bundle", "digest": digest, "asked": wanted.before("bundle")}
 
@@ -226,7 +226,7 @@ class Images:
             f"pull {name}",
             places,
             self.references[name],
-            self._log("pull", name),
+            self.log("pull", name),
             lambda facts: self._problem(name, facts, must_be_current),
         )
         asked = self._wanted(name).before(place.name)
@@ -301,7 +301,8 @@ class Images:
             "tried": self.tried.get(name, {}),
         }
 
-    def _log(self, verb: str, name: str) -> str:
+    def log(self, verb: str, name: str) -> str:
+        """The file that has what a program said about an image."""
         return os.path.join(self.logs, f"{verb}-{name}.log")
 
     def _failure(self, missing: list[str]) -> str:

@@ -1,7 +1,7 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Logins at registries for the time of a pull: what is written is gone afterwards."""
+"""Logins at registries for the time of a pull or push: what is written is gone afterwards."""
 
 from __future__ import annotations
 

@@ -80,6 +80,14 @@ def pull(state, images, reference):
     }
 
 
+def push(state, images, reference):
+    if reference in load(state / "broken.json", []):
+        fail(f"denied: {reference}")
+    digest = hashlib.sha256(images[reference]["id"].encode()).hexdigest()
+    repository = reference.rpartition(":")[0]
+    images[reference]["digests"] = [f"{repository}@sha256:{digest}"]
+
+
 def save(images, path, reference):
     image = images[reference]
     config = {**image, "config": {"Labels": image["labels"]}}
@@ -123,8 +131,10 @@ def act(state, images, words):
             build(state, images, words)
         case ["pull", reference]:
             pull(state, images, reference)
+        case ["push", reference]:
+            push(state, images, reference)
         case ["tag", source, target]:
-            images[target] = images[source]
+            images[target] = {**images[source]}
         case ["save", "--output", path, reference]:
             save(images, path, reference)
         case ["load", "--input", path]:

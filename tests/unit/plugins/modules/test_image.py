@@ -13,6 +13,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+import support
 
 FAKE = Path(__file__).with_name("fake_docker.py")
 MANIFEST = {
@@ -590,3 +591,75 @@ def test_mirrors_reach_the_build_and_leave_the_recipe_alone(docker, image):
     assert "PIP_INDEX_URL=https://pip.example" in build
     assert "BASE=intranet-mcp/base:13" in build
     assert not any(word.startswith("X=") for word in build)
+
+
+@pytest.fixture
+def registry():
+    """Return a registry of the site on this machine, which says what it was given."""
+    service = support.FakeService()
+    service.prefix = f"{service.url.partition('//')[2]}/platform"
+    yield service
+    service.close()
+
+
+def held(registry, name, digest):
+    place = ("HEAD", f"/v2/platform/{name.replace(':', '/manifests/')}")
+    registry.replies[place] = (200, b"", {"Docker-Content-Digest": digest})
+
+
+def push(image, registry, *names, **options):
+    return image(*names, state="pushed", registry_prefix=registry.prefix, **options)
+
+
+def test_an_image_is_pushed_once_and_its_digest_told(docker, image, registry):
+    docker.has("intranet-mcp/redis:8.0", "r1")
+    result = push(image, registry, "redis")
+    done = result["images"]["redis"]
+    assert (done["action"], done["reference"]) == ("pushed", f"{registry.prefix}/redis:8.0")
+    assert done["digest"].startswith("sha256:") and len(done["digest"]) == 71
+    # The name at the registry is gone again: the platform's own one keeps the image.
+    assert {*docker.images()} == {"intranet-mcp/redis:8.0"}
+    held(registry, "redis:8.0", done["digest"])
+    again = push(image, registry, "redis")
+    assert not again["changed"] and again["images"]["redis"]["digest"] == done["digest"]
+
+
+def test_what_changed_here_or_at_the_registry_is_pushed_again(docker, image, registry):
+    docker.has("intranet-mcp/redis:8.0", "r1")
+    digest = push(image, registry, "redis")["images"]["redis"]["digest"]
+    held(registry, "redis:8.0", OTHER)
+    assert push(image, registry, "redis")["changed"]
+    held(registry, "redis:8.0", digest)
+    docker.has("intranet-mcp/redis:8.0", "r1", image_id="sha256:new")
+    assert push(image, registry, "redis")["images"]["redis"]["digest"] != digest
+
+
+def test_check_mode_pushes_nothing(docker, image, registry):
+    docker.has("intranet-mcp/redis:8.0", "r1")
+    result = push(image, registry, "redis", "postgres", check=True)
+    assert actions(result) == {
+        "redis": "pushed",
+        "postgres": "pushed",
+    }  # that one is yet to be made
+    assert "push" not in docker.verbs()
+
+
+def test_an_exact_place_is_pushed_to_without_a_prefix(docker, image, registry):
+    docker.has("intranet-mcp/redis:8.0", "r1")
+    mirror = f"{registry.prefix}/own/redis:8"
+    manifest = {**MANIFEST, "redis": {**MANIFEST["redis"], "mirror": mirror}}
+    result = image("redis", state="pushed", manifest=manifest)
+    assert result["images"]["redis"]["reference"] == mirror
+
+
+def test_what_cannot_be_pushed_is_named(docker, image, registry):
+    result = push(image, registry, "redis")
+    assert result["failed"] and "images redis are not on this host" in result["msg"]
+    docker.has("intranet-mcp/redis:8.0", "r1")
+    result = image("redis", state="pushed")
+    assert result["failed"] and "image_registry_prefix is empty" in result["msg"]
+    docker.write("broken.json", [f"{registry.prefix}/redis:8.0"])
+    result = push(image, registry, "redis")
+    assert result["failed"] and "denied" in result["msg"]
+    assert "correct docker_registry_logins or image_registry_prefix" in result["msg"]
+    assert {*docker.images()} == {"intranet-mcp/redis:8.0"}
