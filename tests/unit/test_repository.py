@@ -125,6 +125,7 @@ OTHER_PORTS = {
     "plugins/modules/ollama_model.py",
     "plugins/modules/postgres_member.py",
     "plugins/modules/redis_member.py",
+    "plugins/plugin_utils/kubernetes/cloudnative.py",
     "plugins/plugin_utils/mcp/images.py",
 }
 

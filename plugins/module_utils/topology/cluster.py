@@ -20,8 +20,8 @@ KUBERNETES = "kubernetes"
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,50}[a-z0-9])?")
 
 
-# Where an operator's PostgreSQL listens, and how it calls the Service of the primary.
-PRIMARY_PORT, PRIMARY = 5432, "{}-rw"
+# How an operator of PostgreSQL calls the Service of the primary.
+PRIMARY = "{}-rw"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import base64
 
-from ansible_collections.intranet.mcp.plugins.module_utils.topology.cluster import PRIMARY_PORT
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes import (
     connections,
     pod,
@@ -32,6 +31,8 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.target imp
 )
 
 POSTGRES = "postgres"
+# Where an instance listens, whatever anybody says.
+PRIMARY_PORT = 5432
 # Where the operator, and in newer versions the primary, asks an instance how it is.
 STATUS_PORT = 8000
 # Where pods find the API server unless the site says it, once its Service's address is resolved.
