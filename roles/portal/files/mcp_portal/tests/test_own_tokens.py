@@ -237,7 +237,9 @@ def test_administrator_deletes_what_somebody_stored(arrive, records, config, cap
     assert cli.delete_credentials(config, f"sso-{person}") == f"sso-{person}: 1 credentials deleted"
     assert "No token is stored" in sam.get(PAGE).text
     assert "A token is stored" in kim.get(PAGE).text
-    for name in ("sam", "*", "sso-*", f"{person}\n"):
+    again = cli.delete_credentials(config, f"sso-{person}-0123abcd")  # a key of theirs
+    assert again == f"sso-{person}: 0 credentials deleted"
+    for name in ("sam", "*", "sso-*", person, f"sso-{person}\n", f"sso-{person}-"):
         with pytest.raises(ConfigError, match="expected sso-"):
             cli.delete_credentials(config, name)
 

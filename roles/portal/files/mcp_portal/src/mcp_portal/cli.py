@@ -61,9 +61,11 @@ def main(argv: list[str] | None = None) -> None:
 
 def delete_credentials(config: Config, user: str) -> str:
     """Delete everything that somebody stored for tool servers; return what was done."""
-    person = user.removeprefix("sso-")
-    if not re.fullmatch(r"[0-9a-f]{16}", person):
+    # The audit log has a person's keys, which end in eight digits more.
+    found = re.fullmatch(r"sso-([0-9a-f]{16})(-[0-9a-f]{8})?", user)
+    if not found:
         raise ConfigError(f"found user {user!r}, expected sso- and 16 hexadecimal digits")
+    person = found[1]
     if config.credentials is None:
         raise ConfigError("no server has per_user: nobody stored credentials")
     try:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from mcp_portal.credentials import MAX_TOKEN, Store, token_of
+from mcp_portal.credentials import Store, token_of
 from mcp_portal.pages import HEADERS, PREFIX, page
 from mcp_portal.people import Person
 from mcp_portal.portal import Portal
@@ -30,7 +30,7 @@ class OwnTokens:
         servers = self._portal.site.servers
         rows = [(n, servers.get(n, ""), n in stored, _day(stored.get(n))) for n in self._names]
         left = [name for name in stored if name not in self._names]
-        return page(request, NAME, rows=rows, left=left, max_token=MAX_TOKEN)
+        return page(request, NAME, rows=rows, left=left)
 
     async def store(self, request: Request) -> Response:
         person, server = await self._form(request)
