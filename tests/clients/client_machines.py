@@ -120,9 +120,13 @@ class Platform:
     groups = ("postgres", "ollama", "litellm", "tool_servers", "gateway")
     roles = ("postgres", "ollama", "litellm", "teams", "tool_server", "gateway")
 
+    # Two platforms at one switch have containers and networks of their own.
+    letter = "n"
+
     def __init__(self, folder: Path, switch: Switch) -> None:
         self.folder, self.switch = folder, switch
-        self.prefix = f"{switch.name}-"
+        self.network = f"{switch.name}{self.letter}"
+        self.prefix = f"{self.network}-"
         self.model = ScriptedModel(WANTED, secrets.token_hex(8), switch.address)
         self.inventory = folder / "inventory"
         self.clients = self.inventory / ".intranet-mcp/clients"
@@ -153,7 +157,7 @@ class Platform:
         return {
             "deployed_roles": self.roles,
             "platform_container_prefix": self.prefix,
-            "platform_network": f"{self.switch.name}n",
+            "platform_network": self.network,
             "platform_config_dir": str(self.folder / "etc"),
             "platform_data_dir": str(self.folder / "data"),
             "platform_workspace_dir": str(self.folder / "workspace"),

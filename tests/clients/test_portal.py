@@ -35,6 +35,7 @@ TEAM = {"name": "payments", "models": [MODEL]}
 class SignedOn(Platform):
     """... with a portal behind a balancer; nobody has a key."""
 
+    letter = "p"
     groups = (*Platform.groups, "redis", "portal", "load_balancer")
     # The balancer makes the authority, whose certificate the portal hands out.
     roles = ("postgres", "redis", *Platform.roles[1:], "load_balancer", "portal")
@@ -62,7 +63,6 @@ class SignedOn(Platform):
         return {
             **super().variables(),
             **ports,
-            "platform_network": f"{self.switch.name}p",
             "platform_balancer_port": int(self.public.rpartition(":")[2]),
             "platform_public_name": NAME,
             "portal_lifetime_hours": LIFETIME_MINUTES / 60,

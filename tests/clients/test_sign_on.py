@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,10 +30,15 @@ class SignedOn(NamedTuple):
     audit: Path
     environment: dict[str, str]
 
-    def callers(self) -> set[tuple[str, str]]:
-        """Who was let in, and in which team."""
-        lines = [json.loads(line) for line in self.audit.read_text().splitlines()]
-        return {(line["caller"], line["team"]) for line in lines if line["status"] == "ok"}
+    def callers(self, seconds: float = 20) -> set[tuple[str, str]]:
+        """Who was let in, and in which team; lines are written a moment later."""
+        ends_at = time.monotonic() + seconds
+        while True:
+            lines = [json.loads(line) for line in self.audit.read_text().splitlines()]
+            found = {(line["caller"], line["team"]) for line in lines if line["status"] == "ok"}
+            if found or time.monotonic() > ends_at:
+                return found
+            time.sleep(0.1)  # a file tells nobody when it grows
 
 
 @pytest.fixture
