@@ -29,6 +29,7 @@ from support import (
     Modern,
     free_port,
     gateway,
+    held_port,
     http,
     messages,
     next_message,
@@ -150,8 +151,8 @@ class Echo:
 @pytest.fixture
 def records(tmp_path):
     """A Redis, as a client of it; a file has its address."""
-    port = free_port()
-    server = fakeredis.TcpFakeServer(("127.0.0.1", port), server_type="redis")
+    server = fakeredis.TcpFakeServer(("127.0.0.1", 0), server_type="redis")
+    port = server.server_address[1]
     threading.Thread(target=server.serve_forever, daemon=True).start()
     (tmp_path / "redis").write_text(f"redis://127.0.0.1:{port}/3")
     (tmp_path / "key").write_text(SECRET)
@@ -220,7 +221,7 @@ def start(tmp_path, records, monkeypatch):
                 "redis_url_file": str(tmp_path / "redis"),
                 "page_url": PAGE,
             }
-            ports = [free_port(), free_port()]
+            ports = [st.enter_context(held_port()) for _ in range(2)]
             peers = [f"http://127.0.0.1:{port}" for port in ports]
             replicas = []
             with keys(tmp_path, "k1") as shared:

@@ -42,8 +42,8 @@ def records(tmp_path, monkeypatch):
     """A Redis, as a client of it; a file has its address."""
     # It is a thread of this process, and machines may be busy.
     monkeypatch.setattr(credentials, "REDIS_SECONDS", 30)
-    port = lab.free_port()
-    server = fakeredis.TcpFakeServer(("127.0.0.1", port), server_type="redis")
+    server = fakeredis.TcpFakeServer(("127.0.0.1", 0), server_type="redis")
+    port = server.server_address[1]
     threading.Thread(target=server.serve_forever, daemon=True).start()
     (tmp_path / "records").write_text(f"redis://127.0.0.1:{port}/3")
     (tmp_path / "credentials-key").write_text(SECRET)
