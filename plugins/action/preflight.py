@@ -49,6 +49,7 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring import pro
 from ansible_collections.intranet.mcp.plugins.plugin_utils.people import plan as people
 from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.inventory import (
     UNUSABLE,
+    external_from,
     reason_of,
     topology_from,
 )
@@ -274,9 +275,11 @@ def own_credential_problems(task_vars, template):
     """What the inventory lacks for servers at which people show credentials of their own."""
     try:
         servers = template(task_vars.get("platform_mcp_servers", {}))
+        has_redis = task_vars["groups"].get("redis") or external_from(task_vars, template)["redis"]
     except UNUSABLE:
         return []  # the declaration is itself wrong, and reported
-    return own_credentials.problems(servers, task_vars["groups"])
+    portals = task_vars["groups"].get("portal")
+    return own_credentials.problems(servers, bool(portals), bool(has_redis))
 
 
 def people_problems(task_vars, template):

@@ -22,6 +22,7 @@ WRITTEN = {
     "portal": ("portal.yml.j2", "__portal_secrets"),
     "redis": ("redis.conf.j2", "{}"),
 }
+PASSWORD = {"redis_password": "given"}
 HUB = {
     "image": "hub.example.internal/hub:1",
     "http_path": "/",
@@ -55,12 +56,8 @@ def site(tmp_path):
     host = {"here": {"ansible_connection": "local", "ansible_host": "127.0.0.1"}}
     inventory = tmp_path / "inventory"
     inventory.mkdir()
-    groups = {"all": {"hosts": host, "children": {g: {"hosts": host} for g in GROUPS}}}
-    (inventory / "hosts.yml").write_text(yaml.safe_dump(groups))
-    plays = [play(role, tmp_path) for role in WRITTEN]
-    (tmp_path / "play.yml").write_text(yaml.safe_dump(plays))
 
-    def made(**servers):
+    def made(declared=None, /, **servers):
         variables = {
             "ansible_python_interpreter": sys.executable,
             "mcp_servers": servers,
@@ -71,7 +68,13 @@ def site(tmp_path):
                 "client_secret": "hidden",
                 "teams": [{"group": "dev", "team": "payments"}],
             },
+            **(declared or {}),
         }
+        here = [group for group in GROUPS if group != "redis" or not declared]
+        groups = {"all": {"hosts": host, "children": {g: {"hosts": host} for g in here}}}
+        (inventory / "hosts.yml").write_text(yaml.safe_dump(groups))
+        plays = [play(role, tmp_path) for role in WRITTEN if role in here]
+        (tmp_path / "play.yml").write_text(yaml.safe_dump(plays))
         kept = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
         collections = {"ANSIBLE_COLLECTIONS_PATH": str(support.REPOSITORY / ".cache/collections")}
         program = Path(sys.executable).with_name("ansible-playbook")
@@ -89,6 +92,7 @@ def site(tmp_path):
         return {
             role: ((tmp_path / f"{role}.txt").read_text(), _secrets(tmp_path / f"{role}.json"))
             for role in WRITTEN
+            if role in here
         }
 
     return made
@@ -127,3 +131,13 @@ def test_site_without_such_a_server_is_as_it_was(site, tmp_path):
     assert "appendonly no" in redis and "maxmemory-policy allkeys-lru" in redis
     secrets = tmp_path / "inventory/.intranet-mcp/secrets"
     assert not list(secrets.glob("credentials*"))
+
+
+def test_redis_of_the_company_takes_the_place_of_the_group(site, tmp_path):
+    (tmp_path / "redis-ca.crt").write_text("PEM\n")
+    elsewhere = {"host": "redis.example.internal", "ca_file": str(tmp_path / "redis-ca.crt")}
+    made = site({"platform_redis": elsewhere, "platform_secrets": PASSWORD}, hub=HUB)
+    for role in ("gateway", "portal"):
+        url = made[role][1]["credentials_redis_url"]
+        assert url.startswith("rediss://:given@redis.example.internal:6379/3?ssl_ca_certs=")
+        assert "credentials" in yaml.safe_load(made[role][0])

@@ -93,7 +93,7 @@ def _check_header(where: str, own: dict[str, Any]) -> None:
         )
 
 
-def problems(servers: Any, groups: dict) -> list[Finding]:
+def problems(servers: Any, has_portal: bool, has_redis: bool) -> list[Finding]:
     """What such servers lack in the inventory."""
     names = servers_with(servers) if isinstance(servers, dict) else []
     if not names:
@@ -101,7 +101,7 @@ def problems(servers: Any, groups: dict) -> list[Finding]:
     found = f"mcp_servers.{names[0]} has {KEY} and group"
     remove = f"remove {KEY} from {', '.join(names)}"
     lacking = []
-    if not groups.get("portal"):
+    if not has_portal:
         lacking.append(
             Finding(
                 "inventory",
@@ -110,13 +110,13 @@ def problems(servers: Any, groups: dict) -> list[Finding]:
                 f"put a host into portal (docs/en/sign-on.md), or {remove}",
             )
         )
-    if not groups.get("redis"):
+    if not has_redis:
         lacking.append(
             Finding(
                 "inventory",
                 f"{found} redis has no host",
                 "a Redis, from which every gateway reads what the portal stored",
-                f"put a host into redis, or {remove}",
+                f"put a host into redis, name the company's in platform_redis.host, or {remove}",
             )
         )
     return lacking

@@ -114,7 +114,9 @@ def test_preflight_names_what_the_inventory_lacks(groups, text):
 
 
 def test_preflight_asks_for_nothing_where_nobody_needs_it():
+    elsewhere = {"platform_redis": {"host": "redis.example.internal", "ca_file": "x"}}
     for declared in (
+        {"platform_mcp_servers": {"hub": REMOTE}, "groups": {"portal": ["app1"]}, **elsewhere},
         {"platform_mcp_servers": {"hub": REMOTE}, "groups": PLATFORM},
         {"platform_mcp_servers": {"wiki": {"url": "https://x"}}, "groups": {}},
         {"groups": {}},
