@@ -64,7 +64,7 @@ def test_every_target_of_every_host_is_up():
     wait_until(lambda: not prometheus("up == 0"), 90, "every target to be up")
     hosts = {row["metric"]["host"] for row in prometheus("up")}
     assert len(hosts) == 4
-    assert len(prometheus('up{service="gateway"}')) == 2
+    assert len(prometheus('up{job="gateway"}')) == 2
 
 
 def test_three_faults_are_told_and_their_ends_too(receiver):

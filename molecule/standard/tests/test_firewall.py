@@ -11,7 +11,7 @@ import pytest
 from hosts import APP1, APP2, DATA, LB, addresses, reached
 
 PUBLIC_PORTS = (443, 80)
-PORTS = [80, 443, 4000, 5432, 6379, 8000, 8080, 8101, 8104, 8404, 11434]
+PORTS = [80, 443, 4000, 5432, 6379, 8000, 8080, 8101, 8104, 8404, 9090, 9093, 9100, 11434]
 # (from, to): the ports that must answer. Written down by hand, so that a wrong rule of the topology
 # cannot make its own test pass.
 MATRIX = {
@@ -23,6 +23,10 @@ MATRIX = {
     (APP2, APP1): {8080},
     (APP1, DATA): {5432, 6379, 8101, 8104, 11434},
     (APP2, DATA): {5432, 6379, 8101, 8104, 11434},
+    # It has the monitoring, too.
+    (DATA, LB): {443, 8404, 9100},
+    (DATA, APP1): {4000, 8080, 9100},
+    (DATA, APP2): {4000, 8080, 9100, 11434},
 }
 
 
