@@ -172,8 +172,9 @@ def _believed(info: dict[str, object], key: str, settings: LitellmAuth) -> Princ
     """The caller, as far as LiteLLM vouches for what the key says of itself.
 
     Whoever makes a key chooses its alias and its metadata, so they count only where an
-    administrator made and last changed it. LiteLLM itself sets who that was, and checks the team's
-    id. (A team's alias is neither checked nor unique.)
+    administrator made it. LiteLLM itself sets who that was, and checks the team's id. (A team's
+    alias is neither checked nor unique.) Who changed it last it does not say, up to 1.108 at least:
+    its /key/update leaves `updated_by` as it was.
     """
     made_by = info.get("created_by")
     makers = (made_by, info.get("updated_by") or made_by)
@@ -195,8 +196,13 @@ def _believed(info: dict[str, object], key: str, settings: LitellmAuth) -> Princ
 
 
 def _person(info: dict[str, object], makers: tuple[object, ...], settings: LitellmAuth) -> str:
-    """Who signed in for the key: only whoever makes keys of people knows, and has the last word."""
+    """Who signed in for the key: only whoever makes keys of people knows, and has the last word.
+
+    They make a key and never change it, so one that was changed is somebody else's word.
+    """
     if not all(maker in settings.sign_on_makers for maker in makers):
+        return ""
+    if info.get("settings_updated_at"):
         return ""
     found = _SIGNED_ON.fullmatch(str(info.get("user_id") or ""))
     return found[1] if found else ""
