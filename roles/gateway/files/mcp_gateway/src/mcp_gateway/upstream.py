@@ -123,10 +123,14 @@ class Upstream:
         return self.breaker.state == "closed" and bool(self.listing.fetched_at)
 
     def call_failed(self, error: UpstreamError) -> None:
-        """A call got no answer: a refused connection counts at once, the rest after a probe."""
+        """A call got no answer: a refused connection counts at once, the rest after a probe.
+
+        The reason is told to others, too: not what a server says to one person in their own name.
+        """
         if error.sent:
+            own = self.personal is not None
             self.breaker.abandoned()
-            self.probe.report(str(error))
+            self.probe.report(f"server {self.name}: a call failed" if own else str(error))
         else:
             self.breaker.failed(str(error))
             if self.breaker.state == "open":
