@@ -86,3 +86,136 @@ async def test_what_a_server_says_to_one_person_is_told_to_nobody_else(start, se
         answer = await bob.call("echo__echo")
         assert PEOPLE["alice"] not in json.dumps(answer)
         assert PEOPLE["alice"] not in upstream.breaker.last_error + caplog.text
+
+
+# --- sessions and hosts that change ---------------------------------------------------------------
+
+
+def changed(replica, server):
+    """The configuration of a replica with another declaration of the server."""
+    config = own.msgspec.to_builtins(replica.gateway.config)
+    config["upstreams"]["echo"] = server
+    return parse(config)
+
+
+async def test_session_that_began_as_the_service_does_not_go_on_as_a_person(start, service):
+    """Nor the other way round; servers may remember with which credential a session began."""
+    async with Echo() as echo, start({"echo": own.http(echo.url, **service)}) as lab:
+        for replica in lab.replicas:
+            await replica.up()
+        lab.store("alice")
+        client = lab.legacy("alice")
+        await client.initialize()
+        for _ in range(4):  # both replicas have the session then
+            assert json.loads(text_of(await client.call("echo__echo"))) == [f"Bearer {SERVICE}"] * 2
+        for server, expected in (
+            (personal_server(echo, **service), PEOPLE["alice"]),
+            (own.http(echo.url, **service), SERVICE),
+        ):
+            for replica in lab.replicas:
+                await replica.gateway.reload(changed(replica, server))
+                await replica.up()
+            for _ in range(4):
+                shown = json.loads(text_of(await client.call("echo__echo")))
+                assert shown == [f"Bearer {expected}"] * 2
+
+
+# --- what goes on ---------------------------------------------------------------------------------
+
+
+class Silent(Echo):
+    """Takes requests for a stream and says nothing: not even the head of an answer."""
+
+    def __init__(self):
+        super().__init__("modern")
+        self.held = {}  # credential -> whether the gateway hung up
+
+    async def _serve(self, reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        text = head.decode("latin-1")
+        if "subscriptions/listen" in text and SERVICE not in text:
+            credential = text.split("uthorization: ")[1].split("\r\n")[0]
+            self.held[credential] = gone = asyncio.Event()
+            while await reader.read(4096):
+                pass
+            gone.set()
+            writer.close()
+            return
+        again = asyncio.StreamReader()
+        again.feed_data(head)
+        copying = asyncio.create_task(_copy(reader, again))
+        try:
+            await super()._serve(again, writer)
+        finally:
+            copying.cancel()
+
+
+async def _copy(reader, other):
+    while data := await reader.read(65536):
+        other.feed_data(data)
+    other.feed_eof()
+
+
+async def test_stream_of_which_nothing_came_yet_ends_too(start, service, monkeypatch):
+    monkeypatch.setattr(personal, "RECHECK_SECONDS", 0.05)
+    async with Silent() as echo, start({"echo": personal_server(echo, **service)}) as lab:
+        replica = lab.replicas[0]
+        await replica.up()
+        for name in PEOPLE:
+            lab.store(name)
+        asked = []
+        for name in PEOPLE:
+            client = Modern(replica, "/servers/echo/mcp", key=lab.key(name))
+            listening = client.build("subscriptions/listen", {"notifications": {}})
+            asked.append(asyncio.create_task(client.http.post(client.path, **listening)))
+        await until(lambda: len(echo.held) == len(PEOPLE), "both streams were asked for")
+        lab.records.hdel(place(lab.person("alice")), "echo")
+        async with asyncio.timeout(15):
+            answer = own.messages(await asked[0])[-1]
+            await echo.held[f"Bearer {PEOPLE['alice']}"].wait()
+        assert reason(answer) == "no_credential"
+        assert not echo.held[f"Bearer {PEOPLE['bob']}"].is_set()
+        for task in asked:
+            task.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+
+
+class Answer:
+    """An HTTP answer of which a part has arrived; nobody waits for the rest at this moment."""
+
+    status = 200
+
+    def __init__(self, kind, first):
+        self._kind, self._chunks = kind, [first]
+
+    def header(self, name):
+        return self._kind if name == b"content-type" else None
+
+    async def chunk(self, timeout=None):
+        return self._chunks.pop() if self._chunks else None
+
+    def close(self):
+        self._chunks.clear()
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/event-stream"])
+@pytest.mark.parametrize("first", [b'{"jsonrpc"', b""])
+async def test_answer_that_was_ended_is_not_taken_for_a_whole_one(kind, first):
+    link = streamable.HttpLink("echo", None, lambda: [], 1000, "legacy", "2025-11-25")
+    out = Outbound(b"1", "tools/call", {})
+    exchange = streamable.HttpExchange(link, Answer(kind, first), out, 1000)
+    exchange.end(UpstreamError("no_credential", "deleted"))
+    with pytest.raises(UpstreamError, match="deleted"):
+        await exchange.next()
+
+
+async def test_copied_answer_that_was_ended_does_not_end_as_a_whole_one():
+    link = streamable.HttpLink("echo", None, lambda: [], 1 << 20, "legacy", "2025-11-25")
+    first = b"x" * streamable.STREAM_BYTES
+    out = Outbound(b"1", "tools/call", {})
+    exchange = streamable.HttpExchange(link, Answer("application/json", first), out, 1 << 20)
+    exchange.may_stream = True
+    frame = await exchange.next()
+    exchange.end(UpstreamError("no_credential", "deleted"))
+    with pytest.raises(UpstreamError, match="deleted"):
+        await frame.rest()

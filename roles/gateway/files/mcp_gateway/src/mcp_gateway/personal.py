@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import weakref
-from typing import NamedTuple, Protocol
+from collections.abc import Coroutine, Iterator
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from mcp_gateway.credentials import AWAY, Credentials
 from mcp_gateway.settings import PerUser
@@ -14,7 +15,11 @@ from mcp_gateway.upstreams.base import UpstreamError
 log = logging.getLogger("mcp_gateway.credentials")
 # What is under way in somebody's name ends about this long after their credential was deleted.
 RECHECK_SECONDS = 10.0
+# So many people are looked up at once, and all of them within this time, or nobody can tell.
+LOOKUPS = 16
+LOOKUPS_SECONDS = 4.0
 FAILURES = 2
+T = TypeVar("T")
 Headers = list[tuple[str, str]]
 
 
@@ -34,6 +39,18 @@ class Ending(Protocol):
     def end(self, error: UpstreamError) -> None: ...
 
 
+class Waiting:
+    """A stream that was asked for, and of which nothing came yet."""
+
+    def __init__(self, task: asyncio.Task[Any]) -> None:
+        self._task = task
+        self.ended: UpstreamError | None = None
+
+    def end(self, error: UpstreamError) -> None:
+        self.ended = error
+        self._task.cancel()
+
+
 class Owner:
     """One person at one server: every request of a link of theirs asks here what to show."""
 
@@ -50,6 +67,20 @@ class Owner:
 
     def ended(self, exchange: Ending) -> None:
         self._personal.open.pop(exchange, None)
+
+    async def until_head(self, work: Coroutine[Any, Any, T], shown: Shown) -> T:
+        """The head of a stream's answer, which a server may put off for as long as it likes."""
+        task = asyncio.create_task(work)
+        waiting = Waiting(task)
+        self.began(waiting, shown)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if waiting.ended is None:
+                raise
+            raise waiting.ended from None
+        finally:
+            self.ended(waiting)
 
     def beside(self, headers: Headers) -> Headers:
         """The configured headers that go with it: without the one of the same name, if any."""
@@ -96,17 +127,33 @@ class Personal:
 
     async def recheck(self) -> None:
         """End exchanges whose credential was deleted or replaced, or cannot be looked up."""
-        now: dict[str, tuple[UpstreamError, str]] = {}
+        theirs: dict[str, list[tuple[Ending, str]]] = {}
         for exchange, (person, id_) in list(self.open.items()):
-            if person not in now:
-                now[person] = await self._now(person)
-            error, current = now[person]
+            theirs.setdefault(person, []).append((exchange, id_))
+        people = iter(theirs.items())
+        try:
+            async with asyncio.timeout(LOOKUPS_SECONDS):
+                found = await asyncio.gather(*(self._recheck(people) for _ in range(LOOKUPS)))
+        except TimeoutError:
+            found = [UpstreamError(AWAY, f"server {self._server}: credentials cannot be read now")]
+        away = next((error for error in found if error is not None), None)
+        if away is None:
+            self._failed = 0
+        else:
+            self._nobody_can_tell(away)
+
+    async def _recheck(
+        self, people: Iterator[tuple[str, list[tuple[Ending, str]]]]
+    ) -> UpstreamError | None:
+        """One after the other, beside others who take from the same people; why nobody can tell."""
+        for person, exchanges in people:
+            error, current = await self._now(person)
             if error.kind == AWAY:
-                self._nobody_can_tell(error)
-                return
-            if id_ != current:
-                exchange.end(error)
-        self._failed = 0
+                return error
+            for exchange, id_ in exchanges:
+                if id_ != current:
+                    exchange.end(error)
+        return None
 
     def _nobody_can_tell(self, error: UpstreamError) -> None:
         """End everything, unless this is the first time: Redis may be changing its primary."""

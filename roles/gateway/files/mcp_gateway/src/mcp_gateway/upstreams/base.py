@@ -44,6 +44,15 @@ class SessionLost(UpstreamError):
         super().__init__("session_lost", f"server {name} no longer knows this session")
 
 
+def failure(name: str, error: Exception) -> UpstreamError:
+    """What an error of the way to a server means for a call."""
+    sent = getattr(error, "sent", True)
+    kind = "timeout" if "within" in str(error) else "unreachable"
+    if "exceeds" in str(error):
+        kind = "too_large"
+    return UpstreamError(kind, f"server {name}: {error}", sent=sent)
+
+
 class Hello(msgspec.Struct, frozen=True):
     """How the gateway introduces a caller to an upstream."""
 

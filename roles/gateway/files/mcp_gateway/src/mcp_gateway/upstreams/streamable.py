@@ -18,6 +18,7 @@ from mcp_gateway.upstreams.base import (
     Outbound,
     SessionLost,
     UpstreamError,
+    failure,
     hold_nothing,
 )
 
@@ -56,17 +57,24 @@ class HttpExchange:
     def end(self, error: UpstreamError) -> None:
         """Let go in the middle; whoever reads is told why."""
         self._ended = self._ended or error
-        self._response.close()
+        self.close()
 
     def _failure(self, error: Exception) -> UpstreamError:
-        return self._ended or self._link.failure(error)
+        return self._ended or failure(self._link.name, error)
+
+    async def _chunk(self) -> bytes | None:
+        """The next bytes, None at the end: which is none where the exchange was ended."""
+        chunk = await self._response.chunk(self._timeout)
+        if self._ended is not None:
+            raise self._ended
+        return chunk
 
     async def next(self) -> Frame | None:
         try:
             if self._parser is None:
                 return await self._body()
             while not self._frames:
-                chunk = await self._response.chunk(self._timeout)
+                chunk = await self._chunk()
                 if chunk is None:
                     return None
                 self._frames = self._parser.feed(chunk)[::-1]
@@ -88,7 +96,7 @@ class HttpExchange:
             raise HttpError(f"the answer exceeds {self._limit} bytes")
         parts: list[bytes] = []
         self._size = 0
-        while (chunk := await self._response.chunk(self._timeout)) is not None:
+        while (chunk := await self._chunk()) is not None:
             parts.append(chunk)
             self._size += len(chunk)
             if self._size > self._limit:
@@ -102,13 +110,13 @@ class HttpExchange:
 
     async def _more(self) -> bytes | None:
         try:
-            chunk = await self._response.chunk(self._timeout)
+            chunk = await self._chunk()
         except HttpError as error:
             raise self._failure(error) from None
         self._size += len(chunk or b"")
         if self._size > self._limit:
             self.close()
-            raise self._link.failure(HttpError(f"the answer exceeds {self._limit} bytes"))
+            raise failure(self._link.name, HttpError(f"the answer exceeds {self._limit} bytes"))
         return chunk
 
     async def answer(self, body: bytes) -> None:
@@ -164,21 +172,14 @@ class HttpLink:
         self._headers = headers
         self._limit = limit
 
-    def failure(self, error: Exception) -> UpstreamError:
-        sent = getattr(error, "sent", True)
-        kind = "timeout" if "within" in str(error) else "unreachable"
-        if "exceeds" in str(error):
-            kind = "too_large"
-        return UpstreamError(kind, f"server {self.name}: {error}", sent=sent)
-
     async def _shown(self) -> Shown | None:
         """The owner's credential as it is now; SessionLost where the session began with another."""
-        if self.owner is None:
-            return None
-        shown = await self.owner.show()
-        if self.era == "legacy" and self.credential_id not in ("", shown.id):
+        shown = await self.owner.show() if self.owner is not None else None
+        id_ = shown.id if shown is not None else ""
+        has_begun = self.sid is not None or bool(self.credential_id)
+        if self.era == "legacy" and has_begun and self.credential_id != id_:
             raise SessionLost(self.name)
-        self.credential_id = shown.id
+        self.credential_id = id_
         return shown
 
     def _all_headers(
@@ -208,12 +209,15 @@ class HttpLink:
             if name is not None:
                 headers.append(("mcp-name", header_value(name)))
         body = envelope.request(out.id, out.method, out.params)
+        work = self._client.request(
+            "POST", headers, body, timeout=out.timeout, retry=out.method in READ_ONLY
+        )
+        if out.timeout is None and self.owner is not None and shown is not None:
+            work = self.owner.until_head(work, shown)
         try:
-            response = await self._client.request(
-                "POST", headers, body, timeout=out.timeout, retry=out.method in READ_ONLY
-            )
+            response = await work
         except HttpError as error:
-            raise self.failure(error) from None
+            raise failure(self.name, error) from None
         return self._checked(self._exchange(response, out, shown), response)
 
     def _exchange(
@@ -257,7 +261,7 @@ class HttpLink:
             response = await self._client.request("POST", headers, body, timeout=10)
             response.close()
         except HttpError as error:
-            raise self.failure(error) from None
+            raise failure(self.name, error) from None
         if response.status == 404 and self.sid is not None:
             raise SessionLost(self.name)
 
@@ -273,7 +277,7 @@ class HttpLink:
         try:
             response = await self._client.request("GET", headers, timeout=30, retry=True)
         except HttpError as error:
-            raise self.failure(error) from None
+            raise failure(self.name, error) from None
         exchange = self._exchange(response, None, shown)
         if response.status == 200 and exchange.is_stream:
             return exchange
