@@ -219,3 +219,122 @@ async def test_copied_answer_that_was_ended_does_not_end_as_a_whole_one():
     exchange.end(UpstreamError("no_credential", "deleted"))
     with pytest.raises(UpstreamError, match="deleted"):
         await frame.rest()
+
+
+# --- Redis ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        redis.exceptions.ReadOnlyError("You can't write against a read only replica."),
+        redis.exceptions.ResponseError("NOREPLICAS Not enough good replicas to write."),
+        redis.exceptions.ResponseError("MISCONF Redis is configured to save RDB snapshots"),
+    ],
+)
+async def test_redis_that_takes_no_writes_is_read_all_the_same(start, service, error, caplog):
+    """A full disk, or replicas that are away: the end of records is put off another time."""
+    async with Echo() as echo, start({"echo": personal_server(echo, **service)}) as lab:
+        for replica in lab.replicas:
+            await replica.up()
+        lab.store("alice")
+        asked = []
+
+        async def refuse(*_):
+            asked.append(1)
+            raise error
+
+        for replica in lab.replicas:
+            replica.gateway.credentials.store._redis.expire = refuse
+        for _ in range(6):
+            assert PEOPLE["alice"] in text_of(await lab.modern("alice").call("echo__echo"))
+        assert 1 <= len(asked) <= len(lab.replicas), "it is not asked again on each call"
+
+
+async def test_abandoned_lookups_leave_no_answer_for_somebody_else(start, service):
+    """A call that its client gave up must not leave Redis' answer in the pool of connections."""
+    async with Echo() as echo, start({"echo": personal_server(echo, **service)}) as lab:
+        await lab.replicas[0].up()
+        for name in PEOPLE:
+            lab.store(name)
+        found = lab.replicas[0].gateway.credentials.store
+        for turns in range(40):
+            task = asyncio.create_task(found.find(lab.person("alice"), "echo"))
+            for _ in range(turns % 8):
+                await asyncio.sleep(0)  # one turn of the loop: somewhere in the look-up
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            assert (await found.find(lab.person("bob"), "echo")).token == PEOPLE["bob"]
+
+
+class Slow:
+    """A store in which each look-up waits until it may go on; counts them."""
+
+    def __init__(self, gone):
+        self.gone, self.at_once, self.asked = gone, 0, 0
+        self.go_on = asyncio.Event()
+
+    @property
+    def store(self):
+        return self
+
+    async def find(self, person, server):
+        if person == "first":
+            self.asked += 1
+            await self.go_on.wait()
+        if person in self.gone:
+            raise CredentialError("no_credential", "none", PAGE)
+        return Credential("1", "token")
+
+
+async def test_recheck_does_not_wait_for_the_slowest(monkeypatch):
+    """Whose credential was deleted is told although somebody else's cannot be looked up."""
+    shelf = Slow(gone=set())
+    shelf.go_on.set()
+    watched = personal.Personal("echo", PerUser(header="X-A"), shelf)
+    exchanges = {}
+    for person in ("first", "second"):
+        owner = watched.owner(person)
+        exchanges[person] = own.Exchange()
+        owner.began(exchanges[person], await owner.show())
+    shelf.go_on.clear()
+    shelf.gone = {"second"}
+    checking = asyncio.create_task(watched.recheck())
+    await until(lambda: exchanges["second"].ended == "no_credential", "the second was ended")
+    assert exchanges["first"].ended is None
+    shelf.go_on.set()
+    await checking
+    assert exchanges["first"].ended is None
+
+
+async def test_recheck_that_takes_too_long_counts_as_one_that_cannot_tell(monkeypatch):
+    monkeypatch.setattr(personal, "LOOKUPS_SECONDS", 0.02, raising=False)
+    shelf = Slow(gone=set())
+    shelf.go_on.set()
+    watched = personal.Personal("echo", PerUser(header="X-A"), shelf)
+    exchange = own.Exchange()
+    owner = watched.owner("first")
+    owner.began(exchange, await owner.show())
+    shelf.go_on.clear()
+    async with asyncio.timeout(15):
+        await watched.recheck()
+        assert exchange.ended is None
+        await watched.recheck()
+    assert exchange.ended == "credential_store"
+
+
+async def test_lookup_as_a_whole_has_a_bound(start, service, monkeypatch):
+    """Each answer of Redis may come in time, and all of them together too late."""
+    async with Echo() as echo, start({"echo": personal_server(echo, **service)}) as lab:
+        await lab.replicas[0].up()
+        lab.store("alice")
+        found = lab.replicas[0].gateway.credentials.store
+        monkeypatch.setattr(found, "_seconds", 0.05, raising=False)
+
+        async def never(*_):
+            await asyncio.Event().wait()
+
+        found._redis.hget = never
+        async with asyncio.timeout(15):
+            with pytest.raises(CredentialError, match="cannot be read now"):
+                await found.find(lab.person("alice"), "echo")

@@ -5,6 +5,7 @@ Nothing is kept here: one that was deleted is gone for every replica with the ne
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import time
@@ -19,6 +20,7 @@ log = logging.getLogger("mcp_gateway.credentials")
 REDIS_SECONDS = 2.0
 # Records of people who go on using them are kept; it is enough to say so now and then.
 RENEW_SECONDS = 3600.0
+RENEW_AGAIN_SECONDS = 60.0
 MAX_RENEWED = 10_000
 WARN_SECONDS = 10.0
 # Nobody can say whether somebody has one.
@@ -53,21 +55,22 @@ class Credential:
 class Store:
     """Redis, where the portal puts them."""
 
-    def __init__(self, settings: Settings, vault: Vault, redis) -> None:  # type: ignore[no-untyped-def]
+    def __init__(  # type: ignore[no-untyped-def]
+        self, settings: Settings, vault: Vault, redis, seconds: float = REDIS_SECONDS
+    ) -> None:
         self.page_url = settings.page_url
         self._keep_seconds = settings.keep_seconds
-        self._vault, self._redis = vault, redis
-        self._renewed: OrderedDict[str, float] = OrderedDict()
+        self._vault, self._redis, self._seconds = vault, redis, seconds
+        self._renew_at: OrderedDict[str, float] = OrderedDict()
         self._warned_at = -WARN_SECONDS
 
     async def find(self, person: str, server: str) -> Credential:
         """The credential of this person for this server; CredentialError without one."""
         try:
-            kept = await self._redis.hget(place(person), server)
-            if kept is not None:
-                await self._renew(person)
+            async with asyncio.timeout(self._seconds):
+                kept = await self._redis.hget(place(person), server)
         except Exception as error:
-            self._warn(type(error).__name__)
+            self._warn("cannot be read", error)
             raise CredentialError(
                 AWAY,
                 f"your credential for server {server} cannot be read now; try again in a minute",
@@ -75,28 +78,38 @@ class Store:
             ) from None
         if kept is None:
             raise self._missing(server, "none is stored")
+        await self._renew(person)
         token = self._vault.open(person, server, kept)
         if token is None or not is_token(token):
             raise self._missing(server, "the one that is stored cannot be read any more")
         return Credential(hashlib.sha256(kept).hexdigest()[:16], token)
 
-    def _warn(self, reason: str) -> None:
+    def _warn(self, what: str, error: Exception) -> None:
         """Say it now and then: callers could fill the log with it."""
         now = time.monotonic()
         if now - self._warned_at >= WARN_SECONDS:
-            log.warning("credentials cannot be read: Redis: %s", reason)
+            log.warning("credentials %s: Redis: %s", what, type(error).__name__)
             self._warned_at = now
 
     async def _renew(self, person: str) -> None:
-        """Put off the end of somebody's records, which comes when nobody used them for long."""
+        """Put off the end of somebody's records, which comes when nobody used them for long.
+
+        A Redis that takes no writes (its disk is full, its replicas are away) can be read.
+        """
         now = time.monotonic()
-        if now - self._renewed.get(person, now - RENEW_SECONDS) < RENEW_SECONDS:
+        if now < self._renew_at.get(person, now):
             return
-        await self._redis.expire(place(person), self._keep_seconds)
-        self._renewed[person] = now
-        self._renewed.move_to_end(person)
-        if len(self._renewed) > MAX_RENEWED:
-            self._renewed.popitem(last=False)
+        self._renew_at[person] = now + RENEW_AGAIN_SECONDS
+        self._renew_at.move_to_end(person)
+        if len(self._renew_at) > MAX_RENEWED:
+            self._renew_at.popitem(last=False)
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._redis.expire(place(person), self._keep_seconds)
+        except Exception as error:
+            self._warn("in use may end as if nobody used them", error)
+            return
+        self._renew_at[person] = now + RENEW_SECONDS
 
     def nobody(self, server: str) -> CredentialError:
         """Somebody calls whom no sign-in vouches for."""

@@ -74,4 +74,4 @@ def _credentials(settings: Credentials) -> Store | None:
         vault = Vault(key)
     except ValueError as error:
         raise ConfigError("credentials.key_file", [f"{settings.key_file}: {error}"]) from None
-    return Store(settings, vault, redis_client(url, REDIS_SECONDS))
+    return Store(settings, vault, redis_client(url, REDIS_SECONDS), REDIS_SECONDS)
