@@ -114,7 +114,8 @@ def test_gateway_and_portal_have_one_key_and_redis_none(site, tmp_path):
     config = yaml.safe_load(gateway)
     assert config["credentials"]["page_url"] == "https://ai.example.internal/portal/credentials"
     assert config["credentials"]["keep_seconds"] == 90 * 86400
-    assert config["upstreams"]["hub"]["per_user"] == HUB["per_user"]
+    audience = "hub.example.internal/hub"
+    assert config["upstreams"]["hub"]["per_user"] == {**HUB["per_user"], "audience": audience}
     assert config["auth"]["litellm"]["sign_on_makers"] == ["intranet-portal"]
     assert yaml.safe_load(portal)["credentials"]["keep_seconds"] == 90 * 86400
     redis = made["redis"][0].splitlines()

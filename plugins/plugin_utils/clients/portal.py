@@ -36,7 +36,7 @@ def site(
         "has_own_ca": bool(about["ca"]),
         "models": [_model(model) for model in about["sizes"]],
         "servers": {name: entry.get("description", "") for name, entry in servers.items()},
-        "personal": own_credentials.servers_with(servers),
+        "personal": own_credentials.audiences(servers),
         "files": list(common.values()),
         "teams": {
             person["team"]: {

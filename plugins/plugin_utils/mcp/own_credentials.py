@@ -25,6 +25,8 @@ TAKEN = (
 TAKEN_BEGINNINGS = ("mcp-", "proxy-", "sec-", "x-forwarded-")
 _NAME = re.compile(r"[0-9A-Za-z!#$%&'*+.^_`|~-]{1,100}")
 _PREFIX = re.compile(r"[\x20-\x7E]{0,100}")
+# Addresses that an image is told to work at.
+_ORIGIN = re.compile(r"https?://[^\s/'\"?#,;]+", re.IGNORECASE)
 _EXAMPLE = "{header: Authorization, prefix: 'Bearer '}"
 
 
@@ -36,7 +38,31 @@ def servers_with(servers: dict) -> list[str]:
 def header_of(server: dict) -> dict[str, str]:
     """The gateway's `per_user` of a server."""
     own = server[KEY]
-    return {"header": own["header"], "prefix": own.get("prefix", "")}
+    prefix = own.get("prefix", "")
+    return {"header": own["header"], "prefix": prefix, "audience": audience_of(server)}
+
+
+def audiences(servers: dict) -> dict[str, str]:
+    """What people's credentials are for, by the name of the server."""
+    return {name: audience_of(servers[name]) for name in servers_with(servers)}
+
+
+def audience_of(server: dict) -> str:
+    """Where a credential goes: to an address, or an image and the addresses that it is told.
+
+    One that was stored for something else is not sent. Another version changes nothing.
+    """
+    if server.get("url"):
+        return _origins(server["url"])
+    repository = re.sub(r":[^/:]*$", "", server["image"].partition("@")[0])
+    told = [*server.get("args", []), *server.get("command", []), *server.get("env", {}).values()]
+    return f"{repository} {_origins(' '.join(map(str, told)))}".rstrip()
+
+
+def _origins(text: str) -> str:
+    """The hosts in a text, sorted; without what stands before an @."""
+    found = {origin.lower() for origin in _ORIGIN.findall(text)}
+    return " ".join(sorted(re.sub(r"//[^@]*@", "//", origin) for origin in found))
 
 
 def can_list(server: dict) -> bool:

@@ -755,7 +755,7 @@ class Shelf:
     def store(self):
         return self
 
-    async def find(self, person, server):
+    async def find(self, person, server, audience):
         self.asked.append(person)
         if self.is_away:
             raise CredentialError("credential_store", "away", PAGE)

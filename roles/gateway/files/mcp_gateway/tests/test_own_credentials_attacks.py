@@ -120,6 +120,39 @@ async def test_session_that_began_as_the_service_does_not_go_on_as_a_person(star
                 assert shown == [f"Bearer {expected}"] * 2
 
 
+async def test_credential_goes_nowhere_but_where_it_was_stored_for(start, service):
+    """A server's name may come to stand for another address, or for another server."""
+    async with (
+        Echo() as echo,
+        Echo() as other,
+        start({"echo": personal_server(echo, **service)}) as lab,
+    ):
+
+        async def moved(url, audience):
+            server = own.http(url, per_user={**own.OWN, "audience": audience}, **service)
+            for replica in lab.replicas:
+                await replica.gateway.reload(changed(replica, server))
+                await replica.up()
+
+        await moved(echo.url, "https://here.example")
+        vault = own.portal_vault.Vault(own.SECRET)
+        alice = lab.person("alice")
+        record = vault.seal(alice, "echo", PEOPLE["alice"], 1, "https://here.example")
+        lab.records.hset(place(alice), "echo", record)
+        client = lab.legacy("alice")
+        await client.initialize()
+        assert PEOPLE["alice"] in text_of(await client.call("echo__echo"))
+        await moved(other.url, "https://there.example")
+        for asking in (client, lab.modern("alice")):
+            for _ in range(2):
+                answer = await asking.call("echo__echo")
+                assert reason(answer) == "no_credential"
+                assert "was for another address" in answer["error"]["message"]
+        assert set(other.shown("initialize", "tools/call", "DELETE")) <= {f"Bearer {SERVICE}"}
+        await moved(echo.url, "https://here.example")
+        assert PEOPLE["alice"] in text_of(await lab.modern("alice").call("echo__echo"))
+
+
 # --- what goes on ---------------------------------------------------------------------------------
 
 
@@ -278,7 +311,7 @@ class Slow:
     def store(self):
         return self
 
-    async def find(self, person, server):
+    async def find(self, person, server, audience):
         if person == "first":
             self.asked += 1
             await self.go_on.wait()

@@ -13,6 +13,7 @@ from pathlib import Path
 import conftest
 import fakeredis
 import lab
+import msgspec
 import pytest
 import redis
 from mcp_portal import cli, credentials, own_tokens, words
@@ -29,7 +30,8 @@ SECRET = "a-key-for-credentials-of-the-tests-0123456789"
 TOKEN = "ghp_a-token-of-the-tests"
 PAGE = "/portal/credentials"
 STORE, DELETE = f"{PAGE}/store", f"{PAGE}/delete"
-PERSONAL = {**lab.SITE, "personal": ["tickets"]}
+AUDIENCE = "https://tickets.example.internal"
+PERSONAL = {**lab.SITE, "personal": {"tickets": AUDIENCE}}
 
 
 @pytest.fixture
@@ -103,9 +105,10 @@ def test_token_is_stored_encrypted_for_the_gateway_and_shown_to_nobody(arrive, r
     assert TOKEN.encode() not in kept
     vault = gateway_vault.Vault(SECRET)
     assert gateway_vault.place(person) == f"credentials:{person}"
-    assert vault.open(person, "tickets", kept) == TOKEN
-    assert vault.open(person, "files", kept) is None
-    assert vault.open("0" * 16, "tickets", kept) is None
+    assert vault.open(person, "tickets", kept, AUDIENCE) == TOKEN
+    assert vault.open(person, "files", kept, AUDIENCE) is None
+    assert vault.open("0" * 16, "tickets", kept, AUDIENCE) is None
+    assert vault.open(person, "tickets", kept, "https://elsewhere.example.internal") is None
     assert 89 * 86400 < records.ttl(f"credentials:{person}") <= 90 * 86400
 
 
@@ -115,7 +118,7 @@ def test_token_is_replaced_and_deleted(arrive, records):
         sam.submit(PAGE, STORE, server="tickets", token=token)
     person = person_of(records)
     kept = records.hget(f"credentials:{person}", "tickets")
-    assert gateway_vault.Vault(SECRET).open(person, "tickets", kept) == "another-token"
+    assert gateway_vault.Vault(SECRET).open(person, "tickets", kept, AUDIENCE) == "another-token"
     assert "Replace" in sam.get(PAGE).text
     assert sam.submit(PAGE, DELETE, server="tickets").status_code == 303
     assert records.keys() == [] and "No token is stored" in sam.get(PAGE).text
@@ -198,7 +201,11 @@ def test_record_of_another_key_is_told(arrive, records):
     sam = arrive()
     sam.submit(PAGE, STORE, server="tickets", token=TOKEN)
     person = person_of(records)
-    for record in (Vault("x" * 40).seal(person, "tickets", TOKEN, 1), b"junk", b""):
+    vault, another = Vault(SECRET), Vault("x" * 40)
+    elsewhere = vault.seal(person, "tickets", TOKEN, 1, "https://elsewhere.example.internal")
+    somebody = vault.seal("0" * 16, "tickets", TOKEN, 1, AUDIENCE)
+    other_key = another.seal(person, "tickets", TOKEN, 1, AUDIENCE)
+    for record in (other_key, elsewhere, somebody, b"junk", b""):
         records.hset(f"credentials:{person}", "tickets", record)
         assert "cannot be used any more" in sam.get(PAGE).text
     sam.submit(PAGE, STORE, server="tickets", token=TOKEN)
@@ -299,4 +306,23 @@ def test_servers_without_a_place_for_tokens_are_refused(configure, issuer, confi
 
 def test_a_record_says_when_it_was_made():
     now = int(time.time())
-    assert Vault(SECRET).stored_at(Vault(SECRET).seal("p", "s", TOKEN, now)) == now
+    vault = Vault(SECRET)
+    sealed = vault.seal("p", "s", TOKEN, now, "a")
+    assert vault.stored_at("p", "s", sealed, "a") == now
+    for other in (("q", "s", sealed, "a"), ("p", "t", sealed, "a"), ("p", "s", sealed, "b")):
+        assert vault.stored_at(*other) is None
+
+
+@pytest.mark.parametrize("stored_at", [-1, 0, 2**40, 2**63 - 1, -(2**63)])
+def test_whoever_may_write_redis_does_not_take_the_page_away(arrive, records, stored_at):
+    """A date is believed where the rest of its record is; names may be any bytes."""
+    sam = arrive()
+    sam.submit(PAGE, STORE, server="tickets", token=TOKEN)
+    place = f"credentials:{person_of(records)}"
+    kept = msgspec.msgpack.decode(records.hget(place, "tickets"))
+    records.hset(place, "tickets", msgspec.msgpack.encode([kept[0], stored_at, *kept[2:]]))
+    records.hset(place, b"\xff\xfe", b"x")
+    page = sam.get(PAGE)
+    assert page.status_code == 200 and "cannot be used any more" in page.text
+    assert sam.submit(PAGE, STORE, server="tickets", token=TOKEN).status_code == 303
+    assert "A token is stored since" in sam.get(PAGE).text

@@ -32,7 +32,9 @@ def refused(**entry):
 def test_gateway_is_told_where_a_persons_credential_belongs(entry):
     merged = servers.merge({}, {"hub": entry})
     upstream = servers.gateway_upstreams(merged, {"hub": "intranet-hub:8000"})["hub"]
-    assert upstream["per_user"] == OWN and "mode" not in upstream
+    own = upstream["per_user"]
+    assert {**own, "audience": ""} == {**OWN, "audience": ""} and "mode" not in upstream
+    assert own["audience"] == own_credentials.audiences(merged)["hub"] != ""
     assert own_credentials.servers_with(merged) == ["hub"]
 
 
@@ -45,7 +47,47 @@ def test_other_servers_are_as_they_were():
 def test_prefix_may_be_left_out():
     entry = {**REMOTE, "per_user": {"header": "PRIVATE-TOKEN"}}
     made = servers.gateway_upstreams(servers.merge({}, {"hub": entry}), {})
-    assert made["hub"]["per_user"] == {"header": "PRIVATE-TOKEN", "prefix": ""}
+    audience = "https://mcp.example.internal"
+    own = {"header": "PRIVATE-TOKEN", "prefix": "", "audience": audience}
+    assert made["hub"]["per_user"] == own
+
+
+URL = "https://mcp.example.internal/mcp"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"url": URL}, {"url": "HTTPS://MCP.example.internal/other?a=b"}),
+        ({"image": "r.example:5000/a/hub:1"}, {"image": "r.example:5000/a/hub@sha256:00"}),
+        ({"image": "hub:1", "args": ["http", "--toolsets=a"]}, {"image": "hub:2", "env": {"A": 1}}),
+    ],
+)
+def test_another_version_is_for_the_same(one, other):
+    assert own_credentials.audience_of(one) == own_credentials.audience_of(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"url": URL}, {"url": "https://mcp.example.com/mcp"}),
+        ({"url": URL}, {"url": "https://mcp.example.internal:8443/mcp"}),
+        ({"url": URL}, {"url": "https://mcp.example.internal@elsewhere.example/mcp"}),
+        ({"url": URL}, {"image": "hub:1"}),
+        ({"image": "a/hub:1"}, {"image": "b/hub:1"}),
+        ({"image": "r.example:5000/hub"}, {"image": "r.example:5001/hub"}),
+        *[
+            ({"image": "hub:1"}, {"image": "hub:1", **told})
+            for told in (
+                {"args": ["--gh-host=https://github.example.internal"]},
+                {"command": ["hub", "https://github.example.internal/api"]},
+                {"env": {"GITLAB_URL": "https://gitlab.example.internal"}},
+            )
+        ],
+    ],
+)
+def test_credential_for_one_address_is_for_no_other(one, other):
+    assert own_credentials.audience_of(one) != own_credentials.audience_of(other)
 
 
 @pytest.mark.parametrize(

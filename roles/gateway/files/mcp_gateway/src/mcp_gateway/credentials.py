@@ -64,8 +64,11 @@ class Store:
         self._renew_at: OrderedDict[str, float] = OrderedDict()
         self._warned_at = -WARN_SECONDS
 
-    async def find(self, person: str, server: str) -> Credential:
-        """The credential of this person for this server; CredentialError without one."""
+    async def find(self, person: str, server: str, audience: str = "") -> Credential:
+        """The credential of this person for this server; CredentialError without one.
+
+        `audience` is what the name of the server stands for: what the credential was stored for.
+        """
         try:
             async with asyncio.timeout(self._seconds):
                 kept = await self._redis.hget(place(person), server)
@@ -79,9 +82,10 @@ class Store:
         if kept is None:
             raise self._missing(server, "none is stored")
         await self._renew(person)
-        token = self._vault.open(person, server, kept)
+        token = self._vault.open(person, server, kept, audience)
         if token is None or not is_token(token):
-            raise self._missing(server, "the one that is stored cannot be read any more")
+            why = "the one that is stored was for another address, or cannot be read any more"
+            raise self._missing(server, why)
         return Credential(hashlib.sha256(kept).hexdigest()[:16], token)
 
     def _warn(self, what: str, error: Exception) -> None:

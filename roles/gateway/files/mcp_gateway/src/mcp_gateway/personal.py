@@ -105,7 +105,8 @@ class Personal:
         return Owner(self, person)
 
     async def show(self, person: str) -> Shown:
-        found = await self._credentials.store.find(person, self._server)
+        audience = self._settings.audience
+        found = await self._credentials.store.find(person, self._server, audience)
         return Shown((self._settings.header, self._settings.prefix + found.token), found.id)
 
     def without_own(self, headers: Headers) -> Headers:

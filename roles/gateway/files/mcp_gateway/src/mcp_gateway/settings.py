@@ -176,6 +176,7 @@ class Credentials(Section):
 class PerUser(Section):
     header: str
     prefix: str = ""
+    audience: str = ""
 
 
 class Breaker(Section):

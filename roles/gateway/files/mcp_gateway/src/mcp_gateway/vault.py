@@ -1,8 +1,9 @@
-"""How people's credentials for tool servers are kept: encrypted, bound to person and server.
+"""How people's credentials for tool servers are kept: encrypted, bound to person and purpose.
 
 The portal writes such records (`mcp_portal.vault`, whose tests read them with this module), and the
 gateway reads them. Redis, which holds them, knows no key; a record that is copied to another person
-or server, or whose date was changed, does not open.
+or server, or whose date was changed, does not open. Nor does one of a server whose name stands for
+something else now (its audience), so that nobody's credential goes where they did not mean it to.
 """
 
 from __future__ import annotations
@@ -38,21 +39,21 @@ class Vault:
         self._cipher = AESGCM(key)
         self._name = hashlib.sha256(key).digest()[:4]
 
-    def open(self, person: str, server: str, kept: bytes) -> str | None:
-        """The credential of just this person for just this server, or None."""
+    def open(self, person: str, server: str, kept: bytes, audience: str = "") -> str | None:
+        """The credential of just this person for just this server and audience, or None."""
         try:
             record = msgspec.msgpack.decode(kept, type=Record)
             if record.key != self._name:
                 return None
-            bound = bound_to(person, server, record.stored_at)
+            bound = bound_to(person, server, audience, record.stored_at)
             return self._cipher.decrypt(record.nonce, record.sealed, bound).decode()
         except (InvalidTag, ValueError, msgspec.DecodeError):
             return None
 
 
-def bound_to(person: str, server: str, stored_at: int) -> bytes:
+def bound_to(person: str, server: str, audience: str, stored_at: int) -> bytes:
     """What a record belongs to, in one encoding that no two of them share."""
-    return msgspec.msgpack.encode([PURPOSE, person, server, stored_at])
+    return msgspec.msgpack.encode([PURPOSE, person, server, audience, stored_at])
 
 
 def place(person: str) -> str:

@@ -28,19 +28,25 @@ class Store:
     def __init__(self, redis: Redis, vault: Vault, keep_seconds: int) -> None:
         self._redis, self._vault, self._keep_seconds = redis, vault, keep_seconds
 
-    async def stored(self, person: str) -> dict[str, int | None]:
-        """Return the servers with a credential, and since when; None where it is of no use."""
-        kept = await _answer(self._redis.hgetall(_place(person)))
-        return {name.decode(): self._vault.stored_at(record) for name, record in kept.items()}
+    async def stored(self, person: str, audiences: dict[str, str]) -> dict[str, int | None]:
+        """Return the servers with a credential, and since when; None where it is of no use.
 
-    async def put(self, person: str, server: str, token: str) -> None:
+        audiences: what the servers' names stand for now.
+        """
+        kept = await _answer(self._redis.hgetall(_place(person)))
+        # A name that is no text was not written here.
+        named = {name.decode(errors="replace"): record for name, record in kept.items()}
+        since = self._vault.stored_at
+        return {n: since(person, n, kept, audiences.get(n, "")) for n, kept in named.items()}
+
+    async def put(self, person: str, server: str, token: str, audience: str) -> None:
         """Store a credential in the place of the one that is there, if any."""
         place = _place(person)
         if await _answer(self._redis.hlen(place)) >= MAX_STORED and not await _answer(
             self._redis.hexists(place, server)
         ):
             raise Problem("too_many_tokens", 403, count=MAX_STORED)
-        record = self._vault.seal(person, server, token, int(time.time()))
+        record = self._vault.seal(person, server, token, int(time.time()), audience)
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.hset(place, server, record)
             pipe.expire(place, self._keep_seconds)

@@ -26,18 +26,18 @@ class OwnTokens:
 
     async def show(self, request: Request) -> Response:
         person, _session = self._portal.signed_in(request)
-        stored = await self._open().stored(person.id)
+        stored = await self._open().stored(person.id, self._audiences)
         servers = self._portal.site.servers
-        rows = [(n, servers.get(n, ""), n in stored, _day(stored.get(n))) for n in self._names]
-        left = [name for name in stored if name not in self._names]
+        rows = [(n, servers.get(n, ""), n in stored, _day(stored.get(n))) for n in self._audiences]
+        left = [name for name in stored if name not in self._audiences]
         return page(request, NAME, rows=rows, left=left)
 
     async def store(self, request: Request) -> Response:
         person, server = await self._form(request)
-        if server not in self._names:
+        if server not in self._audiences:
             raise Problem("no_page", 404)
         token = token_of((await request.form()).get("token"))
-        await self._open().put(person.id, server, token)
+        await self._open().put(person.id, server, token, self._audiences[server])
         return _back()
 
     async def delete(self, request: Request) -> Response:
@@ -54,7 +54,7 @@ class OwnTokens:
         return person, str((await request.form()).get("server") or "")
 
     @property
-    def _names(self) -> list[str]:
+    def _audiences(self) -> dict[str, str]:
         return self._portal.site.personal
 
     def _open(self) -> Store:

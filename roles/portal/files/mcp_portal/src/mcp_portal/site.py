@@ -54,8 +54,9 @@ class Site(msgspec.Struct, frozen=True):
     models: list[Model] = []
     # Name and purpose of each MCP server, whoever may use it.
     servers: dict[str, str] = {}
-    # Those at which each person shows a credential of their own.
-    personal: list[str] = []
+    # Those at which each person shows a credential of their own, and what each is for: where the
+    # credential goes. The gateway has the same.
+    personal: dict[str, str] = {}
     teams: dict[str, Team] = {}
     # Files that are the same in everybody's bundle.
     files: list[File] = []

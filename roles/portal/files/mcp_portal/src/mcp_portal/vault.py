@@ -1,7 +1,8 @@
 """People's credentials for tool servers, encrypted: sealed here, opened by the gateway alone.
 
-A record belongs to one person and one server, which AES-GCM vouches for. There is no way back here:
-what somebody stored is never shown again. `mcp_gateway.vault` reads these records.
+A record belongs to one person, one server and what that server's name stood for (its audience),
+which AES-GCM vouches for. What somebody stored is never shown again: here it is only asked whether
+the gateway can open it. `mcp_gateway.vault` reads these records.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import hashlib
 import os
 
 import msgspec
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -37,16 +39,24 @@ class Vault:
         self._cipher = AESGCM(key)
         self._name = hashlib.sha256(key).digest()[:4]
 
-    def seal(self, person: str, server: str, token: str, stored_at: int) -> bytes:
+    def seal(
+        self, person: str, server: str, token: str, stored_at: int, audience: str = ""
+    ) -> bytes:
         """Return the record of a credential."""
-        nonce, bound = os.urandom(12), [PURPOSE, person, server, stored_at]
-        sealed = self._cipher.encrypt(nonce, token.encode(), msgspec.msgpack.encode(bound))
+        nonce, bound = os.urandom(12), _bound_to(person, server, audience, stored_at)
+        sealed = self._cipher.encrypt(nonce, token.encode(), bound)
         return msgspec.msgpack.encode(Record(self._name, stored_at, nonce, sealed))
 
-    def stored_at(self, kept: bytes) -> int | None:
+    def stored_at(self, person: str, server: str, kept: bytes, audience: str = "") -> int | None:
         """Return when a record was stored; None where the gateway cannot open it."""
         try:
             record = msgspec.msgpack.decode(kept, type=Record)
-        except (msgspec.DecodeError, ValueError):
+            bound = _bound_to(person, server, audience, record.stored_at)
+            self._cipher.decrypt(record.nonce, record.sealed, bound)
+        except (InvalidTag, msgspec.DecodeError, ValueError):
             return None
-        return record.stored_at if record.key == self._name else None
+        return record.stored_at
+
+
+def _bound_to(person: str, server: str, audience: str, stored_at: int) -> bytes:
+    return msgspec.msgpack.encode([PURPOSE, person, server, audience, stored_at])
