@@ -198,6 +198,7 @@ def start(tmp_path, records, monkeypatch):
     """`start(servers, **sections)` is a context with a Lab."""
     # The Redis of the tests is a thread of this process, and machines may be busy.
     monkeypatch.setattr(parts, "REDIS_SECONDS", 30)
+    monkeypatch.setattr(personal, "LOOKUPS_SECONDS", 30)
 
     @contextlib.asynccontextmanager
     async def started(servers, **sections):

@@ -6,20 +6,22 @@ import asyncio
 import logging
 import weakref
 from collections.abc import Coroutine, Iterator
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
 from mcp_gateway.credentials import AWAY, Credentials
+from mcp_gateway.httpclient import Response
 from mcp_gateway.settings import PerUser
 from mcp_gateway.upstreams.base import UpstreamError
 
 log = logging.getLogger("mcp_gateway.credentials")
 # What is under way in somebody's name ends about this long after their credential was deleted.
 RECHECK_SECONDS = 10.0
-# So many people are looked up at once, and all of them within this time, or nobody can tell.
+# So many people are looked up at once, and all of them within this time, or nobody can tell: it is
+# longer where there are many.
 LOOKUPS = 16
 LOOKUPS_SECONDS = 4.0
+LOOKUPS_A_SECOND = 1000
 FAILURES = 2
-T = TypeVar("T")
 Headers = list[tuple[str, str]]
 
 
@@ -68,7 +70,7 @@ class Owner:
     def ended(self, exchange: Ending) -> None:
         self._personal.open.pop(exchange, None)
 
-    async def until_head(self, work: Coroutine[Any, Any, T], shown: Shown) -> T:
+    async def until_head(self, work: Coroutine[Any, Any, Response], shown: Shown) -> Response:
         """The head of a stream's answer, which a server may put off for as long as it likes."""
         task = asyncio.create_task(work)
         waiting = Waiting(task)
@@ -76,7 +78,9 @@ class Owner:
         try:
             return await task
         except asyncio.CancelledError:
-            if waiting.ended is None:
+            if task.done() and not task.cancelled() and task.exception() is None:
+                task.result().close()  # it came in the same moment
+            if waiting.ended is None or not task.cancelled():
                 raise
             raise waiting.ended from None
         finally:
@@ -133,7 +137,7 @@ class Personal:
             theirs.setdefault(person, []).append((exchange, id_))
         people = iter(theirs.items())
         try:
-            async with asyncio.timeout(LOOKUPS_SECONDS):
+            async with asyncio.timeout(LOOKUPS_SECONDS + len(theirs) / LOOKUPS_A_SECOND):
                 found = await asyncio.gather(*(self._recheck(people) for _ in range(LOOKUPS)))
         except TimeoutError:
             found = [UpstreamError(AWAY, f"server {self._server}: credentials cannot be read now")]
