@@ -387,3 +387,24 @@ async def test_many_people_are_looked_up_in_time(monkeypatch):
     for _ in range(3):
         await watched.recheck()
     assert {exchange.ended for exchange in exchanges} == {None}
+
+
+async def test_record_that_cannot_be_read_ends_nobody_elses_streams(start, service, monkeypatch):
+    """Whoever may write Redis puts something else in the place of a person's records."""
+    monkeypatch.setattr(personal, "RECHECK_SECONDS", 3600)  # the test itself says when
+    async with Echo() as echo, start({"echo": personal_server(echo, **service)}) as lab:
+        replica = lab.replicas[0]
+        await replica.up()
+        watched = replica.gateway.upstreams["echo"].personal
+        exchanges = {}
+        for name in PEOPLE:
+            lab.store(name)
+            owner = watched.owner(lab.person(name))
+            exchanges[name] = own.Exchange()
+            owner.began(exchanges[name], await owner.show())
+        lab.records.delete(place(lab.person("alice")))
+        lab.records.set(place(lab.person("alice")), b"no hash")
+        for _ in range(3):
+            await watched.recheck()
+        assert exchanges["alice"].ended == "credential_store"
+        assert exchanges["bob"].ended is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import weakref
 from collections.abc import Coroutine, Iterator
@@ -21,7 +22,6 @@ RECHECK_SECONDS = 10.0
 LOOKUPS = 16
 LOOKUPS_SECONDS = 4.0
 LOOKUPS_A_SECOND = 1000
-FAILURES = 2
 Headers = list[tuple[str, str]]
 
 
@@ -99,7 +99,7 @@ class Personal:
 
     def __init__(self, server: str, settings: PerUser, credentials: Credentials) -> None:
         self._server, self._settings, self._credentials = server, settings, credentials
-        self._failed = 0
+        self._unknown: set[str] = set()
         self.open: weakref.WeakKeyDictionary[Ending, tuple[str, str]] = weakref.WeakKeyDictionary()
 
     def owner(self, person: str) -> Owner:
@@ -131,41 +131,37 @@ class Personal:
                 log.exception("%s: open exchanges were not checked", self._server)
 
     async def recheck(self) -> None:
-        """End exchanges whose credential was deleted or replaced, or cannot be looked up."""
+        """End exchanges whose credential was deleted or replaced, or cannot be looked up.
+
+        The latter when that happens for the second time: Redis may be changing its primary. And
+        only theirs, or one record that cannot be read would end what everybody does.
+        """
         theirs: dict[str, list[tuple[Ending, str]]] = {}
         for exchange, (person, id_) in list(self.open.items()):
             theirs.setdefault(person, []).append((exchange, id_))
-        people = iter(theirs.items())
-        try:
+        people, known = iter(theirs.items()), set[str]()
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LOOKUPS_SECONDS + len(theirs) / LOOKUPS_A_SECOND):
-                found = await asyncio.gather(*(self._recheck(people) for _ in range(LOOKUPS)))
-        except TimeoutError:
-            found = [UpstreamError(AWAY, f"server {self._server}: credentials cannot be read now")]
-        away = next((error for error in found if error is not None), None)
-        if away is None:
-            self._failed = 0
-        else:
-            self._nobody_can_tell(away)
+                await asyncio.gather(*(self._recheck(people, known) for _ in range(LOOKUPS)))
+        unknown = theirs.keys() - known
+        text = f"server {self._server}: your credential cannot be read now; try again in a minute"
+        for person in unknown & self._unknown:
+            for exchange, _ in theirs[person]:
+                exchange.end(UpstreamError(AWAY, text))
+        self._unknown = unknown
 
     async def _recheck(
-        self, people: Iterator[tuple[str, list[tuple[Ending, str]]]]
-    ) -> UpstreamError | None:
-        """One after the other, beside others who take from the same people; why nobody can tell."""
+        self, people: Iterator[tuple[str, list[tuple[Ending, str]]]], known: set[str]
+    ) -> None:
+        """One after the other, beside others who take from the same people, while Redis answers."""
         for person, exchanges in people:
             error, current = await self._now(person)
             if error.kind == AWAY:
-                return error
+                return
+            known.add(person)
             for exchange, id_ in exchanges:
                 if id_ != current:
                     exchange.end(error)
-        return None
-
-    def _nobody_can_tell(self, error: UpstreamError) -> None:
-        """End everything, unless this is the first time: Redis may be changing its primary."""
-        self._failed += 1
-        if self._failed >= FAILURES:
-            for exchange in list(self.open):
-                exchange.end(error)
 
     async def _now(self, person: str) -> tuple[UpstreamError, str]:
         """Why other credentials have ended, and which one is stored now; "" for none."""
