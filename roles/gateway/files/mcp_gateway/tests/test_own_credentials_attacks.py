@@ -11,6 +11,7 @@ import test_own_credentials as own
 from mcp_gateway import personal
 from mcp_gateway.config import parse
 from mcp_gateway.credentials import Credential, CredentialError
+from mcp_gateway.limits import redis_client
 from mcp_gateway.settings import PerUser
 from mcp_gateway.upstreams import streamable
 from mcp_gateway.upstreams.base import Outbound, UpstreamError
@@ -408,3 +409,34 @@ async def test_record_that_cannot_be_read_ends_nobody_elses_streams(start, servi
             await watched.recheck()
         assert exchanges["alice"].ended == "credential_store"
         assert exchanges["bob"].ended is None
+
+
+async def test_lookups_under_way_survive_a_reload(start, service):
+    """Each run of the role writes the configuration anew; calls go on meanwhile."""
+    async with Echo() as echo, start({"echo": personal_server(echo, **service)}) as lab:
+        replica = lab.replicas[0]
+        await replica.up()
+        lab.store("alice")
+        go_on, asked = asyncio.Event(), asyncio.Event()
+
+        async def slowly(reader, writer):  # in the place of Redis: answers when it is told to
+            while data := await reader.read(65536):
+                is_lookup = b"HGET" in data
+                if is_lookup:
+                    asked.set()
+                    await go_on.wait()
+                writer.write(b"$-1\r\n" if is_lookup else b"+OK\r\n" * data.count(b"*"))
+            writer.close()
+
+        async with await asyncio.start_server(slowly, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            found = replica.gateway.credentials.store
+            await found._redis.aclose()
+            found._redis = redis_client(f"redis://127.0.0.1:{port}/3?protocol=2", 30)
+            call = asyncio.create_task(Modern(replica, key=lab.key("alice")).call("echo__echo"))
+            await asked.wait()
+            await replica.gateway.reload(replica.gateway.config)
+            for _ in range(20):
+                await asyncio.sleep(0)  # turns of the loop, in which the old parts may be closed
+            go_on.set()
+            assert reason(await call) == "no_credential", "what this Redis answered"

@@ -6,6 +6,7 @@ Nothing is kept here: one that was deleted is gone for every replica with the ne
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import time
@@ -63,12 +64,25 @@ class Store:
         self._vault, self._redis, self._seconds = vault, redis, seconds
         self._renew_at: OrderedDict[str, float] = OrderedDict()
         self._warned_at = -WARN_SECONDS
+        self._lookups = 0
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
 
     async def find(self, person: str, server: str, audience: str = "") -> Credential:
         """The credential of this person for this server; CredentialError without one.
 
         `audience` is what the name of the server stands for: what the credential was stored for.
         """
+        self._lookups += 1
+        self._is_idle.clear()
+        try:
+            return await self._find(person, server, audience)
+        finally:
+            self._lookups -= 1
+            if not self._lookups:
+                self._is_idle.set()
+
+    async def _find(self, person: str, server: str, audience: str) -> Credential:
         try:
             async with asyncio.timeout(self._seconds):
                 kept = await self._redis.hget(place(person), server)
@@ -139,6 +153,10 @@ class Store:
         return CredentialError("credential_refused", text, self.page_url)
 
     async def close(self) -> None:
+        """Drop the connections, after the look-ups that a reload came upon."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._seconds):
+                await self._is_idle.wait()
         await self._redis.aclose()
 
 
