@@ -65,6 +65,16 @@ def test_a_cluster_has_what_its_services_share_before_the_first_of_them():
     assert {*PLAYS[shared]["tags"]} == of_plays
 
 
+def test_no_group_is_named_that_inventories_of_hosts_lack():
+    """Ansible warns of each in every run."""
+    tree = yaml.safe_load((support.REPOSITORY / "inventories/light/hosts.yml").read_text())
+    known = {*tree["all"]["children"], *tree["all"]["children"]["platform"]["children"]}
+    plain = [play["hosts"] for play in PLAYS if "{{" not in play.get("hosts", "{{")]
+    named = {re.sub(r"\[0]$", "", group) for hosts in plain for group in hosts.split(":")}
+    assert "litellm" in named
+    assert named <= known
+
+
 def test_tasks_that_need_an_engine_are_skipped_in_plays_that_have_clusters_too():
     """A play for the whole platform, or for a group that may have a cluster."""
     unguarded = []
