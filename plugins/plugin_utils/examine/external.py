@@ -12,6 +12,8 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import extern
 from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.inventory import (
     UNUSABLE,
     external_from,
+    host_addresses,
+    host_names,
 )
 
 
@@ -29,16 +31,11 @@ def external_problems(task_vars, template, authority, folder):
     try:
         said = external_from(task_vars, template)
         given = template(task_vars.get("platform_secrets") or {})
-        hosts = task_vars["ansible_play_hosts_all"]
-        addresses = [
-            template(str(task_vars["hostvars"][host].get(name, "")))
-            for host in hosts
-            for name in ("ansible_host", "platform_address")
-        ]
+        is_used = any(found.get("host") for found in said.values())
         site = {
             "groups": task_vars["groups"],
-            "hosts": {*hosts, *filter(None, addresses)},
-            "secrets": {*given, *_names(folder)},
+            "hosts": _places(task_vars, template) if is_used else set(),
+            "secrets": {*(name for name, value in given.items() if value), *_names(folder)},
             "own_secrets": lambda service: _are_own(service, task_vars, template),
             "unreadable": lambda path: authority(path)[1],
             "folder": folder,
@@ -46,6 +43,15 @@ def external_problems(task_vars, template, authority, folder):
         return external_data.problems(said, site)
     except UNUSABLE:
         return []  # what it needs is itself wrong, and reported
+
+
+def _places(task_vars, template):
+    """Names and addresses of the platform's hosts."""
+    found = set()
+    for host in task_vars["ansible_play_hosts_all"]:
+        hostvars = task_vars["hostvars"][host]
+        found |= {host, *host_addresses(hostvars, template), *host_names(hostvars, template)}
+    return found
 
 
 def _names(folder):

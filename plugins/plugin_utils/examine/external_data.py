@@ -17,6 +17,8 @@ from ansible_collections.intranet.mcp.plugins.module_utils.topology.external imp
 
 # Their passwords, by the names that the platform's own servers have them under.
 SECRETS = {"postgres": "postgres_password", "redis": "redis_password"}
+# Keys that clients read, and that have no default of their own.
+NEEDED = {"postgres": ("name", "user", "max_connections")}
 SHOWN = "docs/en/scale-out.md shows it"
 
 
@@ -35,6 +37,7 @@ def problems(said: dict[str, dict], site: dict[str, Any]) -> list[Finding]:
     found = []
     for service, declared in said.items():
         variable = VARIABLES[service]
+        found += _whole(service, variable, declared)
         if declared.get("host"):
             found += _of_server(service, variable, declared, site)
         elif strange := sorted({"port", "tls", "ca_file", "networks"} & {*declared}):
@@ -46,6 +49,16 @@ def problems(said: dict[str, dict], site: dict[str, Any]) -> list[Finding]:
                 )
             )
     return found
+
+
+def _whole(service: str, variable: str, declared: dict):
+    """What the inventory says takes the place of all defaults."""
+    if lacking := [key for key in NEEDED.get(service, ()) if declared and key not in declared]:
+        yield _problem(
+            f"{variable} has no {' and '.join(lacking)}",
+            f"{', '.join(NEEDED[service])}: whoever sets it sets all of them",
+            f"add {', '.join(lacking)} to {variable}; {SHOWN}",
+        )
 
 
 def _of_server(service: str, variable: str, declared: dict, site: dict) -> list[Finding]:

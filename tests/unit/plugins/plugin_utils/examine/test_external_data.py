@@ -40,11 +40,35 @@ def test_what_is_declared_completely_is_good():
     assert problems(platform_database=TOLD, platform_redis={}, platform_secrets={}) == []
 
 
+def test_a_secret_that_is_empty_is_none():
+    empty = {"postgres_password": "hidden", "redis_password": ""}  # of a variable that is not set
+    (problem,) = problems(platform_secrets=empty)
+    assert "there is no secret redis_password" in problem.found
+
+
+def test_a_host_of_the_platform_is_known_by_each_of_its_addresses_and_names():
+    own = {"ansible_host": "data.example.internal", "platform_address": ["192.0.2.9", "fd00::9"]}
+    for said in ("data", "data.example.internal", "192.0.2.9", "fd00::9"):
+        (problem,) = problems(
+            hostvars=dict.fromkeys(HOSTS, own), platform_redis={**REDIS, "host": said}
+        )
+        assert "one of the platform's own hosts" in problem.found
+
+
+def test_without_such_servers_no_host_is_looked_at():
+    """Each look gathers all variables of that host, in every run."""
+    own = {"platform_database": TOLD, "platform_redis": {}, "platform_secrets": {}}
+    assert problems(hostvars=None, **own) == []
+    assert problems(hostvars=None, **{**own, "platform_redis": {"port": 1}})
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
         ({"platform_database": {**TOLD, "port": 5432}}, "platform_database has port and no host"),
         ({"platform_redis": {"ca_file": "/x"}}, "platform_redis has ca_file and no host"),
+        ({"platform_database": {"host": "db", "tls": False}}, "has no name and user and max"),
+        ({"platform_database": {"max_connections": 9}}, "platform_database has no name and user"),
         ({"groups": {**WITHOUT, "postgres": ["data"]}}, "and group postgres has data"),
         ({"platform_redis": {**REDIS, "host": "192.0.2.2"}}, "one of the platform's own hosts"),
         ({"platform_database": {**DATABASE, "host": "data"}}, "one of the platform's own hosts"),
