@@ -18,6 +18,14 @@ def manifest_of_servers(servers, known):
         raise AnsibleFilterError(str(error)) from error
 
 
+def references(manifest):
+    """The local name of each image."""
+    try:
+        return images.references(manifest)
+    except Unusable as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
 def ways(names, manifest, sources, prefix="", mirrors=None, upstream=False):
     """How each image may come: the sources and places of registries, for preflight."""
     try:
@@ -39,6 +47,14 @@ def digests(pushed):
     return {name: {"digest": done["digest"]} for name, done in pushed.items()}
 
 
+def unpinned(manifest):
+    """The manifest without digests of images that are built, which an earlier push has pinned."""
+    return {
+        name: {**entry, "digest": None} if entry.get("recipe") else entry
+        for name, entry in manifest.items()
+    }
+
+
 class FilterModule:
     def filters(self):
         return {
@@ -46,9 +62,10 @@ class FilterModule:
             "image_manifest_of_servers": manifest_of_servers,
             "image_names_of_servers": images.names_of_servers,
             "image_foreign_of_servers": images.foreign_of_servers,
-            "image_references": images.references,
+            "image_references": references,
             "image_rows": table.rows,
             "image_table": table.table,
             "image_pulled": pulled,
+            "image_unpinned": unpinned,
             "image_ways": ways,
         }

@@ -46,6 +46,12 @@ def reference(name: str, version: str) -> str:
 
 def references(manifest: dict) -> dict[str, str]:
     """Return the local name of every image of the manifest."""
+    if unknown := [name for name, entry in manifest.items() if not entry.get("version")]:
+        raise Unusable(
+            f"image_extra.{unknown[0]} has no version, and no image here is called so; "
+            "expected one that is, such as tool-NAME of a server in mcp_servers: correct its name, "
+            "or remove it"
+        )
     return {name: reference(name, entry["version"]) for name, entry in manifest.items()}
 
 

@@ -36,6 +36,7 @@ WRONG = {
     "traefik_config": ([[], {}], "put a host into group litellm"),
     "nginx_config": ([[], {}], "found no host of gateway and litellm"),
     "image_manifest_of_servers": ([{"a": {"pip": "unpinned"}}, []], "unpinned"),
+    "image_references": ([{"tool-gone": {"digest": "sha256:1"}}], "image_extra.tool-gone has no"),
     "member_order": (
         [{host: {"role": "", "data": "primary", "has_begun": False} for host in "ab"}, "redis"],
         "found data of redis on a, b, expected it on one host",
