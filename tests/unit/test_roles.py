@@ -250,3 +250,10 @@ def test_role_readmes_are_up_to_date():
         check=False,
     )
     assert checked.returncode == 0, f"run `make docs`: {checked.stdout}{checked.stderr}"
+
+
+def test_what_each_host_compares_for_each_role_is_imported():
+    """Including it for the sake of clusters would cost every run of hosts."""
+    for name in ("deploy", "plan"):
+        tasks = yaml.safe_load((ROOT / "roles/service/tasks" / f"{name}.yml").read_text())
+        assert [task for task in tasks if task.get("ansible.builtin.import_tasks") == "compare.yml"]
