@@ -102,7 +102,8 @@ def test_a_model_that_is_to_go_goes(ollama):
 def test_it_is_ready_once_every_model_is_there(ollama):
     script = ollama / "ready.sh"
     text = (FILES / "ready.sh").read_text()
-    script.write_text(text.replace("/config/models", str(ollama / "models")))
+    text = text.replace("/config/models", str(ollama / "models"))
+    script.write_text(text.replace("/dev/shm", str(ollama)))
     (ollama / "models").write_text("qwen3:8b\nother:1\n")
     (ollama / "store" / "qwen3:8b").write_text("x")
     (ollama / "store" / "another:1").write_text("x")  # its name ends alike
@@ -110,3 +111,8 @@ def test_it_is_ready_once_every_model_is_there(ollama):
     assert done.returncode == 1 and "other:1 is not there yet" in done.stderr
     (ollama / "store" / "other:1").write_text("x")
     assert run(ollama, script).returncode == 0
+    # Another one is declared, and comes: those that are there are served meanwhile.
+    (ollama / "models").write_text("qwen3:8b\nother:1\nnew:1\n")
+    assert run(ollama, script).returncode == 0
+    (ollama / "ollama").write_text("#!/bin/sh\nexit 1\n")
+    assert run(ollama, script).returncode == 1
