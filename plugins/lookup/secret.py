@@ -10,6 +10,8 @@ short_description: A secret of the site, generated once
 description:
   - Returns the named entry of C(platform_secrets) (the place for Ansible Vault), else the content
     of the file of that name in C(platform_secrets_dir), else generates it there (mode 0600).
+  - The password of a PostgreSQL or Redis elsewhere (C(host) of C(platform_database) or
+    C(platform_redis)) is never generated. Where it is missing it is empty; preflight asks for it.
   - In check mode a missing secret is not written; a throwaway value stands in for it.
 options:
   _terms:
@@ -40,7 +42,9 @@ _raw:
 
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
+from ansible_collections.intranet.mcp.plugins.module_utils.topology.external import SECRETS
 from ansible_collections.intranet.mcp.plugins.plugin_utils.state.secrets import SecretError, Secrets
+from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.inventory import external_from
 
 
 class LookupModule(LookupBase):
@@ -51,6 +55,11 @@ class LookupModule(LookupBase):
             folder=render(variables.get("platform_secrets_dir") or ""),
             given=render(variables.get("platform_secrets") or {}),
             is_dry=bool(variables.get("ansible_check_mode")),
+            others=frozenset(
+                name
+                for service, name in SECRETS.items()
+                if name in terms and external_from(variables, render)[service].get("host")
+            ),
         )
         prefix, length = self.get_option("prefix"), self.get_option("length")
         try:

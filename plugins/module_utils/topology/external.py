@@ -19,6 +19,8 @@ from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog impo
 
 # Services that may be external, and the variable that says where.
 VARIABLES = {"postgres": "platform_database", "redis": "platform_redis"}
+# Their passwords, by the names that the platform's own servers have them under.
+SECRETS = {"postgres": "postgres_password", "redis": "redis_password"}
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,11 @@ from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import 
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
 from ansible_collections.intranet.mcp.plugins.module_utils.firewall import egress
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.external import (
+    SECRETS,
     VARIABLES,
     External,
 )
 
-# Their passwords, by the names that the platform's own servers have them under.
-SECRETS = {"postgres": "postgres_password", "redis": "redis_password"}
 # Keys that clients read, and that have no default of their own.
 NEEDED = {"postgres": ("name", "user", "max_connections")}
 SHOWN = "docs/en/scale-out.md shows it"

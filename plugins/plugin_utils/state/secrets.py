@@ -25,13 +25,21 @@ class SecretError(ServiceError):
 class Secrets:
     """A folder of secrets, one a file. `given` (Ansible Vault) wins over the folder.
 
-    With `is_dry` a missing secret is not written; a throwaway value stands in for it.
+    With `is_dry` a missing secret is not written; a throwaway value stands in for it. One of
+    `others` is never generated, since a server elsewhere has it; where it is missing it is empty.
     """
 
-    def __init__(self, folder: str, given: dict[str, str], is_dry: bool = False) -> None:
+    def __init__(
+        self,
+        folder: str,
+        given: dict[str, str],
+        is_dry: bool = False,
+        others: frozenset[str] = frozenset(),
+    ) -> None:
         self._folder = folder
         self._given = given
         self._is_dry = is_dry
+        self._others = others
 
     def get(self, name: str, prefix: str = "", length: int = 40) -> str:
         """The value of the secret; generated when there is none: prefix and `length` characters."""
@@ -39,6 +47,8 @@ class Secrets:
             return self._given[name]
         path = self._path(name)
         if not os.path.exists(path):
+            if name in self._others:
+                return ""
             value = prefix + "".join(secrets.choice(_ALPHABET) for _unused in range(length))
             if self._is_dry:
                 return value

@@ -41,3 +41,13 @@ def test_an_empty_file_is_one_clear_message(tmp_path):
     (tmp_path / "key").write_text("")
     with pytest.raises(AnsibleLookupError, match=r"^secret: "):
         asked(tmp_path, "key")
+
+
+def test_the_password_of_a_server_elsewhere_is_never_generated(tmp_path):
+    variables = {"platform_secrets_dir": str(tmp_path), "platform_redis": {"host": "redis"}}
+    assert support.run_lookup("secret", "redis_password", variables=variables) == [""]
+    assert not list(tmp_path.iterdir())  # preflight would take it for the site's
+    (tmp_path / "redis_password").write_text("given\n")
+    assert support.run_lookup("secret", "redis_password", variables=variables) == ["given"]
+    (own,) = support.run_lookup("secret", "postgres_password", variables=variables)
+    assert len(own) == 40

@@ -134,6 +134,12 @@ def test_a_wrong_password_is_told_without_it(serve):
     assert "secret" not in raised.value.found.replace("redis_password", "")
 
 
+def test_without_a_password_it_is_asked_whether_it_is_there(serve):
+    """A cluster's clients may have it of a Secret of the site's, and nobody else."""
+    said = b"-NOAUTH Authentication required.\r\n"
+    assert len(ask(serve(said), "redis")) == 1
+
+
 def test_a_certificate_of_somebody_else_is_refused(serve, signed):
     server = serve(ahead=b"S", signed=signed)
     with pytest.raises(errors.Unexpected, match="no certificate that clients accept"):
