@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import support
@@ -63,6 +67,31 @@ def test_a_cluster_has_what_its_services_share_before_the_first_of_them():
     # Whichever of them is chosen by its tag.
     of_plays = {tag for number in of_services for tag in PLAYS[number]["tags"]} | {"services"}
     assert {*PLAYS[shared]["tags"]} == of_plays
+
+
+def test_only_hosts_of_the_platform_are_touched(tmp_path):
+    """A company's inventory may have nodes of its Kubernetes beside the platform's hosts."""
+    groups = {
+        "litellm": ["llm1"],
+        "gateway": ["llm1"],
+        "postgres": ["llm1"],
+        "kubernetes": ["node"],
+    }
+    children = {group: {"hosts": dict.fromkeys(hosts)} for group, hosts in groups.items()}
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump({"all": {"children": children}}))
+    program = Path(sys.executable).with_name("ansible-playbook")
+    done = subprocess.run(
+        [program, "-i", tmp_path / "hosts.yml", "playbooks/site.yml", "--list-hosts"],
+        cwd=support.REPOSITORY,
+        env={**os.environ, "ANSIBLE_LOCAL_TEMP": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^ +llm1$", done.stdout, re.MULTILINE)
+    assert not re.search(r"^ +node$", done.stdout, re.MULTILINE)
 
 
 def test_no_group_is_named_that_inventories_of_hosts_lack():
