@@ -96,7 +96,10 @@ class ActionModule(ActionBase):
     def _on_host(self, arguments, task_vars, without_lock):
         if KUBERNETES in task_vars["group_names"]:
             # The host of its tasks is the control node, and the API server orders what is applied.
-            return {"changed": False, "problems": []}
+            wrong = inventory.cluster_problems(
+                task_vars["inventory_hostname"], self._connection.transport
+            )
+            return {"changed": False, "problems": [problem.as_dict() for problem in wrong]}
         if without_lock:
             arguments = {key: value for key, value in arguments.items() if key != "owner"}
 

@@ -31,6 +31,23 @@ def group_problems(groups: dict[str, list], required: list[str], known: set[str]
     return problems
 
 
+def cluster_problems(host: str, connection: str) -> list[Finding]:
+    """A host that is taken for a cluster, and is one of a cluster's nodes or none of this.
+
+    connection: how its tasks reach it.
+    """
+    if connection == "local":
+        return []
+    return [
+        Finding(
+            "inventory",
+            f"{host} is in group kubernetes and reached by {connection}",
+            "a cluster, whose API the control node asks (ansible_connection: local)",
+            f"take {host} out of group kubernetes; for a cluster see docs/en/kubernetes.md",
+        )
+    ]
+
+
 def engine_problems(engine: str, acme_directory: str) -> list[Finding]:
     """What an engine of the load balancer cannot do; for clusters of data see _clusters."""
     if engine == "haproxy" or not acme_directory:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import stat
 
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.inventory import (
+    cluster_problems,
     engine_problems,
     group_problems,
     secret_problems,
@@ -50,3 +51,11 @@ def test_an_acme_server_needs_haproxy():
     assert directory in problem.found
     assert "load_balancer_engine: haproxy" in problem.action
     assert engine_problems("haproxy", directory) == engine_problems("traefik", "") == []
+
+
+def test_a_host_in_group_kubernetes_is_no_cluster_unless_the_control_node_stands_for_it():
+    """Companies call the nodes of a cluster so, whose kubeconfig leads to something else."""
+    assert cluster_problems("cluster", "local") == []
+    (problem,) = cluster_problems("node1", "ssh")
+    assert "node1 is in group kubernetes and reached by ssh" in problem.found
+    assert "ansible_connection: local" in problem.expected and problem.action
