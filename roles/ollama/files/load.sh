@@ -35,7 +35,8 @@ is_wanted() { # ID DIGEST
 }
 
 for model in "$@"; do
-    # shellcheck disable=SC2086  three words
+    # Three words each.
+    # shellcheck disable=SC2086
     set -- $model
     name=$1 source=${2:-} digest=${3:--}
     if [ -z "$source" ]; then
