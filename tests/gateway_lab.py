@@ -18,6 +18,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import urllib.error
@@ -114,7 +115,9 @@ def source_archive(name: str, requirement: str) -> Path:
             pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "-d", where]
             _install([*pip, "--no-binary", project, requirement])
             [archive] = Path(where).glob("*.tar.gz")
-            shutil.unpack_archive(archive, directory, filter="data")
+            # Debian 12's Python cannot filter yet.
+            filtered = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+            shutil.unpack_archive(archive, directory, **filtered)
         (directory / "complete").touch()
     [unpacked] = [path for path in directory.iterdir() if path.is_dir()]
     return unpacked
