@@ -94,6 +94,23 @@ def run_playbook(inventory, playbook, *arguments, **options) -> subprocess.Compl
     )
 
 
+def run_playbook_alone(folder: Path, inventory, *arguments) -> subprocess.CompletedProcess:
+    """Run a folder's play.yml with the collection and no other configuration."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
+    collections = {"ANSIBLE_COLLECTIONS_PATH": str(REPOSITORY / ".cache/collections")}
+    program = Path(sys.executable).with_name("ansible-playbook")
+    return subprocess.run(
+        [program, "-i", inventory, *arguments, "play.yml"],
+        cwd=folder,
+        env={**kept, **collections, "ANSIBLE_HOME": str(folder / "home")},
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        timeout=300,
+    )
+
+
 def run_lookup(name: str, /, *terms, variables: dict, **options) -> list:
     """Run a lookup of the collection in this process, with its documented options."""
     from ansible.parsing.dataloader import DataLoader

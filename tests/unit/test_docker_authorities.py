@@ -6,10 +6,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import support
@@ -39,17 +36,7 @@ def trust(tmp_path):
             "__docker_certificates": str(tmp_path / "docker/certs.d"),
             "docker_registry_ca": dict.fromkeys(registries, str(tmp_path / "ca.pem")),
         }
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
-        collections = {"ANSIBLE_COLLECTIONS_PATH": str(support.REPOSITORY / ".cache/collections")}
-        program = Path(sys.executable).with_name("ansible-playbook")
-        done = subprocess.run(
-            [program, "-i", "localhost,", "-e", json.dumps(variables), "play.yml"],
-            cwd=tmp_path,
-            env={**kept, **collections, "ANSIBLE_HOME": str(tmp_path / "home")},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = support.run_playbook_alone(tmp_path, "localhost,", "-e", json.dumps(variables))
         assert done.returncode == 0, done.stdout
         certificates = tmp_path / "docker/certs.d"
         found = {str(path.relative_to(certificates)) for path in certificates.rglob("*.crt")}

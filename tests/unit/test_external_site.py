@@ -6,10 +6,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
-from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -58,19 +55,7 @@ def given(tmp_path_factory):
         ],
     }
     (folder / "play.yml").write_text(yaml.safe_dump([play]))
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
-    collections = {"ANSIBLE_COLLECTIONS_PATH": str(support.REPOSITORY / ".cache/collections")}
-    program = Path(sys.executable).with_name("ansible-playbook")
-    done = subprocess.run(
-        [program, "-i", "hosts.yml", "-e", json.dumps(variables), "play.yml"],
-        cwd=folder,
-        env={**kept, **collections, "ANSIBLE_HOME": str(folder / "home")},
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        timeout=300,
-    )
+    done = support.run_playbook_alone(folder, "hosts.yml", "-e", json.dumps(variables))
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((folder / "given").read_text())
     return yaml.safe_load(found["config"]), found["url"]

@@ -6,10 +6,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import support
@@ -75,19 +72,7 @@ def site(tmp_path):
         (inventory / "hosts.yml").write_text(yaml.safe_dump(groups))
         plays = [play(role, tmp_path) for role in WRITTEN if role in here]
         (tmp_path / "play.yml").write_text(yaml.safe_dump(plays))
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
-        collections = {"ANSIBLE_COLLECTIONS_PATH": str(support.REPOSITORY / ".cache/collections")}
-        program = Path(sys.executable).with_name("ansible-playbook")
-        done = subprocess.run(
-            [program, "-i", inventory, "-e", json.dumps(variables), "play.yml"],
-            cwd=tmp_path,
-            env={**kept, **collections, "ANSIBLE_HOME": str(tmp_path / "home")},
-            capture_output=True,
-            text=True,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            timeout=300,
-        )
+        done = support.run_playbook_alone(tmp_path, inventory, "-e", json.dumps(variables))
         assert done.returncode == 0, done.stdout + done.stderr
         return {
             role: ((tmp_path / f"{role}.txt").read_text(), _secrets(tmp_path / f"{role}.json"))

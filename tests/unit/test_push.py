@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -54,18 +52,7 @@ def pushed(folder):
     (folder / "ca.crt").write_text("PEM\n")
     plays = written(yaml.safe_load(PLAYBOOK.read_text()), folder / "seen")
     (folder / "play.yml").write_text(yaml.safe_dump(plays))
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
-    collections = {"ANSIBLE_COLLECTIONS_PATH": str(support.REPOSITORY / ".cache/collections")}
-    done = subprocess.run(
-        [Path(sys.executable).with_name("ansible-playbook"), "-i", "inventory", "play.yml"],
-        cwd=folder,
-        env={**kept, **collections, "ANSIBLE_HOME": str(folder / "home")},
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        timeout=300,
-    )
+    done = support.run_playbook_alone(folder, "inventory")
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads((folder / "seen").read_text())
 
