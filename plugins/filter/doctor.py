@@ -12,5 +12,6 @@ class FilterModule:
             "doctor_report": doctor_report.report,
             "doctor_fixes": doctor_report.fixes,
             "doctor_of_probes": doctor_report.of_probes,
+            "doctor_with_probes": doctor_report.with_probes,
             "doctor_table": doctor_report.table,
         }

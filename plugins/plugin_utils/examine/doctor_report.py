@@ -45,10 +45,9 @@ def _findings(host: str, result: dict) -> list[dict]:
     if "findings" in result:
         return result["findings"]
     is_away = result.get("unreachable")
-    text = " ".join(str(result.get("msg", "nothing came back")).split())
     silent = Finding(
         "host",
-        f"{host} {'is out of reach' if is_away else 'could not be examined'}: {text}",
+        f"{host} {'is out of reach' if is_away else 'could not be examined'}: {_said(result)}",
         "a host that Ansible can log in to, with Python",
         "start it, or correct its address, account or Python in the inventory",
     )
@@ -64,6 +63,31 @@ def of_probes(result: dict) -> dict:
         return result
     wrong = [row for row in result["checks"] if row["status"] in (FAILED, UNKNOWN)]
     return {"findings": [_of_row(row) for row in wrong]}
+
+
+def with_probes(examined: dict, result: dict, check: str) -> dict:
+    """What the module doctor returned of a host, and what probes from that host found besides.
+
+    result: as of_probes takes it. check: what the probes are about, should they fail to run.
+    """
+    found = of_probes(result).get("findings")
+    if found is None:
+        found = [{**_not_run(result, check).as_dict(), "role": ""}]
+    return {**examined, "findings": [*examined["findings"], *found]}
+
+
+def _not_run(result: dict, check: str) -> Finding:
+    return Finding(
+        check,
+        f"the probes could not run: {_said(result)}",
+        "probes that run on this host and say how each server answers",
+        "correct what the message names, then run doctor.yml again; -vvv shows the whole failure",
+    )
+
+
+def _said(result: dict) -> str:
+    """What a result of Ansible's says, in one line."""
+    return " ".join(str(result.get("msg") or "nothing came back").split())
 
 
 def _of_row(row: dict) -> dict:

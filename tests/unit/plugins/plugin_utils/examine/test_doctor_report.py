@@ -8,6 +8,7 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.doctor_report
     of_probes,
     report,
     table,
+    with_probes,
 )
 
 AT = "2026-11-24T22:00:00+00:00"
@@ -162,3 +163,20 @@ def test_what_pods_say_and_policies_of_others_are_for_a_person():
 def test_a_cluster_that_cannot_be_examined_is_a_finding():
     (finding,) = report({"cluster": of_probes({"msg": "no kubeconfig"})}, AT)["findings"]
     assert "no kubeconfig" in finding["found"]
+
+
+def test_what_probes_from_a_host_find_stands_beside_what_was_found_on_it():
+    probed = {"checks": [row("external redis"), row("external postgres", "passed")]}
+    found = with_probes(examined(finding("start", "redis")), probed, "external servers")
+    assert [one["check"] for one in found["findings"]] == ["container", "external redis"]
+    assert found["facts"] == examined()["facts"]
+
+
+def test_probes_that_could_not_run_are_a_finding():
+    for failure in ({"failed": True, "msg": "no module\nnamed x"}, {"msg": "", "failed": True}):
+        found = with_probes(examined(), failure, "external servers")
+        (told,) = report({"a": found}, AT)["findings"]
+        assert (told["host"], told["check"]) == ("a", "external servers")
+        said = " ".join(failure["msg"].split()) or "nothing came back"
+        assert told["found"] == f"the probes could not run: {said}"
+        assert told["expected"] and told["action"] and not told["fix"]
