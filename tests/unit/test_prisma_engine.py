@@ -37,7 +37,7 @@ def node(file, expression, *arguments):
     """Evaluate an expression over a module `m` and `a`, the arguments; return its JSON."""
     script = (
         f"const m = require({json.dumps(str(ENGINE / file))}); const a = {json.dumps(arguments)};"
-        f"process.stdout.write(JSON.stringify({expression}))"
+        f"Promise.resolve({expression}).then((v) => process.stdout.write(JSON.stringify(v)))"
     )
     done = subprocess.run([NODE, "-e", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -198,6 +198,58 @@ def test_pool_follows_the_database_url():
     assert (options["user"], options["password"]) == ("u", "p@ss")
     assert (options["max"], options["connectionTimeoutMillis"]) == (7, 3000)
     assert options["ssl"] is False
+
+
+@pytest.mark.parametrize(
+    ("written", "host"), [("[2001:db8::5]:5432", "2001:db8::5"), ("192.0.2.5", "192.0.2.5")]
+)
+def test_a_server_may_be_an_address_and_its_certificate_is_compared_with_it(written, host):
+    url = f"postgresql://u:p@{written}/litellm?sslmode=verify-full"
+    options = node("database.js", "m.poolOptions(a[0]).options", url)
+    assert (options["host"], options["port"]) == (host, 5432)
+    assert options["ssl"] == {"rejectUnauthorized": True, "host": host}
+
+
+def test_the_name_of_a_server_is_left_to_the_driver():
+    url = "postgresql://u:p@db.example.internal/litellm?sslmode=verify-full"
+    assert node("database.js", "m.poolOptions(a[0]).options.ssl", url) == {
+        "rejectUnauthorized": True
+    }
+
+
+# What pg makes of `ssl` once the server has agreed to TLS, with a server of this process.
+CONNECT = """new Promise((done) => {
+  const tls = require('node:tls');
+  const server = tls.createServer({key: a[0], cert: a[0]}, (socket) => socket.end());
+  server.listen(0, '127.0.0.1', () => {
+    const url = `postgresql://u:p@127.0.0.1:${server.address().port}/x?sslmode=verify-full`;
+    const {host, port, ssl} = m.poolOptions(url).options;
+    const socket = require('node:net').connect(port, host, () => {
+      const secure = tls.connect({socket, ca: a[0], ...ssl});
+      const end = (said) => { socket.destroy(); server.close(); done(said); };
+      secure.once('secureConnect', () => end('connected'));
+      secure.once('error', (error) => end(error.code));
+    });
+  });
+})"""
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed here")
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [("127.0.0.1", "connected"), ("192.0.2.9", "ERR_TLS_CERT_ALTNAME_INVALID")],
+)
+def test_a_certificate_for_the_servers_address_is_valid_and_no_other(tmp_path, address, said):
+    key, certificate = tmp_path / "key", tmp_path / "certificate"
+    kind = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
+    holder = f"-subj /CN=db -addext subjectAltName=IP:{address}"
+    subprocess.run(
+        [*f"openssl req -x509 -days 2 {kind} {holder} -keyout".split(), key, "-out", certificate],
+        check=True,
+        capture_output=True,
+    )
+    pem = key.read_text() + certificate.read_text()
+    assert node("database.js", CONNECT, pem) == said
 
 
 @pytest.mark.parametrize(

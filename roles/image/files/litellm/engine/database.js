@@ -1,14 +1,18 @@
 // What a Prisma database URL means to the pg driver, and what the driver's errors mean to Prisma.
 'use strict';
 
+const net = require('node:net');
+
 const DEFAULT_POOL_TIMEOUT_SECONDS = 10;
 
-function tlsOf(params) {
+function tlsOf(params, host) {
   const mode = params.get('sslmode') ?? 'prefer';
   if (mode === 'disable' || mode === 'prefer' || mode === 'allow') return false;
   const strict = mode.startsWith('verify-') || params.get('sslaccept') === 'strict';
   return {
     rejectUnauthorized: strict,
+    // pg names a server by its name alone; without one Node.js compares certificates with localhost.
+    ...(net.isIP(host) ? {host} : {}),
     ...(mode === 'verify-ca' ? {checkServerIdentity: () => undefined} : {}),
   };
 }
@@ -17,12 +21,14 @@ function tlsOf(params) {
 function poolOptions(text) {
   const url = new URL(text);
   const params = url.searchParams;
+  // A URL has addresses of IPv6 in brackets, a connection has them without.
+  const host = params.get('host') ?? decodeURIComponent(url.hostname).replace(/^\[(.*)\]$/, '$1');
   const seconds = Number(params.get('pool_timeout') ?? DEFAULT_POOL_TIMEOUT_SECONDS);
   const limit = Number(params.get('connection_limit') ?? 0);
   return {
     schema: params.get('schema') ?? undefined,
     options: {
-      host: params.get('host') ?? decodeURIComponent(url.hostname),
+      host,
       port: Number(url.port || 5432),
       user: decodeURIComponent(url.username),
       password: decodeURIComponent(url.password),
@@ -31,7 +37,7 @@ function poolOptions(text) {
       connectionTimeoutMillis: seconds > 0 ? seconds * 1000 : 0,
       idleTimeoutMillis: 60_000,
       keepAlive: true,
-      ssl: tlsOf(params),
+      ssl: tlsOf(params, host),
       application_name: 'litellm',
       // The adapter drops the zone of timestamps, so the session's must be UTC.
       options: '-c TimeZone=UTC',
