@@ -20,7 +20,10 @@ GROUPS = {"gateway": ["app"], "litellm": ["app"], "ollama": ["gpu", "cpu"], "pos
 
 def written(plays, path):
     """The plays, with one task that writes what is to be pushed in the place of all that push."""
-    seen = "{'names': image_names, 'ca': platform_ca_bundle, 'extra': __image_digests}"
+    seen = (
+        "{'names': image_names, 'ca': platform_ca_bundle, 'extra': __image_digests,"
+        " 'own': [image_record_path, image_work_path]}"
+    )
     writes = {
         "ansible.builtin.copy": {
             "content": f"{{{{ {seen} | to_json }}}}",
@@ -39,20 +42,27 @@ def written(plays, path):
     return [{**play, **known, "tasks": [changed(task) for task in play["tasks"]]} for play in plays]
 
 
-def pushed(folder):
+def push(folder, *arguments):
+    """Play it as an engineer does whose hosts need sudo, and whose own machine has none."""
     local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
     hosts = {"app": local, "cpu": local, "gpu": {**local, "nvidia_gpu": True}}
     children = {
         group: {"hosts": {host: {} for host in members}} for group, members in GROUPS.items()
     }
-    site = {"platform_ca_bundle": "{{ inventory_dir }}/../ca.crt", "image_extra": EXTRA}
+    sudo = {"ansible_become": True, "ansible_become_user": "nobody"}
+    site = {"platform_ca_bundle": "{{ inventory_dir }}/../ca.crt", "image_extra": EXTRA, **sudo}
+    site["ansible_become_exe"] = "/no/sudo"
     (folder / "inventory").mkdir()
     inventory = {"all": {"hosts": hosts, "children": children, "vars": site}}
     (folder / "inventory" / "hosts.yml").write_text(yaml.safe_dump(inventory))
     (folder / "ca.crt").write_text("PEM\n")
     plays = written(yaml.safe_load(PLAYBOOK.read_text()), folder / "seen")
     (folder / "play.yml").write_text(yaml.safe_dump(plays))
-    done = support.run_playbook_alone(folder, "inventory")
+    return support.run_playbook_alone(folder, "inventory", *arguments)
+
+
+def pushed(folder):
+    done = push(folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads((folder / "seen").read_text())
 
@@ -64,6 +74,14 @@ def test_each_host_s_images_are_pushed_and_files_beside_the_inventory_are_found(
     # Put into group_vars, the file takes the place of all that image_extra said before.
     assert seen["extra"] == {**EXTRA, "redis": {"digest": "sha256:new"}}
     assert Path(seen["ca"]).samefile(tmp_path / "ca.crt")
+    # Not where root alone may write.
+    assert all(Path(own).is_relative_to(tmp_path / "inventory") for own in seen["own"])
+
+
+def test_on_another_host_it_pushes_with_the_inventorys_account(tmp_path):
+    done = push(tmp_path, "-e", "push_host=gpu")
+    assert done.returncode and "waiting for become success" in done.stdout + done.stderr
+    assert not (tmp_path / "seen").exists()
 
 
 def test_digests_of_an_earlier_push_are_not_asked_of_a_bundle_or_a_build():

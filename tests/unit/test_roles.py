@@ -257,3 +257,26 @@ def test_what_each_host_compares_for_each_role_is_imported():
     for name in ("deploy", "plan"):
         tasks = yaml.safe_load((ROOT / "roles/service/tasks" / f"{name}.yml").read_text())
         assert [task for task in tasks if task.get("ansible.builtin.import_tasks") == "compare.yml"]
+
+
+def test_what_runs_on_the_control_node_runs_as_who_started_it():
+    """An inventory's ansible_become holds for localhost, too, and `become: false` is weaker."""
+    seen, wrong = 0, []
+    places = [*(ROOT / "playbooks").glob("*.yml"), *ROOT.glob("roles/*/tasks/*.yml")]
+    for path in places:
+        for task in _tasks(yaml.safe_load(path.read_text()) or []):
+            if task.get("delegate_to") != "localhost":
+                continue
+            seen += 1
+            if (task.get("vars") or {}).get("ansible_become") is not False:
+                wrong.append(f"{path.name}: {task['name']}")
+    assert seen > 15 and not wrong
+
+
+def _tasks(found):
+    """Return every task, block and play of a file, however deep."""
+    if isinstance(found, list):
+        return [task for each in found for task in _tasks(each)]
+    if not isinstance(found, dict):
+        return []
+    return [found, *(task for value in found.values() for task in _tasks(value))]
