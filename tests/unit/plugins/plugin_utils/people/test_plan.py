@@ -8,6 +8,8 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 
 import pytest
+import support
+import yaml
 from ansible_collections.intranet.mcp.plugins.plugin_utils.people import plan as people
 
 SERVERS = ["example", "filesystem"]
@@ -181,6 +183,27 @@ def test_once_the_day_has_come_the_keys_go_and_the_people_stay():
 def test_a_key_of_the_site_may_call_what_its_entry_says():
     (key,) = people.plan([], [{"key_alias": "admin", "allowed_routes": []}], ROUTES, NOW)["keys"]
     assert key["allowed_routes"] == []
+
+
+def opens(route, path):
+    """Whether LiteLLM lets a key with this route call a path: an equal one, or one below it."""
+    return path == route or path.startswith(route.rstrip("/*") + "/")
+
+
+def test_no_key_of_the_platforms_making_changes_a_key():
+    """LiteLLM does not say who changed one, and the gateway believes alias and groups of these."""
+    roles = support.REPOSITORY / "roles"
+    routes = yaml.safe_load((roles / "platform/defaults/main/teams.yml").read_text())
+    given = routes["platform_key_routes"]
+    portal = yaml.safe_load((roles / "teams/vars/main.yml").read_text())["__teams_portal_key"]
+    made = people.plan([EVERYTHING], [{"key_alias": "a"}, portal], given, NOW)["keys"]
+    alive = [key for key in made if key.get("state") != "absent"]
+    assert len(alive) == 4
+    for key in alive:
+        may = key["allowed_routes"]
+        assert may and all(route.startswith("/") for route in may), "a group of routes, or all"
+        for verb in ("update", "regenerate", "bulk_update", "anything"):
+            assert not [r for r in may if opens(r, f"/key/{verb}")], (key["key_alias"], verb)
 
 
 def test_values_come_from_the_next_file_while_a_key_is_rotated():

@@ -174,7 +174,9 @@ def _believed(info: dict[str, object], key: str, settings: LitellmAuth) -> Princ
     Whoever makes a key chooses its alias and its metadata, so they count only where an
     administrator made it. LiteLLM itself sets who that was, and checks the team's id. (A team's
     alias is neither checked nor unique.) Who changed it last it does not say, up to 1.108 at least:
-    its /key/update leaves `updated_by` as it was.
+    its /key/update leaves `updated_by` as it was. So this rests on who may call that:
+    administrators, and no key that the platform makes, since its `allowed_routes` leave it out. A
+    key of the site's with wider ones is trusted to change keys.
     """
     made_by = info.get("created_by")
     makers = (made_by, info.get("updated_by") or made_by)
