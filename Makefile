@@ -6,6 +6,8 @@ export LC_ALL := C.UTF-8
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PLAY := ansible-playbook -i $(INVENTORY)
 SUITE := python tests/tools/suite.py
+# Read from the environment, where make puts it: a name may have characters that mean something to a shell.
+OF_TEAM = -e '{"usage_team": "{{ lookup(\"env\", \"TEAM\") }}"}'
 
 .DEFAULT_GOAL := help
 .PHONY: help venv venv-test up verify doctor status flows versions usage down purge test test-quick lint sanity test-unit test-gateway test-portal \
@@ -28,7 +30,7 @@ flows: venv ## Who may talk to whom, as a table and as Mermaid; contacts no host
 versions: venv ## Which version of what runs where, why, and where it is pinned; contacts no host
 	@$(PLAY) playbooks/versions.yml
 usage: venv ## Tokens, cost and tool calls of each person and team; MONTH=2027-01, TEAM=payments
-	$(PLAY) playbooks/usage.yml $(if $(MONTH),-e usage_month=$(MONTH)) $(if $(TEAM),-e '{"usage_team": "$(TEAM)"}')
+	$(PLAY) playbooks/usage.yml $(if $(MONTH),-e usage_month=$(MONTH)) $(if $(TEAM),$(OF_TEAM))
 down: venv ## Remove the platform, keep its data and secrets
 	$(PLAY) playbooks/absent.yml -e '{"absent_data": false}'
 purge: venv ## Remove the platform with data, secrets and images

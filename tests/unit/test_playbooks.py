@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -188,3 +189,20 @@ def test_balancers_are_there_before_anybody_is_sent_to_them():
     assert place("tasks_from: bootstrap") < first
     # The primaries are found there, once there are any.
     assert place("clusters.yml") < place("tasks_from: bootstrap")
+
+
+def test_make_usage_takes_a_team_of_any_name(tmp_path, monkeypatch):
+    """Makefile: the name is never a part of a command."""
+    makefile = (support.REPOSITORY / "Makefile").read_text()
+    assert re.findall(r"(.)\$[({]TEAM[)}]", makefile) == [" "], "asked for, and nowhere written"
+    (given,) = re.findall(r"^OF_TEAM = (.+)$", makefile, re.M)
+    monkeypatch.setenv("TEAM", team := "d'Arc & \"co\" $(id) {{ 1 + 1 }}")
+    content = "{{ usage_team }}"
+    copy = {"content": content, "dest": str(tmp_path / "seen"), "mode": "0600"}
+    play = {"hosts": "all", "gather_facts": False, "tasks": [{"ansible.builtin.copy": copy}]}
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
+    here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump({"all": {"hosts": {"a": here}}}))
+    done = support.run_playbook_alone(tmp_path, "hosts.yml", *shlex.split(given))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "seen").read_text() == team
