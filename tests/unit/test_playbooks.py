@@ -196,7 +196,7 @@ def test_make_usage_takes_a_team_of_any_name(tmp_path, monkeypatch):
     makefile = (support.REPOSITORY / "Makefile").read_text()
     assert re.findall(r"(.)\$[({]TEAM[)}]", makefile) == [" "], "asked for, and nowhere written"
     (given,) = re.findall(r"^OF_TEAM = (.+)$", makefile, re.M)
-    monkeypatch.setenv("TEAM", team := "d'Arc & \"co\" $(id) {{ 1 + 1 }}")
+    monkeypatch.setenv("TEAM", team := 'd\'Arc & "co" $(id) {{ 1 + 1 }}')
     content = "{{ usage_team }}"
     copy = {"content": content, "dest": str(tmp_path / "seen"), "mode": "0600"}
     play = {"hosts": "all", "gather_facts": False, "tasks": [{"ansible.builtin.copy": copy}]}
