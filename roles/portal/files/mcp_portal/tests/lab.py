@@ -137,7 +137,10 @@ class FakeLitellm:
 
     def _list(self, _body: dict, query: dict) -> JSONResponse:
         # As a LiteLLM that ignores the filter would.
-        return JSONResponse({"keys": self.live_keys(), "total_pages": 1})
+        keys = self.live_keys()
+        if query.get("expand") == "user":
+            keys = [{**key, "user": self.users.get(key["user_id"])} for key in keys]
+        return JSONResponse({"keys": keys, "total_pages": 1})
 
     def _find(self, given: str) -> str:
         return next(k for k, key in self.keys.items() if given in (k, key["token"]))

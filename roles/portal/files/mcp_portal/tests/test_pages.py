@@ -10,7 +10,7 @@ import lab
 import mcp_portal
 import pytest
 from mcp_portal import words
-from mcp_portal.pages import MENU
+from mcp_portal.pages import MENU, PEOPLE
 from mcp_portal.settings import ConfigError
 
 PACKAGE = Path(mcp_portal.__file__).parent
@@ -74,7 +74,8 @@ def test_every_text_is_used_and_every_used_one_is_there():
     used = set(re.findall(r'\bt\("(\w+)"', source)) | set(re.findall(r"\bt\('(\w+)'", source))
     used |= {f"problem_{key}" for key in re.findall(r'Problem\(\s*"(\w+)"', source)}
     used |= set(re.findall(r'words\.say\("en", "(\w+)"', source))
-    used |= {f"menu_{name}" for name in MENU} | {f"about_{name}" for name in MENU[1:]}
+    menu = [*MENU, PEOPLE]
+    used |= {f"menu_{name}" for name in menu} | {f"about_{name}" for name in menu[1:]}
     used -= {"menu_", "about_", "problem_"}
     assert used == set(words.texts("en"))
 

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_portal import credentials, words
 from mcp_portal import site as site_file
+from mcp_portal.administration import Administration
 from mcp_portal.checks import Checks
 from mcp_portal.device import Device
 from mcp_portal.litellm import Keys
@@ -103,6 +104,7 @@ def application(portal: Portal, tokens: credentials.Store | None = None) -> Star
         Route("/install/{code}", portal.install),
         Route("/language/{code}", functools.partial(language, is_secure=is_secure)),
         Route(f"/{OWN_TOKENS}", own.show),
+        *Administration(portal, tokens).routes(),
         *pages,
         *forms,
         Mount("/static", StaticFiles(directory=Path(__file__).with_name("static"))),
@@ -141,6 +143,7 @@ def application(portal: Portal, tokens: credentials.Store | None = None) -> Star
     # Its redirects would lead to whatever host a request names.
     made.router.redirect_slashes = False
     made.state.hidden = () if tokens is not None else (OWN_TOKENS,)
+    made.state.administrator_groups = config.administrator_groups
     return made
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,6 +17,8 @@ from mcp_portal.settings import Litellm, secret
 
 # What tells keys and people of the portal from others.
 MADE_BY = {"managed_by": "intranet.mcp/portal"}
+# A person's user, whatever else LiteLLM has.
+USER = re.compile(r"sso-[0-9a-f]{16}")
 # Makes no keys. Of LiteLLM's roles it is the one with the fewest rights.
 ROLE = "internal_user_viewer"
 # What the portal itself asks in a person's name, which neither costs nor changes anything.
@@ -67,11 +70,8 @@ class Keys:
 
     async def _have_user(self, person: Person) -> None:
         """Have the person's user, without their address: another user may have it already."""
-        known = await self._http_request("GET", "/user/info", params={"user_id": person.user})
-        if known.status_code == 200:
+        if await self.user(person) is not None:
             return
-        if known.status_code != 404:
-            raise _unexpected(known)
         await self._ask(
             "POST",
             "/user/new",
@@ -84,9 +84,17 @@ class Keys:
             },
         )
 
+    async def user(self, person: Person) -> dict[str, Any] | None:
+        """Return what LiteLLM knows of the person; None where it knows nobody."""
+        known = await self._http_request("GET", "/user/info", params={"user_id": person.user})
+        if known.status_code == 404:
+            return None
+        found = _body(known).get("user_info")
+        return found if isinstance(found, dict) else {}
+
     async def revoke_all(self, person: Person) -> int:
         """Revoke every key that was made here for the person; return how many worked."""
-        hashes = [key["token"] for key in await self._keys(person) if not _has_expired(key)]
+        hashes = [key["token"] for key in await self.of(person)]
         if hashes:
             await self.revoke(hashes)
         return len(hashes)
@@ -108,16 +116,34 @@ class Keys:
             with contextlib.suppress(Problem):  # the same at another replica
                 await self._ask("POST", "/key/delete", json={"keys": hashes})
 
+    async def of(self, person: Person) -> list[dict[str, Any]]:
+        """Return the keys that were made here for the person and work."""
+        return [key for key in await self._keys(person) if not _has_expired(key)]
+
+    async def everybodys(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the keys that were made here and work, by user; each with what `user` is known."""
+        query = {"user_id": "sso-", "substring_matching": "true", "expires": "active"}
+        found: dict[str, list[dict[str, Any]]] = {}
+        for key in await self._listed({**query, "expand": "user"}):
+            if USER.fullmatch(str(key.get("user_id"))) and not _has_expired(key):
+                found.setdefault(str(key["user_id"]), []).append(key)
+        return found
+
     async def _keys(self, person: Person) -> list[dict[str, Any]]:
+        found = await self._listed({"user_id": person.user})
+        # What the server ignores would match everybody's keys.
+        return [key for key in found if key.get("user_id") == person.user]
+
+    async def _listed(self, query: dict[str, str]) -> list[dict[str, Any]]:
+        """Keys that were made here: what the inventory declares is the playbooks'."""
         found: list[dict[str, Any]] = []
         page = pages = 1
         while page <= pages:
-            query = {"user_id": person.user, "return_full_object": "true", "size": PAGE}
-            reply = await self._ask("GET", "/key/list", params={**query, "page": page})
+            asked = {**query, "return_full_object": "true", "size": PAGE, "page": page}
+            reply = await self._ask("GET", "/key/list", params=asked)
             found += [key for key in reply.get("keys") or [] if isinstance(key, dict)]
             pages, page = int(reply.get("total_pages") or 0), page + 1
-        # What the server ignores would match everybody's keys.
-        return [key for key in found if key.get("user_id") == person.user and key.get("token")]
+        return [key for key in found if key.get("token") and _is_made_here(key)]
 
     async def models(self, page_key: str) -> list[str]:
         """Return the models that a key may use."""
@@ -150,14 +176,7 @@ class Keys:
         await self._ask("GET", "/key/info")
 
     async def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        response = await self._http_request(method, path, **options)
-        if response.status_code != 200:
-            raise _unexpected(response)
-        try:
-            body = response.json()
-        except ValueError:
-            raise _unexpected(response) from None
-        return body if isinstance(body, dict) else {}
+        return _body(await self._http_request(method, path, **options))
 
     async def _http_request(self, method: str, path: str, **options: Any) -> httpx2.Response:
         try:
@@ -168,6 +187,21 @@ class Keys:
 
     async def close(self) -> None:
         await self._http.aclose()
+
+
+def _body(response: httpx2.Response) -> dict[str, Any]:
+    if response.status_code != 200:
+        raise _unexpected(response)
+    try:
+        body = response.json()
+    except ValueError:
+        raise _unexpected(response) from None
+    return body if isinstance(body, dict) else {}
+
+
+def _is_made_here(key: dict[str, Any]) -> bool:
+    metadata = key.get("metadata")
+    return isinstance(metadata, dict) and MADE_BY.items() <= metadata.items()
 
 
 def _has_expired(key: dict[str, Any]) -> bool:

@@ -28,7 +28,7 @@ class OwnTokens:
         person, _session = self._portal.signed_in(request)
         stored = await self._open().stored(person.id, self._audiences)
         servers = self._portal.site.servers
-        rows = [(n, servers.get(n, ""), n in stored, _day(stored.get(n))) for n in self._audiences]
+        rows = [(n, servers.get(n, ""), n in stored, day(stored.get(n))) for n in self._audiences]
         left = [name for name in stored if name not in self._audiences]
         return page(request, NAME, rows=rows, left=left)
 
@@ -63,7 +63,7 @@ class OwnTokens:
         return self._store
 
 
-def _day(stored_at: int | None) -> str:
+def day(stored_at: int | None) -> str:
     """As everybody reads it; empty for one that is of no use any more."""
     if stored_at is None:
         return ""

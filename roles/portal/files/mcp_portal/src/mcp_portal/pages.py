@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from mcp_portal import words
+from mcp_portal import administrators, words
 from mcp_portal.problem import Problem
 
 # Where the portal begins, on the address that it shares with models and tools.
 PREFIX = "/portal"
 # Pages of who is signed in, in the order of the menu.
 MENU = ("overview", "connect", "models", "tools", "usage", "credentials")
+# The one that only administrators have.
+PEOPLE = "people"
 POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'"
@@ -48,19 +52,25 @@ def page(request: Request, name: str, status: int = 200, **values: object) -> Re
         return words.say(language, key, **known)
 
     session = request.scope.get("session") or {}
-    hidden = request.app.state.hidden
     text = _TEMPLATES.get_template(f"{name}.html").render(
         name=name,
         t=say,
         language=words.TAGS[language],
         languages={k: v for k, v in words.LANGUAGES.items() if k != language},
         prefix=PREFIX,
-        menu=[entry for entry in MENU if entry not in hidden],
+        menu=_menu(request, session),
         person=session.get("person"),
         csrf=session.csrf if session else "",
         **values,
     )
     return HTMLResponse(text, status, headers=HEADERS)
+
+
+def _menu(request: Request, session: Mapping[str, Any]) -> list[str]:
+    state = request.app.state
+    shown = [entry for entry in MENU if entry not in state.hidden]
+    is_administrator = administrators.is_one(session, state.administrator_groups)
+    return [*shown, PEOPLE] if is_administrator else shown
 
 
 def problem(request: Request, found: Problem) -> Response:

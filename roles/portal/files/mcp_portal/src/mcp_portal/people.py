@@ -60,9 +60,14 @@ def still(known: Person, settings: Oidc) -> Person:
 
 
 def teams_of(groups: object, settings: Oidc) -> list[str]:
-    """The teams of somebody's groups, in the table's order. A single group may come as text."""
-    theirs = {groups} if isinstance(groups, str) else set(_texts(groups))
+    """The teams of somebody's groups, in the table's order."""
+    theirs = groups_of(groups)
     return list(dict.fromkeys(row.team for row in settings.teams if row.group in theirs))
+
+
+def groups_of(claim: object) -> set[str]:
+    """The groups of a claim. A single one may come as text."""
+    return {claim} if isinstance(claim, str) else set(_texts(claim))
 
 
 def _texts(value: object) -> list[str]:

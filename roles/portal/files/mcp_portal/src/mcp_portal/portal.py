@@ -12,9 +12,10 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
-from mcp_portal import people, plot, sessions, tools, words
+from mcp_portal import administrators, people, plot, sessions, tools, words
+from mcp_portal.directory import Directory
 from mcp_portal.litellm import Keys
-from mcp_portal.pages import HEADERS, MENU, PREFIX, page
+from mcp_portal.pages import HEADERS, MENU, PEOPLE, PREFIX, page
 from mcp_portal.people import Person
 from mcp_portal.problem import Problem
 from mcp_portal.provider import Provider
@@ -31,7 +32,7 @@ KEYS, KEYS_SECONDS = 20, 600
 INSTALL_SECONDS = 600
 USAGE_DAYS = 30
 # Where a sign-in may lead.
-NEXT = (*MENU, "device")
+NEXT = (*MENU, PEOPLE, "device")
 
 
 class Portal:
@@ -44,6 +45,7 @@ class Portal:
         self.config, self.site, self.store = config, site, store
         # Nobody else on the platform has the client's secret.
         self.seal = Seal(secret(config.oidc.client_secret_file))
+        self.directory = Directory(store, self.seal)
         self.provider, self.keys, self.gateway = provider, keys, gateway
 
     # --- signing in and out -----------------------------------------------------------------
@@ -71,7 +73,11 @@ class Portal:
         session.clear()
         session.renew()
         session["person"] = msgspec.to_builtins(person)
-        session["signed_in_at"] = int(time.time())
+        session["signed_in_at"] = now = int(time.time())
+        if named := self.config.administrator_groups:
+            groups = claims[self.config.oidc.claims.groups]
+            session[administrators.KEY] = administrators.groups_of(groups, named)
+            await self.directory.note(person, now)
         return RedirectResponse(f"{PREFIX}/{wanted}", 303, headers=HEADERS)
 
     async def sign_out(self, request: Request) -> Response:

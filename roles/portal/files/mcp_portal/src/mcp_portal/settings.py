@@ -79,6 +79,8 @@ class Config(Section):
     # Sessions are in this Redis, so that every replica knows them; without it in memory.
     redis_url_file: str | None = None
     credentials: Credentials | None = None
+    # Groups of the company whose members see everybody, and end sessions and keys of others.
+    administrator_groups: list[str] = []
     # Counted from the sign-in, for keys and sessions alike.
     lifetime_seconds: int = 12 * 3600
 
@@ -101,6 +103,8 @@ def checked(config: Config, path: str = "config") -> Config:
         is_here = url.hostname in ("127.0.0.1", "localhost")
         if url.scheme != "https" and not (url.scheme == "http" and is_here):
             raise ConfigError(f"{path}: {name} is {url.geturl()!r}, expected an https address")
+    if not all(config.administrator_groups):
+        raise ConfigError(f"{path}: administrator_groups has an empty name, expected groups")
     if not 300 <= config.lifetime_seconds <= 30 * 86400:
         raise ConfigError(f"{path}: lifetime_seconds must be from 300 to {30 * 86400}")
     return config

@@ -8,12 +8,17 @@ from typing import Protocol
 from redis.asyncio import Redis
 
 PREFIX = "portal:"
+# How many names Redis looks at before it does something else.
+SCANNED = 1000
 
 
 class Store(Protocol):
     """Values that end by themselves, sets of names, and counters."""
 
     async def get(self, name: str) -> bytes | None: ...
+
+    async def below(self, prefix: str) -> dict[str, bytes]:
+        """Return every value whose name begins so."""
 
     async def put(self, name: str, value: bytes, seconds: int) -> None: ...
 
@@ -44,6 +49,13 @@ class RedisStore:
 
     async def get(self, name: str) -> bytes | None:
         return await self._redis.get(PREFIX + name)
+
+    async def below(self, prefix: str) -> dict[str, bytes]:
+        # Names are those of this program, without what means more to Redis.
+        names = [n async for n in self._redis.scan_iter(f"{PREFIX}{prefix}*", count=SCANNED)]
+        values = await self._redis.mget(names) if names else []
+        found = zip(names, values, strict=True)
+        return {_name(name): value for name, value in found if value is not None}
 
     async def put(self, name: str, value: bytes, seconds: int) -> None:
         await self._redis.set(PREFIX + name, value, ex=seconds)
@@ -87,6 +99,10 @@ class MemoryStore:
         value, ends_at = self._values.get(name, (None, 0.0))
         return value if time.monotonic() < ends_at else None
 
+    async def below(self, prefix: str) -> dict[str, bytes]:
+        found = {name: await self.get(name) for name in self._values if name.startswith(prefix)}
+        return {name: value for name, value in found.items() if value is not None}
+
     async def put(self, name: str, value: bytes, seconds: int) -> None:
         now = time.monotonic()
         self._values = {n: kept for n, kept in self._values.items() if now < kept[1]}
@@ -123,3 +139,8 @@ class MemoryStore:
 
     async def close(self) -> None:
         return None
+
+
+def _name(place: bytes) -> str:
+    """A name without the prefix; one that is no text was not written here."""
+    return place.decode(errors="replace").removeprefix(PREFIX)
