@@ -156,7 +156,7 @@ def test_without_the_setting_there_are_no_such_pages(arrive, config, addresses, 
     assert names == [], "nor is anybody noted"
 
 
-def test_stranger_is_sent_to_the_sign_in(portal, addresses):
+def test_who_has_not_signed_in_is_sent_to_do_so(portal, addresses):
     stranger = lab.Browser(portal.url)
     for address in addresses:
         answer = stranger.get(address)
@@ -282,7 +282,9 @@ def test_record_that_others_wrote_is_nobody(arrive, redis_server, issuer):
     client.set("portal:person:../../x", b"x")
     client.set(b"portal:person:\xff", b"x")
     client.set(f"portal:person:{NOBODY}", client.get(f"portal:person:{sam}"))
-    client.set("portal:person:fedcba9876543210", Seal("other").close("person", NOBODY, {}))
+    other, ours = "fedcba9876543210", Seal("a-client-secret-of-the-tests")
+    client.set(f"portal:person:{other}", Seal("other").close("person", other, {}))
+    client.set("portal:person:" + "0" * 16, ours.close("person", "0" * 16, {"person": 7}))
     text = boss.get(PAGE).text
     assert "People found: 2" in text
     assert boss.get(f"{PAGE}/{NOBODY}").status_code == 404
@@ -463,7 +465,7 @@ def test_line_of_the_log_cannot_be_forged(arrive, issuer, caplog):
 # --- pieces -------------------------------------------------------------------------------------
 
 
-def test_directory_in_memory_forgets_by_itself():
+def test_record_in_memory_ends_by_itself():
     async def tried():
         store = MemoryStore()
         known = Directory(store, Seal("own"))

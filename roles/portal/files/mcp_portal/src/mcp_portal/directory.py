@@ -53,4 +53,7 @@ class Directory:
 
     def _opened(self, id_: str, kept: bytes | None) -> Known | None:
         found = self._seal.open("person", id_, kept) if ID.fullmatch(id_) else None
-        return msgspec.convert(found, Known) if found else None
+        try:
+            return msgspec.convert(found, Known) if found else None
+        except msgspec.ValidationError:
+            return None  # of another version
