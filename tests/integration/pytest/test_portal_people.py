@@ -114,6 +114,7 @@ def portal_configuration(site, folder, provider, port, gateway_port):
         },
         "gateway_url": f"http://127.0.0.1:{gateway_port}",
         "site_file": str(folder / "site.json"),
+        "administrator_groups": ["dev-payments"],
     }
 
 
@@ -137,6 +138,10 @@ def test_person_gets_models_tools_usage_and_a_key_of_the_team(portal, site):
 
     assert site.run()[0] == 0, "another run leaves people's keys alone"
     assert site.key(key)
+
+    people = portal("people")["people"]
+    assert people["status"] == 200 and "alice" in people["text"]
+    assert 'role="alert"' not in people["text"], "LiteLLM says whose keys there are, and the usage"
 
     other = portal("end-sessions")["end-sessions"]["text"]
     assert "keys were revoked" in other
