@@ -17,12 +17,13 @@ import lab
 import msgspec
 import pytest
 import redis
-from mcp_portal import administrators, credentials, words
+import redis.asyncio
+from mcp_portal import administrators, credentials, sessions, words
 from mcp_portal.directory import Directory, Known
 from mcp_portal.people import Person
 from mcp_portal.seal import Seal
 from mcp_portal.settings import ConfigError, Membership
-from mcp_portal.store import MemoryStore
+from mcp_portal.store import MemoryStore, RedisStore
 
 ADMINS = "platform-admins"
 PAGE = "/portal/people"
@@ -374,6 +375,22 @@ def test_key_that_was_being_made_ends_too(arrive, issuer, litellm):
     assert litellm.live_keys() == []
 
 
+def test_redis_away_ends_nothing_and_is_logged(arrive, issuer, litellm, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    boss, sam = arrive("boss", ADMINS), arrive("sam")
+    make_key(sam)
+    end = f"{PAGE}/{id_of('sam', issuer)}/end"
+    token = re.search(r'name="csrf" value="([^"]+)"', boss.get(end).text)[1]
+
+    async def away(_store, _index):
+        raise redis.exceptions.ConnectionError("away")
+
+    monkeypatch.setattr(RedisStore, "noted", away)
+    assert boss.http.post(boss.base + end, data={"csrf": token}).status_code == 503
+    assert len(litellm.live_keys()) == 1
+    assert audited(caplog)[0].endswith("sessions failed, keys untouched")
+
+
 def test_administrator_may_end_their_own(arrive, issuer):
     boss = arrive("boss", ADMINS)
     end = f"{PAGE}/{id_of('boss', issuer)}/end"
@@ -476,6 +493,63 @@ def test_record_in_memory_ends_by_itself():
         assert await Directory(store, Seal("another")).everybody() == {}
         await store.put(f"person:{NOBODY}", b"x", 0)
         assert await known.everybody() == {} and await known.sessions(NOBODY) == 0
+
+    asyncio.run(tried())
+
+
+def test_terminal_that_connects_while_all_ends_is_ended_too():
+    """It found its session just before that was deleted; so it stays, and was noted."""
+
+    class Store(MemoryStore):
+        async def delete(self, *names):
+            if "session:laptop" in names:
+                await self.put("login:terminal", b"x", 60)
+                await self.note(sessions.index_of(NOBODY), "login:terminal", 60)
+            return await super().delete(*names)
+
+    async def tried():
+        store = Store()
+        await store.put("session:laptop", b"x", 60)
+        await store.note(sessions.index_of(NOBODY), "session:laptop", 60)
+        assert await sessions.end_all(store, NOBODY) == 2
+        assert await store.get("login:terminal") is None
+        assert await store.noted(sessions.index_of(NOBODY)) == []
+
+    asyncio.run(tried())
+
+
+def test_what_ends_soon_does_not_make_the_list_of_sessions_end(redis_server):
+    """A terminal that is connected late; else a session that lasts longer could not be ended."""
+
+    async def tried():
+        store = RedisStore(redis.asyncio.Redis(port=redis_server, db=2))
+        await store.note("sessions-of:x", "session:a", 1000)
+        await store.note("sessions-of:x", "login:b", 5)
+        assert redis.Redis(port=redis_server, db=2).ttl("portal:sessions-of:x") > 900
+        await store.note("sessions-of:x", "session:c", 5000)
+        assert redis.Redis(port=redis_server, db=2).ttl("portal:sessions-of:x") > 4900
+        await store.close()
+
+    asyncio.run(tried())
+
+
+def test_sessions_are_counted_at_once_however_many_a_member_began(redis_server):
+    class Store(RedisStore):
+        async def get(self, name):
+            raise AssertionError("one by one")
+
+    async def tried():
+        store = Store(redis.asyncio.Redis(port=redis_server, db=2))
+        for number in range(50):
+            await store.note(sessions.index_of(NOBODY), f"session:{number}", 60)
+            if number % 2:
+                await store.put(f"session:{number}", b"x", 60)
+        known = Directory(store, Seal("own"))
+        assert await known.sessions(NOBODY) == 25
+        assert await known.sessions("another") == 0
+        assert await sessions.end_all(store, NOBODY) == 25
+        assert await known.sessions(NOBODY) == 0
+        await store.close()
 
     asyncio.run(tried())
 

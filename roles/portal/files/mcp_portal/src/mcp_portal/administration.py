@@ -148,9 +148,8 @@ class Administration:
         person = known.person
         if person.id == administrator.id:
             request.scope["session"].clear()
-        ended = await self._directory.sessions(person.id)
         try:
-            await sessions.end_all(self._portal.store, person.id)
+            ended = await sessions.end_all(self._portal.store, person.id)
         except RedisError:
             _note(administrator, person, "end sessions and keys", "sessions failed, keys untouched")
             raise

@@ -48,8 +48,7 @@ class Directory:
 
     async def sessions(self, id_: str) -> int:
         """Return how many sessions and terminals of a person go on."""
-        places = await self._store.noted(sessions.index_of(id_))
-        return sum([await self._store.get(place) is not None for place in places])
+        return await self._store.present(await self._store.noted(sessions.index_of(id_)))
 
     def _opened(self, id_: str, kept: bytes | None) -> Known | None:
         found = self._seal.open("person", id_, kept) if ID.fullmatch(id_) else None

@@ -129,10 +129,16 @@ async def has_ended(store: Store, session: Session) -> bool:
     return await store.get(name_of(session.id)) is None
 
 
-async def end_all(store: Store, person: str) -> None:
-    """End every session of a person, at every replica."""
-    index = index_of(person)
-    await store.delete(*await store.noted(index), index)
+async def end_all(store: Store, person: str) -> int:
+    """End every session of a person, at every replica; return how many there were.
+
+    A terminal that found its session just before that ended was noted by then: hence once more.
+    """
+    index, ended = index_of(person), 0
+    while names := await store.noted(index):
+        ended += await store.delete(*names)
+        await store.unnote(index, names)
+    return ended
 
 
 def name_of(id_: str) -> str:

@@ -28,12 +28,19 @@ class Store(Protocol):
     async def take(self, name: str) -> bytes | None:
         """Return the value and delete it: of several who ask, one gets it."""
 
-    async def delete(self, *names: str) -> None: ...
+    async def present(self, names: list[str]) -> int:
+        """Return how many of these have a value."""
+
+    async def delete(self, *names: str) -> int:
+        """Delete values; return how many there were."""
 
     async def note(self, index: str, name: str, seconds: int) -> None:
-        """Add a name to a set."""
+        """Add a name to a set, which lasts at least that long."""
 
     async def noted(self, index: str) -> list[str]: ...
+
+    async def unnote(self, index: str, names: list[str]) -> None:
+        """Remove names from a set."""
 
     async def count(self, name: str, seconds: int) -> int:
         """Return how often this was asked within a window."""
@@ -66,16 +73,25 @@ class RedisStore:
     async def take(self, name: str) -> bytes | None:
         return await self._redis.getdel(PREFIX + name)
 
-    async def delete(self, *names: str) -> None:
-        if names:
-            await self._redis.delete(*(PREFIX + name for name in names))
+    async def present(self, names: list[str]) -> int:
+        return await self._redis.exists(*(PREFIX + name for name in names)) if names else 0
+
+    async def delete(self, *names: str) -> int:
+        return await self._redis.delete(*(PREFIX + name for name in names)) if names else 0
 
     async def note(self, index: str, name: str, seconds: int) -> None:
+        key = PREFIX + index
         async with self._redis.pipeline() as pipe:
-            await pipe.sadd(PREFIX + index, name).expire(PREFIX + index, seconds).execute()
+            pipe.sadd(key, name)
+            # Never sooner than for a name that is there already.
+            await pipe.expire(key, seconds, nx=True).expire(key, seconds, gt=True).execute()
 
     async def noted(self, index: str) -> list[str]:
         return [name.decode() for name in await self._redis.smembers(PREFIX + index)]
+
+    async def unnote(self, index: str, names: list[str]) -> None:
+        if names:
+            await self._redis.srem(PREFIX + index, *names)
 
     async def count(self, name: str, seconds: int) -> int:
         async with self._redis.pipeline() as pipe:
@@ -119,16 +135,23 @@ class MemoryStore:
         self._values.pop(name, None)
         return value
 
-    async def delete(self, *names: str) -> None:
+    async def present(self, names: list[str]) -> int:
+        return sum([await self.get(name) is not None for name in names])
+
+    async def delete(self, *names: str) -> int:
+        count = await self.present(list(names))
         for name in names:
             self._values.pop(name, None)
-            self._sets.pop(name, None)
+        return count
 
     async def note(self, index: str, name: str, seconds: int) -> None:
         self._sets[index] = {n for n in self._sets.get(index, ()) if n in self._values} | {name}
 
     async def noted(self, index: str) -> list[str]:
         return sorted(self._sets.get(index, ()))
+
+    async def unnote(self, index: str, names: list[str]) -> None:
+        self._sets[index] = self._sets.get(index, set()).difference(names)
 
     async def count(self, name: str, seconds: int) -> int:
         now = time.monotonic()
