@@ -84,6 +84,8 @@ class FakeLitellm:
         self.asked: list[str] = []
         self.status = 200
         self.model = "qwen3:8b"
+        # What a path answers in place of what it should.
+        self.replies: dict[str, Any] = {}
         # What happens, once, while a path is asked: somebody else is faster.
         self.meanwhile: dict[str, Callable[[], object]] = {}
         handlers = {
@@ -116,6 +118,8 @@ class FakeLitellm:
                 "allowed_routes", []
             ):
                 return JSONResponse({"error": {"message": "no"}}, 401)
+            if request.url.path in self.replies:
+                return JSONResponse(self.replies[request.url.path])
             body = await request.json() if request.method == "POST" else {}
             return handler(body, dict(request.query_params))
 

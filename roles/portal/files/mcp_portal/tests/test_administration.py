@@ -20,9 +20,10 @@ import redis
 import redis.asyncio
 from mcp_portal import administrators, credentials, sessions, words
 from mcp_portal.directory import Directory, Known
+from mcp_portal.litellm import MADE_BY, Keys
 from mcp_portal.people import Person
 from mcp_portal.seal import Seal
-from mcp_portal.settings import ConfigError, Membership
+from mcp_portal.settings import ConfigError, Litellm, Membership
 from mcp_portal.store import MemoryStore, RedisStore
 
 ADMINS = "platform-admins"
@@ -311,6 +312,53 @@ def test_names_are_text(arrive, issuer):
     assert "<script" not in done and "&lt;script&gt;" in done
 
 
+def test_name_that_litellm_tells_is_shown_as_one_of_the_provider(arrive, issuer, litellm):
+    boss = arrive("boss", ADMINS)
+    litellm.users[f"sso-{NOBODY}"] = {"user_alias": "\u202esam\n" + "x" * 500}
+    text = boss.get(f"{PAGE}/{NOBODY}").text
+    assert "sam" in text and "\u202e" not in text and "x" * 200 not in text
+
+
+KEY_OF_SAM = {"token": "hash", "metadata": MADE_BY, "allowed_routes": [7, "x", None]}
+
+
+@pytest.mark.parametrize(
+    ("path", "reply"),
+    [
+        ("/key/list", {"keys": [], "total_pages": "many"}),
+        ("/key/list", {"keys": [], "total_pages": 10**9}),
+        ("/key/list", {"keys": 7}),
+        ("/key/list", {"keys": [None, 7, "x", {}], "total_pages": [1]}),
+        ("/user/daily/activity", {"results": [{}]}),
+        ("/user/daily/activity", {"results": ["x"], "metadata": "x"}),
+        ("/user/daily/activity", {"results": [], "metadata": {"total_pages": 10**9}}),
+    ],
+)
+def test_odd_answer_of_litellm_is_told_and_hides_nobody(
+    arrive, issuer, litellm, path, reply, caplog
+):
+    caplog.set_level(logging.INFO)
+    boss, sam = arrive("boss", ADMINS), arrive("sam")
+    litellm.replies[path] = reply
+    address = f"{PAGE}/{id_of('sam', issuer)}"
+    for page in (PAGE, address):
+        shown = boss.get(page)
+        assert shown.status_code == 200 and shown.text.count('role="alert"') == 1
+        assert "sam@example.internal" in shown.text
+    done = boss.submit(f"{address}/end", f"{address}/end")
+    assert sam.get("/portal/overview").status_code == 303 and len(audited(caplog)) == 1
+    assert ("Only a part was done" in done.text) == (path == "/key/list")
+
+
+def test_odd_key_is_shown_all_the_same(arrive, issuer, litellm):
+    boss, user = arrive("boss", ADMINS), f"sso-{id_of('sam', issuer)}"
+    arrive("sam")
+    odd = {"created_at": "0001-01-01T00:00:00+14:00", "expires": 7, "key_alias": ["odd"]}
+    litellm.keys["odd"] = {**KEY_OF_SAM, "user_id": user, **odd}
+    shown = boss.get(f"{PAGE}/{id_of('sam', issuer)}")
+    assert shown.status_code == 200 and "odd" in shown.text and "programs" in shown.text
+
+
 @pytest.mark.parametrize(
     "id_",
     [
@@ -552,6 +600,34 @@ def test_sessions_are_counted_at_once_however_many_a_member_began(redis_server):
         await store.close()
 
     asyncio.run(tried())
+
+
+def test_thousands_of_keys_are_revoked_a_few_at_a_time(tmp_path):
+    """All at once they would wait for each other longer than for LiteLLM."""
+    (tmp_path / "key").write_text(lab.PORTAL_KEY)
+    now, most, deleted = 0, 0, []
+    hashes = [f"hash-{number}" for number in range(1000)]
+
+    async def answered(request):
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0.001)
+        now -= 1
+        if request.url.path == "/key/delete":
+            deleted.append(json.loads(request.content)["keys"])
+        return lab.httpx2.Response(200, json={})
+
+    async def tried():
+        keys = Keys(Litellm("http://litellm", str(tmp_path / "key"), lab.ROUTES))
+        transport = lab.httpx2.MockTransport(answered)
+        keys._http = lab.httpx2.AsyncClient(base_url="http://litellm", transport=transport)
+        await keys.revoke(hashes)
+        await keys.close()
+
+    asyncio.run(tried())
+    assert most <= 50 and max(map(len, deleted)) <= 50
+    assert [key for some in deleted for key in some] == hashes
 
 
 def audited(caplog):

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mcp_portal import administrators, credentials, sessions
+from mcp_portal import administrators, credentials, people, sessions
 from mcp_portal.directory import ID, KEEP_DAYS, Known
 from mcp_portal.litellm import PAGE_ROUTES
 from mcp_portal.own_tokens import day
@@ -251,14 +251,16 @@ def _owners(keys: dict[str, list[dict[str, Any]]]) -> dict[str, Known]:
 
 
 def _name(user: dict[str, Any]) -> str:
-    return str(user.get("user_alias") or "")
+    return people.text(user.get("user_alias"))
 
 
 def _shown(key: dict[str, Any]) -> Key:
+    told = key.get("allowed_routes")
+    routes = told if isinstance(told, list) else []
     return Key(
         alias=str(key.get("key_alias") or ""),
         team=str(key.get("team_id") or ""),
-        is_for_pages=sorted(key.get("allowed_routes") or []) == sorted(PAGE_ROUTES),
+        is_for_pages=sorted(map(str, routes)) == sorted(PAGE_ROUTES),
         made=_moment(key.get("created_at")),
         ends=_moment(key.get("expires")),
     )
@@ -268,9 +270,9 @@ def _moment(told: object) -> str:
     """LiteLLM's time as it is shown; empty where it says none."""
     try:
         found = datetime.fromisoformat(str(told))
+        return day(int(found.replace(tzinfo=found.tzinfo or UTC).timestamp()))
     except ValueError:
         return ""
-    return day(int(found.replace(tzinfo=found.tzinfo or UTC).timestamp()))
 
 
 def _number(text: str) -> int:

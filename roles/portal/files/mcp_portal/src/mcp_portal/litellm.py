@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 import secrets
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,6 +25,12 @@ ROLE = "internal_user_viewer"
 # What the portal itself asks in a person's name, which neither costs nor changes anything.
 PAGE_ROUTES = ["/v1/models", "/key/info"]
 PAGE = 100
+# As many as somebody could have; LiteLLM would not say more in any time that people wait.
+MAX_PAGES = 1000
+# How many keys are revoked at a time: fewer than there are connections to wait for.
+REVOKED_AT_ONCE = 50
+# How reading an answer of another shape ends.
+MALFORMED = (ValueError, KeyError, TypeError, AttributeError)
 # What is counted of a day: name here, and LiteLLM's.
 COUNTED = {"requests": "api_requests", "tokens": "total_tokens", "spend": "spend"}
 NOTHING = {"requests": 0, "tokens": 0, "spend": 0.0}
@@ -101,13 +108,16 @@ class Keys:
 
     async def revoke(self, keys: list[str]) -> None:
         """Revoke keys, by themselves or by their hashes."""
-        # Its other replicas hear of a blocked key, and not of a deleted one.
-        blocks = [self._ask("POST", "/key/block", json={"key": key}) for key in keys]
-        blocked = await asyncio.gather(*blocks, return_exceptions=True)
-        await self._ask("POST", "/key/delete", json={"keys": keys})
-        for error in blocked:
-            if isinstance(error, BaseException):
-                raise error
+        failed: list[BaseException] = []
+        for first in range(0, len(keys), REVOKED_AT_ONCE):
+            some = keys[first : first + REVOKED_AT_ONCE]
+            # Its other replicas hear of a blocked key, and not of a deleted one.
+            blocks = [self._ask("POST", "/key/block", json={"key": key}) for key in some]
+            blocked = await asyncio.gather(*blocks, return_exceptions=True)
+            await self._ask("POST", "/key/delete", json={"keys": some})
+            failed += [error for error in blocked if isinstance(error, BaseException)]
+        for error in failed:
+            raise error
 
     async def _delete_expired(self, person: Person) -> None:
         """Delete what LiteLLM would keep for ever: each sign-in leaves keys behind."""
@@ -141,8 +151,9 @@ class Keys:
         while page <= pages:
             asked = {**query, "return_full_object": "true", "size": PAGE, "page": page}
             reply = await self._ask("GET", "/key/list", params=asked)
-            found += [key for key in reply.get("keys") or [] if isinstance(key, dict)]
-            pages, page = int(reply.get("total_pages") or 0), page + 1
+            with _of_its_shape():
+                found += [key for key in reply.get("keys") or [] if isinstance(key, dict)]
+                pages, page = _pages(reply), page + 1
         return [key for key in found if key.get("token") and _is_made_here(key)]
 
     async def models(self, page_key: str) -> list[str]:
@@ -166,9 +177,10 @@ class Keys:
         page = pages = 1
         while page <= pages:
             reply = await self._ask("GET", "/user/daily/activity", params={**query, "page": page})
-            for row in reply.get("results") or []:
-                _add(found.get(row["date"], {}), row.get("metrics") or {})
-            pages, page = int((reply.get("metadata") or {}).get("total_pages") or 0), page + 1
+            with _of_its_shape():
+                for row in reply.get("results") or []:
+                    _add(found.get(row["date"], {}), row.get("metrics") or {})
+                pages, page = _pages(reply.get("metadata") or {}), page + 1
         return [{"date": day, **counted} for day, counted in found.items()]
 
     async def check(self) -> None:
@@ -197,6 +209,23 @@ def _body(response: httpx2.Response) -> dict[str, Any]:
     except ValueError:
         raise _unexpected(response) from None
     return body if isinstance(body, dict) else {}
+
+
+@contextlib.contextmanager
+def _of_its_shape() -> Iterator[None]:
+    """Raise a Problem where an answer is read that is not as LiteLLM's are."""
+    try:
+        yield
+    except MALFORMED as error:
+        reason = f"its answer has another shape, {type(error).__name__}"
+        raise Problem("litellm_refused", 502, reason=reason) from None
+
+
+def _pages(told: dict[str, Any]) -> int:
+    pages = int(told.get("total_pages") or 0)
+    if pages > MAX_PAGES:
+        raise ValueError(f"found {pages} pages, expected at most {MAX_PAGES}")
+    return pages
 
 
 def _is_made_here(key: dict[str, Any]) -> bool:

@@ -44,8 +44,8 @@ def person(claims: dict[str, Any], settings: Oidc) -> Person:
         raise Problem("no_team", 403)
     return Person(
         id=hashlib.sha256(f"{settings.issuer}\0{subject}".encode()).hexdigest()[:16],
-        name=_text(claims.get(names.name)) or _text(claims.get("name")) or subject[:MAX_NAME],
-        email=_text(claims.get(names.email)),
+        name=text(claims.get(names.name)) or text(claims.get("name")) or subject[:MAX_NAME],
+        email=text(claims.get(names.email)),
         teams=teams,
     )
 
@@ -74,7 +74,7 @@ def _texts(value: object) -> list[str]:
     return [entry for entry in value if isinstance(entry, str)] if isinstance(value, list) else []
 
 
-def _text(value: object) -> str:
+def text(value: object) -> str:
     """As it is shown: nothing that turns the direction of writing or ends a line."""
     shown = "".join(c for c in value if c.isprintable()) if isinstance(value, str) else ""
     return shown.strip()[:MAX_NAME]
