@@ -18,7 +18,7 @@ import msgspec
 import pytest
 import redis
 import redis.asyncio
-from mcp_portal import administrators, credentials, sessions, words
+from mcp_portal import administration, administrators, credentials, sessions, words
 from mcp_portal.directory import Directory, Known
 from mcp_portal.litellm import MADE_BY, Keys
 from mcp_portal.people import Person
@@ -312,6 +312,18 @@ def test_names_are_text(arrive, issuer):
     assert "<script" not in done and "&lt;script&gt;" in done
 
 
+def test_two_people_of_one_name_are_told_apart_wherever_one_is_chosen(arrive, issuer):
+    boss, same = arrive("boss", ADMINS), {"preferred_username": "sam", "email": "sam@x"}
+    arrive("sam", **same)
+    arrive("impostor", **same)
+    ids = [f"sso-{id_of(sub, issuer)}" for sub in ("sam", "impostor")]
+    shown = boss.get(PAGE).text
+    assert all(shown.count(f"<code>{id_}</code>") == 1 for id_ in ids)
+    sam = f"{PAGE}/{id_of('sam', issuer)}"
+    for text in (boss.get(f"{sam}/end").text, boss.submit(f"{sam}/end", f"{sam}/end").text):
+        assert ids[0] in text and ids[1] not in text
+
+
 def test_name_that_litellm_tells_is_shown_as_one_of_the_provider(arrive, issuer, litellm):
     boss = arrive("boss", ADMINS)
     litellm.users[f"sso-{NOBODY}"] = {"user_alias": "\u202esam\n" + "x" * 500}
@@ -357,6 +369,32 @@ def test_odd_key_is_shown_all_the_same(arrive, issuer, litellm):
     litellm.keys["odd"] = {**KEY_OF_SAM, "user_id": user, **odd}
     shown = boss.get(f"{PAGE}/{id_of('sam', issuer)}")
     assert shown.status_code == 200 and "odd" in shown.text and "programs" in shown.text
+
+
+def test_page_does_not_say_of_keys_that_it_shows_that_they_are_not_shown(arrive, issuer, litellm):
+    boss, sam = arrive("boss", ADMINS), arrive("sam")
+    make_key(sam)
+    litellm.replies["/user/daily/activity"] = {"results": [{}]}
+    for page in (PAGE, f"{PAGE}/{id_of('sam', issuer)}"):
+        text = boss.get(page).text
+        assert "Sessions can be ended all the same" in text
+        assert "Keys and usage are not shown" not in text
+
+
+@pytest.mark.parametrize("path", ["/key/list", "/user/daily/activity"])
+def test_slow_litellm_holds_up_nobody_who_looks_for_somebody(
+    arrive, issuer, litellm, path, monkeypatch
+):
+    boss = arrive("boss", ADMINS)
+    arrive("sam")
+    monkeypatch.setattr(administration, "SECONDS", 0.2)
+    for page in (PAGE, f"{PAGE}/{id_of('sam', issuer)}"):
+        answered = threading.Event()
+        litellm.meanwhile[path] = lambda answered=answered: answered.wait(15)
+        shown = boss.get(page)
+        assert not answered.is_set() and shown.status_code == 200
+        assert "sam@example.internal" in shown.text and "does not answer" in shown.text
+        answered.set()
 
 
 @pytest.mark.parametrize(

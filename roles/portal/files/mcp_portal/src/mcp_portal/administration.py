@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,6 +28,8 @@ from mcp_portal.problem import Problem
 SHOWN = 25
 # How many people's usage is asked of LiteLLM at a time.
 AT_ONCE = 5
+# How long a page waits for keys or usage. Who looks for somebody's sessions must not wait longer.
+SECONDS = 10
 END, DELETE = "end", "tokens"
 audit = logging.getLogger("mcp_portal.audit")
 
@@ -78,7 +81,8 @@ class Administration:
         known, problem = await self._directory.everybody(), None
         keys: dict[str, list[dict[str, Any]]] | None = None
         try:
-            keys = await self._keys.everybodys()
+            async with _in_time():
+                keys = await self._keys.everybodys()
             known = {**_owners(keys), **known}
         except Problem as found:
             problem = found
@@ -107,8 +111,9 @@ class Administration:
         keys: list[Key] | None = None
         days, problem = None, None
         try:
-            keys = [_shown(key) for key in await self._keys.of(known.person)]
-            days = await self._month(known.person)
+            async with _in_time():
+                keys = [_shown(key) for key in await self._keys.of(known.person)]
+                days = await self._month(known.person)
         except Problem as found:
             problem = found
         return page(
@@ -125,7 +130,11 @@ class Administration:
             async with turn:
                 return sum(day["spend"] for day in await self._month(one.person))
 
-        found = await asyncio.gather(*map(spent, shown), return_exceptions=True)
+        try:
+            async with _in_time():
+                found = await asyncio.gather(*map(spent, shown), return_exceptions=True)
+        except Problem as problem:
+            return None, problem
         for told in found:
             if isinstance(told, Problem):
                 return None, told
@@ -222,6 +231,15 @@ class Administration:
         if self._tokens is None:
             raise Problem("no_page", 404)
         return self._tokens
+
+
+@contextlib.asynccontextmanager
+async def _in_time() -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(SECONDS):
+            yield
+    except TimeoutError:
+        raise Problem("litellm_away", 503, reason=f"no answer in {SECONDS} s") from None
 
 
 def matching(known: Iterable[Known], words: str) -> list[Known]:
