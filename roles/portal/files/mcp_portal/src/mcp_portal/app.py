@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mcp_portal import credentials, words
 from mcp_portal import site as site_file
 from mcp_portal.administration import Administration
+from mcp_portal.authorization import Authorization
 from mcp_portal.checks import Checks
 from mcp_portal.device import Device
 from mcp_portal.litellm import Keys
@@ -93,6 +94,8 @@ def application(portal: Portal, tokens: credentials.Store | None = None) -> Star
         }.items()
     ]
     device = Device(portal)
+    asked = config.authorization
+    programs = Authorization(portal, asked) if asked is not None else None
     below = [
         Route("/device", device.ask),
         Route("/device", device.allow, methods=["POST"]),
@@ -105,6 +108,7 @@ def application(portal: Portal, tokens: credentials.Store | None = None) -> Star
         Route("/language/{code}", functools.partial(language, is_secure=is_secure)),
         Route(f"/{OWN_TOKENS}", own.show),
         *Administration(portal, tokens).routes(),
+        *(programs.routes() if programs is not None else ()),
         *pages,
         *forms,
         Mount("/static", StaticFiles(directory=Path(__file__).with_name("static"))),
@@ -119,6 +123,7 @@ def application(portal: Portal, tokens: credentials.Store | None = None) -> Star
             Route("/health", health),
             Route("/checks", check),
             Route(PREFIX, start),
+            *(programs.well_known() if programs is not None else ()),
             Mount(PREFIX, Router(below, redirect_slashes=False)),
         ],
         middleware=[

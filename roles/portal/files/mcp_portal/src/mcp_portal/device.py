@@ -7,7 +7,6 @@ my sessions".
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
 import time
@@ -20,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 
 from mcp_portal import sessions, words
 from mcp_portal.device_server import EXPIRES_IN, INTERVAL, Login, Server
+from mcp_portal.kept import Kept, name
 from mcp_portal.pages import HEADERS, PREFIX, page
 from mcp_portal.portal import Portal
 from mcp_portal.problem import Problem
@@ -35,7 +35,8 @@ class Device:
     """The addresses of the terminal, and the page on which its code is typed."""
 
     def __init__(self, portal: Portal) -> None:
-        self._portal, self._store, self._seal = portal, portal.store, portal.seal
+        self._portal, self._store = portal, portal.store
+        self._kept = Kept(portal.store, portal.seal)
         self._page = f"{portal.config.listen.public_url.rstrip('/')}{PREFIX}/device"
 
     # --- the person -------------------------------------------------------------------------
@@ -51,7 +52,7 @@ class Device:
         if await self._store.count(f"guesses:{person.id}", GUESSES_SECONDS) > GUESSES:
             raise Problem("too_many", 429)
         code = _typed(str((await request.form()).get("code") or ""))
-        waiting = await self._taken("user-code", code)
+        waiting = await self._kept.taken("user-code", code)
         if waiting is None:
             raise Problem("code_unknown", 404)
         team = await self._portal.form_team(request, person)
@@ -60,7 +61,7 @@ class Device:
             person=person, team=team, session=sessions.name_of(session.id),
             ends_at=time.time() + session.seconds_left(lifetime),
         )  # fmt: skip
-        await self._put("grant", code, granted)
+        await self._kept.put("grant", code, granted, EXPIRES_IN)
         hours, address = self._portal.hours_left(session), waiting["address"]
         return page(request, "device", teams=person.teams, team=team, hours=hours, address=address)
 
@@ -80,8 +81,8 @@ class Device:
             body.pop("verification_uri_complete")
             device, user = body["device_code"], body["user_code"]
             waiting = {"user_code": user, "expires_at": time.time() + EXPIRES_IN}
-            await self._put("device", device, waiting)
-            await self._put("user-code", user, {"address": address})
+            await self._kept.put("device", device, waiting, EXPIRES_IN)
+            await self._kept.put("user-code", user, {"address": address}, EXPIRES_IN)
         return JSONResponse(body, status, headers=HEADERS)
 
     async def token(self, request: Request) -> Response:
@@ -96,14 +97,14 @@ class Device:
         server = Server(form, self._page)
         device, refresh = form.get("device_code", ""), form.get("refresh_token", "")
         if device:
-            server.device = await self._get("device", device)
+            server.device = await self._kept.get("device", device)
         if server.device:
-            asked = await self._store.count(_name("poll", device), INTERVAL - 1)
+            asked = await self._store.count(name("poll", device), INTERVAL - 1)
             server.is_hasty = asked > 1
             code = server.device["user_code"]
-            server.login = _login(await self._get("grant", code))
+            server.login = _login(await self._kept.get("grant", code))
         elif refresh:
-            server.login = _login(await self._get("login", refresh))
+            server.login = _login(await self._kept.get("login", refresh))
         status, body = server.create_token_response()
         if status != 200:
             return status, body
@@ -123,7 +124,7 @@ class Device:
             raise errors.InvalidGrantError()
         await self._portal.count_key(login.person)
         key = await self._portal.keys.issue(login.person, login.team, seconds)
-        if await self._store.get(_name("login", refresh)) is None:  # ended while the key was made
+        if await self._store.get(name("login", refresh)) is None:  # ended while the key was made
             await self._portal.keys.revoke([key])
             raise errors.InvalidGrantError()
         return {
@@ -136,28 +137,17 @@ class Device:
 
     async def _begun(self, login: Login, device: str, code: str) -> str:
         """Keep a login, once, where it ends with the person's sessions; return what renews it."""
-        if await self._taken("device", device) is None:
+        if await self._kept.taken("device", device) is None:
             raise errors.InvalidGrantError()
-        await self._store.delete(_name("grant", code))
+        await self._store.delete(name("grant", code))
         refresh = secrets.token_urlsafe(32)
-        name, seconds = _name("login", refresh), max(1, int(login.ends_at - time.time()))
-        await self._put("login", refresh, login, seconds)
-        await self._store.note(sessions.index_of(login.person.id), name, seconds)
+        kept, seconds = name("login", refresh), max(1, int(login.ends_at - time.time()))
+        await self._kept.put("login", refresh, login, seconds)
+        await self._store.note(sessions.index_of(login.person.id), kept, seconds)
         if await self._store.get(login.session) is None:  # the person signed out meanwhile
-            await self._store.delete(name)
+            await self._store.delete(kept)
             raise errors.InvalidGrantError()
         return refresh
-
-    # --- the store --------------------------------------------------------------------------
-
-    async def _put(self, kind: str, secret: str, value: object, seconds: int = EXPIRES_IN) -> None:
-        await self._store.put(_name(kind, secret), self._seal.close(kind, secret, value), seconds)
-
-    async def _get(self, kind: str, secret: str) -> Any:
-        return self._seal.open(kind, secret, await self._store.get(_name(kind, secret)))
-
-    async def _taken(self, kind: str, secret: str) -> Any:
-        return self._seal.open(kind, secret, await self._store.take(_name(kind, secret)))
 
 
 def _refused(problem: Problem) -> Response:
@@ -174,11 +164,6 @@ def _typed(text: str) -> str:
     """A code as it was shown, however somebody typed it."""
     letters = re.sub(r"[^A-Z]", "", text.upper())[:8]
     return f"{letters[:4]}-{letters[4:]}"
-
-
-def _name(kind: str, secret: str) -> str:
-    """Where the store keeps what belongs to a secret. Never where it keeps sessions."""
-    return f"{kind}:" + hashlib.sha256(secret.encode()).hexdigest()
 
 
 def _login(found: Any) -> Login | None:

@@ -43,11 +43,15 @@ def person(claims: dict[str, Any], settings: Oidc) -> Person:
     if not teams:
         raise Problem("no_team", 403)
     return Person(
-        id=hashlib.sha256(f"{settings.issuer}\0{subject}".encode()).hexdigest()[:16],
+        id=id_of(settings.issuer, subject),
         name=text(claims.get(names.name)) or text(claims.get("name")) or subject[:MAX_NAME],
         email=text(claims.get(names.email)),
         teams=teams,
     )
+
+
+def id_of(issuer: str, subject: str) -> str:
+    return hashlib.sha256(f"{issuer}\0{subject}".encode()).hexdigest()[:16]
 
 
 def still(known: Person, settings: Oidc) -> Person:

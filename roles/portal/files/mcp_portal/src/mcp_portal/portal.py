@@ -14,7 +14,9 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from mcp_portal import administrators, people, plot, sessions, tools, words
 from mcp_portal.directory import Directory
+from mcp_portal.kept import Kept
 from mcp_portal.litellm import Keys
+from mcp_portal.members import Members
 from mcp_portal.pages import HEADERS, MENU, PEOPLE, PREFIX, page
 from mcp_portal.people import Person
 from mcp_portal.problem import Problem
@@ -32,7 +34,7 @@ KEYS, KEYS_SECONDS = 20, 600
 INSTALL_SECONDS = 600
 USAGE_DAYS = 30
 # Where a sign-in may lead.
-NEXT = (*MENU, PEOPLE, "device")
+NEXT = (*MENU, PEOPLE, "device", "authorize")
 
 
 class Portal:
@@ -47,6 +49,7 @@ class Portal:
         self.seal = Seal(secret(config.oidc.client_secret_file))
         self.directory = Directory(store, self.seal)
         self.provider, self.keys, self.gateway = provider, keys, gateway
+        self.members = Members(Kept(store, self.seal), config)
 
     # --- signing in and out -----------------------------------------------------------------
 
@@ -67,11 +70,15 @@ class Portal:
     async def callback(self, request: Request) -> Response:
         await self.count_address(request, "returns")
         claims = await self.provider.finish(request)
+        if self.config.authorization is not None:
+            await self.members.note(claims)
         person = people.person(claims, self.config.oidc)
         session: Session = request.scope["session"]
-        wanted = session.get("next", "overview")
+        wanted, asked = session.get("next", "overview"), session.get("asked")
         session.clear()
         session.renew()
+        if asked is not None:  # by a program, before the sign-in
+            session["asked"] = asked
         session["person"] = msgspec.to_builtins(person)
         session["signed_in_at"] = now = int(time.time())
         if named := self.config.administrator_groups:
@@ -94,7 +101,8 @@ class Portal:
         session.clear()
         await sessions.end_all(self.store, person.id)
         revoked = await self.keys.revoke_all(person)
-        return page(request, "ended", revoked=revoked)
+        has_programs = self.config.authorization is not None
+        return page(request, "ended", revoked=revoked, has_programs=has_programs)
 
     # --- what there is ----------------------------------------------------------------------
 

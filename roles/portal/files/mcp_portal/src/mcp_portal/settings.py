@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
+
+# Nothing that hides from a person, or another reader, where it leads.
+ELSEWHERE = re.compile(
+    r"https://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[1-9][0-9]{0,4})?(/[A-Za-z0-9._~/-]*)?"
+)
 
 
 class ConfigError(Exception):
@@ -69,6 +75,19 @@ class Credentials(Section):
     keep_seconds: int = 90 * 86400
 
 
+class Authorization(Section):
+    """For programs that sign people in by themselves: then the portal is their server (OAuth)."""
+
+    # What tokens are signed with follows from it, and the gateway knows the public half.
+    key_file: str
+    # Addresses of the gateway that tokens may be for.
+    resources: list[str]
+    # Where programs may be led to besides the person's own machine, exactly.
+    redirect_uris: list[str] = []
+    # Globs: which groups tokens tell, since rules of the gateway name them.
+    groups: list[str] = []
+
+
 class Config(Section):
     listen: Listen
     oidc: Oidc
@@ -81,6 +100,7 @@ class Config(Section):
     credentials: Credentials | None = None
     # Groups of the company whose members see everybody, and end sessions and keys of others.
     administrator_groups: list[str] = []
+    authorization: Authorization | None = None
     # Counted from the sign-in, for keys and sessions alike.
     lifetime_seconds: int = 12 * 3600
 
@@ -105,9 +125,22 @@ def checked(config: Config, path: str = "config") -> Config:
             raise ConfigError(f"{path}: {name} is {url.geturl()!r}, expected an https address")
     if not all(config.administrator_groups):
         raise ConfigError(f"{path}: administrator_groups has an empty name, expected groups")
+    if config.authorization is not None:
+        _check_authorization(config.authorization, path)
     if not 300 <= config.lifetime_seconds <= 30 * 86400:
         raise ConfigError(f"{path}: lifetime_seconds must be from 300 to {30 * 86400}")
     return config
+
+
+def _check_authorization(authorization: Authorization, path: str) -> None:
+    if not authorization.resources:
+        raise ConfigError(f"{path}: authorization.resources is empty, expected the gateway's own")
+    for uri in authorization.redirect_uris:
+        if not ELSEWHERE.fullmatch(uri):
+            raise ConfigError(
+                f"{path}: authorization.redirect_uris has {uri!r}, expected an https address "
+                "without a query"
+            )
 
 
 def secret(path: str) -> str:
