@@ -191,8 +191,9 @@ def resource_metadata(
         "resource_name": "MCP gateway",
         "bearer_methods_supported": ["header"],
     }
-    issuers = [o.issuer for o in gateway.config.auth.oidc]
-    scopes = sorted({s for o in gateway.config.auth.oidc for s in o.required_scopes})
+    announced = [o for o in gateway.config.auth.oidc if o.announced]
+    issuers = [o.issuer for o in announced]
+    scopes = sorted({s for o in announced for s in o.required_scopes})
     if issuers:
         metadata["authorization_servers"] = issuers
     if scopes:

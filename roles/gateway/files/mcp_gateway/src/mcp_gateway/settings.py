@@ -5,7 +5,7 @@ Only data lives here. `config.py` reads a file into these structs and explains w
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -70,6 +70,9 @@ class OidcAuth(Section):
     issuer: str
     audience: str | list[str]
     jwks_url: str | None = None
+    jwks: list[dict[str, Any]] = []
+    announced: bool = True
+    subjects_are_people: bool = False
     algorithms: list[str] = _list("RS256", "ES256", "EdDSA")
     required_scopes: list[str] = []
     alias_claim: str = "preferred_username"

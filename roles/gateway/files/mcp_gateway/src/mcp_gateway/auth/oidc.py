@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import time
+from collections.abc import Iterable
+from typing import Any
 
 import jwt
 import msgspec
@@ -15,6 +18,8 @@ from mcp_gateway.httpconnection import HttpError
 from mcp_gateway.identify import Principal, Unavailable, digest
 from mcp_gateway.settings import OidcAuth
 
+# How the platform's own portal calls a person; the company's subjects have any shape.
+_PERSON = re.compile(r"[0-9a-f]{16}")
 # Between two looks for an unknown key id: a flood of forged tokens must not become a flood there.
 ROTATION_SECONDS = 10.0
 _NO_TEAM = (
@@ -84,9 +89,11 @@ class OidcTokens:
         if not granted.issuperset(s.required_scopes):
             return None
         subject = str(claims.get("sub") or claims.get("client_id") or "")
+        if s.subjects_are_people and not _PERSON.fullmatch(subject):
+            return None
         groups = _texts(claims.get(s.groups_claim))
         team = self._team(claims, groups)
-        id_ = hashlib.sha256(f"{s.issuer}\0{subject}".encode()).hexdigest()[:16]
+        id_ = subject if s.subjects_are_people else _id(s.issuer, subject)
         # A program's token may have the program's own name for a subject (RFC 9068).
         is_person = bool(claims.get("sub")) and subject != claims.get("client_id")
         return Principal(
@@ -133,6 +140,8 @@ class OidcTokens:
                 raise
 
     async def _fetch(self) -> dict[str, jwt.PyJWK]:
+        if self._settings.jwks:
+            return _usable(self._settings.jwks)
         url = self._settings.jwks_url
         if url is None:
             base = self._settings.issuer.rstrip("/")
@@ -141,17 +150,7 @@ class OidcTokens:
                 raise Unavailable("the discovery document names another issuer")
             url = str(metadata.get("jwks_uri") or "")
         document = await self._get(url)
-        keys = {}
-        for entry in document.get("keys") or []:
-            try:
-                key = jwt.PyJWK(entry)
-            except jwt.PyJWTError:
-                continue  # a kind of key that we do not use
-            if entry.get("use", "sig") == "sig":
-                keys[str(key.key_id or "")] = key
-        if not keys:
-            raise Unavailable("the issuer publishes no usable signing key")
-        return keys
+        return _usable(document.get("keys") or [])
 
     async def _get(self, url: str) -> dict[str, object]:
         s = self._settings
@@ -176,6 +175,25 @@ class OidcTokens:
 
     async def close(self) -> None:
         return None
+
+
+def _usable(entries: Iterable[dict[str, Any]]) -> dict[str, jwt.PyJWK]:
+    """The keys with which tokens may be signed, by their ids."""
+    keys = {}
+    for entry in entries:
+        try:
+            key = jwt.PyJWK(entry)
+        except jwt.PyJWTError:
+            continue  # a kind of key that we do not use
+        if entry.get("use", "sig") == "sig":
+            keys[str(key.key_id or "")] = key
+    if not keys:
+        raise Unavailable("the issuer publishes no usable signing key")
+    return keys
+
+
+def _id(issuer: str, subject: str) -> str:
+    return hashlib.sha256(f"{issuer}\0{subject}".encode()).hexdigest()[:16]
 
 
 def _texts(value: object) -> list[str]:
