@@ -8,6 +8,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import 
 from ansible_collections.intranet.mcp.plugins.plugin_utils.people import plan as people
 from ansible_collections.intranet.mcp.plugins.plugin_utils.people import (
     sign_on,
+    token_key,
     usage,
     usage_files,
 )
@@ -43,6 +44,9 @@ class FilterModule:
             "gateway_team_rules": people.gateway_rules,
             "gateway_known_keys": people.gateway_known,
             "gateway_oidc": sign_on.gateway_oidc,
+            "gateway_portal_oidc": sign_on.gateway_portal_oidc,
+            "gateway_resources": sign_on.gateway_resources,
+            "portal_jwks": token_key.portal_jwks,
             "usage_period": _clear_errors(usage.period),
             "usage_report": _clear_errors(usage.report),
             "usage_file_name": usage_files.file_name,

@@ -21,6 +21,11 @@ GATEWAY_PATHS = (
 )
 # The page for people, where there is one.
 PORTAL_PATHS = (("path", "/portal"), ("path_beg", "/portal/"))
+# What it publishes as an authorization server stands before its path, not below it (RFC 8414, 3).
+AUTHORIZATION_PATHS = (
+    ("path", "/.well-known/oauth-authorization-server/portal"),
+    ("path", "/.well-known/openid-configuration/portal"),
+)
 # What people and their clients ask of LiteLLM: the shapes of OpenAI (with and without /v1), Azure,
 # Anthropic, Gemini and Cohere, and what a key may do. Each with all below it.
 _SHAPES = (
@@ -55,6 +60,11 @@ REFUSED_PATH = "|".join(
 )
 
 _FURTHER = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
+
+
+def portal_paths(settings: dict) -> tuple:
+    """Paths of the portal. settings: has_registration, whether programs register themselves."""
+    return (*PORTAL_PATHS, *(AUTHORIZATION_PATHS if settings.get("has_registration") else ()))
 
 
 def model_paths(settings: dict) -> list[str]:

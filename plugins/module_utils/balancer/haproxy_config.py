@@ -16,10 +16,10 @@ from ansible_collections.intranet.mcp.plugins.module_utils.balancer.entry_paths 
     GATEWAY_PATHS,
     HEALTH_PATHS,
     HIDDEN_PATH,
-    PORTAL_PATHS,
     REFUSED_PATH,
     model_paths,
     operator_networks,
+    portal_paths,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.balancer.haproxy_pages import (
     sections as page_sections,
@@ -58,12 +58,13 @@ def render(pools: list[dict], settings: dict) -> str:
     settings: tls, public_port (for redirects), ports (inside the container: public, redirect,
     inside, metrics), timeout_seconds, connect_seconds, check_seconds, max_connections, and perhaps
     paths (of LiteLLM, what else is open to people), operators (networks to which all of it is),
-    hsts_seconds, acme_thumbprint (of the account whose certificates an ACME server checks over
-    plain HTTP), pages: served (what `topology.pages` returns) and their login; with port pages.
+    has_registration, hsts_seconds, acme_thumbprint (of the account whose certificates an ACME
+    server checks over plain HTTP), pages: served (what `topology.pages` returns) and their login;
+    with port pages.
     """
     named = [*(s for pool in pools for s in pool["servers"]), *_pages(settings)]
     by_service = pools_by_service(pools)
-    routes = _routes(sorted(by_service))
+    routes = _routes(sorted(by_service), settings)
     sections = [
         _global(settings),
         _defaults(settings),
@@ -239,7 +240,7 @@ def _metrics(settings: dict) -> list[str]:
     ]
 
 
-def _routes(services: list[str]) -> list[str]:
+def _routes(services: list[str], settings: dict) -> list[str]:
     lines = [f"acl is_health path {' '.join(HEALTH_PATHS)}"]
     # Nobody's tools or models wait for the page.
     for name in [name for name in services if name != "portal"]:
@@ -257,7 +258,7 @@ def _routes(services: list[str]) -> list[str]:
             "use_backend gateway if is_mcp",
         ]
     if "portal" in services:
-        lines += [f"acl is_portal {match} {paths}" for match, paths in PORTAL_PATHS]
+        lines += [f"acl is_portal {match} {paths}" for match, paths in portal_paths(settings)]
         lines.append("use_backend portal if is_portal")
     return [*lines, f"use_backend litellm{ALIVE} if no_litellm", "default_backend litellm"]
 

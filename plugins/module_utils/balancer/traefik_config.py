@@ -20,10 +20,10 @@ from ansible_collections.intranet.mcp.plugins.module_utils.balancer.entry_paths 
     GATEWAY_PATHS,
     HEALTH_PATHS,
     HIDDEN_PATH,
-    PORTAL_PATHS,
     REFUSED_PATH,
     model_paths,
     operator_networks,
+    portal_paths,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.balancer.pools import (
     ALIVE,
@@ -166,7 +166,7 @@ def _dynamic(by_service: dict[str, dict], settings: dict) -> dict:
         services.update(_services(name, pool, settings))
     routers = {
         **_public(by_service, settings),
-        **_routers("inside", by_service),
+        **_routers("inside", by_service, settings),
         **pages["routers"],
         "alive": _internal("alive", "ping@internal", ["generation"]),
         "metrics": _internal("metrics", "prometheus@internal"),
@@ -249,7 +249,7 @@ def _transport(settings: dict) -> dict:
 
 def _public(by_service: dict, settings: dict) -> dict:
     """What people ask for: as inside, behind a list of what is open to them."""
-    routers = _routers("public", by_service)
+    routers = _routers("public", by_service, settings)
     rest = {**routers["public_litellm"], "middlewares": ["operators", "again"]}
     routers |= {
         "public_litellm": {
@@ -284,7 +284,7 @@ def _models(settings: dict) -> str:
     return " || ".join(map(below, model_paths(settings)))
 
 
-def _routers(entry: str, by_service: dict) -> dict:
+def _routers(entry: str, by_service: dict, settings: dict) -> dict:
     """One entry point's routes to health, MCP and everything else."""
     last = "gateway" if "gateway" in by_service else "litellm"
     routers = {
@@ -300,7 +300,8 @@ def _routers(entry: str, by_service: dict) -> dict:
     if "gateway" in by_service:
         routers[f"{entry}_gateway"] = router(entry, _paths(GATEWAY_PATHS), "gateway", ["again"], 2)
     if "portal" in by_service:
-        routers[f"{entry}_portal"] = router(entry, _paths(PORTAL_PATHS), "portal", ["again"], 2)
+        paths = _paths(portal_paths(settings))
+        routers[f"{entry}_portal"] = router(entry, paths, "portal", ["again"], 2)
     return routers
 
 

@@ -15,10 +15,10 @@ from ansible_collections.intranet.mcp.plugins.module_utils.balancer.entry_paths 
     GATEWAY_PATHS,
     HEALTH_PATHS,
     HIDDEN_PATH,
-    PORTAL_PATHS,
     REFUSED_PATH,
     model_paths,
     operator_networks,
+    portal_paths,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 
@@ -176,7 +176,7 @@ def _locations(settings: dict, has_portal: bool) -> list[list]:
     ]
     portal = [
         [f"location {matches[match]}{path}", f"proxy_pass http://{PREFIX}_portal"]
-        for match, path in (PORTAL_PATHS if has_portal else ())
+        for match, path in (portal_paths(settings) if has_portal else ())
     ]
     hidden = [
         [f"location {where}", "return 404"] for where in (f"= {HIDDEN_PATH}", f"^~ {HIDDEN_PATH}/")

@@ -30,18 +30,27 @@ def sign_on_problems(task_vars, template, authority):
             "teams": [team.get("name") for team in given("teams", [])],
             "portals": groups.get("portal", []),
             "redis": groups.get("redis", []) or external_from(task_vars, template)["redis"],
-            "portal_url": given("portal_public_url", "") or _portal_url(task_vars, template),
+            "portal_url": given("portal_public_url", "") or _url("portal", task_vars, template),
+            "gateway_url": given("gateway_public_url", "") or _gateway_url(task_vars, template),
         }
     except UNUSABLE:
         return []  # what it needs is itself wrong, and reported
     return [*sign_on.problems(oidc, site), *_authority_problems(oidc, authority)]
 
 
-def _portal_url(task_vars, template):
-    """Where people find the portal through the platform itself; empty where there is none."""
-    if not task_vars["groups"].get("portal"):
+def _gateway_url(task_vars, template):
+    """As the gateway's role has it: where people come through a balancer, or into a cluster."""
+    groups = task_vars["groups"]
+    if not (groups.get("load_balancer") or groups.get("kubernetes")):
         return ""
-    return topology_from(task_vars, template).user_endpoint("portal").url
+    return _url("gateway", task_vars, template)
+
+
+def _url(service, task_vars, template):
+    """Where people find a service through the platform itself; empty where there is none."""
+    if not task_vars["groups"].get(service):
+        return ""
+    return topology_from(task_vars, template).user_endpoint(service).url
 
 
 def _authority_problems(oidc, authority):

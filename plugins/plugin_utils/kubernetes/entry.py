@@ -9,8 +9,8 @@ import base64
 
 from ansible_collections.intranet.mcp.plugins.module_utils.balancer.entry_paths import (
     GATEWAY_PATHS,
-    PORTAL_PATHS,
     model_paths,
+    portal_paths,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.cluster import (
     object_name,
@@ -89,8 +89,9 @@ def _peers(unit: Unit) -> list[dict]:
 def entry(target: Target, settings: dict) -> list[dict]:
     """What people reach from their own machines, under the one public name.
 
-    settings: public_name, tls, and what a balancer is told: paths, operators, timeout_seconds, and
-    of the certificate its PEM and its key's, both empty where the site has none.
+    settings: public_name, tls, and what a balancer is told: paths, operators, has_registration,
+    timeout_seconds, and of the certificate its PEM and its key's, both empty where the site has
+    none.
     """
     behind = {
         service.name: service
@@ -105,7 +106,7 @@ def entry(target: Target, settings: dict) -> list[dict]:
     if GATEWAY in behind:
         rules.append((behind[GATEWAY], _paths(GATEWAY_PATHS)))
     if PORTAL in behind:
-        rules.append((behind[PORTAL], _paths(PORTAL_PATHS)))
+        rules.append((behind[PORTAL], _paths(portal_paths(settings))))
     if MODELS in behind:
         rules.append((behind[MODELS], [(PREFIX, path) for path in model_paths(settings)]))
     if ingress["kind"] == HTTP_ROUTE:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,20 +14,27 @@ from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding impor
 
 # The gateway's options of the same meaning.
 CLAIMS = {"name": "alias_claim", "groups": "groups_claim"}
+# Where MCP clients register themselves.
+PROVIDER, PORTAL = "provider", "portal"
+# The portal's own shape of an address to which a program may have people led.
+REDIRECT_URI = re.compile(
+    r"https://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[1-9][0-9]{0,4})?(/[A-Za-z0-9._~/-]*)?"
+)
 SHOWN = "docs/en/sign-on.md shows it"
 
 
 def problems(oidc: Any, site: dict) -> list[Finding]:
     """Return everything that is wrong, at once.
 
-    site: `teams` (names), `portals` and `redis` (hosts of these groups), and `portal_url`, where
-    people find the portal.
+    site: `teams` (names), `portals` and `redis` (hosts of these groups), `portal_url`, where
+    people find the portal, and `gateway_url`, where they find the gateway.
     """
     if not isinstance(oidc, dict):
         return []  # reported as a variable of the wrong type
     if not oidc and not site["portals"]:
         return []
     found = [*_provider_problems(oidc), *_table_problems(oidc.get("teams"), site["teams"])]
+    found += _registration_problems(oidc, site)
     return [*found, *_portal_problems(oidc, site)] if site["portals"] else found
 
 
@@ -89,6 +97,48 @@ def _portal_problems(oidc: dict, site: dict) -> Iterator[Finding]:
         )
 
 
+def _registration_problems(oidc: dict, site: dict) -> Iterator[Finding]:
+    where = oidc.get("registration") or PROVIDER
+    uris = oidc.get("redirect_uris") or []
+    if where not in (PROVIDER, PORTAL):
+        yield _problem(
+            f"platform_oidc.registration is {where!r}",
+            f"{PROVIDER} or {PORTAL}, where MCP clients register themselves",
+            "correct it",
+        )
+    elif where == PROVIDER and uris:
+        yield _problem(
+            "platform_oidc has redirect_uris, and clients register at the company's provider",
+            f"registration: {PORTAL}, which they are for",
+            "set it, or remove redirect_uris",
+        )
+    elif where == PORTAL:
+        yield from _portal_registration_problems(uris, site)
+
+
+def _portal_registration_problems(uris: Any, site: dict) -> Iterator[Finding]:
+    if not site["portals"]:
+        yield _problem(
+            "platform_oidc.registration is portal and group portal has no host",
+            "a portal, at which MCP clients register",
+            "put a host into portal, or leave registration out",
+        )
+    if not site.get("gateway_url"):
+        yield _problem(
+            "platform_oidc.registration is portal and the gateway has no address of its own",
+            "the address that MCP clients ask tokens for",
+            "put a host into load_balancer, or set gateway_public_url",
+        )
+    for uri in uris if isinstance(uris, list) else []:
+        if not isinstance(uri, str) or not REDIRECT_URI.fullmatch(uri):
+            yield _problem(
+                f"platform_oidc.redirect_uris has {uri!r}",
+                "https addresses in lower case without a query (programs on people's own machines "
+                "need none)",
+                "correct it, or remove it",
+            )
+
+
 def _is_https(url: str) -> bool:
     try:
         parts = urlsplit(url)
@@ -101,14 +151,16 @@ def _problem(found: str, expected: str, action: str) -> Finding:
     return Finding("inventory", found, expected, action)
 
 
-def gateway_oidc(oidc: dict, public_url: str, servers: Iterable[str], ca_file: str) -> dict:
-    """Return the entry of the gateway's `auth.oidc`.
-
-    Clients ask for a token for the address that they were told (RFC 8707): the gateway's own ones.
-    """
+def gateway_resources(public_url: str, servers: Iterable[str]) -> list[str]:
+    """Return the gateway's own addresses: what clients were told and ask tokens for (RFC 8707)."""
     base = public_url.rstrip("/")
     places = ["", *(f"/servers/{name}" for name in servers)]
-    own = [f"{base}{place}/{kind}" for place in places for kind in ("mcp", "sse")] if base else []
+    return [f"{base}{place}/{kind}" for place in places for kind in ("mcp", "sse")] if base else []
+
+
+def gateway_oidc(oidc: dict, public_url: str, servers: Iterable[str], ca_file: str) -> dict:
+    """Return the entry of the gateway's `auth.oidc` for the company's tokens."""
+    own = gateway_resources(public_url, servers)
     claims = oidc.get("claims") or {}
     return {
         "issuer": oidc["issuer"],
@@ -117,4 +169,20 @@ def gateway_oidc(oidc: dict, public_url: str, servers: Iterable[str], ca_file: s
         "required_scopes": oidc.get("tool_scopes") or [],
         **{theirs: claims[ours] for ours, theirs in CLAIMS.items() if claims.get(ours)},
         **({"ca_file": ca_file} if oidc.get("ca_file") else {}),
+        # Clients could not register there: they are told of the portal alone.
+        **({"announced": False} if oidc.get("registration") == PORTAL else {}),
+    }
+
+
+def gateway_portal_oidc(
+    jwks: list[dict], portal_url: str, public_url: str, servers: Iterable[str]
+) -> dict:
+    """Return the entry of the gateway's `auth.oidc` for tokens of the portal."""
+    return {
+        "issuer": f"{portal_url}/portal",
+        "audience": gateway_resources(public_url, servers),
+        "jwks": jwks,
+        "algorithms": [key["alg"] for key in jwks],
+        # Whoever signed in is the same there, whichever of their credentials they use.
+        "subjects_are_people": True,
     }

@@ -17,6 +17,7 @@ OIDC = {
 }
 DECLARED = {
     "groups": {"portal": ["app1"], "redis": ["app1"]},
+    "gateway_public_url": "https://ai.example.internal",
     "teams": [{"name": "payments"}],
     "platform_oidc": OIDC,
     "portal_public_url": "https://ai.example.internal",
@@ -40,6 +41,10 @@ def test_nothing_is_asked_of_a_site_without_sign_on():
     ("changes", "text"),
     [
         ({"teams": []}, "the unknown team payments"),
+        (
+            {"platform_oidc": {**OIDC, "registration": "portal"}, "gateway_public_url": ""},
+            "the gateway has no address of its own",
+        ),
         ({"portal_public_url": "http://ai.example.internal"}, "people would find the portal at"),
         ({"groups": {"portal": ["app1", "app2"]}}, "group portal has 2 hosts"),
         ({"platform_oidc": {**OIDC, "ca_file": "/none.pem"}}, "ca_file is /none.pem: No such file"),

@@ -9,11 +9,14 @@ import re
 
 import pytest
 from ansible_collections.intranet.mcp.plugins.module_utils.balancer.entry_paths import (
+    AUTHORIZATION_PATHS,
     GATEWAY_PATHS,
     MODEL_PATHS,
+    PORTAL_PATHS,
     REFUSED_PATH,
     model_paths,
     operator_networks,
+    portal_paths,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 
@@ -102,3 +105,9 @@ def test_networks_are_read_strictly():
     ]
     with pytest.raises(Unusable, match=r"10\.0\.0\.1/8.*platform_operators_networks"):
         operator_networks({"operators": ["10.0.0.1/8"]})
+
+
+def test_what_the_portal_publishes_as_an_authorization_server_is_open_where_it_is_one():
+    assert portal_paths({}) == portal_paths({"has_registration": False}) == PORTAL_PATHS
+    assert portal_paths({"has_registration": True}) == (*PORTAL_PATHS, *AUTHORIZATION_PATHS)
+    assert all(path.endswith("/portal") for _match, path in AUTHORIZATION_PATHS)

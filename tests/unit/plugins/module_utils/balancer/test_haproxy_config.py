@@ -255,3 +255,7 @@ def test_the_page_for_people_is_open_to_them_and_nobodys_health():
     assert not any("if is_health" in line and "portal" in line for line in public)
     assert "server app1 192.0.2.1:8090" in found["backend portal"]
     assert not any("portal" in line for lines in sections().values() for line in lines)
+    found = sections((GATEWAY, LITELLM, PORTAL), has_registration=True)
+    for name in ("public", "inside"):
+        lines = found[f"frontend {name}"]
+        assert "acl is_portal path /.well-known/oauth-authorization-server/portal" in lines

@@ -276,3 +276,5 @@ def test_the_page_for_people_is_open_to_them():
     assert routers["public_portal"]["service"] == "portal"
     assert "inside_portal" in routers
     assert not any("portal" in name for name in dynamic()["http"]["routers"])
+    found = dynamic(pools=(GATEWAY, LITELLM, PORTAL), has_registration=True)["http"]["routers"]
+    assert "`/.well-known/oauth-authorization-server/portal`" in found["public_portal"]["rule"]

@@ -65,3 +65,6 @@ def test_the_page_for_people_is_served_where_there_is_one():
     for location in ("= /portal", "^~ /portal/"):
         assert f"location {location} {{\n        proxy_pass http://intranet_mcp_portal;" in text
     assert "portal" not in render(POOLS, SETTINGS)
+    registering = render([*POOLS, portal], {**SETTINGS, "has_registration": True})
+    assert "location = /.well-known/oauth-authorization-server/portal {" in registering
+    assert "oauth-authorization-server" not in text

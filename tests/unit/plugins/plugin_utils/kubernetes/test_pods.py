@@ -274,6 +274,9 @@ def test_an_ingress_has_the_page_for_people_where_there_is_one():
         if p["backend"]["service"]["name"] == "portal"
     ]
     assert to_portal == [("/portal", "Exact"), ("/portal", "Prefix")]
+    registering = {**ENTRY, "has_registration": True}
+    ingress = by_kind(objects.of_platform(with_portal, registering))["Ingress"]
+    assert "/.well-known/oauth-authorization-server/portal" in str(ingress)
     assert "portal" not in str(entry()["Ingress"])
 
 

@@ -19,6 +19,7 @@ SITE = {
     "portals": ["app1"],
     "redis": ["app1"],
     "portal_url": "https://ai.example.internal",
+    "gateway_url": "https://ai.example.internal",
 }
 
 
@@ -91,3 +92,46 @@ def test_the_gateway_gets_audience_claims_and_authority_where_they_are_said():
     assert made["audience"] == ["tools"], "no address of its own is known"
     assert (made["alias_claim"], made["groups_claim"]) == ("upn", "roles")
     assert (made["ca_file"], made["required_scopes"]) == ("/ca.crt", ["mcp"])
+
+
+# --- clients that register at the portal --------------------------------------------------------
+
+
+def test_clients_may_register_at_the_portal():
+    assert found(registration="portal") == []
+    assert found(registration="provider", redirect_uris=[]) == []
+    assert found(registration="portal", redirect_uris=["https://vscode.dev/redirect"]) == []
+
+
+@pytest.mark.parametrize(
+    ("site", "changes", "text"),
+    [
+        ({}, {"registration": "gateway"}, "platform_oidc.registration is 'gateway'"),
+        ({}, {"registration": True}, "platform_oidc.registration is True"),
+        ({}, {"redirect_uris": ["https://vscode.dev/redirect"]}, "registration: portal, which"),
+        ({"portals": []}, {"registration": "portal"}, "group portal has no host"),
+        ({"gateway_url": ""}, {"registration": "portal"}, "has no address of its own"),
+    ],
+)
+def test_registration_that_cannot_be_is_refused(site, changes, text):
+    (problem,) = found(site, **changes)
+    assert text in problem
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://a.example/x", "https://a.example/x?y", "https://a@b.example/", "vscode://x", 1]
+)
+def test_address_that_hides_where_it_leads_is_refused(uri):
+    (problem,) = found(registration="portal", redirect_uris=[uri])
+    assert "platform_oidc.redirect_uris has" in problem
+
+
+def test_gateway_takes_tokens_of_the_portal_and_names_it_alone():
+    oidc = {**OIDC, "registration": "portal"}
+    base = "https://ai.example.internal"
+    company = sign_on.gateway_oidc(oidc, base, {}, "/ca.crt")
+    assert company["announced"] is False and company["audience"] == [f"{base}/mcp", f"{base}/sse"]
+    key = {"kty": "EC", "alg": "ES256"}
+    made = sign_on.gateway_portal_oidc([key], base, base, {})
+    assert made["issuer"] == f"{base}/portal" and made["audience"] == company["audience"]
+    assert made["jwks"] == [key] and made["algorithms"] == ["ES256"]
