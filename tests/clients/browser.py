@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import html
 import os
+import re
 import sys
 from pathlib import Path
+from urllib.parse import urljoin, urlsplit
 
 import httpx2
 
@@ -15,6 +18,25 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 import identity_provider
 
-browser = httpx2.Client(timeout=20, trust_env=False)
-back = identity_provider.pass_provider(browser, sys.argv[1], os.environ["NAME"])
-browser.get(back).raise_for_status()
+HIDDEN = re.compile(r'type="hidden" name="(\w+)" value="([^"]*)"')
+
+
+def allow(browser: httpx2.Client, address: str, name: str) -> str:
+    """Sign in on the way to the portal's question, and allow the program what it asks for."""
+    at_provider = identity_provider.pass_provider(browser, address, name)
+    back = identity_provider.pass_provider(browser, at_provider, name)
+    shown = browser.get(back, follow_redirects=True).raise_for_status()
+    fields = {found: html.unescape(value) for found, value in HIDDEN.findall(shown.text)}
+    answer = browser.post(urljoin(address, "/portal/authorize"), data={**fields, "answer": "allow"})
+    return answer.headers["location"]
+
+
+def main(address: str, name: str) -> None:
+    browser = httpx2.Client(timeout=20, trust_env=False)
+    is_portal = urlsplit(address).path == "/portal/authorize"
+    step = allow if is_portal else identity_provider.pass_provider
+    browser.get(step(browser, address, name)).raise_for_status()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], os.environ["NAME"])

@@ -1,7 +1,10 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Real CLIs sign in at the gateway by themselves: no key, the company's provider, a browser."""
+"""Real CLIs sign in at the gateway by themselves: no key, the company's provider, a browser.
+
+They register at the provider, or at the portal in front of it.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,8 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 SERVER = gateway_lab.GATEWAY / "tests/servers/plain_server.py"
+TABLE = [{"group": "dev-payments", "team": "payments"}]
+SITE = {"litellm_url": "", "gateway_url": ""}
 PORTAL = gateway_lab.ROOT / "roles/portal/files/mcp_portal"
 
 
@@ -41,16 +46,16 @@ class SignedOn(NamedTuple):
             time.sleep(0.1)  # a file tells nobody when it grows
 
 
-@pytest.fixture
-def signed_on(tmp_path, home):
-    """The gateway, its provider, and a home with a browser."""
+@pytest.fixture(params=["provider", "portal"])
+def signed_on(request, tmp_path, home):
+    """The gateway, where clients register, and a home with a browser."""
     python = gateway_lab.python_environment("portal", PORTAL / "requirements.lock")
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "xdg-open").write_text(f'#!/bin/sh\nexec {python} {HERE / "browser.py"} "$1"\n')
     (programs / "xdg-open").chmod(0o755)
-    port = gateway_lab.free_port()
-    url = f"http://127.0.0.1:{port}"
+    port, portal_port = gateway_lab.free_port(), gateway_lab.free_port()
+    url, portal_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{portal_port}"
     environment = {
         "HOME": str(home),
         "CODEX_HOME": str(home / ".codex"),
@@ -62,19 +67,60 @@ def signed_on(tmp_path, home):
     }
     with (
         gateway_lab.Lab(tmp_path) as lab,
-        identity_provider.identity_provider(tmp_path, [f"{url}/unused"]) as provider,
+        identity_provider.identity_provider(
+            tmp_path, [f"{portal_url}/portal/callback"]
+        ) as provider,
     ):
-        lab.gateway(configuration(url, port, provider.issuer, tmp_path / "audit"))
+        oidc = of_provider(url, provider.issuer)
+        if request.param == "portal":
+            file = tmp_path / "portal.yml"
+            file.write_text(json.dumps(portal(tmp_path, portal_port, provider.issuer, url)))
+            command = [python, "-m", "mcp_portal", "--config", file]
+            lab.start("portal", command, portal_port, {"PYTHONPATH": str(PORTAL / "src")})
+            oidc = of_portal(url, f"{portal_url}/portal")
+        lab.gateway(configuration(url, port, oidc, tmp_path / "audit"))
         yield SignedOn(f"{url}/mcp", tmp_path / "audit", environment)
 
 
-def configuration(url, port, issuer, audit):
-    oidc = {
+def of_provider(url, issuer):
+    return {
         "issuer": issuer,
         "audience": [f"{url}/mcp"],
         "required_scopes": ["mcp"],
-        "teams": [{"group": "dev-payments", "team": "payments"}],
+        "teams": TABLE,
     }
+
+
+def of_portal(url, issuer):
+    return {
+        "issuer": issuer,
+        "audience": [f"{url}/mcp"],
+        "jwks": gateway_lab.get_json(f"{issuer}/oauth/keys")["keys"],
+        "subjects_are_people": True,
+    }
+
+
+def portal(folder, port, issuer, gateway):
+    """A portal's configuration; nobody makes keys here."""
+    texts = {"client": identity_provider.CLIENT_SECRET, "key": "sk-none", "signing": "x" * 64}
+    for name, text in {**texts, "site.json": json.dumps(SITE)}.items():
+        (folder / name).write_text(text)
+    return {
+        "listen": {"public_url": f"http://127.0.0.1:{port}", "port": port},
+        "oidc": {
+            "issuer": issuer,
+            "client_id": identity_provider.CLIENT_ID,
+            "client_secret_file": str(folder / "client"),
+            "teams": TABLE,
+        },
+        "litellm": {"url": gateway, "key_file": str(folder / "key"), "routes": []},
+        "gateway_url": gateway,
+        "site_file": str(folder / "site.json"),
+        "authorization": {"key_file": str(folder / "signing"), "resources": [f"{gateway}/mcp"]},
+    }
+
+
+def configuration(url, port, oidc, audit):
     stdio = {"type": "stdio", "command": sys.executable, "args": ["-S", str(SERVER)]}
     return {
         "listen": {"port": port, "public_url": url},

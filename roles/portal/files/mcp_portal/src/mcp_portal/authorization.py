@@ -8,6 +8,7 @@ with "End all my sessions".
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from typing import Any
@@ -34,6 +35,7 @@ from mcp_portal.settings import ConfigError, secret
 
 NAME = "authorize"
 MAX_REQUEST = 8192
+log = logging.getLogger("mcp_portal")
 # How often somebody may answer the question, in a window of seconds.
 ANSWERS, ANSWERS_SECONDS = 60, 600
 
@@ -160,10 +162,11 @@ class Authorization:
             grant = server.consent()
         except errors.OAuth2Error as error:
             return _refused(server, error)
-        session.pop("asked", None)
         if form.get("answer") != "allow":
+            session.pop("asked", None)
             return _led(server.returned(grant, None))
         await self._check_groups(person)
+        session.pop("asked", None)
         team = await self._portal.form_team(request, person)
         where = server.returned(grant, person)
         await self._allowed(server, grant.client, person, session, team)
@@ -182,6 +185,8 @@ class Authorization:
             family=secrets.token_urlsafe(32),
         )  # fmt: skip
         await self._grants.allowed(server.code_made, code)
+        host = urlsplit(code.redirect_uri).netloc
+        log.info("%s allows the program %r at %s", person.user, program.name, host)
 
     async def _check_groups(self, person: Person) -> None:
         """Whoever signed in before groups were kept does so again."""
@@ -197,8 +202,10 @@ class Authorization:
 
 
 def _pairs(query: str) -> Pairs:
+    """The parameters of a request; none where it is larger than any."""
     try:
-        return parse_qsl(query[:MAX_REQUEST], keep_blank_values=True, max_num_fields=30)
+        fits = len(query) <= MAX_REQUEST
+        return parse_qsl(query, keep_blank_values=True, max_num_fields=30) if fits else []
     except ValueError:
         return []
 
