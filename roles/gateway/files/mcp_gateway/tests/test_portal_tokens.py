@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 from mcp_gateway.auth.oidc import OidcTokens
+from mcp_gateway.config import ConfigError, parse
 from mcp_gateway.settings import OidcAuth
 from support import free_port, gateway, plain
 
@@ -100,3 +101,11 @@ async def test_clients_are_told_of_announced_issuers_alone(key):
         assert (await gw.http.post("/mcp", headers=bearer, json={})).status_code == 400
         bearer = {"authorization": f"Bearer {token(key[0])}"}
         assert (await gw.http.post("/mcp", headers=bearer, json={})).status_code == 401
+
+
+def test_key_with_which_the_gateway_could_sign_is_refused(key):
+    private = ECAlgorithm.to_jwk(key[0], as_dict=True)
+    for jwk in (private, {"kty": "oct", "k": "c2VjcmV0"}):
+        oidc = {"issuer": ISSUER, "audience": AUDIENCE, "jwks": [key[1], jwk]}
+        with pytest.raises(ConfigError, match="private or shared key"):
+            parse({"auth": {"oidc": [oidc]}})

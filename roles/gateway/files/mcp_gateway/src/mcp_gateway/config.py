@@ -195,6 +195,9 @@ def _check_auth(config: Config) -> typing.Iterator[str]:
             yield f"auth.static_keys[{i}]: set exactly one of sha256, key_file, key_env"
         if key.sha256 and not SHA256.fullmatch(key.sha256):
             yield f"auth.static_keys[{i}].sha256: expected 64 lower-case hexadecimal digits"
+    for i, issuer in enumerate(auth.oidc):
+        if any({"d", "k"} & key.keys() for key in issuer.jwks):
+            yield f"auth.oidc[{i}].jwks: found a private or shared key, expected public ones"
 
 
 def _check_upstream(where: str, up: Upstream) -> typing.Iterator[str]:

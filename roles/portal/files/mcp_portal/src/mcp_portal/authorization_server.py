@@ -136,13 +136,22 @@ class Pkce(CodeChallenge):
         super().validate_code_challenge(grant, redirect_uri)
 
 
+class Resource:
+    """A token is for one address of the gateway, which the program has to name."""
+
+    def __call__(self, grant: BaseGrant) -> None:
+        grant.register_hook("after_validate_authorization_request_payload", self.validate)
+
+    def validate(self, grant: BaseGrant, _redirect_uri: str) -> None:
+        if grant.request.payload.data.get("resource") not in grant.server.resources:
+            raise InvalidTargetError
+
+
 class CodeGrant(AuthorizationCodeGrant):
     TOKEN_ENDPOINT_AUTH_METHODS = ("none",)
 
     def validate_requested_scope(self) -> None:
         """There is one, which each token has, whatever was asked for."""
-        if self.request.payload.data.get("resource") not in self.server.resources:
-            raise InvalidTargetError
 
     def save_authorization_code(self, code: str, request: OAuth2Request) -> None:
         self.server.code_made = code
@@ -184,7 +193,7 @@ class Server(AuthorizationServer):
         self.code: Code | None = None
         self.grant: Grant | None = None
         self.code_made = ""
-        self.register_grant(CodeGrant, [Pkce(required=True)])
+        self.register_grant(CodeGrant, [Pkce(required=True), Resource()])
         self.register_grant(RefreshGrant)
         self.register_token_generator("default", lambda **_about: {"token_type": "Bearer"})
 
