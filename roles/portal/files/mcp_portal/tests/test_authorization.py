@@ -47,7 +47,7 @@ def claims(portal, token):
     return decoded.claims
 
 
-def test_metadata_is_where_clients_look(portal):
+def test_metadata_is_where_clients_expect_it(portal):
     browser, issuer = lab.Browser(portal.url), f"{portal.url}/portal"
     there = "/.well-known/oauth-authorization-server/portal"
     told = browser.get(there).json()
@@ -276,5 +276,5 @@ def test_other_resource_of_the_gateway_is_good_too(portal, sam):
     assert claims(portal, told["access_token"])["aud"] == OTHER_RESOURCE
 
 
-def test_configuration_is_checked_without_asking_anybody(configure, section):
+def test_configuration_is_checked_without_a_request(configure, section):
     assert build(configure("https://sso.example.internal", **section))
