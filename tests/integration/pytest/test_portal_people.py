@@ -142,6 +142,9 @@ def test_person_gets_models_tools_usage_and_a_key_of_the_team(portal, site):
     people = portal("people")["people"]
     assert people["status"] == 200 and "alice" in people["text"]
     assert 'role="alert"' not in people["text"], "LiteLLM says whose keys there are, and the usage"
+    alice = re.search(r'/people/[0-9a-f]{16}">alice<.*?</tr>', people["text"], re.S)[0]
+    sessions, keys, _cost = re.findall(r'<td class="n">([^<]+)</td>', alice)
+    assert int(sessions) >= 1 and int(keys) >= 1, "with the filter that it understands"
 
     other = portal("end-sessions")["end-sessions"]["text"]
     assert "keys were revoked" in other

@@ -223,8 +223,8 @@ class Portal:
             raise Problem("too_many", 429)
         return address
 
-    async def count_key(self, person: Person) -> None:
-        if await self.store.count(f"keys:{person.id}", KEYS_SECONDS) > KEYS:
+    async def count_key(self, person: Person, what: str = "keys") -> None:
+        if await self.store.count(f"{what}:{person.id}", KEYS_SECONDS) > KEYS:
             raise Problem("too_many", 429)
 
     # --- who asks ---------------------------------------------------------------------------
@@ -262,6 +262,7 @@ class Portal:
         """The key with which pages see what a member of the team would, made when it is needed."""
         known: dict[str, Any] = session.setdefault("page_keys", {})
         if team not in known:
+            await self.count_key(person, "page-keys")
             seconds = session.seconds_left(self.config.lifetime_seconds)
             key = await self.keys.page_key(person, team, seconds)
             known[team] = await self._kept(session, key)
