@@ -110,7 +110,7 @@ def _policy(unit: Unit) -> dict:
     asked, status = _tcp(PRIMARY_PORT, STATUS_PORT), _tcp(STATUS_PORT)
     rules = [{"from": operator, "ports": asked}, {"from": others, "ports": status}]
     spec["ingress"] = [*spec.get("ingress", []), *rules]
-    rules = [rule for rule in spec.get("egress", []) if rule != policies.dns(unit)]
+    rules = [rule for rule in spec["egress"] if rule != policies.dns(unit)]
     api = [{"ipBlock": {"cidr": network}} for network in networks]
     spec["egress"] = [
         *rules,

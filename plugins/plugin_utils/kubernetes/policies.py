@@ -32,7 +32,8 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.target imp
 )
 
 EVERYWHERE = ("0.0.0.0/0", "::/0")
-NOBODY = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+# Empty rules are said: what is not said is not applied, and what somebody else put there stays.
+NOBODY = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "ingress": [], "egress": []}
 
 
 def default(target: Target) -> dict:
@@ -45,11 +46,9 @@ def of(unit: Unit) -> dict:
     spec = {
         "podSelector": {"matchLabels": unit.identity},
         "policyTypes": ["Ingress", "Egress"],
+        "ingress": _ingress(unit),
+        "egress": _egress(unit),
     }
-    if rules := _ingress(unit):
-        spec["ingress"] = rules
-    if rules := _egress(unit):
-        spec["egress"] = rules
     return _policy(unit.meta(), spec)
 
 

@@ -52,7 +52,7 @@ class Network:
             rule
             for policy in self.policies
             if selects(policy["podSelector"], own) and way in policy["policyTypes"]
-            for rule in policy.get(way.lower(), [])
+            for rule in policy[way.lower()]
         ]
         key = {"Egress": "to", "Ingress": "from"}[way]
         return any(
@@ -140,6 +140,13 @@ def test_a_pod_without_a_policy_of_its_own_is_closed_both_ways():
     assert not found.lets_through(pod("stranger"), pod("gateway"), 8080)
     assert not found.lets_through(pod("gateway"), pod("stranger"), 8080)
     assert not found.lets_through(pod("stranger"), "203.0.113.7", 443)
+
+
+def test_rules_of_somebody_else_have_no_place_beside_none_of_the_platforms():
+    """Server-side apply leaves a field alone that is not said."""
+    spec = [one["spec"] for one in everything(target()) if one["kind"] == "NetworkPolicy"]
+    assert all({"ingress", "egress"} <= one.keys() for one in spec)
+    assert [one for one in spec if not one["egress"] and one["podSelector"]]  # a service, too
 
 
 def test_a_tool_server_reaches_what_its_entry_declares_and_nothing_else():
