@@ -11,6 +11,8 @@ import program
 import pytest
 import redis
 from mcp_portal.grants import Grants
+from mcp_portal.sessions import Session
+from mcp_portal.store import MemoryStore
 from program import CALLBACK, OTHER_RESOURCE, RESOURCE, Program, arrive, came_back, error
 from test_device import everything, redis_server
 
@@ -292,6 +294,42 @@ def test_tokens_are_not_of_each_others_kind(codex, sam):
     data = {**terminal, "refresh_token": told["refresh_token"]}
     answer = lab.httpx2.post(f"{sam.base}/portal/token", data=data, trust_env=False)
     assert error(answer) == DENIED
+
+
+# --- the end of everything ----------------------------------------------------------------------
+
+
+def test_log_in_that_is_being_made_ends_with_everything(codex, sam, monkeypatch):
+    code, answers, noted = codex.allow(sam)["code"], [], MemoryStore.noted
+
+    async def slow(self, index):
+        found = await noted(self, index)
+        if not answers:
+            answers.append(await asyncio.to_thread(codex.redeem, code))
+        return found
+
+    monkeypatch.setattr(MemoryStore, "noted", slow)
+    sam.submit("/portal/overview", "/portal/end-sessions")
+    assert answers[0].status_code == 200
+    assert error(codex.renew(answers[0].json()["refresh_token"])) == DENIED
+
+
+def test_log_in_that_ends_soon_keeps_no_other_from_ending(faulty, configure, tmp_path, monkeypatch):
+    server, url = redis_server()
+    (tmp_path / "redis").write_text(url)
+    shared = {"redis_url_file": str(tmp_path / "redis"), **program.authorization(tmp_path)}
+    with lab.running(configure(faulty.issuer, **shared)) as portal:
+        sam, codex = arrive(portal), Program(portal)
+        codex.tokens(sam)
+        client = redis.Redis.from_url(url)
+        (index,) = client.scan_iter("portal:sessions-of:*")
+        before = client.ttl(index)
+        monkeypatch.setattr(Session, "seconds_left", lambda *_about: 30)
+        codex.begin()
+        codex.tokens(sam)
+        assert client.ttl(index) >= before - 5
+    server.shutdown()
+    server.server_close()
 
 
 # --- floods and leaks ---------------------------------------------------------------------------
