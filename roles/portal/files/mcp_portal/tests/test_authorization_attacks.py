@@ -349,6 +349,22 @@ def test_registrations_come_to_an_end_and_fill_nothing(faulty, configure, tmp_pa
     server.server_close()
 
 
+def test_renewals_fill_nothing(faulty, configure, tmp_path):
+    server, url = redis_server()
+    (tmp_path / "redis").write_text(url)
+    shared = {"redis_url_file": str(tmp_path / "redis"), **program.authorization(tmp_path)}
+    with lab.running(configure(faulty.issuer, **shared)) as portal:
+        codex = Program(portal)
+        token = codex.tokens(arrive(portal))["refresh_token"]
+        client = redis.Redis.from_url(url)
+        before = set(client.scan_iter())
+        for _time in range(5):
+            token = codex.renew(token).json()["refresh_token"]
+        assert all(client.ttl(name) <= 60 for name in set(client.scan_iter()) - before)
+    server.shutdown()
+    server.server_close()
+
+
 def test_requests_of_unknown_people_come_to_an_end(codex):
     browsers = [lab.Browser(codex.base.removesuffix("/portal")) for _number in range(61)]
     seen = [browser.get(codex.address()).status_code for browser in browsers]

@@ -24,6 +24,8 @@ from mcp_portal.portal import Portal
 from mcp_portal.programs import SCOPE
 
 CODE_SECONDS = 60
+# For replicas that are asked at the same time; later on the grant has another token's hash.
+USED_SECONDS = 60
 
 
 class Grants:
@@ -124,7 +126,7 @@ class Grants:
     async def _renewed(self, grant: Grant, token: str) -> str:
         """Put another refresh token in the place of this one, which works once."""
         family, seconds = token.partition(".")[0], max(1, int(grant.ends_at - time.time()))
-        if await self._store.count(f"used:{_hash(token)}", seconds) > 1:
+        if await self._store.count(f"used:{_hash(token)}", USED_SECONDS) > 1:
             await self._revoke(family)
             raise errors.InvalidGrantError
         new = _refresh_token(family)
