@@ -107,6 +107,24 @@ def test_parameter_that_comes_twice_is_refused(codex, sam):
     assert error(answer) == (400, "invalid_request")
 
 
+def test_token_request_that_is_no_plain_form_gets_an_answer_and_nothing_else(codex, sam):
+    part = '--b\r\ncontent-disposition: form-data; name="{}"{}\r\n\r\n{}\r\n'.format
+    parts = part("grant_type", "", "authorization_code"), part("code", "", "+2AA-"), "--b--\r\n"
+    several = "multipart/form-data; boundary=b; charset=utf-7"
+    plain = "application/x-www-form-urlencoded"
+    for kind, body in (
+        (several, "".join(parts)),
+        ("multipart/form-data", "x"),
+        ("application/json", '{"grant_type": "authorization_code"}'),
+        (plain, "grant_type=refresh_token&client_id=%ff&refresh_token=%ed%a0%80"),
+        (plain, f"grant_type=refresh_token&client_id={codex.id}&refresh_token=%ed%a0%80.%00"),
+        (plain, "a=1&" * 2000),
+        (plain, "a" * 10_000),
+    ):
+        answer = codex.post("/oauth/token", content=body, headers={"content-type": kind})
+        assert error(answer)[0] == 400, (kind, body[:60])
+
+
 def test_code_is_too_old_after_a_minute(faulty, configure, tmp_path):
     server, url = redis_server()
     (tmp_path / "redis").write_text(url)
@@ -374,6 +392,9 @@ def test_requests_of_unknown_people_come_to_an_end(codex):
 def test_large_registration_is_refused(codex):
     big = codex.post("/oauth/register", content=b"x" * 70_000)
     assert big.status_code == 413
+    for deep in (b'{"x":' + b"[" * 30_000, b"[" * 30_000):
+        answer = codex.post("/oauth/register", content=deep)
+        assert error(answer) == (400, "invalid_client_metadata")
 
 
 def test_store_tells_nothing_of_what_programs_have(faulty, configure, tmp_path):

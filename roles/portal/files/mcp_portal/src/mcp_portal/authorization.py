@@ -118,8 +118,7 @@ class Authorization:
 
     async def token(self, request: Request) -> Response:
         """Hand out tokens, for a code or a refresh token."""
-        form = await request.form()
-        pairs = [(k, v) for k, v in form.multi_items() if isinstance(v, str)]
+        pairs = _pairs((await request.body()).decode("latin-1"))
         try:
             status, body = await self._grants.answer(self._server("POST", pairs))
         except errors.OAuth2Error as error:

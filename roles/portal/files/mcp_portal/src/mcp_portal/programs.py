@@ -109,7 +109,7 @@ class Programs:
         """Return what the program is told of its registration; Refused where it cannot be."""
         try:
             asked = msgspec.json.decode(body, type=Metadata)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise Refused(
                 "invalid_client_metadata", "a JSON object with 1 to 10 redirect_uris is expected"
             ) from None
