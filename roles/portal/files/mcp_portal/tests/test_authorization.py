@@ -174,6 +174,15 @@ def test_token_has_the_groups_that_rules_name_and_no_others(faulty, issuer, conf
     assert refused.status_code == 403 and "more groups than fit" in refused.text
 
 
+def test_name_that_is_another_once_it_is_made_readable_is_told_to_nobody(faulty, portal):
+    codex = Program(portal)
+    for name in ("sa\u200bm", " sam", "s" * 121):
+        faulty.claims["preferred_username"] = name
+        token = codex.tokens(arrive(portal))["access_token"]
+        assert "preferred_username" not in claims(portal, token), "rules name people by it"
+        codex.begin()
+
+
 def test_person_without_a_team_gets_nothing(faulty, portal):
     faulty.claims["groups"] = ["staff"]
     browser, codex = lab.Browser(portal.url), Program(portal)

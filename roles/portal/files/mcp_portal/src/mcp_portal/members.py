@@ -41,8 +41,10 @@ class Members:
         groups = people.groups_of(claims.get(names.groups))
         useful = sorted(group for group in groups if self._is_useful(group))
         is_too_much = sum(len(group.encode()) + 3 for group in useful) > MAX_GROUPS_BYTES
+        name = people.text(claims.get(names.name))
         member = Member(
-            name=people.text(claims.get(names.name)),
+            # Rules name people by it: one that had to be changed could be somebody else's.
+            name=name if name == claims.get(names.name) else "",
             teams=people.teams_of(claims.get(names.groups), self._oidc),
             groups=[] if is_too_much else useful,
             has_too_many_groups=is_too_much,
