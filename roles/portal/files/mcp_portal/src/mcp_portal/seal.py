@@ -2,7 +2,8 @@
 
 Each value can be read only with a secret that a person has (a cookie, a code, a token), of which
 the store knows a hash; so who reads Redis learns nothing. And it can be made only with the portal's
-own secret, which other services that write to the same Redis do not have.
+own secret, which other services that write to the same Redis do not have. What is kept of somebody
+by their id (`members`), which is no secret, has that protection alone.
 """
 
 from __future__ import annotations
