@@ -224,6 +224,24 @@ def test_row_that_left_the_table_renews_nothing(faulty, configure, tmp_path):
     server.server_close()
 
 
+def test_rule_that_names_another_group_concerns_who_signed_in_before(faulty, configure, tmp_path):
+    faulty.claims["groups"] = ["dev-payments", "contractors-x"]
+    server, url = redis_server()
+    (tmp_path / "redis").write_text(url)
+    shared = {"redis_url_file": str(tmp_path / "redis")}
+    section = program.authorization(tmp_path)
+    with lab.running(configure(faulty.issuer, **shared, **section)) as portal:
+        codex = Program(portal)
+        told = codex.tokens(arrive(portal))
+        assert claims(portal, told["access_token"])["groups"] == []
+    section = program.authorization(tmp_path, groups=["contractors-*"])
+    with lab.running(configure(faulty.issuer, **shared, **section)) as portal:
+        told = codex.renew(told["refresh_token"]).json()
+        assert claims(portal, told["access_token"])["groups"] == ["contractors-x"]
+    server.shutdown()
+    server.server_close()
+
+
 def test_end_all_my_sessions_ends_programs_too(portal, sam):
     codex, claude = Program(portal), Program(portal)
     told, code = codex.tokens(sam), claude.allow(sam)["code"]

@@ -26,6 +26,13 @@ class Member(msgspec.Struct, frozen=True):
     has_too_many_groups: bool = False
 
 
+class _Told(msgspec.Struct, frozen=True):
+    """What is kept: what it means is another matter once the table or a rule has changed."""
+
+    name: str
+    groups: list[str]
+
+
 class Members:
     """Remembers people for as long as a sign-in lasts."""
 
@@ -38,23 +45,28 @@ class Members:
         subject, names = claims.get("sub"), self._oidc.claims
         if not isinstance(subject, str) or not subject:
             return
-        groups = people.groups_of(claims.get(names.groups))
-        useful = sorted(group for group in groups if self._is_useful(group))
-        is_too_much = sum(len(group.encode()) + 3 for group in useful) > MAX_GROUPS_BYTES
         name = people.text(claims.get(names.name))
-        member = Member(
+        told = _Told(
             # Rules name people by it: one that had to be changed could be somebody else's.
             name=name if name == claims.get(names.name) else "",
-            teams=people.teams_of(claims.get(names.groups), self._oidc),
-            groups=[] if is_too_much else useful,
-            has_too_many_groups=is_too_much,
+            groups=sorted(people.groups_of(claims.get(names.groups))),
         )
         id_ = people.id_of(self._oidc.issuer, subject)
-        await self._kept.put("member", id_, member, self._seconds)
+        await self._kept.put("member", id_, told, self._seconds)
 
     async def find(self, person: str) -> Member | None:
         found = await self._kept.get("member", person)
-        return msgspec.convert(found, Member) if found else None
+        return self._member(msgspec.convert(found, _Told)) if found else None
+
+    def _member(self, told: _Told) -> Member:
+        useful = [group for group in told.groups if self._is_useful(group)]
+        is_too_much = sum(len(group.encode()) + 3 for group in useful) > MAX_GROUPS_BYTES
+        return Member(
+            name=told.name,
+            teams=people.teams_of(told.groups, self._oidc),
+            groups=[] if is_too_much else useful,
+            has_too_many_groups=is_too_much,
+        )
 
     def _is_useful(self, group: str) -> bool:
         """Whether a rule names the group. One that excludes some concerns all the others."""
