@@ -87,7 +87,7 @@ class Site:
     postgres: dict = field(default_factory=dict)
     load_balancer: dict = field(default_factory=dict)
     image_pull_secrets: tuple = ()
-    drain_seconds: int = 5
+    drain_seconds: int = 10
 
     def replicas_of(self, service: str) -> int:
         """How many there are at least."""
