@@ -143,7 +143,7 @@ def test_a_command_decides_on_requests_and_never_restarts(name):
     assert not {"livenessProbe", "startupProbe"} & {*found}
 
 
-@pytest.mark.parametrize(("name", "stop", "drain"), [("litellm", 60, 5), ("tool-example", 10, 5)])
+@pytest.mark.parametrize(("name", "stop", "drain"), [("litellm", 60, 10), ("tool-example", 10, 10)])
 def test_a_pod_goes_on_until_everybody_has_heard_of_it(name, stop, drain):
     assert container(name)["lifecycle"] == {"preStop": {"sleep": {"seconds": drain}}}
     assert pod(name)["terminationGracePeriodSeconds"] == stop + drain
