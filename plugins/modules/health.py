@@ -40,8 +40,9 @@ options:
         required: true
       kind:
         description:
-          - V(http) takes C(url), C(status), C(contains), C(service) (for messages), C(ca) (the
-            authority to trust, PEM as text) and C(timeout).
+          - V(http) takes C(url), C(status), C(contains), C(location) (where a redirect leads,
+            without its query), C(service) (for messages), C(ca) (the authority to trust, PEM as
+            text) and C(timeout).
           - V(sign_on) takes C(url) of the portal's checks, C(service), C(ca) and C(timeout), and
             names each part without which people cannot sign in.
           - V(page) takes C(url), C(user), C(key) (the name of the password), C(service), C(ca) and

@@ -32,11 +32,19 @@ def http(name: str, params: dict[str, Any]) -> Findings:
     started = time.monotonic()
     reply = client.request("GET", "")
     took = round((time.monotonic() - started) * 1000, 1)
-    is_good = reply.status == params["status"] and params["contains"] in reply.text
+    led_to = _without_query(reply.headers.get("location", ""))  # the query has a sign-in's state
+    is_good = (
+        reply.status == params["status"]
+        and params["contains"] in reply.text
+        and params["location"] in ("", led_to)
+    )
     found = f"HTTP {reply.status}" + ("" if is_good else f" {reply.text[:200]}")
     expected = f"HTTP {params['status']}"
     if params["contains"]:
         expected += f" with {params['contains']!r}"
+    if params["location"]:
+        found += f", which leads to {led_to or 'nothing'}"
+        expected += f", which leads to {params['location']},"
     action = f"read the log of {params['service']}"
     return [
         Finding(
@@ -48,6 +56,10 @@ def http(name: str, params: dict[str, Any]) -> Findings:
             milliseconds=took,
         )
     ]
+
+
+def _without_query(url: str) -> str:
+    return url.partition("?")[0]
 
 
 def sign_on(name: str, params: dict[str, Any]) -> Findings:

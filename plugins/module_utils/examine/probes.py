@@ -70,6 +70,7 @@ KINDS = {
             "service": {"type": "str", "default": "the service"},
             "status": {"type": "int", "default": 200},
             "contains": {"type": "str", "default": ""},
+            "location": {"type": "str", "default": ""},
             "ca": {"type": "str", "default": ""},
             "timeout": {"type": "int", "default": 20},
         },

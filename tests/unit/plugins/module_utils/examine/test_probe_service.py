@@ -8,6 +8,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.common import errors
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import probe_service
 
 HTTP = {"service": "the gateway", "status": 200, "contains": "", "ca": "", "timeout": 5}
+HTTP |= {"location": ""}
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,24 @@ def test_status_and_words_of_an_answer_count(service, reply, status):
     (row,) = probe_service.http("health", params)
     assert row.status == status and row.milliseconds >= 0
     assert (row.action == "read the log of the gateway") == (status == "failed")
+
+
+@pytest.mark.parametrize(
+    ("location", "status"),
+    [
+        ({"Location": "https://sso.example.internal/auth?state=hidden"}, "passed"),
+        ({"Location": "https://sso.example.internal/auth"}, "passed"),
+        ({"Location": "https://sso.example.internal/authors?state=hidden"}, "failed"),
+        ({"Location": "/login"}, "failed"),
+        ({}, "failed"),
+    ],
+)
+def test_where_a_redirect_leads_counts_and_not_its_query(service, location, status):
+    service.replies["GET", "/login"] = (302, b"", location)
+    expected = {"status": 302, "location": "https://sso.example.internal/auth"}
+    (row,) = probe_service.http("login", {**HTTP, **expected, "url": f"{service.url}/login"})
+    assert row.status == status and "hidden" not in str(row.as_row())
+    assert expected["location"] in row.expected
 
 
 def test_a_service_that_is_away_says_what_to_do(closed_port):
