@@ -8,6 +8,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import 
 from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring import (
     alertmanager,
     grafana,
+    grafana_sign_on,
     logs,
     prometheus,
     rules,
@@ -43,7 +44,9 @@ class FilterModule:
             "alert_robots": alertmanager.robots,
             "alertmanager_config": _clear_errors(alertmanager.config),
             "page_links": page_links,
+            "grafana_egress": grafana_sign_on.egress,
             "grafana_files": grafana.files,
+            "grafana_sign_on": grafana_sign_on.env,
             "log_siem": _clear_errors(logs.resolved),
             "log_siem_places": logs.places,
             "prometheus_config": _clear_errors(prometheus.config),

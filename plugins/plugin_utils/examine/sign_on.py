@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
+from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring import grafana_sign_on
 from ansible_collections.intranet.mcp.plugins.plugin_utils.people import sign_on
 from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.inventory import (
     UNUSABLE,
@@ -15,7 +16,7 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.inventory im
 
 
 def sign_on_problems(task_vars, template, authority):
-    """What is wrong with the company's provider of identities, and with where the portal is.
+    """What is wrong with the company's provider of identities, and with who signs in there.
 
     authority: reads a file of an authority; returns its text and why it cannot be used.
     """
@@ -33,9 +34,20 @@ def sign_on_problems(task_vars, template, authority):
             "portal_url": given("portal_public_url", "") or _url("portal", task_vars, template),
             "gateway_url": given("gateway_public_url", "") or _gateway_url(task_vars, template),
         }
+        client = given("grafana_oidc", {})
+        page = {
+            "hosts": groups.get("grafana", []),
+            "admins": given("grafana_admin_groups", []),
+            "viewers": given("grafana_viewer_groups", []),
+            "url": given("grafana_root_url", "") or (client and _page_url(task_vars, template)),
+        }
     except UNUSABLE:
         return []  # what it needs is itself wrong, and reported
-    return [*sign_on.problems(oidc, site), *_authority_problems(oidc, authority)]
+    return [
+        *sign_on.problems(oidc, site),
+        *grafana_sign_on.problems(oidc, client, page),
+        *_authority_problems(oidc, authority),
+    ]
 
 
 def _gateway_url(task_vars, template):
@@ -51,6 +63,13 @@ def _url(service, task_vars, template):
     if not task_vars["groups"].get(service):
         return ""
     return topology_from(task_vars, template).user_endpoint(service).url
+
+
+def _page_url(task_vars, template):
+    """Where the load balancer serves Grafana to operators; empty where it does not."""
+    hosts = task_vars["groups"].get("grafana")
+    pages = topology_from(task_vars, template).pages(hosts[0]) if hosts else []
+    return {page["service"]: page["url"] for page in pages}.get("grafana", "")
 
 
 def _authority_problems(oidc, authority):

@@ -13,6 +13,9 @@ import ipaddress
 from typing import Any
 
 from ansible_collections.intranet.mcp.plugins.module_utils.balancer.pages import USER
+from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.grafana_sign_on import (
+    LOGIN_PATH,
+)
 
 RESEND_SECONDS = 60
 REACHES_DATABASE = "litellm reaches its database"
@@ -166,6 +169,15 @@ def _monitoring(site: dict) -> list[dict]:
     ]
 
 
+def _grafana(site: dict) -> list[dict]:
+    """Whether Grafana leads people to the provider, where they sign in there."""
+    if not site["grafana_sign_in"]:
+        return []
+    options = {"status": 302, "location": site["grafana_sign_in"].partition("?")[0]}
+    name = "Grafana leads people to the provider"
+    return [probe(name, "http", "Services", **_local(site, "grafana", LOGIN_PATH), **options)]
+
+
 def _page(site: dict, page: dict) -> dict:
     """Whether a page that the balancer serves to operators is closed to everybody else."""
     url, common = page["url"].rstrip("/"), {"ca": site["ca"]}
@@ -212,6 +224,7 @@ OF_GROUPS = {
     "postgres": _postgres,
     "redis": _redis,
     "monitoring": _monitoring,
+    "grafana": _grafana,
 }
 # Only where the group has several hosts.
 OF_CLUSTERS = {"postgres": _postgres_cluster, "redis": _redis_cluster}

@@ -40,7 +40,7 @@ def problems(oidc: Any, site: dict) -> list[Finding]:
 
 def _provider_problems(oidc: dict) -> Iterator[Finding]:
     issuer = str(oidc.get("issuer") or "")
-    if not _is_https(issuer) or set("?#") & set(issuer):
+    if not is_https(issuer) or set("?#") & set(issuer):
         yield _problem(
             f"platform_oidc.issuer is {issuer!r}",
             "the https address that the provider calls itself (`issuer` of its "
@@ -82,7 +82,7 @@ def _portal_problems(oidc: dict, site: dict) -> Iterator[Finding]:
             "put it into the secrets directory and name it with the secret lookup",
         )
     url = str(site["portal_url"])
-    if not _is_https(url) or urlsplit(url).path.strip("/"):
+    if not is_https(url) or urlsplit(url).path.strip("/"):
         yield _problem(
             f"people would find the portal at {url!r}",
             "an https address without a path, since a session must not be read on its way",
@@ -139,12 +139,12 @@ def _portal_registration_problems(uris: Any, site: dict) -> Iterator[Finding]:
             )
 
 
-def _is_https(url: str) -> bool:
+def is_https(url: str) -> bool:
     try:
         parts = urlsplit(url)
-    except ValueError:
+        return parts.scheme == "https" and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # no address, or no port
         return False
-    return parts.scheme == "https" and bool(parts.hostname)
 
 
 def _problem(found: str, expected: str, action: str) -> Finding:

@@ -57,3 +57,40 @@ def test_each_mistake_is_named_alone(changes, text):
 
 def test_what_another_mistake_hides_is_left_to_that_one():
     assert found(platform_oidc="https://sso.example.internal") == []
+
+
+GRAFANA = {
+    "groups": {"grafana": ["app1"]},
+    "portal_public_url": "",
+    "grafana_oidc": {
+        "client_id": "intranet-grafana",
+        "client_secret": "hidden",
+        "authorization_endpoint": "https://sso.example.internal/auth",
+        "token_endpoint": "https://sso.example.internal/token",
+    },
+    "grafana_admin_groups": ["ops"],
+    "grafana_root_url": "https://grafana.example.internal",
+}
+
+
+def test_sign_in_at_grafana_is_good_as_it_is_declared():
+    assert found(**GRAFANA) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"platform_oidc": {}}, "platform_oidc is empty"),
+        ({"platform_oidc": {**OIDC, "issuer": "http://sso.example.internal"}}, "oidc.issuer is"),
+        ({"grafana_admin_groups": []}, "grafana_viewer_groups are empty"),
+        ({"grafana_oidc": {}}, "grafana_oidc is empty"),
+        ({"grafana_root_url": "http://grafana.example.internal"}, "people would find Grafana at"),
+        (
+            {"grafana_oidc": {**GRAFANA["grafana_oidc"], "client_secret": ""}},
+            "grafana_oidc has no client_secret",
+        ),
+    ],
+)
+def test_each_mistake_in_grafanas_sign_in_is_named_alone(changes, text):
+    (problem,) = found(**{**GRAFANA, **changes})
+    assert text in problem and "hidden" not in problem

@@ -20,8 +20,9 @@ SITE = {
     "health": {"ollama": "http://127.0.0.1:11434/api/version"},
     "ready": "/health/readiness",
     "ports": {"ollama": 11434, "litellm": 4000, "gateway": 8080, "portal": 8090, "patroni": 8008}
-    | {"prometheus": 9090, "alertmanager": 9093},
+    | {"prometheus": 9090, "alertmanager": 9093, "grafana": 3000},
     "pages": [],
+    "grafana_sign_in": "",
     "ca": "",
     "logs": {},
     "watched": {"jobs": ["redis", "redis ready"], "interval_seconds": 15},
@@ -151,6 +152,19 @@ def test_a_portal_is_asked_whether_people_can_sign_in():
     assert asked["kind"] == "sign_on"
     assert asked["options"]["url"] == "http://127.0.0.1:8090/checks"
     assert "people can sign in" not in named(groups=["gateway"])
+
+
+def test_grafana_is_asked_where_it_leads_people_who_sign_in_at_the_provider():
+    name, provider = "Grafana leads people to the provider", "https://sso.example.internal/auth"
+    asked = named(groups=["grafana"], grafana_sign_in=f"{provider}?tenant=a")[name]
+    assert asked["options"] == {
+        "url": "http://127.0.0.1:3000/login/generic_oauth",
+        "service": "intranet-grafana",
+        "status": 302,
+        "location": provider,
+    }
+    assert name not in named(groups=["grafana"]), "it has its own login alone"
+    assert name not in named(groups=["gateway"], grafana_sign_in=provider)
 
 
 SERVERS = [{"service": "redis", "host": "r", "port": 6379, "ca": "", "key": "redis"}]
