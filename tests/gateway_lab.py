@@ -23,7 +23,8 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -72,7 +73,8 @@ def _install(command: Sequence[str | Path], **options) -> None:
         raise Unreachable(
             f"{' '.join(map(str, command[:4]))} ... ended with {done.returncode}: "
             f"{(done.stderr or done.stdout)[-800:]}\n"
-            "It must reach a mirror of PyPI or npm: see PIP_INDEX_URL, npm_config_registry."
+            "It must reach a mirror of PyPI, npm or Maven Central: see PIP_INDEX_URL, "
+            "npm_config_registry, ~/.m2/settings.xml."
         )
 
 
@@ -121,6 +123,29 @@ def source_archive(name: str, requirement: str) -> Path:
         (directory / "complete").touch()
     [unpacked] = [path for path in directory.iterdir() if path.is_dir()]
     return unpacked
+
+
+def maven_archive(name: str, pom: Path, prepare: Callable[[Path], None]) -> Path:
+    """Return where the zip that a pom.xml names is unpacked, if it has the SHA-256 of the pom.xml.
+
+    prepare() is given that directory, once, and finishes what is in it.
+    """
+    with _made_once(name, [pom]) as (directory, is_complete):
+        if not is_complete:
+            for program in ("mvn", "java"):
+                if shutil.which(program) is None:
+                    raise Unreachable(f"{program} was not found on PATH; install Java and Maven")
+            maven = ["mvn", "--batch-mode", "--quiet", "--file", pom]
+            _install([*maven, "dependency:copy", f"-DoutputDirectory={directory}"])
+            [archive] = directory.glob("*.zip")
+            found = hashlib.sha256(archive.read_bytes()).hexdigest()
+            expected = ET.parse(pom).findtext(".//{*}sha256")
+            if found != expected:
+                raise LabError(f"{archive.name} has the SHA-256 {found}, expected {expected}")
+            shutil.unpack_archive(archive, directory)
+            archive.unlink()
+            prepare(directory)
+    return directory
 
 
 def gateway_python() -> Path:

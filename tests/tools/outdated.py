@@ -3,8 +3,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Every pin beside the newest release: `make outdated`.
 
-Asks the registries through their own clients (pip, npm, go), so that this machine's mirrors and
-credentials apply. held.yml says why a pin stays behind; preflight's rules, what may never run.
+Asks the registries through their own clients (pip, npm, go, mvn), so that this machine's mirrors
+and credentials apply. held.yml says why a pin stays behind; preflight's rules, what may never run.
 Packages of Debian are not pinned: they follow their release. Ends with 1 where a pin is behind
 without a reason, is below its floor, or could not be asked for.
 """
@@ -16,7 +16,9 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import tomllib
+import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatch
@@ -55,7 +57,7 @@ _RELEASE = re.compile(r"v?\d+(\.\d+)*(?:-\d+)?")
 class Pin(NamedTuple):
     """One version that a file of the repository fixes."""
 
-    registry: str  # PyPI, npm or Go
+    registry: str  # PyPI, npm, Go or Maven
     name: str
     version: str
     place: str
@@ -118,6 +120,14 @@ def pins_of_go(place: str, text: str) -> list[Pin]:
     ]
 
 
+def pins_of_maven(place: str, text: str) -> list[Pin]:
+    """Return what a pom.xml copies, and the plugin that does."""
+    pinned = [e for e in ET.fromstring(text).iter() if e.tag.endswith(("artifactItem", "plugin"))]
+    parts = ("{*}groupId", "{*}artifactId", "{*}version")
+    found = ([str(entry.findtext(part)) for part in parts] for entry in pinned)
+    return [Pin("Maven", f"{group}:{name}", version, place) for group, name, version in found]
+
+
 def pins_of_images(place: str, text: str) -> list[Pin]:
     """Return what the image manifest itself fixes: Go, llama.cpp's carrier and the first model."""
     content = yaml.safe_load(text)
@@ -140,6 +150,7 @@ _READERS: dict[str, Callable[[str, str], list[Pin]]] = {
     "*pyproject.toml": pins_of_pyproject,
     "*package.json": pins_of_npm,
     "*go.mod": pins_of_go,
+    "*pom.xml": pins_of_maven,
     str(IMAGES.relative_to(ROOT)): pins_of_images,
 }
 
@@ -191,7 +202,21 @@ def newest_in_go(name: str, _place: str) -> str:
     return max(re.findall(r"go(\d+\.\d+\.\d+)\.linux-amd64", listed), key=numbers)
 
 
-NEWEST = {"PyPI": newest_on_pypi, "npm": newest_on_npm, "Go": newest_in_go}
+def newest_in_maven(name: str, _place: str) -> str:
+    """Return what Maven calls the release: it tells of it by the name of the file alone."""
+    with tempfile.TemporaryDirectory() as where:
+        artifact = [f"-Dartifact={name}:RELEASE:pom", f"-DoutputDirectory={where}"]
+        _asked("mvn", "--batch-mode", "--quiet", "dependency:copy", *artifact)
+        [file] = Path(where).iterdir()
+    return file.stem.removeprefix(name.partition(":")[2] + "-")
+
+
+NEWEST = {
+    "PyPI": newest_on_pypi,
+    "npm": newest_on_npm,
+    "Go": newest_in_go,
+    "Maven": newest_in_maven,
+}
 
 
 def numbers(version: str) -> tuple[int, ...]:

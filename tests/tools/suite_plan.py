@@ -16,7 +16,7 @@ NO_TIME = "no time left on this machine"
 # Where images come from, beside package mirrors: publishers, registries, a company's authority.
 REGISTRIES = ("modules-images", "modules-registries")
 # Jobs with a command of their own, which no whole run holds.
-ALONE = ("standard", "enterprise", "pylint", "cores", *REGISTRIES)
+ALONE = ("standard", "enterprise", "keycloak", "pylint", "cores", *REGISTRIES)
 # Below this much measured work a machine's speed is not known.
 MEASURED_ENOUGH_SECONDS = 30
 
@@ -97,6 +97,7 @@ def jobs(root: Path) -> dict[str, Job]:
         Job("artifact", (suite("artifact"),), 20),
         Job("gateway", (suite("gateway"),), 180),
         Job("portal", (suite("portal"),), 190),
+        Job("keycloak", (suite("keycloak"),), 400),
         Job("sanity", (suite("sanity"),), 140),
         Job("pylint", (suite("pylint"),), 120),
         *_MODULES,
@@ -113,7 +114,7 @@ def stages() -> dict[str, list[str]]:
     one cheap findings come first, and then the modules. Long jobs come before short ones, so that
     the lanes end together.
     """
-    alone = ["lint", "unit", "artifact", "gateway", "portal", "images", "cores"]
+    alone = ["lint", "unit", "artifact", "gateway", "portal", "images", "cores", "keycloak"]
     cheap = ["lint", "unit", "artifact", "gateway", "portal", "sanity"]
     seconds = {job.name: job.seconds for job in _MODULES} | {"modules-other": _OTHER_SECONDS}
     modules = sorted(seconds, key=seconds.get, reverse=True)

@@ -28,6 +28,7 @@ def test_every_kind_of_pin_is_found_in_this_repository():
         ("Go", "github.com/ollama/ollama"),
         ("Go", "github.com/github/github-mcp-server"),  # marked indirect, but a tool
         ("Go", "golang.org/toolchain"),
+        ("Maven", "org.keycloak:keycloak-quarkus-dist"),
     }
 
 

@@ -364,9 +364,11 @@ async def test_a_valid_token_names_caller_team_and_groups(algorithm, tmp_path):
         {"aud": "somebody-else"},
         {"aud": None},
         {"nbf": time.time() + 3600},
+        {"sub": None},  # Keycloak's, for a client without its scope `basic`
+        {"sub": ""},
     ],
 )
-async def test_expired_foreign_and_early_tokens_are_refused(claims):
+async def test_expired_foreign_early_and_nameless_tokens_are_refused(claims):
     async with Issuer() as issuer, gateway(auth=oidc(issuer)) as gw:
         issuer.rotate("k1")
         assert await status(gw, issuer.token("k1", **claims)) == 401

@@ -89,6 +89,8 @@ class OidcTokens:
         if not granted.issuperset(s.required_scopes):
             return None
         subject = str(claims.get("sub") or claims.get("client_id") or "")
+        if not subject:
+            return None  # everybody whose token names nobody would be one caller
         if s.subjects_are_people and not _PERSON.fullmatch(subject):
             return None
         groups = _texts(claims.get(s.groups_claim))

@@ -1,0 +1,94 @@
+# Copyright: intranet.mcp contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Somebody at a program that signs them in: the official SDK's client, and their browser."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import ssl
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx2
+from mcp.client.auth import AuthorizationCodeResult, OAuthClientProvider
+from mcp.client.client import Client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.auth import OAuthClientMetadata
+
+CALLBACK = "http://127.0.0.1:8765/callback"
+SECONDS = 60
+
+
+class Storage:
+    """What the client keeps between its steps."""
+
+    tokens = None
+    client = None
+
+    async def get_tokens(self):
+        return self.tokens
+
+    async def set_tokens(self, tokens):
+        self.tokens = tokens
+
+    async def get_client_info(self):
+        return self.client
+
+    async def set_client_info(self, client_info):
+        self.client = client_info
+
+
+class Person:
+    """allow: from the address that the client opens to the one where the browser ends up."""
+
+    def __init__(self, tls: ssl.SSLContext, allow: Callable[[str], str]) -> None:
+        self._tls, self._allow = tls, allow
+        self.storage, self.asked = Storage(), {}
+
+    async def _go(self, address: str) -> None:
+        self.asked = {k: v[0] for k, v in parse_qs(urlsplit(address).query).items()}
+        self._back = await asyncio.to_thread(self._allow, address)
+
+    async def _come_back(self) -> AuthorizationCodeResult:
+        query = {k: v[0] for k, v in parse_qs(urlsplit(self._back).query).items()}
+        if "code" not in query:
+            raise AssertionError(f"no code came back: {query}")
+        return AuthorizationCodeResult(
+            code=query["code"], state=query["state"], iss=query.get("iss")
+        )
+
+    def tools(self, url: str) -> list[str]:
+        """The tools that the client lists after having signed in."""
+        return asyncio.run(self._tools(url))
+
+    async def _tools(self, url: str) -> list[str]:
+        metadata = OAuthClientMetadata(redirect_uris=[CALLBACK], client_name="test")
+        auth = OAuthClientProvider(url, metadata, self.storage, self._go, self._come_back)
+        async with (
+            httpx2.AsyncClient(
+                auth=auth, timeout=SECONDS, trust_env=False, verify=self._tls
+            ) as http,
+            Client(streamable_http_client(url, http_client=http)) as client,
+        ):
+            return [tool.name for tool in (await client.list_tools()).tools]
+
+
+def claims(token: str) -> dict[str, Any]:
+    """What a token says; nobody checks it here."""
+    body = token.split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+
+
+def ask(url: str, token: str) -> httpx2.Response:
+    """Ask a gateway for nothing but whether it takes the token."""
+    message = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+    headers = {
+        "authorization": f"Bearer {token}",
+        "accept": "application/json, text/event-stream",
+    }
+    address = f"{url}/mcp"
+    return httpx2.post(address, json=message, headers=headers, trust_env=False, timeout=SECONDS)
