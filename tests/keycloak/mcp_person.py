@@ -9,7 +9,7 @@ import asyncio
 import base64
 import json
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -65,6 +65,14 @@ class Person:
         """The tools that the client lists after having signed in."""
         return asyncio.run(self._tools(url))
 
+    def refusal(self, url: str, kind: type[BaseException] = BaseException) -> str:
+        """Why the client did not list the tools: errors of a kind, out of their groups."""
+        try:
+            found = self.tools(url)
+        except BaseException as error:
+            return " ".join(str(cause) for cause in _causes(error) if isinstance(cause, kind))
+        raise AssertionError(f"it listed {found}")
+
     async def _tools(self, url: str) -> list[str]:
         metadata = OAuthClientMetadata(redirect_uris=[CALLBACK], client_name="test")
         auth = OAuthClientProvider(url, metadata, self.storage, self._go, self._come_back)
@@ -75,6 +83,13 @@ class Person:
             Client(streamable_http_client(url, http_client=http)) as client,
         ):
             return [tool.name for tool in (await client.list_tools()).tools]
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error, and those of its group."""
+    yield error
+    for inner in getattr(error, "exceptions", ()):
+        yield from _causes(inner)
 
 
 def claims(token: str) -> dict[str, Any]:

@@ -47,20 +47,6 @@ def at_portal(keycloak, browser, sign_in):
     return made
 
 
-def causes(error):
-    """An error, and those of its group."""
-    yield error
-    for inner in getattr(error, "exceptions", ()):
-        yield from causes(inner)
-
-
-def refusal(person, url):
-    """Why the client did not list the tools."""
-    with pytest.raises(BaseException) as caught:
-        person.tools(f"{url}/mcp")
-    return list(causes(caught.value))
-
-
 @pytest.fixture
 def trusted(keycloak):
     """What an administrator allows, so that programs register themselves."""
@@ -70,9 +56,8 @@ def trusted(keycloak):
 
 
 def test_as_it_is_delivered_it_registers_nobody(url, at_keycloak):
-    errors = refusal(at_keycloak("alice"), url)
-    (refused,) = [error for error in errors if isinstance(error, OAuthRegistrationError)]
-    assert "403" in str(refused) and "Trusted Hosts" in str(refused)
+    refused = at_keycloak("alice").refusal(f"{url}/mcp", OAuthRegistrationError)
+    assert "403" in refused and "Trusted Hosts" in refused
 
 
 def test_client_registers_signs_in_and_lists_tools(url, at_keycloak, trusted):
@@ -83,17 +68,22 @@ def test_client_registers_signs_in_and_lists_tools(url, at_keycloak, trusted):
     told = claims(alice.storage.tokens.access_token)
     assert told["azp"] == alice.storage.client.client_id, "it registered itself"
     assert told["aud"] == f"{url}/mcp", "by the scope's mapper"
+    # Who registers with a scope has none of those that others have, as `profile`, but `basic`.
+    assert "profile" not in told["scope"].split() and told["preferred_username"] == "alice"
 
 
 def test_resource_of_the_request_changes_nothing(url, gateway, at_keycloak, trusted):
-    other = gateway()
-    errors = refusal(at_keycloak("alice"), other)
-    assert errors, "the token is for the address of the mapper alone"
+    other, alice = gateway(required_scopes=["mcp"]), at_keycloak("alice")
+    alice.refusal(f"{other}/mcp")
+    assert alice.asked["resource"] == f"{other}/mcp"
+    token = alice.storage.tokens.access_token
+    assert claims(token)["aud"] == f"{url}/mcp", "as the mapper says"
+    assert ask(other, token).status_code == 401 and ask(url, token).status_code == 200
 
 
 def test_person_without_a_group_signs_in_and_is_refused(url, at_keycloak, trusted):
     bob = at_keycloak("bob")
-    refusal(bob, url)
+    bob.refusal(f"{url}/mcp")
     refused = ask(url, bob.storage.tokens.access_token)
     assert refused.status_code == 403 and "none of your groups" in refused.text
 

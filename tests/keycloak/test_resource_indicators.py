@@ -9,6 +9,7 @@ import gateway_lab
 import httpx2
 import keycloak_provider
 import pytest
+from mcp.client.auth import OAuthTokenError
 from mcp_person import CALLBACK, Person, ask, claims
 
 PORT = gateway_lab.free_port()
@@ -38,10 +39,10 @@ def alice(other):
 
 
 def test_resource_has_to_be_the_address_of_a_client(other, alice, start_gateway):
-    _running, url = start_gateway(PORT, issuer=other.issuer, ca_file=str(other.ca))
-    with pytest.raises(BaseException):  # noqa: B017 - the client's own, in a group
-        alice.tools(f"{url}/mcp")
-    assert alice.storage.tokens is None, "the scope's mapper alone does not do"
+    company = {"issuer": other.issuer, "ca_file": str(other.ca), "required_scopes": ["mcp"]}
+    _running, url = start_gateway(PORT, **company)
+    refused = alice.refusal(f"{url}/mcp", OAuthTokenError)
+    assert "invalid_target" in refused, "the scope's mapper alone does not do"
     gateway = {"clientId": f"{url}/mcp", "attributes": {"resource_url": f"{url}/mcp"}}
     other.admin("POST", "/clients", {**gateway, "standardFlowEnabled": False})
     assert alice.tools(f"{url}/mcp")
