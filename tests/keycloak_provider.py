@@ -33,7 +33,7 @@ ADMINISTRATOR = "administrator-of-the-tests"
 # A client of the tests, for tokens without a browser.
 TERMINAL = "terminal"
 # On two cores with much other work.
-START_SECONDS = 600
+START_SECONDS = 900
 # Where the realm's files say who is asked; here it is somebody else.
 PLATFORM = "https://ai.example.internal"
 # Its feature of RFC 8707, which is experimental: off, as it is delivered, and on.

@@ -60,6 +60,14 @@ def test_as_it_is_delivered_it_registers_nobody(url, at_keycloak):
     assert "403" in refused and "Trusted Hosts" in refused
 
 
+def test_client_that_is_told_no_scope_registers_for_all_and_is_refused(
+    gateway, at_keycloak, trusted
+):
+    """Why the guide has `tool_scopes`."""
+    refused = at_keycloak("alice").refusal(f"{gateway()}/mcp", OAuthRegistrationError)
+    assert "403" in refused and "Allowed Client Scopes" in refused
+
+
 def test_client_registers_signs_in_and_lists_tools(url, at_keycloak, trusted):
     alice = at_keycloak("alice")
     assert alice.tools(f"{url}/mcp")
