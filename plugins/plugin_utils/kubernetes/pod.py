@@ -53,13 +53,15 @@ def template(unit: Unit) -> dict:
 def once(unit: Unit, name: str, said: dict) -> dict:
     """The template of a pod that ends: the service's image and places with another command.
 
-    said: `command`, and what else differs. It computes nothing, so it holds no GPU.
+    said: `command`, and what else differs. It computes nothing, so it holds no GPU. It runs where
+    there are some all the same: the first pod to use a claim may decide on its zone or node.
     """
     labels = {NAME: name, **unit.identity, **PART_OF}
     other = {key: said[key] for key in ("entrypoint", "memory_mb") if key in said}
     changed = {**unit.definition, **other, "command": said["command"], "gpus": False}
     preparing = replace(unit, definition=changed)
-    spec = {**_spec(preparing, _program(preparing), 0), **_beside_service(unit)}
+    spec = _spec(preparing, _program(preparing), 0)
+    spec |= {**_beside_service(unit), **_gpu_nodes(unit)}
     return {"metadata": {"labels": labels}, "spec": {"restartPolicy": "Never", **spec}}
 
 
@@ -189,8 +191,8 @@ def resources(unit: Unit) -> dict:
     return found
 
 
-def _devices(unit: Unit) -> dict:
-    """Where pods with GPUs run, and the claim for a device where the cluster has them that way."""
+def _gpu_nodes(unit: Unit) -> dict:
+    """Where pods with GPUs run."""
     gpu = unit.target.site.gpu
     if not unit.definition.get("gpus"):
         return {}
@@ -199,7 +201,13 @@ def _devices(unit: Unit) -> dict:
         found["nodeSelector"] = dict(gpu["node_selector"])
     if gpu.get("tolerations"):
         found["tolerations"] = list(gpu["tolerations"])
-    if gpu.get("device_class"):
+    return found
+
+
+def _devices(unit: Unit) -> dict:
+    """Nodes of pods with GPUs, and the claim for a device where the cluster has them that way."""
+    found = _gpu_nodes(unit)
+    if unit.definition.get("gpus") and unit.target.site.gpu.get("device_class"):
         template_name = f"{unit.name}-{DEVICE}"
         found["resourceClaims"] = [{"name": DEVICE, "resourceClaimTemplateName": template_name}]
     return found

@@ -71,6 +71,22 @@ def test_what_brings_models_holds_neither_a_gpu_nor_their_memory():
     assert found["Job"]["spec"]["activeDeadlineSeconds"] == 7200
 
 
+def test_what_brings_models_runs_where_the_gpus_are_since_it_uses_the_claim_first():
+    """Bound to the zone of a node without GPUs, the claim would keep the pod from all that have."""
+    said = {
+        "node_selector": {"nvidia.com/gpu.present": "true"},
+        "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}],
+    }
+    gpu = {"resource": "nvidia.com/gpu", "count": 1, **said}
+    found = rendered("ollama", target(said={"gpu": gpu}))
+    for kind in ("Job", "StatefulSet"):
+        spec = found[kind]["spec"]["template"]["spec"]
+        assert spec["nodeSelector"] == said["node_selector"]
+        assert spec["tolerations"] == said["tolerations"]
+    of_litellm = rendered("litellm", target(said={"gpu": gpu}))["Job"]["spec"]["template"]["spec"]
+    assert not {"nodeSelector", "tolerations"} & {*of_litellm}
+
+
 def test_another_list_of_models_is_another_job_and_restarts_nothing():
     before, command = rendered("ollama", target()), ["other registry.example.internal/other:1 -"]
     prepare = {**DEFINITIONS["ollama"]["prepare"], "command": command}
