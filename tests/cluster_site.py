@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,11 @@ import yaml
 
 EXAMPLE = support.REPOSITORY / "inventories" / "enterprise"
 NAMESPACE = "intranet-mcp"
+
+
+def changes(said: str) -> int:
+    """Return the number of tasks that changed something in the cluster, by the recap."""
+    return int(re.search(r"^cluster\s*:.* changed=(\d+) ", said, re.MULTILINE)[1])
 
 
 class Site:

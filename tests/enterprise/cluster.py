@@ -23,9 +23,9 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 import archive  # noqa: E402
+import identities  # noqa: E402
 import node  # noqa: E402
 import programs  # noqa: E402
-from identities import Identities  # noqa: E402
 
 STATE = programs.CACHE / "cluster"
 LOGS, PID = STATE / "log", STATE / "etc" / "pid"
@@ -98,15 +98,8 @@ class Cluster:
             (STATE / name).mkdir(parents=True)
         for number in range(VOLUMES):
             (STATE / "lib" / "volumes" / str(number)).mkdir(parents=True)
-        known = Identities(STATE / "pki", node.SERVER)
-        server = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"]
-        names = [f"IP:{address}" for address in (node.ADDRESS, node.FIRST_SERVICE)]
-        known.add("server", "/CN=kube-apiserver", *names, *(f"DNS:{name}" for name in server))
-        known.add("admin", "/O=system:masters/CN=admin")
-        known.add("controllers", "/CN=system:kube-controller-manager")
-        known.add("aggregator", "/CN=aggregator")
+        known = identities.of_control_plane(STATE / "pki")
         known.add("entry", f"/CN={PUBLIC_NAME}", f"DNS:{PUBLIC_NAME}")
-        known.add("scheduler", "/CN=system:kube-scheduler")
         known.add("proxy", "/CN=system:kube-proxy")
         kubelet = f"/O=system:nodes/CN=system:node:{node.NAME}"
         known.add("kubelet", kubelet, f"IP:{node.ADDRESS}", f"DNS:{node.NAME}")

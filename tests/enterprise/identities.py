@@ -8,9 +8,23 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import node
 import yaml
 
 DAYS = "30"
+
+
+def of_control_plane(folder: Path) -> Identities:
+    """Those of the API server, of whoever speaks to it everywhere, and of the administrator."""
+    known = Identities(folder, node.SERVER)
+    server = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"]
+    names = [f"IP:{address}" for address in (node.ADDRESS, node.FIRST_SERVICE)]
+    known.add("server", "/CN=kube-apiserver", *names, *(f"DNS:{name}" for name in server))
+    known.add("admin", "/O=system:masters/CN=admin")
+    known.add("controllers", "/CN=system:kube-controller-manager")
+    known.add("aggregator", "/CN=aggregator")
+    known.add("scheduler", "/CN=system:kube-scheduler")
+    return known
 
 
 class Identities:

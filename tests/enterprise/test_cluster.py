@@ -15,7 +15,7 @@ import time
 import node
 import pytest
 import yaml
-from cluster_site import NAMESPACE
+from cluster_site import NAMESPACE, changes
 from conftest import CHAT, MODEL_PORT, OTHER_PORT, TOOL_PORT
 
 KINDS = (
@@ -31,11 +31,6 @@ UNREADY_SECONDS = 15
 ASKED = {"model": "scripted", "messages": [{"role": "user", "content": "Hi"}]}
 # What a namespace has of the cluster's own.
 OF_CLUSTER = {"ConfigMap kube-root-ca.crt", "ServiceAccount default"}
-
-
-def changes(said: str) -> int:
-    """The number of tasks that changed something, by the recap."""
-    return int(re.search(r"^cluster\s*:.* changed=(\d+) ", said, re.MULTILINE)[1])
 
 
 def names(listed: list[dict]) -> set[str]:

@@ -16,7 +16,7 @@ NO_TIME = "no time left on this machine"
 # Where images come from, beside package mirrors: publishers, registries, a company's authority.
 REGISTRIES = ("modules-images", "modules-registries")
 # Jobs with a command of their own, which no whole run holds.
-ALONE = ("standard", "enterprise", "keycloak", "pylint", "cores", *REGISTRIES)
+ALONE = ("standard", "enterprise", "scale", "keycloak", "pylint", "cores", *REGISTRIES)
 # Below this much measured work a machine's speed is not known.
 MEASURED_ENOUGH_SECONDS = 30
 
@@ -91,7 +91,9 @@ def jobs(root: Path) -> dict[str, Job]:
         Job("images", (suite("images"),), 60, measures_speed=False),
         Job("molecule", (suite("molecule"),), 1700, ("images",), inner=light),
         Job("standard", (suite("standard"),), 4000, ("images",)),
-        Job("enterprise", ("tests/enterprise",), 450, ("images",)),
+        Job("enterprise", ("tests/enterprise",), 1500, ("images",)),
+        # At idle priority: what else the machine does decides how long it takes.
+        Job("scale", ("tests/scale",), 900, measures_speed=False),
         Job("lint", (suite("lint"),), 130),
         Job("unit", ("tests/unit",), 110),
         Job("artifact", (suite("artifact"),), 20),
@@ -114,7 +116,7 @@ def stages() -> dict[str, list[str]]:
     one cheap findings come first, and then the modules. Long jobs come before short ones, so that
     the lanes end together.
     """
-    alone = ["lint", "unit", "artifact", "gateway", "portal", "images", "cores", "keycloak"]
+    alone = ["lint", "unit", "artifact", "gateway", "portal", "images", "cores", "scale", "keycloak"]
     cheap = ["lint", "unit", "artifact", "gateway", "portal", "sanity"]
     seconds = {job.name: job.seconds for job in _MODULES} | {"modules-other": _OTHER_SECONDS}
     modules = sorted(seconds, key=seconds.get, reverse=True)
