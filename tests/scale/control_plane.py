@@ -50,6 +50,7 @@ def _kwok(state: Path, kwok: Path) -> list[str]:
         "cidr": node.PODS,
         "node-ip": node.ADDRESS,
         "node-port": KUBELETS_PORT,
+        "v": "ERROR",  # not each of its looks at a node
         "node-lease-duration-seconds": LEASE_SECONDS,
         "tls-cert-file": state / "pki" / "server.crt",
         "tls-private-key-file": state / "pki" / "server.key",

@@ -41,19 +41,22 @@ EVENT = (
 )
 
 
-def is_ready(pod: dict) -> bool:
-    conditions = pod["status"].get("conditions", [])
-    return any((one["type"], one["status"]) == ("Ready", "True") for one in conditions)
+def serves(pod: dict) -> bool:
+    """Whether it runs, is ready, and is not about to end."""
+    status = pod["status"]
+    ready = {"type": "Ready", "status": "True"}.items()
+    is_ready = any(ready <= one.items() for one in status.get("conditions", []))
+    return is_ready and status["phase"] == "Running" and "deletionTimestamp" not in pod["metadata"]
 
 
 @pytest.fixture
 def serving(objects):
-    """Return a function that lists pods that serve and are not about to end, by service."""
+    """Return a function that lists the pods that serve, by service."""
 
     def listed() -> dict[str, list[dict]]:
         found: dict[str, list[dict]] = {}
         for pod in objects("pods"):
-            if is_ready(pod) and "deletionTimestamp" not in pod["metadata"]:
+            if serves(pod):
                 found.setdefault(pod["metadata"]["labels"][NAME], []).append(pod)
         return found
 
