@@ -20,6 +20,18 @@ DENIED = (400, "invalid_grant")
 
 
 @pytest.fixture
+def with_redis(faulty, configure, tmp_path):
+    """A portal whose store is a Redis of this process, and the address of that."""
+    server, url = redis_server()
+    (tmp_path / "redis").write_text(url)
+    shared = {"redis_url_file": str(tmp_path / "redis"), **program.authorization(tmp_path)}
+    with lab.running(configure(faulty.issuer, **shared)) as portal:
+        yield portal, url
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
 def issuer(faulty):
     return faulty.issuer
 
@@ -125,20 +137,15 @@ def test_token_request_that_is_no_plain_form_gets_an_answer_and_nothing_else(cod
         assert error(answer)[0] == 400, (kind, body[:60])
 
 
-def test_code_is_too_old_after_a_minute(faulty, configure, tmp_path):
-    server, url = redis_server()
-    (tmp_path / "redis").write_text(url)
-    shared = {"redis_url_file": str(tmp_path / "redis"), **program.authorization(tmp_path)}
-    with lab.running(configure(faulty.issuer, **shared)) as portal:
-        codex, sam = Program(portal), arrive(portal)
-        code = codex.allow(sam)["code"]
-        client = redis.Redis.from_url(url)
-        (name,) = client.scan_iter("portal:code:*")
-        assert 55 <= client.ttl(name) <= 60
-        client.delete(name)
-        assert error(codex.redeem(code)) == DENIED
-    server.shutdown()
-    server.server_close()
+def test_code_is_too_old_after_a_minute(with_redis):
+    portal, url = with_redis
+    client = redis.Redis.from_url(url)
+    codex, sam = Program(portal), arrive(portal)
+    code = codex.allow(sam)["code"]
+    (name,) = client.scan_iter("portal:code:*")
+    assert 55 <= client.ttl(name) <= 60
+    client.delete(name)
+    assert error(codex.redeem(code)) == DENIED
 
 
 # --- the request --------------------------------------------------------------------------------
@@ -332,55 +339,41 @@ def test_log_in_that_is_being_made_ends_with_everything(codex, sam, monkeypatch)
     assert error(codex.renew(answers[0].json()["refresh_token"])) == DENIED
 
 
-def test_log_in_that_ends_soon_keeps_no_other_from_ending(faulty, configure, tmp_path, monkeypatch):
-    server, url = redis_server()
-    (tmp_path / "redis").write_text(url)
-    shared = {"redis_url_file": str(tmp_path / "redis"), **program.authorization(tmp_path)}
-    with lab.running(configure(faulty.issuer, **shared)) as portal:
-        sam, codex = arrive(portal), Program(portal)
-        codex.tokens(sam)
-        client = redis.Redis.from_url(url)
-        (index,) = client.scan_iter("portal:sessions-of:*")
-        before = client.ttl(index)
-        monkeypatch.setattr(Session, "seconds_left", lambda *_about: 30)
-        codex.begin()
-        codex.tokens(sam)
-        assert client.ttl(index) >= before - 5
-    server.shutdown()
-    server.server_close()
+def test_log_in_that_ends_soon_keeps_no_other_from_ending(with_redis, monkeypatch):
+    portal, url = with_redis
+    client = redis.Redis.from_url(url)
+    sam, codex = arrive(portal), Program(portal)
+    codex.tokens(sam)
+    (index,) = client.scan_iter("portal:sessions-of:*")
+    before = client.ttl(index)
+    monkeypatch.setattr(Session, "seconds_left", lambda *_about: 30)
+    codex.begin()
+    codex.tokens(sam)
+    assert client.ttl(index) >= before - 5
 
 
 # --- floods and leaks ---------------------------------------------------------------------------
 
 
-def test_registrations_come_to_an_end_and_fill_nothing(faulty, configure, tmp_path):
-    server, url = redis_server()
-    (tmp_path / "redis").write_text(url)
-    shared = {"redis_url_file": str(tmp_path / "redis"), **program.authorization(tmp_path)}
-    with lab.running(configure(faulty.issuer, **shared)) as portal:
-        seen = [Program(portal).registered.status_code for _number in range(62)]
-        assert seen == [201] * 60 + [429] * 2
-        refused = Program(portal).registered
-        assert error(refused) == (429, "temporarily_unavailable")
-        assert len(list(redis.Redis.from_url(url).scan_iter())) == 1, "a counter"
-    server.shutdown()
-    server.server_close()
+def test_registrations_come_to_an_end_and_fill_nothing(with_redis):
+    portal, url = with_redis
+    client = redis.Redis.from_url(url)
+    seen = [Program(portal).registered.status_code for _number in range(62)]
+    assert seen == [201] * 60 + [429] * 2
+    refused = Program(portal).registered
+    assert error(refused) == (429, "temporarily_unavailable")
+    assert len(list(client.scan_iter())) == 1, "a counter"
 
 
-def test_renewals_fill_nothing(faulty, configure, tmp_path):
-    server, url = redis_server()
-    (tmp_path / "redis").write_text(url)
-    shared = {"redis_url_file": str(tmp_path / "redis"), **program.authorization(tmp_path)}
-    with lab.running(configure(faulty.issuer, **shared)) as portal:
-        codex = Program(portal)
-        token = codex.tokens(arrive(portal))["refresh_token"]
-        client = redis.Redis.from_url(url)
-        before = set(client.scan_iter())
-        for _time in range(5):
-            token = codex.renew(token).json()["refresh_token"]
-        assert all(client.ttl(name) <= 60 for name in set(client.scan_iter()) - before)
-    server.shutdown()
-    server.server_close()
+def test_renewals_fill_nothing(with_redis):
+    portal, url = with_redis
+    client = redis.Redis.from_url(url)
+    codex = Program(portal)
+    token = codex.tokens(arrive(portal))["refresh_token"]
+    before = set(client.scan_iter())
+    for _time in range(5):
+        token = codex.renew(token).json()["refresh_token"]
+    assert all(client.ttl(name) <= 60 for name in set(client.scan_iter()) - before)
 
 
 def test_requests_of_unknown_people_come_to_an_end(codex):
@@ -397,18 +390,13 @@ def test_large_registration_is_refused(codex):
         assert error(answer) == (400, "invalid_client_metadata")
 
 
-def test_store_tells_nothing_of_what_programs_have(faulty, configure, tmp_path):
-    server, url = redis_server()
-    (tmp_path / "redis").write_text(url)
-    shared = {"redis_url_file": str(tmp_path / "redis"), **program.authorization(tmp_path)}
-    with lab.running(configure(faulty.issuer, **shared)) as portal:
-        codex, sam = Program(portal), arrive(portal)
-        code = codex.allow(sam)["code"]
-        kept = everything(url)
-        told = codex.redeem(code).json()
-        kept += everything(url)
-    server.shutdown()
-    server.server_close()
+def test_store_tells_nothing_of_what_programs_have(with_redis):
+    portal, url = with_redis
+    codex, sam = Program(portal), arrive(portal)
+    code = codex.allow(sam)["code"]
+    kept = everything(url)
+    told = codex.redeem(code).json()
+    kept += everything(url)
     for word in ("sam", "payments", "127.0.0.1:4711", code, told["refresh_token"]):
         assert word.encode() not in kept
     for part in told["refresh_token"].split("."):
