@@ -247,7 +247,7 @@ def test_groups_of_another_subject_are_not_taken(portal, faulty):
     browser = lab.Browser(portal.url)
     back = browser.http.get(browser.get("/portal/sign-in").headers["location"])
     arrived = browser.http.get(back.headers["location"])
-    assert arrived.status_code == 403 and "which groups you are in" in arrived.text
+    assert arrived.status_code == 403 and "named no group of yours" in arrived.text
 
 
 @pytest.mark.parametrize("path", ["/token", "/jwks", "/userinfo", "/metadata"])

@@ -44,7 +44,7 @@ HOUR = 3600
         ({"sub": None}, "cannot be trusted"),
         ({"sub": ""}, "did not say who you are"),
         ({"sub": 7}, "cannot be trusted"),
-        ({"groups": None}, "which groups you are in"),
+        ({"groups": None}, "named no group of yours"),
         ({"groups": {"dev-payments": True}}, "None of your groups"),
         ({"groups": [["dev-payments"]]}, "None of your groups"),
         ({"metadata_issuer": "https://other.example"}, "calls itself https://other.example"),
