@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: balancer_server
-short_description: Takes a server out of the load balancer's rotation, and gives it back
+short_description: Removes a server from the load balancer's rotation, or returns it
 version_added: 0.1.0
 author:
   - intranet.mcp contributors (@intranet-mcp)
@@ -176,7 +176,7 @@ def main():
     if module.params["all_but"] is not None and module.params["state"] != "drain":
         module.fail_json(
             msg=f"all_but was given with state {module.params['state']}, expected drain: name one "
-            "server to give it back"
+            "server to return it to the rotation"
         )
     try:
         result = run(module)

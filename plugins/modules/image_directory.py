@@ -131,7 +131,7 @@ class ImageDirectory:
         raise DirectoryError(
             f"{self.source} of {self.image} is a {kind}",
             "a directory",
-            "get the image anew from where it is made",
+            "get the image again from its source",
         )
 
     def _must(self, command: str, *words: str) -> str:

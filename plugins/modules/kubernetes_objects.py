@@ -248,7 +248,7 @@ class Owned:
         self._note(found, {} if before is None else old, new)
 
     def _without_failure(self, before):
-        """A Job that failed is made anew, since it does not run again by itself."""
+        """A Job that failed is recreated, since it does not run again by itself."""
         if before is None or before["kind"] != rollout.JOB or not rollout.is_hopeless(before):
             return before
         if not self._is_dry:

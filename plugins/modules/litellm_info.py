@@ -109,7 +109,7 @@ teams:
       description: What may be spent. Null for no limit.
       type: float
     budget_duration: &budget_duration
-      description: Period after which the budget starts anew.
+      description: Period after which the budget is reset.
       type: str
     tpm_limit: &tpm_limit
       description: Tokens a minute.

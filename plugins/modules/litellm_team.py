@@ -49,7 +49,7 @@ options:
     description: What the team may spend, in US dollars. V(-1) takes the limit away.
     type: float
   budget_duration: &budget_duration
-    description: Period after which the budget starts anew, for example V(30d). Empty for never.
+    description: Period after which the budget is reset, for example V(30d). Empty for never.
     type: str
   tpm_limit: &tpm_limit
     description: Tokens a minute, of all members together. V(-1) takes the limit away.

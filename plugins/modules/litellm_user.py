@@ -53,7 +53,7 @@ options:
     description: What may be spent with keys without a team, in US dollars. V(-1) lifts it.
     type: float
   budget_duration: &budget_duration
-    description: Period after which the budget starts anew, for example V(30d). Empty for never.
+    description: Period after which the budget is reset, for example V(30d). Empty for never.
     type: str
   tpm_limit: &tpm_limit
     description: Tokens a minute. V(-1) takes the limit away.
@@ -134,7 +134,7 @@ EXAMPLES = r"""
         teams: [payments, research]
     prune: true
 
-- name: One who leaves, and every key this person has or made
+- name: Remove a person, and every key that this person has or created
   intranet.mcp.litellm_user:
     master_key: "{{ master_key }}"
     user_id: carol

@@ -32,7 +32,7 @@ attributes:
 options:
   state:
     description:
-      - V(checked) checks and takes the lock, V(released) gives the lock back.
+      - V(checked) checks and takes the lock, V(released) releases the lock.
       - V(locked) takes the lock and checks nothing, for work on a host that may well be broken.
     type: str
     choices: [checked, locked, released]

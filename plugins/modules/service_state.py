@@ -73,7 +73,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 create:
-  description: Parameters of containers to be made or made anew, each with the C(reason).
+  description: Parameters of containers to be created or recreated, each with the C(reason).
   returned: success
   type: list
   elements: dict
@@ -82,7 +82,7 @@ create:
       image: redis:8
       reason: definition or configuration changed
 stop:
-  description: Names of containers that first hand over to another host, and are then made anew.
+  description: Names of containers that first hand over to another host, and are then recreated.
   returned: success
   type: list
   elements: str

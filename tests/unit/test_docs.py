@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -25,16 +26,24 @@ OWN_WORDS = {
     r"doors?": "entry point, listener",
     r"seeks?|looks? away": "inspect, plan",
     r"settles?|settled": "resolve, define",
-    r"forgets?|forgotten": "deregister, remove",
+    r"(?<!--)forgets?|forgotten": "deregister, remove",
     r"strangers?": "unauthenticated, other networks",
     r"doubts?|doubted": "health probe",
     r"pours?": "copy, stream",
     r"made up": "generated",
     r"mends?|mended": "repair, fix",
     r"treatments?": "fix",
-    r"leads? to": "forward to, primary",
+    r"leads? to|led to": "forward to, primary",
     r"artefacts?": "artifact",
     r"nothing to be had": "rejected",
+    r"judges?|judged": "check, evaluate",
+    r"ill": "unhealthy",
+    r"surveys?|surveyed": "discovery, listing",
+    r"vantages?": "client",
+    r"outlets?": "response writer",
+    r"anew": "again, recreate",
+    r"bad answers?": "failed checks",
+    r"unless said": "by default",
 }
 # A name in a changelog's note: whoever used it has to find it there.
 OLD_NAME = re.compile(r"``[^`]*``")
@@ -122,6 +131,61 @@ def test_the_documentation_uses_the_fields_words():
         for match in re.finditer(rf"\b(?:{word})\b", OLD_NAME.sub("", path.read_text()), re.I)
     ]
     assert not found
+
+
+def names_of_tasks():
+    """Yield where each play, block and task of the collection and of Molecule is, with its name."""
+    for pattern in ("roles/*/tasks/*", "roles/*/handlers/*", "playbooks/*", "molecule/shared/**/*"):
+        for path in ROOT.glob(f"{pattern}.yml"):
+            for name in re.findall(r"^ *- name: (.+)$", path.read_text(), re.M):
+                yield path.relative_to(ROOT), name
+
+
+def descriptions(spec):
+    """Yield every description in an argument spec, nested options included."""
+    for key, value in spec.items() if isinstance(spec, dict) else ():
+        if key in ("description", "short_description") and not isinstance(value, dict):
+            yield from [value] if isinstance(value, str) else value
+        else:
+            yield from descriptions(value)
+
+
+def messages():
+    """Yield every sentence in plugins that is no docstring: messages and documentation blocks."""
+    for path in ROOT.glob("plugins/**/*.py"):
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            is_documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            if is_documented and ast.get_docstring(node) is not None:
+                node.body.pop(0)
+        for node in ast.walk(tree):
+            text = node.value if isinstance(node, ast.Constant) else None
+            if isinstance(text, str) and " " in text:
+                yield f"{path.relative_to(ROOT)}:{node.lineno}", text
+
+
+def test_what_a_run_shows_uses_the_fields_words():
+    """Names of tasks, options' descriptions, modules' documentation and messages."""
+    specs = [
+        (path.relative_to(ROOT), text)
+        for path in ROOT.glob("roles/*/meta/argument_specs.yml")
+        for text in descriptions(yaml.safe_load(path.read_text()))
+    ]
+    shown = [*names_of_tasks(), *specs, *messages()]
+    assert len(shown) > 1000
+    found = [
+        f"{place}: {match[0]}: {instead}"
+        for place, text in shown
+        for word, instead in OWN_WORDS.items()
+        for match in re.finditer(rf"\b(?:{word})\b", text, re.I)
+    ]
+    assert not found
+
+
+def test_names_of_tasks_begin_with_what_they_do():
+    """A verb and its object; these begin otherwise, or say nothing of what is done."""
+    vague = re.compile(r"(?:Have|Know|Ask|Tell|Say|See|Prove|Judge|Lead|Make a place)\b|\S+$")
+    assert not [f"{place}: {name}" for place, name in names_of_tasks() if vague.match(name)]
 
 
 def test_both_languages_have_the_same_pages():

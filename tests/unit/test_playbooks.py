@@ -114,7 +114,7 @@ def test_tasks_that_need_an_engine_are_skipped_in_plays_that_have_clusters_too()
         for task in play["tasks"]:
             role = task.get("ansible.builtin.include_role", {})
             needs_engine = (role.get("name"), role.get("tasks_from")) in {
-                ("intranet.mcp.service", "moved"),
+                ("intranet.mcp.service", "prune"),
                 ("intranet.mcp.preflight", "release"),
             }
             if needs_engine and "kubernetes" not in str(task.get("when")):
@@ -127,7 +127,7 @@ def test_every_play_can_be_chosen_by_a_tag_that_the_first_one_knows():
     tags = [set(play.get("tags", [])) for play in PLAYS]
     assert set().union(*tags) == known | {"always"}
     untagged = [play["name"] for play, found in zip(PLAYS, tags, strict=True) if not found]
-    assert untagged == ["Say where everything is"]  # only after a whole run
+    assert untagged == ["Show the platform's addresses"]  # only after a whole run
     for page in ("docs/en/install.md", "docs/zh-CN/install.md"):
         text = (support.REPOSITORY / page).read_text()
         (row,) = [line for line in text.splitlines() if line.startswith("| `--tags ")]

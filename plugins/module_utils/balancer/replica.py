@@ -74,7 +74,7 @@ class Balancer(abc.ABC):
                 f"{server.check}",
                 "an answer with status 200",
                 f"read its log on {name}. It gets no requests until it is ready; run the playbook "
-                "again when the cause is mended",
+                "again when the cause is fixed",
             )
 
 

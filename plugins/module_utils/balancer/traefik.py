@@ -142,7 +142,7 @@ class Traefik(Balancer):
             raise Refused(
                 f"/config/{name} in {self.container} is not what the role writes: {error}",
                 "JSON under one line of comment",
-                "run site.yml for the load balancer, which writes it anew",
+                "run site.yml for the load balancer, which rewrites it",
             ) from error
 
     def _drained(self) -> dict[str, list[str]]:

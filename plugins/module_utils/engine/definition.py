@@ -31,7 +31,7 @@ CHECKS_WHILE_STARTING = (1, 44)
 # How long a container that was healthy is left alone between two checks.
 SELDOM_SECONDS = 20
 
-# Why a container is made anew although it runs.
+# Why a container is recreated although it runs.
 CHANGED = "definition or configuration changed"
 NEW_IMAGE = "image changed"
 
@@ -134,7 +134,7 @@ def summary(found: list[dict]) -> dict:
 
 
 def difference(summarized: dict, found: dict | None, image_ids: dict) -> str:
-    """Return in words why a container has to be made or made anew; empty when it has not."""
+    """Return in words why a container has to be created or recreated; empty when it has not."""
     container = {"image": summarized["image"]}
     return _difference({**summarized, "container": container}, found, image_ids)
 
@@ -145,7 +145,7 @@ def plan(wanted: list[dict], host: dict, owner: str) -> dict:
     host: `containers` (with Labels, State, ImageID) and `images` (with RepoTags, Id) as the
     daemon lists them, and `api`, its API's version. Returns create (container parameters), remove
     (names), unchanged (names), and stop: names of those that first hand over to another host, and
-    are made anew afterwards; and networks: those that are not there yet.
+    are recreated afterwards; and networks: those that are not there yet.
     """
     image_ids = {
         tag: image.get("Id") for image in host.get("images", []) for tag in image["RepoTags"] or []
@@ -186,7 +186,7 @@ def _missing_networks(wanted: list[dict], host: dict) -> list[dict]:
     return [network for name, network in sorted(needed.items()) if name not in there]
 
 
-def moved(host: dict, catalog: dict, groups: list[str]) -> list[str]:
+def orphans(host: dict, catalog: dict, groups: list[str]) -> list[str]:
     """Names of containers whose service's group no longer has this host.
 
     host: what the daemon reports. catalog: platform_services. groups: those of this host. Owners

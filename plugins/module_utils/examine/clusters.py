@@ -77,7 +77,7 @@ def judge_members(
         check,
         ", ".join(found) or str(cluster),
         f"each of {len(members or there)} leads or streams, at most {lag_bytes >> 20} MiB behind",
-        f"read docker logs {container} on its host; a member that cannot catch up is copied anew: "
+        f"read docker logs {container} on its host; reinitialize a member that cannot catch up: "
         f"docker exec {container} patronictl -c /secrets/patroni.yml reinit postgres {name}",
         service="postgres",
         status=verdict(not found),

@@ -141,7 +141,7 @@ def lookups(facts, wanted):
                     "dns",
                     f"{name} cannot resolve {wanted['container_prefix']}{other}",
                     "the address of a container on its network",
-                    f"docker restart {name}: the engine sets up its name service anew",
+                    f"docker restart {name}: the engine sets up its name service again",
                     "restart",
                     service,
                 )

@@ -62,7 +62,7 @@ def login(facts, wanted):
             "database",
             "LiteLLM's database password is stale: the database refuses it",
             "the password that the inventory's secrets hold",
-            "write LiteLLM's secrets anew and start it again: the playbook's litellm role does",
+            "rewrite LiteLLM's secrets and start it again: the playbook's litellm role does",
             fix="replace",
             service="litellm",
         )
@@ -135,7 +135,7 @@ def prefixes(facts, wanted):
             f"{', '.join(facts['chat_over_generate'])} in LiteLLM's configuration: ollama/ drops "
             "tool calls while streaming",
             "ollama_chat/ for chat models",
-            "run the playbook's litellm role, which writes the file anew",
+            "run the playbook's litellm role, which rewrites the file",
             fix="replace",
             service="litellm",
         )

@@ -53,9 +53,7 @@ def ports(name: str, params: dict[str, Any]) -> Findings:
     else:
         source = outside.member(flows, outside.addresses_in_use())
         if source is None:
-            return [
-                Finding(name, "no flow from a network leads to this host", status=NOT_APPLICABLE)
-            ]
+            return [Finding(name, "no network may connect to this host", status=NOT_APPLICABLE)]
     is_usable = "." in params["address"]  # only IPv4 is tried
     target = params["address"] if is_usable else outside.own_address()
     asked = sorted({*params["managed"], *published(params["prefix"], params["socket"])})

@@ -43,8 +43,8 @@ def http(name: str, params: dict[str, Any]) -> Findings:
     if params["contains"]:
         expected += f" with {params['contains']!r}"
     if params["location"]:
-        found += f", which leads to {led_to or 'nothing'}"
-        expected += f", which leads to {params['location']},"
+        found += f", which redirects to {led_to or 'nothing'}"
+        expected += f", which redirects to {params['location']},"
     action = f"read the log of {params['service']}"
     return [
         Finding(

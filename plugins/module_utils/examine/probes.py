@@ -269,6 +269,6 @@ def _rows(probe: dict[str, Any]) -> list[dict[str, Any]]:
         status = UNKNOWN if isinstance(error, Refused) else FAILED
         found = [Finding.of(probe["name"], error, status)]
     if not found:
-        silent = "the probe found nothing to judge"
+        silent = "the probe returned no result"
         found = [Finding(probe["name"], silent, "a verdict", "check its options", status=UNKNOWN)]
     return [finding.as_row() for finding in found]

@@ -150,7 +150,7 @@ class Registries:
             )
         if "problem" in login:
             return (
-                f"asks for a login, and {login['problem']}: set docker_registry_logins, or mend "
+                f"asks for a login, and {login['problem']}: set docker_registry_logins, or fix "
                 "what ~/.docker/config.json of the user who deploys names"
             )
         return "asks for a login, and docker_registry_logins has none for it"
@@ -257,7 +257,7 @@ class Registries:
 
     def _reply(self, method: str, url: str, headers: dict, context):
         if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-            raise RegistryError(f"leads to {url!r}: expected an http or https address")
+            raise RegistryError(f"redirects to {url!r}: expected an http or https address")
         request = Request(
             context=context, use_netrc=False, timeout=self.timeout, http_agent="intranet.mcp"
         )

@@ -96,7 +96,7 @@ def _count(found: dict[tuple[str, ...], Row], line: bytes) -> bool:
         return False
     if entry.get("method") != "tools/call":
         return True
-    # What no server has is nobody's tool, and a name that the client made up.
+    # A tool that no server has belongs to nobody; its name was invented by the client.
     identity[3] = identity[3] if identity[2] else ""
     if tuple(identity) not in found and len(found) >= MAX_ROWS:
         identity[3] = OTHERS

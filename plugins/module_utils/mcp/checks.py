@@ -32,7 +32,7 @@ def check_server(server: dict[str, Any], expected: dict[str, Any]) -> list[dict[
             fnmatch.fnmatchcase(server.get(field) or "", expected[field]),
             server.get(field),
             expected[field],
-            "check that the address leads to the intended server, and its deployed version",
+            "check that the address is that of the intended server, and which version is deployed",
         )
         for field in ("name", "version")
         if expected.get(field)

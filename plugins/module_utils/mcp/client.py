@@ -204,7 +204,7 @@ class Session:
             if not result.get("nextCursor"):
                 return found
             if cursor.get("cursor") == result["nextCursor"]:
-                raise _unexpected(self.transport.http, "a nextCursor that leads to itself")
+                raise _unexpected(self.transport.http, "a nextCursor that points to itself")
             cursor = {"cursor": result["nextCursor"]}
         raise _unexpected(self.transport.http, f"more than {MAX_PAGES} pages of tools")
 

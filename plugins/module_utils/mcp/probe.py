@@ -275,14 +275,14 @@ def read_lock(path: str) -> dict[str, str] | None:
         raise errors.Unexpected(
             f"the lock file {path} cannot be read ({error})",
             "what lock=write wrote",
-            "restore it, or write it anew",
+            "restore it, or rewrite it",
         ) from error
     tools = locked.get("tools") if isinstance(locked, dict) else None
     if not isinstance(tools, dict):
         raise errors.Unexpected(
             f"the lock file {path} has no mapping `tools`",
             "what lock=write wrote",
-            "restore it, or write it anew",
+            "restore it, or rewrite it",
         )
     return tools
 

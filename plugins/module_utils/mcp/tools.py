@@ -100,9 +100,9 @@ def _parts(schema: Any) -> Iterator[dict[str, Any]]:
 
 
 def check_lists(tools: list[Any], faults: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Check that clients take the list; name what the gateway mended in it, and what CLIs hide."""
+    """Check that clients accept the list; name what the gateway repaired and what CLIs hide."""
     problems = [f"{name}: {problem}" for name, problem in refused(tools).items()]
-    action = "mend the server: the official SDKs refuse its whole list; the gateway repairs it"
+    action = "fix the server: the official SDKs refuse its whole list; the gateway repairs it"
     found = _few(problems) or "every tool"
     verdicts = [check("tools_accepted", not problems, found, "every tool", action)]
     if faults:

@@ -75,7 +75,7 @@ class Service:
     peers: bool = False
     part_of: str = ""
     proto: str = "tcp"
-    # The balancer's part that leads to the one that leads, where there are several.
+    # The balancer's frontend that forwards to the primary, where there are several members.
     frontend: str = ""
     role: str = ""
     # Services of one zone share a network on their host.

@@ -85,7 +85,7 @@ def _refuse_ambiguity(members: dict[str, dict], holders: list[str], service: str
         raise Unusable(
             f"found data of {service} on {', '.join(holders)}, expected it on one host when a "
             f"cluster begins: move {service}'s data directory away on the others (the cluster "
-            "copies it there anew), then run the playbook again"
+            "copies it there again), then run the playbook again"
         )
     if replicas and not holders:
         raise Unusable(

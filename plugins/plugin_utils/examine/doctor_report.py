@@ -13,11 +13,11 @@ from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding impor
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.probe_cluster import OF_OBJECTS
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.shared_address import judge
 
-# Treatments of the host itself, which come before those of containers.
+# Fixes of the host itself, which come before those of containers.
 HOST = ("daemon_json", "engine", "settings", "toolkit", "firewall", "password")
 # The only one of a cluster.
 APPLY = "apply"
-# Treatments for which the service's role makes the container anew.
+# Fixes for which the service's role recreates the container.
 ANEW = ("deploy", "replace", "models")
 
 

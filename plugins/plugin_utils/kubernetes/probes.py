@@ -18,9 +18,9 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.target imp
     port_name,
 )
 
-# What a balancer does on hosts: asked every two seconds, two bad answers take a replica out.
+# As a balancer does on hosts: it checks every two seconds, and two failed checks remove a replica.
 CHECK_SECONDS = 2
-BAD_ANSWERS = 2
+FAILED_CHECKS = 2
 # Where none is ready, a balancer asks those that are alive; a Service sends requests to nobody. So
 # what takes them all at once, a database on its way to another node, is borne for as long as a pod
 # that is not alive is before it is restarted.
@@ -34,7 +34,7 @@ def of(unit: Unit) -> dict:
     if not (path := unit.service.ready or unit.service.health):
         return {"readinessProbe": _run(health["command"], timeout, interval)}
     retries = int(health.get("retries", 12))
-    bad_answers = BAD_ANSWERS
+    bad_answers = FAILED_CHECKS
     if unit.service.ready and unit.service.health:
         bad_answers = math.ceil(retries * interval / CHECK_SECONDS)
     found = {
@@ -64,7 +64,7 @@ def of(unit: Unit) -> dict:
 
 def _run(command: list, timeout: int, interval: int) -> dict:
     asked = {"exec": {"command": [str(word) for word in command]}, "timeoutSeconds": timeout}
-    return {**asked, "periodSeconds": interval, "failureThreshold": BAD_ANSWERS}
+    return {**asked, "periodSeconds": interval, "failureThreshold": FAILED_CHECKS}
 
 
 def _get(unit: Unit, path: str, timeout: int) -> dict:

@@ -119,7 +119,7 @@ DATA = (
         "PostgreSQL on {{ $labels.host }} does not keep up with the primary",
         "It is {{ $value | printf `%.0f` }} MiB behind, expected at most 16 MiB.",
         doctor="read docker logs <prefix>postgres on its host; a member that cannot catch up is "
-        "copied anew: docker exec <prefix>postgres patronictl -c /secrets/patroni.yml reinit "
+        "copied again: docker exec <prefix>postgres patronictl -c /secrets/patroni.yml reinit "
         "postgres {{ $labels.host }}",
         severity=WARNING,
     ),

@@ -135,7 +135,7 @@ def _limit_problems(where: str, entry: dict) -> Iterator[Finding]:
             yield _problem(
                 f"{where} has a budget with the period {period!r}",
                 "a number and one of s, m, h, d, w, mo, such as 30d",
-                "correct it, or leave it out for a budget that never starts anew",
+                "correct it, or leave it out for a budget that is never reset",
             )
     try:
         _moment(entry.get("expires"))

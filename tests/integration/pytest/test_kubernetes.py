@@ -89,10 +89,10 @@ def test_each_play_is_for_the_side_that_it_is_about(site):
     hosts = {"gpu1", "gpu2"}
     assert plays["Find every problem before anything changes"] == {"cluster", *hosts}
     assert plays["Prepare the hosts"] == plays["Provide the images"] == hosts
-    assert plays["What all services of a cluster share"] == {"cluster"}
-    assert plays["Data and models"] == {"cluster", *hosts}
-    assert plays["Teams, people and keys"] == plays["Tool servers"] == {"cluster"}
-    assert plays["Remove services that moved to other hosts"] == {"cluster", *hosts}
+    assert plays["Prepare the clusters' namespaces"] == {"cluster"}
+    assert plays["Deploy databases and models"] == {"cluster", *hosts}
+    assert plays["Configure teams, people and keys"] == plays["Deploy tool servers"] == {"cluster"}
+    assert plays["Remove services from hosts that left their groups"] == {"cluster", *hosts}
 
 
 def test_check_mode_on_an_empty_cluster_changes_nothing_there(site):

@@ -236,13 +236,13 @@ def test_the_role_writes_spec_and_runtime_once_and_proves_them(role):
     code, out = role.run()
     assert code == 0, out
     assert changed(out) > 0
-    assert "Prove that a container sees the GPU" in out
+    assert "Check that a container sees the GPU" in out
     assert "was not started here and is left alone" in " ".join(out.split())
     assert yaml.safe_load((role.home / "cdi/nvidia.yaml").read_text())["devices"]
     assert "nvidia" in json.loads((role.home / "daemon.json").read_text())["runtimes"]
     code, out = role.run()
     assert (code, changed(out)) == (0, 0), out
-    assert "Prove that a container sees the GPU" not in out
+    assert "Check that a container sees the GPU" not in out
 
 
 def test_a_version_with_a_known_hole_is_refused(role):

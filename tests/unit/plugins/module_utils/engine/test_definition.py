@@ -13,7 +13,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.engine.definition imp
     LABEL_HASH,
     LABEL_OWNER,
     LABEL_SERVICE,
-    moved,
+    orphans,
     plan,
     specs,
 )
@@ -235,32 +235,32 @@ CATALOG = {"redis": {"group": "redis"}, "tool_server": {"group": "tool_servers"}
 
 def test_a_service_whose_group_left_the_host_is_removed():
     found = spec()
-    assert moved(host(container(found)), CATALOG, ["postgres"]) == ["intranet-redis"]
+    assert orphans(host(container(found)), CATALOG, ["postgres"]) == ["intranet-redis"]
 
 
 def test_what_every_host_runs_is_removed_once_it_is_off():
     everywhere = {"redis": {"group": "platform", "enabled": True}}
-    assert moved(host(container(spec())), everywhere, ["postgres"]) == []
+    assert orphans(host(container(spec())), everywhere, ["postgres"]) == []
     everywhere["redis"]["enabled"] = False
-    assert moved(host(container(spec())), everywhere, ["postgres"]) == ["intranet-redis"]
+    assert orphans(host(container(spec())), everywhere, ["postgres"]) == ["intranet-redis"]
 
 
 def test_services_of_a_role_that_is_named_otherwise_are_removed_too():
     of_role = {"cache": {"group": "caches", "role": "redis"}}
-    assert moved(host(container(spec())), of_role, ["postgres"]) == ["intranet-redis"]
-    assert moved(host(container(spec())), of_role, ["caches"]) == []
+    assert orphans(host(container(spec())), of_role, ["postgres"]) == ["intranet-redis"]
+    assert orphans(host(container(spec())), of_role, ["caches"]) == []
 
 
 def test_a_service_whose_group_has_the_host_stays():
-    assert moved(host(container(spec())), CATALOG, ["redis", "postgres"]) == []
+    assert orphans(host(container(spec())), CATALOG, ["redis", "postgres"]) == []
 
 
 def test_a_host_without_an_engine_has_nothing_to_remove():
-    assert moved({"failed": True}, CATALOG, []) == []
+    assert orphans({"failed": True}, CATALOG, []) == []
 
 
 def test_containers_of_owners_the_catalog_does_not_know_stay():
-    assert moved(host(container(spec())), {}, []) == []
+    assert orphans(host(container(spec())), {}, []) == []
 
 
 def test_making_a_spec_leaves_the_definition_alone():
