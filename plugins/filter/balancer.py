@@ -8,15 +8,10 @@ import hashlib
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.intranet.mcp.plugins.module_utils.balancer import (
-    haproxy_config as _haproxy_config,
-)
-from ansible_collections.intranet.mcp.plugins.module_utils.balancer import (
+    haproxy_config,
     pages,
+    traefik_config,
 )
-from ansible_collections.intranet.mcp.plugins.module_utils.balancer import (
-    traefik_config as _traefik_config,
-)
-from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.module_utils.engine.docker import (
     name_of,
     published_ports,
@@ -24,10 +19,9 @@ from ansible_collections.intranet.mcp.plugins.module_utils.engine.docker import 
 from ansible_collections.intranet.mcp.plugins.plugin_utils.balancer import (
     haproxy_leaders,
     keepalived_config,
+    nginx_config,
 )
-from ansible_collections.intranet.mcp.plugins.plugin_utils.balancer import (
-    nginx_config as _nginx_config,
-)
+from ansible_collections.intranet.mcp.plugins.plugin_utils.common.filters import guarded
 from ansible_collections.intranet.mcp.plugins.plugin_utils.state import authority
 from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.inventory import is_address
 
@@ -38,34 +32,7 @@ except ImportError:
     load_pem_private_key = None
 
 
-def haproxy_config(pools, settings):
-    """HAProxy's configuration for pools of servers."""
-    return _rendered(_haproxy_config.render, pools, settings)
-
-
-def traefik_config(pools, settings):
-    """Traefik's two files for pools of servers, by name."""
-    return _rendered(_traefik_config.render, pools, settings)
-
-
-def nginx_config(pools, settings):
-    """A company's nginx's part for pools of servers."""
-    return _rendered(_nginx_config.render, pools, settings)
-
-
-def pages_login(password):
-    """What engines compare the password of the monitoring's pages with."""
-    return _rendered(pages.login, password)
-
-
-def _rendered(render, *arguments):
-    try:
-        return render(*arguments)
-    except Unusable as error:
-        raise AnsibleFilterError(str(error)) from error
-
-
-def acme_thumbprint(pem):
+def acme_thumbprint(pem: str) -> str:
     """The thumbprint of an ACME account's key (RFC 7638), a PEM of a P-256 key."""
     if load_pem_private_key is None:
         raise AnsibleFilterError(
@@ -82,12 +49,12 @@ def _base64url(data):
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def subject_alt_names(names):
+def subject_alt_names(names: list[str]) -> list[str]:
     """Names and addresses as a certificate lists them."""
     return [f"{'IP' if is_address(name) else 'DNS'}:{name}" for name in names]
 
 
-def balancer_is_due(engine, names, ports):
+def balancer_is_due(engine: dict, names: list[str], ports: list[int]) -> bool:
     """Tell whether to start a balancer before the services behind it.
 
     engine: what docker_host_info found. names: the containers of a balancer. ports: what they
@@ -102,16 +69,18 @@ def balancer_is_due(engine, names, ports):
 
 class FilterModule:
     def filters(self):
-        return {
-            "haproxy_config": haproxy_config,
-            "acme_thumbprint": acme_thumbprint,
-            "balancer_is_due": balancer_is_due,
-            "traefik_config": traefik_config,
-            "nginx_config": nginx_config,
-            "pages_login": pages_login,
-            "keepalived_config": keepalived_config.render,
-            "haproxy_leaders": haproxy_leaders.render,
-            "subject_alt_names": subject_alt_names,
-            "name_constraints": authority.name_constraints,
-            "names_beyond_authority": authority.names_beyond_authority,
-        }
+        return guarded(
+            {
+                "haproxy_config": haproxy_config.render,
+                "acme_thumbprint": acme_thumbprint,
+                "balancer_is_due": balancer_is_due,
+                "traefik_config": traefik_config.render,
+                "nginx_config": nginx_config.render,
+                "pages_login": pages.login,
+                "keepalived_config": keepalived_config.render,
+                "haproxy_leaders": haproxy_leaders.render,
+                "subject_alt_names": subject_alt_names,
+                "name_constraints": authority.name_constraints,
+                "names_beyond_authority": authority.names_beyond_authority,
+            }
+        )

@@ -5,26 +5,13 @@ from __future__ import annotations
 
 import os
 
-from ansible.errors import AnsibleFilterError
-from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.plugin_utils.clients import (
     bundle,
     members,
     portal,
     settings,
 )
-
-
-def _clear_errors(function):
-    """A pure function as a filter: its own errors become one line without a traceback."""
-
-    def call(*args, **kwargs):
-        try:
-            return function(*args, **kwargs)
-        except Unusable as error:
-            raise AnsibleFilterError(str(error)) from error
-
-    return call
+from ansible_collections.intranet.mcp.plugins.plugin_utils.common.filters import guarded
 
 
 def text(name: str, folder: str) -> str:
@@ -58,16 +45,18 @@ def bundle_texts(roles: str) -> dict[str, str]:
 
 class FilterModule:
     def filters(self):
-        return {
-            "client_members": _clear_errors(members.members),
-            "client_names": _clear_errors(settings.known),
-            "client_models": members.chat_models,
-            "client_shared_models": _clear_errors(members.shared_models),
-            "client_accounts": _clear_errors(members.accounts),
-            "client_entries": _clear_errors(settings.entries),
-            "client_bundle_files": _clear_errors(bundle.files),
-            "client_bundle_texts": bundle_texts,
-            "client_portal_site": _clear_errors(portal.site),
-            "client_text": text,
-            "client_wrappers": settings.wrappers,
-        }
+        return guarded(
+            {
+                "client_members": members.members,
+                "client_names": settings.known,
+                "client_models": members.chat_models,
+                "client_shared_models": members.shared_models,
+                "client_accounts": members.accounts,
+                "client_entries": settings.entries,
+                "client_bundle_files": bundle.files,
+                "client_bundle_texts": bundle_texts,
+                "client_portal_site": portal.site,
+                "client_text": text,
+                "client_wrappers": settings.wrappers,
+            }
+        )

@@ -3,23 +3,16 @@
 
 from __future__ import annotations
 
-from ansible.errors import AnsibleFilterError
-from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.plugin_utils.cluster import decisions
-
-
-def member_order(members, service):
-    """Hosts in the order in which their members are brought in line."""
-    try:
-        return decisions.order(members, service)
-    except Unusable as error:
-        raise AnsibleFilterError(str(error)) from error
+from ansible_collections.intranet.mcp.plugins.plugin_utils.common.filters import guarded
 
 
 class FilterModule:
     def filters(self):
-        return {
-            "member_order": member_order,
-            "members_there": decisions.there,
-            "etcd_departed": decisions.etcd_departed,
-        }
+        return guarded(
+            {
+                "member_order": decisions.order,
+                "members_there": decisions.there,
+                "etcd_departed": decisions.etcd_departed,
+            }
+        )

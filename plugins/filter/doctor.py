@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+from ansible_collections.intranet.mcp.plugins.plugin_utils.common.filters import guarded
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import doctor_report
 
 
 class FilterModule:
     def filters(self):
-        return {
-            "doctor_report": doctor_report.report,
-            "doctor_fixes": doctor_report.fixes,
-            "doctor_of_probes": doctor_report.of_probes,
-            "doctor_with_probes": doctor_report.with_probes,
-            "doctor_table": doctor_report.table,
-        }
+        return guarded(
+            {
+                "doctor_report": doctor_report.report,
+                "doctor_fixes": doctor_report.fixes,
+                "doctor_of_probes": doctor_report.of_probes,
+                "doctor_with_probes": doctor_report.with_probes,
+                "doctor_table": doctor_report.table,
+            }
+        )

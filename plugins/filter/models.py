@@ -3,20 +3,23 @@
 
 from __future__ import annotations
 
+from ansible_collections.intranet.mcp.plugins.plugin_utils.common.filters import guarded
 from ansible_collections.intranet.mcp.plugins.plugin_utils.people import models
 
 
 class FilterModule:
     def filters(self):
-        return {
-            "ollama_facts": models.facts,
-            "ollama_facts_of_all": models.facts_of_all,
-            "preflight_models": models.for_preflight,
-            "gemini_aliases": models.gemini_aliases,
-            "declared_models": models.declared_models,
-            "model_of_ollama": models.of_ollama,
-            "model_of_custom_api": models.of_custom_api,
-            "litellm_model_info": models.litellm_model_info,
-            "litellm_connections": models.litellm_connections,
-            "dropped_parameters": models.dropped_parameters,
-        }
+        return guarded(
+            {
+                "ollama_facts": models.facts,
+                "ollama_facts_of_all": models.facts_of_all,
+                "preflight_models": models.for_preflight,
+                "gemini_aliases": models.gemini_aliases,
+                "declared_models": models.declared_models,
+                "model_of_ollama": models.of_ollama,
+                "model_of_custom_api": models.of_custom_api,
+                "litellm_model_info": models.litellm_model_info,
+                "litellm_connections": models.litellm_connections,
+                "dropped_parameters": models.dropped_parameters,
+            }
+        )

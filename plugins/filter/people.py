@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import ServiceError
+from ansible_collections.intranet.mcp.plugins.plugin_utils.common.filters import guarded
 from ansible_collections.intranet.mcp.plugins.plugin_utils.people import plan as people
 from ansible_collections.intranet.mcp.plugins.plugin_utils.people import (
     sign_on,
@@ -14,7 +14,14 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.people import (
 )
 
 
-def plan(teams, keys, own_keys, servers, routes, models=None):
+def plan(
+    teams: list[dict],
+    keys: list[dict],
+    own_keys: list[dict],
+    servers: dict,
+    routes: list[str],
+    models: list[str] | None = None,
+) -> dict:
     """What LiteLLM is to have, once nothing is wrong with it; own_keys: the platform's."""
     found = people.problems(teams, keys, servers, models)
     if found:
@@ -22,36 +29,26 @@ def plan(teams, keys, own_keys, servers, routes, models=None):
     return people.plan(teams, [*own_keys, *keys], routes)
 
 
-def _clear_errors(function):
-    """A pure function as a filter: its own errors become one line without a traceback."""
-
-    def call(*args, **kwargs):
-        try:
-            return function(*args, **kwargs)
-        except ServiceError as error:
-            raise AnsibleFilterError(str(error)) from error
-
-    return call
-
-
 class FilterModule:
     def filters(self):
-        return {
-            "people_plan": plan,
-            "people_models": people.declared_models,
-            "people_secret_names": people.secret_names,
-            "people_with_values": people.with_values,
-            "gateway_team_rules": people.gateway_rules,
-            "gateway_known_keys": people.gateway_known,
-            "gateway_oidc": sign_on.gateway_oidc,
-            "gateway_portal_oidc": sign_on.gateway_portal_oidc,
-            "gateway_resources": sign_on.gateway_resources,
-            "portal_jwks": token_key.portal_jwks,
-            "usage_period": _clear_errors(usage.period),
-            "usage_report": _clear_errors(usage.report),
-            "usage_file_name": usage_files.file_name,
-            "usage_table": usage_files.table,
-            "usage_csv": usage_files.people_csv,
-            "usage_tools_csv": usage_files.tools_csv,
-            "usage_page": usage_files.page,
-        }
+        return guarded(
+            {
+                "people_plan": plan,
+                "people_models": people.declared_models,
+                "people_secret_names": people.secret_names,
+                "people_with_values": people.with_values,
+                "gateway_team_rules": people.gateway_rules,
+                "gateway_known_keys": people.gateway_known,
+                "gateway_oidc": sign_on.gateway_oidc,
+                "gateway_portal_oidc": sign_on.gateway_portal_oidc,
+                "gateway_resources": sign_on.gateway_resources,
+                "portal_jwks": token_key.portal_jwks,
+                "usage_period": usage.period,
+                "usage_report": usage.report,
+                "usage_file_name": usage_files.file_name,
+                "usage_table": usage_files.table,
+                "usage_csv": usage_files.people_csv,
+                "usage_tools_csv": usage_files.tools_csv,
+                "usage_page": usage_files.page,
+            }
+        )

@@ -8,11 +8,13 @@ what a play shows of input that makes no sense, which is one line and no traceba
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 
 import pytest
 import support
 from ansible.errors import AnsibleFilterError
+from jinja2 import StrictUndefined, UndefinedError
 
 FOLDER = support.REPOSITORY / "plugins" / "filter"
 PLUGINS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
@@ -56,6 +58,50 @@ def test_input_that_makes_no_sense_is_one_clear_message(name):
     with pytest.raises(AnsibleFilterError, match=re.escape(said)) as failed:
         ALL[name](*given)
     assert "\n" not in str(failed.value)
+
+
+# What a mistake in an inventory leaves where a list, a mapping or a text should be.
+HOSTILE = {
+    "nothing": None,
+    "a number": 7,
+    "a text": "hostile",
+    "a list of nothing": [None],
+    "a mapping to nothing": {"hostile": None},
+    "something else": object(),
+}
+
+
+@pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_hostile_input_is_one_sentence_and_never_a_traceback(name, hostile):
+    """What a filter can make something of, nothing say, it may return."""
+    parameters = inspect.signature(ALL[name]).parameters.values()
+    required = [p for p in parameters if p.default is p.empty and p.kind is not p.VAR_POSITIONAL]
+    try:
+        result = ALL[name](*[hostile] * len(required))
+    except AnsibleFilterError as error:
+        text = str(error)
+        assert "\n" not in text and "Traceback" not in text
+        assert "expected" in text
+    else:
+        assert not inspect.isgenerator(result), "it would fail where nobody catches it"
+
+
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_a_text_is_never_taken_for_a_list_of_its_letters(name):
+    parameters = inspect.signature(ALL[name]).parameters.values()
+    first, *others = parameters
+    if not re.match(r"(list|dict)\b(?!.* \| )", str(first.annotation)):
+        pytest.skip("its first argument may be a text")
+    rest = [{} for other in others if other.default is other.empty]
+    with pytest.raises(AnsibleFilterError, match=rf"{name}: found {first.name} of type str; exp"):
+        ALL[name]("hostile", *rest)
+
+
+def test_an_undefined_variable_is_named():
+    """Ansible's own error does so; it is raised wherever a filter uses the variable."""
+    with pytest.raises(UndefinedError, match="'nowhere' is undefined"):
+        ALL["subject_alt_names"](StrictUndefined(name="nowhere"))
 
 
 def test_no_name_is_given_twice():
