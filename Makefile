@@ -36,7 +36,7 @@ down: venv ## Remove the platform, keep its data and secrets
 purge: venv ## Remove the platform with data, secrets and images
 	$(PLAY) playbooks/absent.yml -e '{"absent_data": true}'
 
-test: venv-test ## Lint, sanity, unit tests, gateway, portal, modules and the light tier, in two lanes: within 40 minutes on two cores
+test: venv-test ## Lint, sanity, unit tests, gateway, portal, modules and the light tier, in two lanes: within 40 minutes on two cores with the images built before, else an hour
 	@$(SUITE) all
 test-all: ## `make test`, then every lane that is a command of its own, one after the other: about four hours
 	@failed=; for lane in test sanity test-cores test-registries test-standard test-enterprise test-scale test-keycloak test-clients conformance; do \

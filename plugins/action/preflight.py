@@ -131,6 +131,22 @@ class ActionModule(ActionBase):
         """Problems of inventory and control node, once a play: those to report, those ignored."""
         if task_vars["inventory_hostname"] != task_vars["ansible_play_hosts_all"][0]:
             return [], []
+        problems = [
+            *self._of_inventory(arguments, task_vars),
+            *version_problems(arguments.get("versions", {}), arguments.get("allow_versions", {})),
+            *inventory.secret_problems(secret_modes(arguments.get("secrets_directory") or "")),
+            *inventory.secrets_place_problems(secrets_places(task_vars)),
+            *inventory.readable_place_problems(places_read_as_inventory(task_vars, arguments)),
+            *self._port_conflicts(task_vars),
+        ]
+        ignore = arguments.get("ignore", [])
+        return (
+            [problem for problem in problems if problem.check not in ignore],
+            [problem for problem in problems if problem.check in ignore],
+        )
+
+    def _of_inventory(self, arguments, task_vars):
+        """Return the problems of what the inventory says: groups, services elsewhere, people."""
         known = {
             entry.get("group", "")
             for entry in self._templar.template(task_vars.get("platform_services", {})).values()
@@ -139,7 +155,7 @@ class ActionModule(ActionBase):
             str(self._templar.template(task_vars.get(f"load_balancer_{name}", default)))
             for name, default in (("engine", "haproxy"), ("acme_directory", ""))
         )
-        problems = [
+        return [
             *inventory.group_problems(
                 task_vars["groups"],
                 required_groups(
@@ -160,23 +176,16 @@ class ActionModule(ActionBase):
             *people_problems(task_vars, self._templar.template),
             *sign_on_problems(task_vars, self._templar.template, authority),
             *own_credential_problems(task_vars, self._templar.template),
-            *version_problems(arguments.get("versions", {}), arguments.get("allow_versions", {})),
-            *inventory.secret_problems(secret_modes(arguments.get("secrets_directory") or "")),
-            *inventory.secrets_place_problems(secrets_places(task_vars)),
-            *inventory.readable_place_problems(places_read_as_inventory(task_vars, arguments)),
         ]
+
+    def _port_conflicts(self, task_vars):
+        """Return the ports that two services of a host would publish."""
         try:
             conflicts = port_conflicts(topology_from(task_vars, self._templar.template))
         except UNUSABLE:
-            conflicts = []  # reported for each host by _ports
-        for conflict in conflicts:
-            found, _colon, remedy = conflict.partition(": ")
-            problems.append(Finding("inventory", found, "one service a port", remedy))
-        ignore = arguments.get("ignore", [])
-        return (
-            [problem for problem in problems if problem.check not in ignore],
-            [problem for problem in problems if problem.check in ignore],
-        )
+            return []  # reported for each host by _ports
+        parts = (conflict.partition(": ") for conflict in conflicts)
+        return [Finding("inventory", p[0], "one service a port", p[2]) for p in parts]
 
     def _ports(self, task_vars):
         """Services of this host with port and publish, or the reason why nobody can tell."""

@@ -36,6 +36,24 @@ _PLAIN = frozenset(string.ascii_letters + string.digits + " _./:@-")
 _PREFIX = "GF_AUTH_GENERIC_OAUTH_"
 
 
+# Options that no inventory changes.
+_FIXED = {
+    "ENABLED": "true",
+    "NAME": "company account",
+    # The image puts the text into the variable; Grafana reads no $__file in one of OAuth's
+    # (grafana/grafana#82328).
+    "CLIENT_SECRET__FILE": SECRET_FILE,
+    "USE_PKCE": "true",
+    "USE_REFRESH_TOKEN": "false",
+    "AUTO_LOGIN": "false",
+    # Who has a role gets a user at the first sign-in; who has none is refused before that.
+    "ALLOW_SIGN_UP": "true",
+    "ROLE_ATTRIBUTE_STRICT": "true",
+    "SKIP_ORG_ROLE_SYNC": "false",
+    "ALLOW_ASSIGN_GRAFANA_ADMIN": "false",
+}
+
+
 def env(oidc: dict, client: dict, access: dict) -> dict[str, str]:
     """Return Grafana's options for the sign-in as variables; none where it has no client.
 
@@ -46,26 +64,14 @@ def env(oidc: dict, client: dict, access: dict) -> dict[str, str]:
         return {}
     claims = {**CLAIMS, **{name: said for name, said in (oidc.get("claims") or {}).items() if said}}
     own = {
-        "ENABLED": "true",
-        "NAME": "company account",
+        **_FIXED,
         "CLIENT_ID": client["client_id"],
-        # The image puts the text into the variable; Grafana reads no $__file in one of OAuth's
-        # (grafana/grafana#82328).
-        "CLIENT_SECRET__FILE": SECRET_FILE,
         "SCOPES": " ".join(access["scopes"]),
         "AUTH_URL": client["authorization_endpoint"],
         "TOKEN_URL": client["token_endpoint"],
-        "USE_PKCE": "true",
-        "USE_REFRESH_TOKEN": "false",
-        "AUTO_LOGIN": "false",
-        # Who has a role gets a user at the first sign-in; who has none is refused before that.
-        "ALLOW_SIGN_UP": "true",
         "LOGIN_ATTRIBUTE_PATH": _quoted(claims["name"]),
         "EMAIL_ATTRIBUTE_PATH": _quoted(claims["email"]),
         "ROLE_ATTRIBUTE_PATH": role_path(claims["groups"], access["admins"], access["viewers"]),
-        "ROLE_ATTRIBUTE_STRICT": "true",
-        "SKIP_ORG_ROLE_SYNC": "false",
-        "ALLOW_ASSIGN_GRAFANA_ADMIN": "false",
     }
     if client.get("userinfo_endpoint"):
         own["API_URL"] = client["userinfo_endpoint"]
