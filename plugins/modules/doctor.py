@@ -206,7 +206,7 @@ facts:
   sample:
     engine: {version: 26.1.5, root: /var/lib/docker}
     containers: {redis: {state: running, health: healthy, memory_mb: 9}}
-    shared_address: {addresses: [10.0.0.10], held: []}
+    shared_address: {addresses: [10.0.0.10], held: [], container: intranet-keepalived}
     free_mb: {/var/lib/docker: 91234}
 backup:
   description: The newest backup of a broken daemon.json that can be put back, empty if none.

@@ -78,7 +78,8 @@ options:
           - V(containers) compares the containers whose names begin with C(prefix) with C(defined)
             (C(name), C(hash), C(image)) and the files of C(files) (path to SHA-256) with the disk.
           - V(holders) checks whether exactly one host of C(listings), a mapping from a host to what
-            C(ip -json address) says there, holds all of C(addresses).
+            C(ip -json address) says there, holds all of C(addresses); C(container) is keepalived's,
+            for messages.
           - V(postgres) takes C(container), C(user), C(database), C(pool_sum) and C(reserve).
           - V(redis) takes C(container), and C(port) inside it.
           - V(postgres_cluster) takes C(url) of this host's Patroni, C(name) of its member,

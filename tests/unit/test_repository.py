@@ -152,6 +152,29 @@ def test_ports_of_the_catalog_stand_in_one_place(texts):
     assert not wrong
 
 
+# Names of people and things that begin like a container's by default.
+NO_CONTAINERS = {
+    "intranet-portal",  # the user at LiteLLM that the portal's key belongs to
+    "intranet-prometheus",  # the data source in Grafana
+    "intranet-grafana",  # the client at the provider of identities
+}
+
+
+def test_containers_are_named_by_the_sites_own_prefix(texts):
+    """In code, tasks, variables and templates; documentation shows examples."""
+    catalog = yaml.safe_load((ROOT / "roles/platform/defaults/main/main.yml").read_text())
+    prefix, services = catalog["platform_container_prefix"], catalog["platform_services"]
+    name = re.compile(rf"(?<![\w.-]){prefix}({'|'.join(services)}|tool-)\w*")
+    place = r"(roles/[^/]+/(tasks|templates|handlers|vars|defaults)|playbooks)/"
+    said = [(n, c.decode()) for n, c in texts.items() if re.match(place, n)]
+    for file, content in texts.items():
+        if re.match(r"plugins/(?!doc_fragments/).*\.py$", file):
+            said += [(file, str(node.value)) for node in constants(content)]
+    found = {(file, match[0]) for file, text in said for match in name.finditer(text)}
+    assert {match for _file, match in found} & NO_CONTAINERS
+    assert not {hit for hit in found if hit[1] not in NO_CONTAINERS}
+
+
 def test_the_engines_socket_is_named_once_in_modules_and_once_in_roles(texts):
     """But for modules' documentation, whose default is compared with the code."""
     modules = {

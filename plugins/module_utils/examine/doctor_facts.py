@@ -59,7 +59,7 @@ def gather(wanted: dict) -> dict:
         "proxies": lambda: probes.proxies(wanted),
         "log_queues": lambda: logs.read(wanted["data_dir"]),
         "engine_log": lambda: "" if info else _journal(),
-        "shared_address": lambda: _shared_address_of(wanted["shared_addresses"]),
+        "shared_address": lambda: _shared_address_of(wanted),
         **probes.jobs(engine, found, wanted),
     }
     holders = port_holders({part["port"] for part in ports_of(wanted["services"]).values()}, listed)
@@ -143,13 +143,19 @@ def _firewall(wanted: dict) -> str | None:
     return "loaded" if asked.stdout == kept.get("listing", asked.stdout) else "changed"
 
 
-def _shared_address_of(addresses: list[str]) -> dict | None:
-    """The addresses that balancers share, and which of them this one holds."""
+def _shared_address_of(wanted: dict) -> dict | None:
+    """The addresses that balancers share, which of them this one holds, and who decides that."""
+    addresses = wanted["shared_addresses"]
     if not addresses:
         return None
     command = ["ip", "-json", "address"]
     listed = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    return {"addresses": addresses, "held": held(listed.stdout, addresses)}
+    container = f"{wanted['container_prefix']}keepalived"
+    return {
+        "addresses": addresses,
+        "held": held(listed.stdout, addresses),
+        "container": container,
+    }
 
 
 def _places(wanted: dict, info: dict | None) -> list[str]:

@@ -98,7 +98,7 @@ def holders(name: str, params: dict[str, Any]) -> Findings:
     """Who holds the address that balancers share, as each of them lists its own."""
     addresses = params["addresses"]
     found = {host: _held(listing, addresses) for host, listing in params["listings"].items()}
-    return [shared_address.judge(name, found, addresses)]
+    return [shared_address.judge(name, found, addresses, params["container"])]
 
 
 def _held(listing: str, addresses: list[str]) -> list[str] | None:

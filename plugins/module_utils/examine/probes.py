@@ -153,7 +153,12 @@ KINDS = {
         },
     ),
     "holders": Kind(
-        probe_host.holders, {"addresses": _WORDS, "listings": {"type": "dict", "required": True}}
+        probe_host.holders,
+        {
+            "addresses": _WORDS,
+            "listings": {"type": "dict", "required": True},
+            "container": _TEXT,
+        },
     ),
     "containers": Kind(
         probe_host.as_defined,
@@ -184,7 +189,7 @@ KINDS = {
             "url": _TEXT,
             "name": _TEXT,
             "members": _WORDS,
-            "container": {"type": "str", "default": "intranet-postgres"},
+            "container": _TEXT,
             "lag_mb": {"type": "int", "default": 16},
             "timeout": {"type": "int", "default": 10},
         },

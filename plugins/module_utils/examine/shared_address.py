@@ -22,10 +22,13 @@ def held(listing: str, addresses: list[str]) -> list[str]:
     return [address for address in addresses if ipaddress.ip_address(address) in found]
 
 
-def judge(check: str, found: dict[str, list[str] | None], addresses: list[str]) -> Finding:
+def judge(
+    check: str, found: dict[str, list[str] | None], addresses: list[str], container: str
+) -> Finding:
     """Return whether exactly one balancer holds all addresses; nobody may be able to tell.
 
-    found: balancer -> addresses it holds, None where it could not be asked.
+    found: balancer -> addresses it holds, None where it could not be asked. container: that of
+    keepalived, by name.
     """
     holders = {host: kept for host, kept in found.items() if kept}
     silent = [host for host, kept in found.items() if kept is None]
@@ -39,7 +42,7 @@ def judge(check: str, found: dict[str, list[str] | None], addresses: list[str]) 
     action = (
         "check the silent host"
         if is_unknown
-        else "read docker logs intranet-keepalived on the balancers: they must hear each other (IP "
+        else f"read docker logs {container} on the balancers: they must hear each other (IP "
         "protocol 112, not filtered between them), and HAProxy must answer where it is to be held"
     )
     expected = f"exactly one of {len(found)} balancers holds {listed}"

@@ -103,9 +103,9 @@ def _held_once(examined: dict[str, dict]) -> list[dict]:
     shared = {host: kept for host, kept in told.items() if kept}
     if not shared:
         return []
-    addresses = next(iter(shared.values()))["addresses"]
+    about = next(iter(shared.values()))
     held = {host: kept["held"] for host, kept in shared.items()}
-    judged = judge("shared address", held, addresses)
+    judged = judge("shared address", held, about["addresses"], about["container"])
     # A host that could not be examined may be the holder, and has a finding of its own.
     may_be_elsewhere = not any(held.values()) and any("facts" not in r for r in examined.values())
     if not judged.is_failed or may_be_elsewhere:

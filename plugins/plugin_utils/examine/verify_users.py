@@ -42,7 +42,11 @@ def _balancer(about: dict) -> list[dict]:
         found.append(probe("the one address is up", "http", "Services", url=url, **options))
     if addresses and about["listings"]:
         name = "one balancer holds the shared address"
-        options = {"addresses": addresses, "listings": about["listings"]}
+        options = {
+            "addresses": addresses,
+            "listings": about["listings"],
+            "container": f"{about['prefix']}keepalived",
+        }
         found.append(probe(name, "holders", "Services", **options))
     return found
 

@@ -35,10 +35,15 @@ def test_a_held_address_is_found_however_it_is_written():
     ],
 )
 def test_exactly_one_holder_is_well(found, status, text):
-    judged = judge("shared address", found, ["x"])
+    judged = judge("shared address", found, ["x"], "own-keepalived")
     assert (judged.status, judged.found) == (status, text)
 
 
 def test_addresses_that_are_not_held_together_are_a_fault():
-    assert judge("c", {"a": ["x"], "b": ["y"]}, ["x", "y"]).is_failed
-    assert judge("c", {"a": ["x"], "b": []}, ["x", "y"]).is_failed
+    assert judge("c", {"a": ["x"], "b": ["y"]}, ["x", "y"], "k").is_failed
+    assert judge("c", {"a": ["x"], "b": []}, ["x", "y"], "k").is_failed
+
+
+def test_what_to_do_names_the_container_as_the_site_calls_it():
+    action = judge("c", {"a": [], "b": []}, ["x"], "own-keepalived").action
+    assert action.startswith("read docker logs own-keepalived on the balancers")

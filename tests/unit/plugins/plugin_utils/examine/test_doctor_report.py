@@ -76,7 +76,11 @@ def test_a_host_that_is_away_is_a_finding():
 
 def balancer(*held):
     result = examined()
-    result["facts"]["shared_address"] = {"addresses": ["10.0.0.10"], "held": list(held)}
+    result["facts"]["shared_address"] = {
+        "addresses": ["10.0.0.10"],
+        "held": list(held),
+        "container": "own-keepalived",
+    }
     return result
 
 
@@ -90,6 +94,7 @@ def test_an_address_that_two_balancers_hold_or_none_is_a_finding():
     assert found["found"] == "a holds 10.0.0.10; b holds 10.0.0.10"
     (found,) = report({"a": balancer(), "b": balancer()}, AT)["findings"]
     assert found["found"] == "nobody holds 10.0.0.10"
+    assert "docker logs own-keepalived " in found["action"]
 
 
 def test_a_balancer_that_is_away_may_be_the_holder():

@@ -162,13 +162,18 @@ def test_a_balancer_is_asked_at_its_address_and_each_for_those_that_they_share()
         "ca": "PEM",
         "shared_addresses": ["10.0.0.9"],
         "listings": {"lb1": "[]", "lb2": ""},
+        "prefix": "own-",
     }
     found = named(about)
     one = found["the one address is up", "Services"]["options"]
     assert (one["url"], one["ca"]) == ("https://llm.example.internal/health", "PEM")
-    assert one["service"] == "intranet-load_balancer"
+    assert one["service"] == "own-load_balancer"
     holders = found["one balancer holds the shared address", "Services"]["options"]
-    assert holders == {"addresses": ["10.0.0.9"], "listings": about["listings"]}
+    assert holders == {
+        "addresses": ["10.0.0.9"],
+        "listings": about["listings"],
+        "container": "own-keepalived",
+    }
 
 
 def test_a_revocation_that_is_not_wanted_is_said():
