@@ -75,7 +75,7 @@ options:
   certificate_days:
     description: How long a certificate must still be valid.
     type: int
-    default: 14
+    default: 21
   names:
     description: Host names that this host must be able to resolve.
     type: list
@@ -255,7 +255,7 @@ ARGUMENTS = {
     "clock_skew_seconds": {"type": "int", "default": 60},
     "memory_percent": {"type": "int", "default": 90},
     "certificates": {"type": "list", "elements": "str", "default": []},
-    "certificate_days": {"type": "int", "default": 14},
+    "certificate_days": {"type": "int", "default": 21},
     "names": {"type": "list", "elements": "str", "default": []},
     "aliases": {"type": "bool", "default": True},
     "models": {"type": "list", "elements": "str", "default": []},

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
+from ansible_collections.intranet.mcp.plugins.modules import doctor, preflight
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path for path in (ROOT / "roles").iterdir() if (path / "meta").is_dir())
@@ -137,6 +138,38 @@ def test_default_values_have_the_specified_type(role):
         if name in options and not is_template(value) and not is_right:
             wrong[name] = {"specified": expected, "found": type(value).__name__}
     assert not wrong
+
+
+# Roles that examine hosts and certificates, whose limits are the platform's unless said.
+EXAMINERS = ("preflight", "verify", "doctor", "prometheus")
+LIMITS = ("disk_paths", "disk_reserve_mb", "clock_skew_seconds", "certificate_days")
+# Further options of the platform that modules take, which may be used without its catalog.
+PLACES = ("container_prefix", "config_dir", "data_dir")
+
+
+def test_one_limit_in_an_inventory_holds_for_every_check_of_it():
+    found = {}
+    for role in EXAMINERS:
+        for name, value in defaults_of(ROOT / "roles" / role).items():
+            limit = name.removeprefix(f"{role}_").replace("disk_free_mb", "disk_reserve_mb")
+            if limit in LIMITS:
+                found[name] = (value, f"{{{{ platform_{limit} }}}}")
+    assert found.pop("doctor_disk_paths")[0] == [], "further ones than it finds by itself"
+    assert len(found) == 12
+    assert {name: both for name, both in found.items() if len(set(both)) == 2} == {}
+
+
+@pytest.mark.parametrize("module", [doctor, preflight])
+def test_limits_of_modules_are_the_platforms(module):
+    platform = defaults_of(ROOT / "roles/platform")
+    names = [name for name in (*LIMITS, *PLACES) if name in module.ARGUMENTS]
+    assert len(names) > 3
+    own = {name: module.ARGUMENTS[name]["default"] for name in names}
+    expected = {name: platform[f"platform_{name}"] for name in names}
+    # With an engine whose settings name no directory; doctor takes the running engine's.
+    data = platform["platform_data_dir"]
+    expected["disk_paths"] = {doctor: [], preflight: ["/var/lib/docker", data]}[module]
+    assert own == expected
 
 
 def untold(options, prefix=""):

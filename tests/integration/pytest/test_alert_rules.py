@@ -260,9 +260,12 @@ BOUNDS += ("first_token_seconds", "requests_in_flight", "budget_percent", "clock
 
 def settings() -> dict:
     """Return what the role gives to the rules."""
-    path = support.REPOSITORY / "roles" / "prometheus" / "defaults" / "main.yml"
-    defaults = yaml.safe_load(path.read_text())
-    own = {name: defaults[f"prometheus_{name}"] for name in BOUNDS}
+    roles = support.REPOSITORY / "roles"
+    defaults = yaml.safe_load((roles / "prometheus/defaults/main.yml").read_text())
+    defaults |= yaml.safe_load((roles / "platform/defaults/main/main.yml").read_text())
+    # Some are those of the whole platform, unless said.
+    defaults = {name.partition("_")[2]: value for name, value in defaults.items()}
+    own = {name: defaults[name] for name in BOUNDS}
     return {"prefix": "net-", "litellm_memory_mb": 2048, **own}
 
 
