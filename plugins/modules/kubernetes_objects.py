@@ -135,16 +135,16 @@ from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import 
     Unknown,
     fail,
 )
+from ansible_collections.intranet.mcp.plugins.module_utils.engine.definition import LABEL_OWNER
 from ansible_collections.intranet.mcp.plugins.module_utils.kubernetes import (
     client,
     compare,
     kinds,
     kubeconfig,
+    labels,
     rollout,
 )
 
-MANAGED = "app.kubernetes.io/managed-by=intranet.mcp"
-OWNER = "intranet.mcp.owner"
 POLL_SECONDS = 1
 LOG_LINES = 15
 
@@ -164,7 +164,7 @@ class Owned:
         self._wanted = objects
         self._namespace = parameters["namespace"]
         self._whose = (
-            f"{OWNER}={parameters['owner']}"
+            f"{LABEL_OWNER}={parameters['owner']}"
             if parameters["owner"]
             else _others(parameters["except_owners"])
         )
@@ -214,10 +214,9 @@ class Owned:
         )
 
     def _end(self, namespace):
-        name, value = MANAGED.split("=")
-        if namespace["metadata"].get("labels", {}).get(name) != value:
+        if not labels.MANAGED_BY.items() <= namespace["metadata"].get("labels", {}).items():
             raise Refused(
-                f"namespace {self._namespace} has no label {MANAGED}",
+                f"namespace {self._namespace} has no label {labels.selector(labels.MANAGED_BY)}",
                 "one that was made here",
                 "leave it, or have its owner remove it",
             )
@@ -265,7 +264,7 @@ class Owned:
         return after
 
     def _there(self):
-        selector = f"{MANAGED},{self._whose}"
+        selector = f"{labels.selector(labels.MANAGED_BY)},{self._whose}"
         used = {found["kind"] for found in self._wanted}
         listed = (
             found
@@ -310,8 +309,7 @@ class Owned:
 
     def _reasons(self, found):
         reasons = []
-        labels = rollout.pods_of(found)
-        selector = ",".join(f"{name}={value}" for name, value in labels.items())
+        selector = labels.selector(rollout.pods_of(found))
         for pod in self._client.pods(self._namespace, selector):
             reason, has_ended = rollout.trouble(pod)
             if reason:
@@ -323,7 +321,7 @@ class Owned:
 
 def _others(owners):
     """What selects the objects of all owners but these."""
-    return f"{OWNER} notin ({','.join(owners)})" if owners else OWNER
+    return f"{LABEL_OWNER} notin ({','.join(owners)})" if owners else LABEL_OWNER
 
 
 def main():

@@ -175,6 +175,21 @@ def test_containers_are_named_by_the_sites_own_prefix(texts):
     assert not {hit for hit in found if hit[1] not in NO_CONTAINERS}
 
 
+def test_labels_stand_in_one_place(texts):
+    """Or what one part of the platform labels another would not find."""
+    own = r"intranet\.mcp\.(owner|service|hash|network|recipe)"
+    label = re.compile(rf"(?:{own}|app\.kubernetes\.io/(part-of|managed-by))\b.*")
+    found = [
+        match[0]
+        for name, content in texts.items()
+        if re.match(r"plugins/(?!doc_fragments/).*\.py$", name)
+        for node in constants(content)
+        if (match := label.fullmatch(str(node.value)))
+    ]
+    assert len(found) > 6
+    assert sorted(found) == sorted(set(found))
+
+
 def test_the_engines_socket_is_named_once_in_modules_and_once_in_roles(texts):
     """But for modules' documentation, whose default is compared with the code."""
     modules = {

@@ -172,6 +172,17 @@ def test_limits_of_modules_are_the_platforms(module):
     assert own == expected
 
 
+def test_a_revoked_key_may_work_as_long_as_the_gateway_remembers_it():
+    """And for the ten seconds in which it is asked again."""
+    package = ROOT / "roles/gateway/files/mcp_gateway/src/mcp_gateway"
+    (known,) = re.findall(
+        r"\n    cache_seconds: float = (\d+)\n", (package / "settings.py").read_text()
+    )
+    within = defaults_of(ROOT / "roles/verify")["verify_revoked_within_seconds"]
+    assert within == int(known) + 10
+    assert "cache_seconds" not in (ROOT / "roles/gateway/templates/gateway.yml.j2").read_text()
+
+
 def untold(options, prefix=""):
     """Yield options, nested ones too, that lack a type, a description or their elements' type."""
     for name, option in options.items():
@@ -216,6 +227,23 @@ def test_roles_read_no_variables_of_no_role(role):
     registered = set(re.findall(r"(?:register:|loop_var:)\s*(\w+)", text))
     assigned = set(re.findall(r"^\s+(\w+):", text, re.MULTILINE))
     assert not sorted(used - known - registered - assigned)
+
+
+@every_role
+def test_a_role_reads_internal_variables_of_the_catalog_alone(role):
+    """What else it has to know is an option, a documented fact, or what role_option says."""
+    parts = (
+        "tasks/**/*.yml",
+        "defaults/**/*.yml",
+        "vars/**/*.yml",
+        "handlers/*",
+        "templates/**/*.j2",
+    )
+    texts = [path.read_text() for part in parts for path in role.glob(part)]
+    read = {name for text in texts for name in re.findall(r"\b__(\w+)", text)}
+    others = {other.name for other in ROLES} - {role.name, "platform"}
+    of_others = {name for name in read for other in others if name.startswith(f"{other}_")}
+    assert {name for name in of_others if not name.startswith(f"{role.name}_")} == set()
 
 
 @pytest.mark.parametrize(("said", "has_gpu"), [("false", False), ("true", True), (True, True)])

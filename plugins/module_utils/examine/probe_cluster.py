@@ -17,6 +17,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.kubernetes import (
     compare,
     kinds,
     kubeconfig,
+    labels,
     rollout,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.kubernetes.client import ClusterClient
@@ -34,8 +35,8 @@ MISSING, CHANGED, DRIFT = "missing", "changed", "drift"
 # What the site makes itself, as it said in the inventory.
 THEIRS, MAKE = "the site's", "have it made in the namespace, with these keys"
 OF_OBJECTS = (MISSING, CHANGED, DRIFT)
-PODS = "app.kubernetes.io/part-of=intranet-mcp"
-OF_OTHERS = "app.kubernetes.io/managed-by!=intranet.mcp"
+PODS = labels.selector(labels.PART_OF)
+OF_OTHERS = labels.selector(labels.MANAGED_BY, "!=")
 POLICY = "NetworkPolicy"
 # A container that ended longer ago has recovered since.
 LOOP_MINUTES = 10

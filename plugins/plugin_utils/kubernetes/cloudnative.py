@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 
+from ansible_collections.intranet.mcp.plugins.module_utils.kubernetes.labels import PART_OF
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes import (
     connections,
     pod,
@@ -25,7 +26,6 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.site impor
     quantity,
 )
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.target import (
-    PART_OF,
     Unit,
     peers,
 )

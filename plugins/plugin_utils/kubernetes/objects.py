@@ -10,6 +10,10 @@ of this package is decided there; here it is put together, in an order that stay
 from __future__ import annotations
 
 from ansible_collections.intranet.mcp.plugins.module_utils.kubernetes.kinds import place_of
+from ansible_collections.intranet.mcp.plugins.module_utils.kubernetes.labels import (
+    MANAGED_BY,
+    PART_OF,
+)
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.cluster import object_name
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes import (
     alerts,
@@ -25,8 +29,6 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes import (
 )
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.site import KubernetesError
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.target import (
-    MANAGED_BY,
-    PART_OF,
     Target,
     Unit,
     unit,

@@ -9,6 +9,7 @@ import ipaddress
 from dataclasses import replace
 
 from ansible_collections.intranet.mcp.plugins.module_utils.engine.definition import LABEL_HASH
+from ansible_collections.intranet.mcp.plugins.module_utils.kubernetes.labels import PART_OF
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes import (
     configuration,
     monitors,
@@ -24,7 +25,6 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.site impor
 )
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.target import (
     NAME,
-    PART_OF,
     Unit,
     port_name,
 )

@@ -13,6 +13,10 @@ from ansible_collections.intranet.mcp.plugins.module_utils.engine.definition imp
     LABEL_OWNER,
     LABEL_SERVICE,
 )
+from ansible_collections.intranet.mcp.plugins.module_utils.kubernetes.labels import (
+    MANAGED_BY,
+    PART_OF,
+)
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import Service
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.cluster import object_name
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.topology import Topology
@@ -22,8 +26,6 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.site impor
 )
 
 NAME = "app.kubernetes.io/name"
-PART_OF = {"app.kubernetes.io/part-of": "intranet-mcp"}
-MANAGED_BY = {"app.kubernetes.io/managed-by": "intranet.mcp"}
 # Whose objects those of the whole platform are.
 SHARED = "platform"
 

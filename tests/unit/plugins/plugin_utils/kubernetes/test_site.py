@@ -86,7 +86,8 @@ def test_an_amount_is_a_number_of_bytes(value, number):
 def test_the_roles_variables_are_what_a_site_is_made_of():
     role = ROOT / "roles/kubernetes"
     defaults = yaml.safe_load((role / "defaults/main.yml").read_text())
-    given = yaml.safe_load((role / "vars/main.yml").read_text())["__kubernetes_cluster"]["site"]
+    variables = yaml.safe_load((role / "vars/main.yml").read_text())
+    given = variables["__kubernetes_without_secrets"]["site"]
     assert given == {name: f"{{{{ kubernetes_{name} }}}}" for name in given}
     others = ("render_dir", "render_secrets", "rendered", "kubeconfig", "context", "wait_seconds")
     others += ("forward_seconds", "remove_data")
