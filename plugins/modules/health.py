@@ -108,9 +108,10 @@ options:
             C(data_dir), has C(line) of each of C(hosts), and checks whether what goes to C(siem)
             waits. It takes C(prefix).
           - V(litellm_intruder) takes C(url) and C(api_key), a member's key, and tries what only
-            administrators may; V(gateway_intruder) takes C(url), C(key) and C(servers), and tries
-            what no policy may let through; V(intruder_ports) takes C(address), C(managed) and
-            C(flows) of another host, and connects to what no flow opens.
+            administrators may; V(gateway_intruder) takes C(url), C(key), C(servers) and C(pages)
+            (what it answers without a key), and tries what no policy may let through;
+            V(intruder_ports) takes C(address), C(managed) and C(flows) of another
+            host, and connects to what no flow opens.
           - V(not_applicable) only says C(because) of what a check has no meaning here.
         type: str
         required: true

@@ -13,6 +13,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.intranet.mcp.plugins.module_utils.balancer import entry_paths
+from ansible_collections.intranet.mcp.plugins.module_utils.litellm import client as litellm
+from ansible_collections.intranet.mcp.plugins.module_utils.ollama import client as ollama
+from ansible_collections.intranet.mcp.plugins.plugin_utils.mcp import images
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT_LIMIT_BYTES = 1_000_000
@@ -118,7 +122,7 @@ def test_secrets_and_caches_are_ignored_by_git():
 
 
 # Programs' own ports as defaults of what may be used without the catalog, a port inside containers
-# that happens to be the same, and an example in a message.
+# that the test below compares with it, and an example in a message.
 OTHER_PORTS = {
     "plugins/module_utils/firewall/egress.py",
     "plugins/module_utils/litellm/client.py",
@@ -130,16 +134,43 @@ OTHER_PORTS = {
 }
 
 
-def test_ports_of_the_catalog_stand_in_one_place(texts):
-    """In roles, playbooks and the code of plugins; their documentation shows examples."""
+# Of roles.
+NUMBERS_OF_ROLES = (
+    "roles/platform/defaults/main/main.yml",  # the catalog
+    "roles/platform/vars/main/clusters.yml",  # where a SIEM listens
+    "roles/load_balancer/defaults/main.yml",  # a number of connections
+    # What programs take that are told no port, as by hand.
+    "roles/gateway/files/mcp_gateway/src/mcp_gateway/settings.py",
+    "roles/portal/files/mcp_portal/src/mcp_portal/settings.py",
+    "roles/image/files/litellm/engine/database.js",
+    "roles/image/files/litellm/litellm-migrate",
+    "roles/image/files/alert-relay/alert_relay.py",  # a number of bytes
+)
+
+
+def catalog_ports():
+    """Return the catalog's ports, as text: those of hosts, and those inside containers."""
     catalog = yaml.safe_load((ROOT / "roles/platform/defaults/main/main.yml").read_text())
     ports = {str(v) for n, v in catalog.items() if re.fullmatch(r"platform_\w+_port", n)}
-    ports = {port for port in ports if port.isdigit()} - {"80"}  # 80 is a percentage, too
+    inside = {
+        str(e["container_port"])
+        for e in catalog["platform_services"].values()
+        if "container_port" in e
+    }
+    # 80 is a percentage, too.
+    return {port for port in ports if port.isdigit()} - {"80"}, inside
+
+
+def test_ports_of_the_catalog_stand_in_one_place(texts):
+    """In roles, playbooks and the code of plugins; documentation and comments show examples."""
+    ports, _inside = catalog_ports()
     assert len(ports) > 10
     number = rf"(?<![\d.])({'|'.join(ports)})(?![\d.])"
-    place = r"(roles/[^/]+/(tasks|templates|handlers|vars)/|playbooks/|site\.yml)"
-    code = {n: c for n, c in texts.items() if re.match(place, n)}
-    assert not lines_matching(code, number, but=("roles/platform/vars/",))
+    place = r"(roles/[^/]+/(tasks|templates|handlers|vars|defaults|files)/|playbooks/|site\.yml)"
+    # Tests have hosts of their own, and a Dockerfile says what the test below compares.
+    others = r"/tests/|\.lock$|package-lock\.json$|\.md$|/Dockerfile$"
+    code = {n: c for n, c in texts.items() if re.match(place, n) and not re.search(others, n)}
+    assert not lines_matching(code, rf"^[^#]*{number}", but=NUMBERS_OF_ROLES)
     plugins = {n: c for n, c in texts.items() if re.match(r"plugins/.*\.py$", n)}
     plugins = {n: c for n, c in plugins.items() if "/doc_fragments/" not in n}
     wrong = {
@@ -158,6 +189,24 @@ NO_CONTAINERS = {
     "intranet-prometheus",  # the data source in Grafana
     "intranet-grafana",  # the client at the provider of identities
 }
+
+
+def test_images_listen_where_the_catalog_says(texts):
+    """An image says so for those who run it by hand, and a tool server's bridge in its settings."""
+    exposed = {
+        (name, port)
+        for name, content in texts.items()
+        if re.match(r"roles/.*/Dockerfile$", name)
+        for line in re.findall(r"^EXPOSE (.+)$", content.decode(), re.M)
+        for port in line.split()
+    }
+    known = set.union(*catalog_ports())
+    assert len(exposed) > 12
+    assert {(name, port) for name, port in exposed if port not in known} == set()
+    catalog = yaml.safe_load((ROOT / "roles/platform/defaults/main/main.yml").read_text())
+    tools = catalog["platform_services"]["tool_server"]["container_port"]
+    assert tools == images.PORT
+    assert {port for name, port in exposed if "/tool-" in name} == {str(tools)}
 
 
 def test_containers_are_named_by_the_sites_own_prefix(texts):
@@ -203,14 +252,35 @@ def test_the_engines_socket_is_named_once_in_modules_and_once_in_roles(texts):
     assert not lines_matching(roles, r"docker\.sock\b")
 
 
+# Clients know the paths of the program that they speak to, the balancer's package its own.
+PATHS_OF_PROGRAMS = {
+    "plugins/module_utils/litellm/client.py": {litellm.READINESS},
+    "plugins/module_utils/ollama/client.py": {ollama.TAGS},
+    "plugins/module_utils/balancer/entry_paths.py": {*entry_paths.HEALTH_PATHS},
+}
+
+
 def test_paths_that_tell_whether_a_service_works_stand_in_one_place(texts):
     text = (ROOT / "roles/platform/defaults/main/main.yml").read_text()
-    services = yaml.safe_load(text)["platform_services"].values()
-    paths = {entry[key] for entry in services for key in ("health", "ready") if key in entry}
+    services = yaml.safe_load(text)["platform_services"]
+    paths = {
+        entry[key] for entry in services.values() for key in ("health", "ready") if key in entry
+    }
     assert len(paths) > 4
     address = rf"(\}}\}}|:\d+)({'|'.join(map(re.escape, sorted(paths)))})(?![\w/])"
     roles = {n: c for n, c in texts.items() if re.match(r"roles/[^/]+/(?!files/).*\.(yml|j2)$", n)}
     assert not lines_matching(roles, address)
+    assert services["litellm"]["ready"] == litellm.READINESS
+    assert services["ollama"]["health"] == ollama.TAGS
+    assert services["load_balancer"]["health"] in entry_paths.HEALTH_PATHS
+    anywhere = re.compile(rf"(?<!\w)({'|'.join(map(re.escape, sorted(paths)[::-1]))})(?!\w)")
+    found = {}
+    for name, content in texts.items():
+        if re.match(r"plugins/(?!doc_fragments/).*\.py$", name):
+            for node in constants(content):
+                if match := anywhere.search(str(node.value)):
+                    found.setdefault(name, []).append(match[1])
+    assert found == {name: sorted(known) for name, known in PATHS_OF_PROGRAMS.items()}
 
 
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)

@@ -27,6 +27,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.examine.monitoring im
     Watcher,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.litellm import client as _litellm
+from ansible_collections.intranet.mcp.plugins.module_utils.ollama.client import TAGS
 
 MIGRATION_WAIT_SECONDS = 1
 MASTER_KEY = "services/litellm/secrets/env/LITELLM_MASTER_KEY"
@@ -75,7 +76,7 @@ def patroni(parts: list[dict]) -> Cluster:
 
 def ollama(container: dict, wanted: dict) -> dict:
     port = wanted["services"]["ollama"]["port"]
-    tags = fetch("GET", port, "/api/tags")[1]["models"]
+    tags = fetch("GET", port, TAGS)[1]["models"]
     names = [model["name"] for model in tags]
     found = {"models": names, "own_context": {}}
     found["context"] = int(container["env"].get("OLLAMA_CONTEXT_LENGTH") or 0)
@@ -101,7 +102,7 @@ def own_context(shown: dict) -> tuple[int, int] | None:
 
 
 def litellm(port: int) -> dict:
-    status, body = fetch("GET", port, "/health/readiness")
+    status, body = fetch("GET", port, _litellm.READINESS)
     detail = body.get("detail")
     said = body if "db" in body else detail if isinstance(detail, dict) else {}
     return {"status": status, "database": str(said.get("db", "")).lower()}

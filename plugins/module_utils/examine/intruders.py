@@ -25,8 +25,6 @@ from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding impor
 Findings = list[Finding]
 
 INTRUDER = "verify-intruder"
-# What the gateway answers without a key.
-PAGES = ("/", "/ready", "/metrics")
 # The same on every platform, and whether this one is up.
 FOR_EVERYBODY = {"name", "version", "status", "protocol_versions", "endpoints"}
 # What LiteLLM's framework says of a path that is not there. A 404 of LiteLLM itself differs:
@@ -95,6 +93,7 @@ GATEWAY_ARGUMENTS: dict[str, Any] = {
     "url": {"type": "str", "required": True},
     "key": {"type": "str", "required": True, "no_log": True},
     "servers": {"type": "list", "elements": "str", "required": True},
+    "pages": {"type": "list", "elements": "str", "default": ["/"]},
     "timeout": {"type": "int", "default": 30},
 }
 
@@ -135,7 +134,7 @@ def gateway(name: str, params: dict[str, Any]) -> Findings:
     return [
         _injected(f"{name} a response carries no request", client, params),
         _foreign_names(f"{name} foreign hosts and origins are refused", client),
-        *(_discloses(name, client, path, params["servers"]) for path in PAGES),
+        *(_discloses(name, client, path, params["servers"]) for path in params["pages"]),
     ]
 
 

@@ -21,6 +21,8 @@ from ansible_collections.intranet.mcp.plugins.module_utils.common.http import Ht
 # What modules of this collection write into the metadata of objects they make, so that later runs
 # can tell them from objects made by hand.
 MANAGED_BY = {"managed_by": "intranet.mcp"}
+# Says whether it reaches its database.
+READINESS = "/health/readiness"
 
 SPECIAL_MODELS = {"all-team-models", "all-proxy-models", "no-default-models"}
 
@@ -165,11 +167,11 @@ class LiteLLMClient:
 
     def version(self) -> str:
         """Return LiteLLM's version, empty where it does not tell."""
-        return str(self.get("/health/readiness/details").get("litellm_version") or "")
+        return str(self.get(f"{READINESS}/details").get("litellm_version") or "")
 
     def is_ready(self) -> bool:
         """Say whether LiteLLM reaches its database."""
-        reply = self.http.request("GET", "/health/readiness")
+        reply = self.http.request("GET", READINESS)
         body = reply.json()
         return reply.ok and isinstance(body, dict) and body.get("db") == "connected"
 
@@ -186,7 +188,7 @@ class LiteLLMClient:
             raise errors.NotReady(
                 f"LiteLLM at {self.http.url} has no working database "
                 f"(HTTP {reply.status}: {message[:200]})",
-                "a proxy that is ready (/health/readiness)",
+                f"a proxy that is ready ({READINESS})",
                 "start PostgreSQL, check DATABASE_URL, migrations and max_connections, try again",
             )
         if "STORE_MODEL_IN_DB" in message:

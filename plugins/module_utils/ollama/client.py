@@ -19,6 +19,8 @@ from ansible_collections.intranet.mcp.plugins.module_utils.common.http import (
 from ansible_collections.intranet.mcp.plugins.module_utils.ollama.gguf import Weights
 from ansible_collections.intranet.mcp.plugins.module_utils.ollama.modelfile import read_parameters
 
+# Lists the models it has.
+TAGS = "/api/tags"
 # Checksums and manifests of large models are written in silence.
 SILENT_PHASE_SECONDS = 3600
 _PROGRESS_SECONDS = 5
@@ -81,7 +83,7 @@ class OllamaClient:
 
     def models(self) -> list[dict[str, Any]]:
         """Return the models the server has."""
-        return self._get("/api/tags").get("models") or []
+        return self._get(TAGS).get("models") or []
 
     def find(self, name: str) -> dict[str, Any] | None:
         """Return the entry of one model, or None."""

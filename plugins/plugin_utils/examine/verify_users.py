@@ -119,6 +119,7 @@ def attacks(about: dict) -> list[dict]:
             url=urls["mcp"],
             key="verify",
             servers=servers,
+            pages=about["gateway_pages"],
         ),
     ]
 

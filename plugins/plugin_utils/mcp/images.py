@@ -18,7 +18,8 @@ from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import 
 from ansible_collections.intranet.mcp.plugins.module_utils.engine import authorities
 from ansible_collections.intranet.mcp.plugins.module_utils.engine.definition import LABELLED
 
-# Where a tool server listens in its container, unless its image says otherwise.
+# Where a tool server listens in its container, unless its image says otherwise: the catalog's
+# `container_port`, which a test compares.
 PORT = 8000
 # Where the directory `bridge` of image tool-bridge is mounted.
 PLACE = "/bridge"

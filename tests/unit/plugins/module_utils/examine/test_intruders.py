@@ -93,6 +93,7 @@ def gateway(service):
 
 def attacked(service, servers=("example", "files")):
     params = {"url": service.url, "key": KEY, "servers": list(servers), "timeout": 5}
+    params["pages"] = ["/", "/ready", "/metrics"]
     return {row.check: row for row in intruders.gateway("gateway", params)}
 
 

@@ -94,6 +94,7 @@ def test_tools_that_are_off_are_not_expected():
 ABOUT = {
     "urls": {"llm": "http://l", "mcp": "http://g", "balancer": ""},
     "balancer_health": "/health",
+    "gateway_pages": ["/", "/ready", "/metrics"],
     "ca": "",
     "prefix": "intranet-",
     "shared_addresses": [],
