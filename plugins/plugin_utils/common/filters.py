@@ -52,7 +52,9 @@ def _guarded(name: str, function: Callable) -> Callable:
         except _ERRORS as error:
             given = dict(zip(signature.parameters, args, strict=False)) | kwargs
             problem = _wrong_kind(signature, given) or _unusable(signature, error)
-            raise AnsibleFilterError(f"{name}: {problem}") from error
+            # Ansible shows a cause with its text.
+            cause = error if isinstance(error, _TELLING) else None
+            raise AnsibleFilterError(f"{name}: {problem}") from cause
 
     return call
 
