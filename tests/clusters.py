@@ -166,6 +166,7 @@ ENTRY = {
 ALERTS = {
     "error_percent": 5,
     "p95_seconds": 30,
+    "litellm_p95_seconds": 2,
     "first_token_seconds": 60,
     "requests_in_flight": 32,
     "budget_percent": 10,

@@ -17,6 +17,7 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.panel impo
     Panel,
     Query,
 )
+from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.rules_hosts import BACKUP
 
 CPU = '100 * (1 - avg by (host) (rate(node_cpu_seconds_total{mode="idle"}[%s])))'
 MEMORY = "100 * (1 - node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes)"
@@ -114,6 +115,13 @@ HOSTS = {
                 "{{host}} {{datname}}",
             ),
         ),
+    ),
+    "backup": Panel(
+        "Time since the last backup",
+        LINES,
+        SECONDS,
+        (Query(f"time() - max by (host) ({BACKUP})", "{{host}}"),),
+        about="Of PostgreSQL, as far as whoever makes it reports it.",
     ),
     "redis": Panel(
         "Memory of Redis",

@@ -20,6 +20,7 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.panel impo
     per_second,
     quantile,
 )
+from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.rules_models import ADDED
 
 MODEL_CALLS = "litellm_proxy_total_requests_metric_total"
 MODEL_FAILURES = "litellm_proxy_failed_requests_metric_total"
@@ -87,6 +88,13 @@ MODELS = {
         LINES,
         SECONDS,
         (Query(quantile(0.95, "litellm_request_queue_time_seconds_bucket"), "all models"),),
+    ),
+    "added": Panel(
+        "Time that LiteLLM adds, p95",
+        LINES,
+        SECONDS,
+        (Query(quantile(0.95, f"{ADDED}_bucket"), "all models"),),
+        about="To the model's own: keys, budgets, routing, retries.",
     ),
     "loaded": Panel(
         "Models loaded",

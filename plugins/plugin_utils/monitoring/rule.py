@@ -14,7 +14,10 @@ ALWAYS = "none"
 
 @dataclass(frozen=True)
 class Rule:
-    """One alert. doctor: doctor's sentence for the cause; action: ours, where it has none."""
+    """One alert. doctor: doctor's sentence for the cause; action: ours, where it has none.
+
+    only_with: a setting that is 0 where the site has nothing that the rule could watch.
+    """
 
     name: str
     expr: str
@@ -24,6 +27,7 @@ class Rule:
     doctor: str = ""
     action: str = ""
     severity: str = CRITICAL
+    only_with: str = ""
 
 
 def new_or_grown(counter: str, span: str) -> str:

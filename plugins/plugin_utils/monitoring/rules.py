@@ -50,7 +50,10 @@ def rules(settings: dict, certificates: dict[str, str]) -> str:
     those on the control node, by name of their file.
     """
     groups = [
-        {"name": name, "rules": [rendered(rule, settings) for rule in group]}
+        {
+            "name": name,
+            "rules": [rendered(rule, settings) for rule in group if _is_on(rule, settings)],
+        }
         for name, group in GROUPS.items()
     ]
     known = [_known(file, pem) for file, pem in certificates.items()]
@@ -60,6 +63,11 @@ def rules(settings: dict, certificates: dict[str, str]) -> str:
 def _known(file: str, pem: str) -> dict:
     expr = f"vector({not_after_of_pem(pem)})"
     return {"record": NOT_AFTER, "expr": expr, "labels": {"file": file}}
+
+
+def _is_on(rule: Rule, settings: dict) -> bool:
+    # A number of the inventory may come as text.
+    return not rule.only_with or int(settings[rule.only_with]) > 0
 
 
 def runbook(rule: Rule) -> str:

@@ -11,6 +11,10 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.rule impor
 )
 
 ROOM = "node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes"
+BACKUP = "intranet_backup_finished_timestamp_seconds"
+# Whoever makes backups writes it on any host; one that is away for a moment makes none too old. 0
+# where none was ever reported, or what was reported is no time that has passed: milliseconds, say.
+LAST_BACKUP = f"(max(last_over_time({BACKUP}[<backup_hours>h]) <= time()) or vector(0))"
 # Of what the primary wrote. Patroni says 0 of one that does not follow.
 BEHIND = "(scalar(max(patroni_xlog_location)) - patroni_xlog_replayed_location) / 2^20"
 AVAILABLE = "node_filesystem_avail_bytes"
@@ -103,7 +107,8 @@ DATA = (
     ),
     Rule(
         "EtcdUnsteady",
-        "increase(etcd_server_leader_changes_seen_total[30m]) > 3",
+        # Rounded, as Prometheus extrapolates: three changes are seen as 3.03.
+        "round(increase(etcd_server_leader_changes_seen_total[30m])) > 3",
         "0m",
         "etcd on {{ $labels.host }} changes its leader again and again",
         "{{ $value | printf `%.0f` }} times in half an hour. Each time PostgreSQL's members wait, "
@@ -134,6 +139,17 @@ DATA = (
         doctor="end the program that holds them, lower litellm_db_pool, or raise "
         "platform_database.max_connections",
         severity=WARNING,
+    ),
+    Rule(
+        "BackupTooOld",
+        f"(time() - {LAST_BACKUP}) / 3600 > <backup_hours>",
+        "15m",
+        "PostgreSQL has not been backed up for more than <backup_hours> h",
+        "No host reports a backup that succeeded in that time. People, teams, keys and budgets are "
+        "nowhere else.",
+        action="read why the last backup failed, make one, and have whatever makes it write "
+        "backup.prom when it succeeded, and only then",
+        only_with="backup_hours",
     ),
     Rule(
         "RedisDown",

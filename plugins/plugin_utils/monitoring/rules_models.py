@@ -17,6 +17,8 @@ FAILED = (
     "sum by (service)"
     ' (rate(litellm_proxy_failed_requests_metric_total{exception_status=~"5.."}[5m]))'
 )
+# What LiteLLM takes besides the time of the model.
+ADDED = "litellm_overhead_latency_metric"
 USED = 'process_resident_memory_bytes{service="litellm"}'
 
 
@@ -79,6 +81,20 @@ MODELS = (
         "most <first_token_seconds> s.",
         action="see ModelOffGpu and RequestsWait; else add a host to group ollama, raise "
         "ollama_parallel_requests, or choose a smaller model",
+        severity=WARNING,
+    ),
+    Rule(
+        "LitellmSlow",
+        # Seconds, though LiteLLM's help for it says milliseconds.
+        "histogram_quantile(0.95, sum by (le, service)"
+        f" (rate({ADDED}_bucket[10m]))) > <litellm_p95_seconds>",
+        "10m",
+        "LiteLLM is slow itself",
+        "To one request in twenty it adds {{ $value | printf `%.1f` }} s or more, expected at most "
+        "<litellm_p95_seconds> s: keys, budgets, routing, retries. The model's own time, which may "
+        "be minutes, is not counted; FirstTokenSlow is about that.",
+        action="see whether PostgreSQL and Redis answer, and how busy the CPU of LiteLLM's hosts "
+        "is; read docker logs <prefix>litellm; else add a host to group litellm",
         severity=WARNING,
     ),
     Rule(

@@ -123,6 +123,21 @@ ENTRY_POINTS = (
         "{{ $value | printf `%.1f` }} % of answers were 5xx, expected at most <error_percent> %.",
         action="read the logs of the service's replicas",
     ),
+    Rule(
+        "BalancerSlow",
+        # Of its own page: what it passes on takes as long as a model or a tool takes. One that does
+        # not answer at all is not ready.
+        'quantile_over_time(0.95, probe_duration_seconds{service="load_balancer"}[10m])'
+        " > <balancer_p95_seconds> and probe_success == 1",
+        "10m",
+        "The load balancer on {{ $labels.host }} answers slowly",
+        "One request in twenty for its own page /health takes {{ $value | printf `%.1f` }} s or "
+        "longer from the monitoring's host, expected at most <balancer_p95_seconds> s. Nothing "
+        "behind it takes part in that, so all that people ask waits that long, too.",
+        action="see what else keeps the CPU of its host busy, whether the network between the two "
+        "hosts loses packets, and docker logs <prefix>load_balancer",
+        severity=WARNING,
+    ),
 )
 TOOLS = (
     Rule(

@@ -11,12 +11,14 @@ import urllib.error
 import urllib.request
 
 import pytest
+import support
 from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring import rules
 from conftest import wait_until
 
 pytestmark = pytest.mark.integration
 
 PATH = "/metrics/"
+USAGE = {"prompt_tokens": 2, "completion_tokens": 3, "total_tokens": 5}
 QUESTION = {"model": "mock", "messages": [{"role": "user", "content": "Hello?"}]}
 
 
@@ -44,10 +46,36 @@ def key(litellm):
     return new_key(litellm, key_alias="metrics-reader", allowed_routes=[PATH])
 
 
+def answered(exchange: support.Exchange) -> tuple:
+    """Answer as an API of OpenAI's kind does, at once or as a stream."""
+    made = {"id": "1", "created": 1, "model": "mock"}
+    said = {"role": "assistant", "content": "Hello, you."}
+    if not exchange.json().get("stream"):
+        made |= {"object": "chat.completion", "usage": USAGE}
+        return 200, {**made, "choices": [{"index": 0, "finish_reason": "stop", "message": said}]}
+    made |= {"object": "chat.completion.chunk"}
+    choices = [
+        {"index": 0, "delta": said},
+        {"index": 0, "delta": {}, "finish_reason": "stop"},
+    ]
+    events = [json.dumps({**made, "choices": [choice]}) for choice in choices] + ["[DONE]"]
+    lines = [f"data: {event}\n\n".encode() for event in events]
+    return 200, lines, {"Content-Type": "text/event-stream"}
+
+
 @pytest.fixture(scope="module")
-def model(litellm):
-    """A model that LiteLLM answers for by itself."""
-    parameters = {"model": "openai/mock", "api_key": "none", "mock_response": "Hello, you."}
+def upstream(docker):
+    """A model's API. What LiteLLM adds to it is not measured where LiteLLM answers by itself."""
+    made = support.FakeService(docker.gateway())
+    made.replies["POST", "/v1/chat/completions"] = answered
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def model(litellm, upstream):
+    """A model behind that API."""
+    parameters = {"model": "openai/mock", "api_key": "none", "api_base": f"{upstream.url}/v1"}
     status, made = litellm.ask("/model/new", {"model_name": "mock", "litellm_params": parameters})
     assert status == 200, made
     wait_until(lambda: litellm.ask("/v1/chat/completions", QUESTION)[0] == 200, 60, "the model")

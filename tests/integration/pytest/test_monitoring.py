@@ -22,6 +22,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.examine.monitoring im
     Undelivered,
     Watcher,
 )
+from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.rules_hosts import BACKUP
 from conftest import http_status, image, wait_until
 from test_model_sources import free_port
 
@@ -191,6 +192,14 @@ def test_what_rules_ask_for_is_there(site, metric):
     if metric == "mcp_gateway_requests_total":  # the first request begins the series
         assert http_status(f"http://127.0.0.1:{site.variables['platform_gateway_port']}/mcp") == 401
     assert wait_until(lambda: site.query(metric), 30, metric)
+
+
+def test_a_backup_that_root_reports_is_there(site):
+    place = site.folder / "data/node_exporter/textfile/backup.prom"
+    place.write_text(f"{BACKUP} 1796000000\n")
+    place.chmod(0o644)
+    (found,) = wait_until(lambda: site.query(BACKUP), 30, "the backup")
+    assert (found["value"][1], found["metric"]["host"]) == ("1796000000", "here")
 
 
 def test_alerts_of_what_breaks_arrive_with_what_to_do_and_resolve(site, receiver, docker):

@@ -26,6 +26,7 @@ import support
 import yaml
 from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring import panel
 from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.panels import BOARDS, PANELS
+from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.rules_hosts import BACKUP
 from conftest import CACHE, image, wait_until
 from servers import publishers
 from test_model_sources import free_port
@@ -157,6 +158,9 @@ def platform(docker, tmp_path_factory):
     try:
         done = made.deploy()
         assert done.returncode == 0, done.stdout[-6000:]
+        reported = folder / "data/node_exporter/textfile/backup.prom"
+        reported.write_text(f"{BACKUP} {int(time.time())}\n")
+        reported.chmod(0o644)
         docker.run("stop", made.container("alertmanager"))  # one alert has to fire
         firing = 'ALERTS{alertname="TargetDown",alertstate="firing"}'
         ends_at = time.monotonic() + 240

@@ -17,6 +17,8 @@ SETTINGS = {
     "prefix": "net-",
     "error_percent": 5,
     "p95_seconds": 30,
+    "balancer_p95_seconds": 1,
+    "litellm_p95_seconds": 2,
     "certificate_days": 21,
     "authority_days": 90,
     "connections_percent": 80,
@@ -24,6 +26,7 @@ SETTINGS = {
     "requests_in_flight": 32,
     "budget_percent": 10,
     "clock_skew_seconds": 60,
+    "backup_hours": 26,
     "litellm_memory_mb": 2048,
 }
 EVERY = [rule for group in rules.GROUPS.values() for rule in group]
@@ -70,6 +73,12 @@ def test_rules_say_what_it_is_what_it_means_and_what_to_do():
     texts = yaml.safe_dump(made, width=10000)
     assert re.findall(r"<\w+>", texts) == []
     assert "docker start net-{{ $labels.container }}. `make doctor` inspects" in texts
+
+
+@pytest.mark.parametrize("hours", [0, "0"])
+def test_where_nobody_makes_backups_none_is_missed(hours):
+    made = rules.rules({**SETTINGS, "backup_hours": hours}, {})
+    assert "BackupTooOld" in rules.rules(SETTINGS, {}) and "BackupTooOld" not in made
 
 
 def test_until_when_certificates_of_the_control_node_are_valid_is_known():
