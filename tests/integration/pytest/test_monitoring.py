@@ -24,6 +24,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.examine.monitoring im
 )
 from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.rules_hosts import BACKUP
 from conftest import http_status, image, wait_until
+from servers.mailbox import Mailbox
 from test_model_sources import free_port
 
 pytestmark = [
@@ -38,6 +39,8 @@ SERVICES += ["alert_relay", "alertmanager", "prometheus"]
 ABSENT = {"litellm", "ollama"}
 JOBS = {*SERVICES, "gateway ready", *ABSENT, *(f"{name} ready" for name in ABSENT)}
 JOBS -= {"ollama_exporter", "alert_relay"}  # they tell nothing of themselves
+# A relay of one's own network, which asks for neither TLS nor a login.
+MAIL = {"to": "ops@example.internal", "from": "mcp@example.internal", "require_tls": False}
 PLAY = """
 - hosts: here
   gather_facts: false
@@ -76,7 +79,7 @@ class Site:
 
     groups = ("postgres", "redis", "ollama", "litellm", "gateway", "monitoring")
 
-    def __init__(self, docker, folder: Path, url: str) -> None:
+    def __init__(self, docker, folder: Path, url: str, smarthost: str = "127.0.0.1:9") -> None:
         self.docker, self.folder = docker, folder
         self.prefix = f"itest-{docker.suffix}-"
         docker.containers += [f"{self.prefix}{name}" for name in SERVICES]
@@ -101,6 +104,7 @@ class Site:
             "prometheus_receivers": [
                 {"name": "duty", "webhook": f"{url}/hook", "watchdog": True},
                 {"name": "team", "feishu": {"url": f"{url}/robot", "secret": "signs"}},
+                {"name": "operators", "email": {**MAIL, "smarthost": smarthost}},
             ],
             **{f"platform_{name}_port": port for name, port in ports.items()},
         }
@@ -148,12 +152,19 @@ def receiver(docker):
 
 
 @pytest.fixture(scope="module")
-def site(docker, receiver, tmp_path_factory):
+def mailbox(docker):
+    made = Mailbox(docker.gateway())
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def site(docker, receiver, mailbox, tmp_path_factory):
     for name in SERVICES:
         image(name.replace("_", "-"))
     folder = tmp_path_factory.mktemp("monitoring")
     (folder / "secrets").mkdir(mode=0o700)
-    made = Site(docker, folder, receiver.url)
+    made = Site(docker, folder, receiver.url, mailbox.smarthost)
     done = made.deploy()
     assert done.returncode == 0, done.stdout[-6000:]
     yield made
@@ -219,6 +230,15 @@ def test_alerts_of_what_breaks_arrive_with_what_to_do_and_resolve(site, receiver
     wait_until(lambda: "**Redis on here does not" in receiver.said_by_robots(), 90, "the robot")
     docker.run("start", *containers)
     wait_until(lambda: broken <= set(receiver.alerts("resolved")), 150, "that they resolve")
+
+
+def test_a_mail_says_what_is_wrong_and_what_to_do(site, mailbox):
+    mail, *_ = wait_until(lambda: mailbox.about("OllamaDown"), 300, "the mail")
+    assert (mail["To"], mail["From"]) == (MAIL["to"], MAIL["from"])
+    text = mail.get_body(("html",)).get_content()
+    assert "Ollama on here does not answer" in text
+    assert f"docker start {site.container('ollama')}" in text
+    assert not mailbox.about("Watchdog"), "it did not ask for that one"
 
 
 def test_pages_of_others_cannot_read_prometheus_in_an_operators_browser(site):
