@@ -17,6 +17,10 @@ import testinfra
 
 sys.path.append(str(Path(__file__).resolve().parents[3] / "tests"))  # mcp_messages.py
 
+import support
+
+support.make_collection_importable()
+
 NAME = "molecule-light"
 INVENTORY = Path(__file__).resolve().parents[1] / "inventory"
 

@@ -345,7 +345,7 @@ HOURS_OF_QUIET = {
     "a platform that is deployed": DEPLOYED,
     "a backup every four hours": {**SELDOM, BACKUP: "0x47 14400x47 28800x104"},
     # Who made the last one is away for an hour.
-    "a backup on a host that restarts": {**SELDOM, BACKUP: "0x30 _x12 10000x150"},
+    "a backup on a host that restarts": {**SELDOM, BACKUP: "0x30 _x12 10000x30 20000x120"},
 }
 BOUNDS = ("error_percent", "p95_seconds", "certificate_days", "connections_percent")
 BOUNDS += ("authority_days", "balancer_p95_seconds", "litellm_p95_seconds")
