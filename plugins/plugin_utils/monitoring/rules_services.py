@@ -131,7 +131,7 @@ ENTRY_POINTS = (
         " > <balancer_p95_seconds> and probe_success == 1",
         "10m",
         "The load balancer on {{ $labels.host }} answers slowly",
-        "One request in twenty for its own page /health takes {{ $value | printf `%.1f` }} s or "
+        "One request in twenty for its own health page takes {{ $value | printf `%.1f` }} s or "
         "longer from the monitoring's host, expected at most <balancer_p95_seconds> s. Nothing "
         "behind it takes part in that, so all that people ask waits that long, too.",
         action="see what else keeps the CPU of its host busy, whether the network between the two "
