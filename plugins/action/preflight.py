@@ -36,6 +36,7 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.secrets_place
     secrets_places,
 )
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.sign_on import sign_on_problems
+from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.sites import site_problems
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.this_run import (
     started_now,
     this_run,
@@ -176,6 +177,7 @@ class ActionModule(ActionBase):
             *people_problems(task_vars, self._templar.template),
             *sign_on_problems(task_vars, self._templar.template, authority),
             *own_credential_problems(task_vars, self._templar.template),
+            *site_problems(task_vars, self._templar.template),
         ]
 
     def _port_conflicts(self, task_vars):

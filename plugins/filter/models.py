@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ansible_collections.intranet.mcp.plugins.plugin_utils.common.filters import guarded
-from ansible_collections.intranet.mcp.plugins.plugin_utils.people import models
+from ansible_collections.intranet.mcp.plugins.plugin_utils.people import models, sites
 
 
 class FilterModule:
@@ -21,5 +21,8 @@ class FilterModule:
                 "litellm_model_info": models.litellm_model_info,
                 "litellm_connections": models.litellm_connections,
                 "dropped_parameters": models.dropped_parameters,
+                "site_deployments": sites.deployments,
+                "site_keys": sites.keys,
+                "sites_asked": sites.asked,
             }
         )

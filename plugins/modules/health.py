@@ -95,6 +95,8 @@ options:
             to be valid for C(days) more. Redis has to take C(key) (the name of its password). Where
             this host is none of its clients (C(is_client)), no way to it is V(warning). It takes
             C(timeout).
+          - V(site) asks the LiteLLM of another site (C(site), C(url)) with C(key) whether it has
+            C(models). Whatever is wrong with it is V(warning). It takes C(timeout).
           - V(cluster) asks the Kubernetes cluster of C(kubeconfig) and C(context) whether
             C(namespace) has each of C(objects), as applying it would leave it, the keys of each of
             C(secrets) (C(name), C(keys), and C(service) where the site makes it itself) and no
@@ -140,6 +142,7 @@ options:
           - migrations
           - command
           - external
+          - site
           - cluster
           - monitoring
           - logs

@@ -15,7 +15,7 @@ import yaml
 TASKS = support.REPOSITORY / "roles" / "doctor" / "tasks" / "examine.yml"
 FAILURES = {
     "the module does not start": {"ansible_python_interpreter": "/no/python"},
-    "its arguments cannot be computed": {"__platform_external_key": "{{ lookup('file', '/no') }}"},
+    "its arguments cannot be computed": {"__platform_external_keys": "{{ lookup('file', '/no') }}"},
 }
 
 
@@ -24,7 +24,7 @@ def test_probes_of_servers_elsewhere_that_could_not_run_are_a_finding(tmp_path, 
     there = {"service": "redis", "host": "127.0.0.1", "port": 9, "ca": ""}
     variables = {
         "__platform_external": [there],
-        "__platform_external_key": "",
+        "__platform_external_keys": {},
         "__doctor_examined": {"findings": [], "unseen": [], "facts": {}},
     }
     written = {

@@ -28,6 +28,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.examine import (
     probe_monitoring,
     probe_room,
     probe_service,
+    probe_site,
     probe_speed,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import (
@@ -218,6 +219,7 @@ KINDS = {
         {"container": _TEXT, "argv": _WORDS, "contains": {"type": "str", "default": ""}, **_SOCKET},
     ),
     "external": Kind(probe_external.answers, probe_external.ARGUMENTS),
+    "site": Kind(probe_site.answers, probe_site.ARGUMENTS),
     "cluster": Kind(probe_cluster.examined, probe_cluster.ARGUMENTS),
     "monitoring": Kind(probe_monitoring.watched, probe_monitoring.ARGUMENTS),
     "logs": Kind(probe_logs.arrive, probe_logs.ARGUMENTS),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import (
     FAILED,
     UNKNOWN,
+    WARNING,
     Finding,
 )
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.probe_cluster import OF_OBJECTS
@@ -25,17 +26,19 @@ def report(examined: dict[str, dict], at: str) -> dict:
     """One report of what the module returned on each host.
 
     examined: host -> result as Ansible registers it, which may say that the host is away. at: when,
-    ISO 8601. Returns {at, healthy, findings, unseen, hosts}.
+    ISO 8601. Returns {at, healthy, findings, noted, unseen, hosts}; what is noted is no finding.
     """
-    findings, unseen = [], []
+    findings, noted, unseen = [], [], []
     for host, result in examined.items():
         findings += [{"host": host, **finding} for finding in _findings(host, result)]
+        noted += [{"host": host, **finding} for finding in result.get("noted", [])]
         unseen += [{"host": host, **check} for check in result.get("unseen", [])]
     findings += _held_once(examined)
     return {
         "at": at,
         "healthy": not findings,
         "findings": findings,
+        "noted": noted,
         "unseen": unseen,
         "hosts": {host: result.get("facts", {}) for host, result in examined.items()},
     }
@@ -62,7 +65,11 @@ def of_probes(result: dict) -> dict:
     if "checks" not in result:
         return result
     wrong = [row for row in result["checks"] if row["status"] in (FAILED, UNKNOWN)]
-    return {"findings": [_of_row(row) for row in wrong]}
+    warned = [row for row in result["checks"] if row["status"] == WARNING]
+    return {
+        "findings": [_of_row(row) for row in wrong],
+        "noted": [_of_row(row) for row in warned],
+    }
 
 
 def with_probes(examined: dict, result: dict, check: str) -> dict:
@@ -70,10 +77,12 @@ def with_probes(examined: dict, result: dict, check: str) -> dict:
 
     result: as of_probes takes it. check: what the probes are about, should they fail to run.
     """
-    found = of_probes(result).get("findings")
+    probed = of_probes(result)
+    found = probed.get("findings")
     if found is None:
         found = [{**_not_run(result, check).as_dict(), "role": ""}]
-    return {**examined, "findings": [*examined["findings"], *found]}
+    noted = [*examined.get("noted", []), *probed.get("noted", [])]
+    return {**examined, "findings": [*examined["findings"], *found], "noted": noted}
 
 
 def _not_run(result: dict, check: str) -> Finding:
@@ -147,8 +156,13 @@ def _of_role(role: str, fixes: list[dict]) -> dict:
 
 
 def table(found: dict) -> list[str]:
-    """The report as lines: what was not examined, then each finding."""
+    """The report as lines: what was not examined, what is to be known, then each finding."""
     lines = [_unseen_line(*key, checks) for key, checks in _grouped(found["unseen"]).items()]
+    lines += [
+        f"warning from {one['host']}, {one['check']}: {one['found']}; "
+        f"expected {one['expected']}: {one['action']}"
+        for one in found["noted"]
+    ]
     for number, finding in enumerate(found["findings"], 1):
         lines += [
             f"{number}. {finding['host']}, {finding['check']}",

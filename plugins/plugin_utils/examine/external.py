@@ -34,7 +34,7 @@ def external_problems(task_vars, template, authority, folder):
         is_used = any(found.get("host") for found in said.values())
         site = {
             "groups": task_vars["groups"],
-            "hosts": _places(task_vars, template) if is_used else set(),
+            "hosts": own_places(task_vars, template) if is_used else set(),
             "secrets": {*(name for name, value in given.items() if value), *_names(folder)},
             "own_secrets": lambda service: _are_own(service, task_vars, template),
             "unreadable": lambda path: authority(path)[1],
@@ -45,7 +45,7 @@ def external_problems(task_vars, template, authority, folder):
         return []  # what it needs is itself wrong, and reported
 
 
-def _places(task_vars, template):
+def own_places(task_vars, template):
     """Names and addresses of the platform's hosts."""
     found = set()
     for host in task_vars["ansible_play_hosts_all"]:

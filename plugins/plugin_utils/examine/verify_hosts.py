@@ -54,11 +54,19 @@ def cluster_probes(declared: dict, external: list[dict], ready: str = "") -> lis
 
 
 def external_probes(servers: list[dict], is_client: bool = True) -> list[dict]:
-    """Return what is asked of servers elsewhere, by a host that is one of their clients or none."""
-    return [
-        probe(f"external {server['service']}", "external", "Data", is_client=is_client, **server)
-        for server in servers
-    ]
+    """Return what is asked of servers elsewhere, by a host that is one of their clients or none.
+
+    Other sites are among them (`people.sites.asked`).
+    """
+    return [_external_probe(server, is_client) for server in servers]
+
+
+def _external_probe(server: dict, is_client: bool) -> dict:
+    options = {"is_client": is_client, **server}
+    if server["service"] == "site":
+        options = {name: server[name] for name in ("site", "url", "key", "models")}
+        return probe(f"site {server['site']}", "site", "Models", **options)
+    return probe(f"external {server['service']}", "external", "Data", **options)
 
 
 def _any_host(site: dict) -> list[dict]:

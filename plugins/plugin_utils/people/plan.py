@@ -21,9 +21,12 @@ from ansible_collections.intranet.mcp.plugins.module_utils.litellm import client
 # An alias names a file of secrets, a user and a key; a team's name stands in the gateway's globs.
 ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 TEAM = re.compile(r"[A-Za-z0-9]([A-Za-z0-9 ._-]{0,61}[A-Za-z0-9])?")
-# Made by the platform itself; those that the gateway is asked with, and the portal's, which is not.
+# Made by the platform itself; those that the gateway is asked with, and those that it is not: the
+# portal's, and the one that other sites ask models with.
 CALLERS = ("verify", "verify-revoked", "verify-intruder", "prometheus")
-RESERVED = dict.fromkeys((*CALLERS, "intranet-portal"), "the platform's own key of that name")
+RESERVED = dict.fromkeys(
+    (*CALLERS, "intranet-portal", "other-sites"), "the platform's own key of that name"
+)
 
 # What LiteLLM calls those who use the keys they were given, and make none.
 MEMBER_ROLE = "internal_user_viewer"

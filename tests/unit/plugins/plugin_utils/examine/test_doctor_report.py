@@ -185,3 +185,12 @@ def test_probes_that_could_not_run_are_a_finding():
         said = " ".join(failure["msg"].split()) or "nothing came back"
         assert told["found"] == f"the probes could not run: {said}"
         assert told["expected"] and told["action"] and not told["fix"]
+
+
+def test_what_probes_warn_of_is_told_and_makes_no_platform_unhealthy():
+    probed = {"checks": [row("site north", "warning"), row("external redis", "passed")]}
+    found = report({"a": with_probes(examined(), probed, "external servers")}, AT)
+    assert found["healthy"] and [one["check"] for one in found["noted"]] == ["site north"]
+    warned, verdict = table(found)
+    assert warned == "warning from a, site north: it is not there; expected it: apply"
+    assert verdict.startswith("Healthy")

@@ -185,3 +185,12 @@ def test_a_clusters_servers_elsewhere_are_asked_from_the_control_node():
     # LiteLLM says whether it reaches its database, wherever that is.
     assert (database["options"]["url"], database["options"]["contains"]) == (ready, "connected")
     assert len(verify_hosts.cluster_probes({"namespace": "n"}, [])) == 1
+
+
+def test_other_sites_are_asked_from_where_litellm_asks_them():
+    north = {"service": "site", "site": "north", "url": "https://n", "key": "site-north"}
+    told = [{**north, "models": ["coder:1"]}]
+    asked = named(groups=["litellm"], external=told)["site north"]
+    (of_cluster,) = verify_hosts.external_probes(told, is_client=False)
+    assert asked == of_cluster and asked["kind"] == "site"
+    assert probes.check(asked, {"site-north": "sk-1"})["options"]["key"] == "sk-1"
