@@ -255,13 +255,21 @@ def test_a_new_version_is_rolled_out_without_a_failed_request(site, cluster, lit
     assert changes(site.run("site.yml", *OBJECTS)) == 0
 
 
-def test_a_tool_that_the_inventory_no_longer_has_is_removed(site, objects, litellm):
-    pods = litellm.pods()
+def test_a_tool_that_the_inventory_no_longer_has_is_removed(site, cluster, objects):
+    def version():
+        """What LiteLLM's pods are made after, whose number is the autoscaler's."""
+        (found,) = objects("deployments", "--selector", "app.kubernetes.io/name=litellm")
+        return found["spec"]["template"]
+
+    before = version()
     without = {name: {"enabled": False} for name in ("filesystem", "browser", "example")}
     site.write("group_vars/all/tools.yml", {"mcp_servers": without})
     assert changes(site.run("site.yml", *OBJECTS)) == 2
+    # The run removes what has pods; these take until their grace period is over.
+    pods = ("pods", "--selector", "app.kubernetes.io/name=tool-example", "--timeout=90s")
+    cluster.kubectl("wait", *IN, "--for=delete", *pods, seconds=100)
     assert not [name for name in names(objects(KINDS)) if "tool-example" in name]
-    assert litellm.pods() == pods
+    assert version() == before
 
 
 def test_a_route_of_the_gateway_api_takes_the_ingress_place(site, objects, litellm):

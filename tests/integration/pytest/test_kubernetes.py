@@ -112,6 +112,12 @@ def test_the_cluster_gets_what_the_files_have_and_the_secrets(site):
     assert not [name for name, value in site.secrets().items() if value in said]
 
 
+def test_seconds_to_wait_may_be_text_as_on_a_command_line(site):
+    before = copy.deepcopy(site.cluster.objects)
+    site.run("site.yml", *OBJECTS, "-e", "kubernetes_wait_seconds=60")
+    assert site.cluster.objects == before
+
+
 def test_doctor_finds_a_policy_that_is_gone_and_brings_it_back(site):
     alone = ("--limit", "cluster")
     tls = {
@@ -157,6 +163,34 @@ def test_what_changed_in_the_inventory_changes_in_the_cluster_and_nothing_else(s
         "Secret gateway-secrets",
     }
     assert re.search(r"^cluster\s*:.* changed=2 ", said, re.MULTILINE)
+
+
+def test_another_site_is_asked_with_a_key_of_the_secret_and_missed_without_a_finding(site):
+    before = copy.deepcopy(site.cluster.objects)
+    away = {"name": "north", "url": "https://127.0.0.1:9"}
+    site.write("group_vars/all/sites.yml", {"litellm_sites": [away]})
+    site.run("site.yml", *OBJECTS)
+    names = {path.rpartition("/")[2]: one for path, one in site.cluster.objects.items()}
+    secret = {k: base64.b64decode(v).decode() for k, v in names["litellm-secrets"]["data"].items()}
+    assert secret["SITE_KEY_1"] == site.secrets()["key-other-sites"]
+    (files,) = [one["data"] for name, one in names.items() if name.startswith("litellm-config-")]
+    assert "def async_filter_deployments" in files["other_sites.py"]
+    asked = {
+        (one["model_name"], one["litellm_params"]["api_base"])
+        for one in yaml.safe_load(files["config.yaml"])["model_list"]
+        if "site" in one["model_info"]
+    }
+    there = f"{away['url']}/v1"
+    assert asked == {("qwen3:8b", there), ("nomic-embed-text", there)}
+    assert policies(site.cluster.objects) == policies(before), "LiteLLM may ask any API already"
+    said = site.run("doctor.yml", "--limit", "cluster")
+    assert "warning from cluster, site north: the site north at https://127.0.0.1:9" in said
+    (site.inventory / "group_vars/all/sites.yml").unlink()
+    site.run("site.yml", *OBJECTS)
+
+
+def policies(objects):
+    return {path: one["spec"] for path, one in objects.items() if one["kind"] == "NetworkPolicy"}
 
 
 @pytest.fixture(scope="module")
