@@ -37,6 +37,8 @@ READY_SECONDS = 180
 END_SECONDS = 30
 # What the example inventory calls the entry.
 PUBLIC_NAME = "llm.example.internal"
+# What those of two sites in one cluster are called.
+SITE_NAMES = ("near.example.internal", "far.example.internal")
 # Storage: directories of the node, each a volume of its own.
 CLASS, VOLUMES, VOLUME_SIZE = "local", 12, "500Gi"
 
@@ -48,6 +50,8 @@ class Cluster:
     # What its entry shows to people, and whom these trust.
     certificate = (STATE / "pki" / "entry.crt", STATE / "pki" / "entry.key")
     authority = STATE / "pki" / "ca.crt"
+    # The same for two sites, and for whoever stands between them on this machine.
+    of_sites = (STATE / "pki" / "sites.crt", STATE / "pki" / "sites.key")
 
     def up(self) -> None:
         """Start it and wait until it runs pods that find each other by name."""
@@ -100,6 +104,8 @@ class Cluster:
             (STATE / "lib" / "volumes" / str(number)).mkdir(parents=True)
         known = identities.of_control_plane(STATE / "pki")
         known.add("entry", f"/CN={PUBLIC_NAME}", f"DNS:{PUBLIC_NAME}")
+        places = (f"IP:{node.MACHINE}", *(f"DNS:{name}" for name in SITE_NAMES))
+        known.add("sites", "/CN=sites", *places)
         known.add("proxy", "/CN=system:kube-proxy")
         kubelet = f"/O=system:nodes/CN=system:node:{node.NAME}"
         known.add("kubelet", kubelet, f"IP:{node.ADDRESS}", f"DNS:{node.NAME}")

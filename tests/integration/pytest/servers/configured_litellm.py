@@ -66,14 +66,17 @@ def render(folder: Path, addresses: dict[str, str], replicas: list[str], **varia
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def start(docker, image: str, name: str, folder: Path, master_key: str) -> str:
-    """Start a LiteLLM with a folder of configuration and return the container's name."""
+def start(docker, image: str, name: str, folder: Path, master_key: str, **more: str) -> str:
+    """Start a LiteLLM with a folder of configuration and return the container's name.
+
+    more: further variables of its environment.
+    """
     env = yaml.safe_load((ROLES / "litellm/vars/main.yml").read_text())["__litellm_env"]
     return docker.start(
         name,
         image,
         "--publish=127.0.0.1::4000",
         f"--volume={folder}:/config:ro",
-        env={**env, "LITELLM_MASTER_KEY": master_key},
+        env={**env, "LITELLM_MASTER_KEY": master_key, **more},
         command=("litellm", "--config", "/config/config.yaml", "--port", "4000"),
     )
