@@ -110,6 +110,16 @@ def test_other_sites_come_with_a_key_for_models_alone_whose_requests_are_not_sen
     assert key["allowed_routes"] == ["/v1/chat/completions", "/v1/embeddings", "/v1/models"]
 
 
+def test_verify_is_answered_by_this_sites_servers_alone(site, alone):
+    noted = [
+        key["metadata"]["disable_fallbacks"]
+        for told in (site, alone)
+        for key in told["keys"]
+        if key["key_alias"] == "verify"
+    ]
+    assert noted == [True, None], "a null takes the note away"
+
+
 def test_verify_doctor_and_the_monitoring_know_the_sites(site):
     asked = {one["site"]: one["models"] for one in site["external"]}
     assert asked == {"north": ["coder:1", "l"], "east": ["l"]}
