@@ -6,9 +6,9 @@ from __future__ import annotations
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.intranet.mcp.plugins.filter.balancer import (
+    FilterModule,
     acme_thumbprint,
     balancer_is_due,
-    haproxy_config,
     subject_alt_names,
 )
 from ansible_collections.intranet.mcp.plugins.plugin_utils.state.authority import name_constraints
@@ -64,7 +64,7 @@ def test_a_wrong_network_for_the_authority_ends_in_one_sentence():
 
 def test_a_wrong_topology_ends_in_one_sentence():
     with pytest.raises(AnsibleFilterError, match="put a host into group litellm"):
-        haproxy_config([], {})
+        FilterModule().filters()["haproxy_config"]([], {})
 
 
 def test_the_thumbprint_of_an_account_is_the_one_of_its_key():
