@@ -23,6 +23,7 @@ from mcp_gateway.credentials import Credential, CredentialError
 from mcp_gateway.limits import redis_client
 from mcp_gateway.ownheader import TAKEN, is_taken
 from mcp_gateway.settings import PerUser
+from mcp_gateway.stored import Stored
 from mcp_gateway.vault import Record, Vault, place
 from support import (
     Legacy,
@@ -414,7 +415,7 @@ async def test_record_of_somebody_else_or_for_another_server_does_not_open(start
 def test_any_change_of_a_record_closes_it():
     sealed = portal_vault.Vault(SECRET).seal("p", "s", "token", 1000)
     vault = Vault(SECRET)
-    assert vault.open("p", "s", sealed) == "token"
+    assert vault.open("p", "s", sealed).text == "token"
     assert vault.open("ps", "", sealed) is None and Vault("x" * 40).open("p", "s", sealed) is None
     record = msgspec.msgpack.decode(sealed, type=Record)
     later = msgspec.msgpack.encode(msgspec.structs.replace(record, stored_at=2000))
@@ -767,7 +768,7 @@ class Shelf:
 
 async def test_recheck_ends_what_was_deleted_or_replaced_and_asks_once_a_person():
     shelf = Shelf({"kept": "1", "replaced": "1", "deleted": "1"})
-    own = personal.Personal("echo", PerUser(header="X-A"), shelf)
+    own = personal.Personal("echo", PerUser(header="X-A"), Stored("echo", "", shelf))
     under_way = {}
     for person in shelf.tokens:
         owner = own.owner(person)
@@ -789,7 +790,7 @@ async def test_recheck_ends_what_was_deleted_or_replaced_and_asks_once_a_person(
 
 async def test_recheck_ends_everything_when_nobody_can_tell_for_the_second_time():
     shelf = Shelf({"a": "1", "b": "1", "c": "1"})
-    own = personal.Personal("echo", PerUser(header="X-A"), shelf)
+    own = personal.Personal("echo", PerUser(header="X-A"), Stored("echo", "", shelf))
     exchanges = [Exchange() for _ in shelf.tokens]
     for person, exchange in zip(shelf.tokens, exchanges, strict=True):
         own.owner(person).began(exchange, await own.owner(person).show())

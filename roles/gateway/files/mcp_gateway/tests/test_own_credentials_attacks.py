@@ -13,6 +13,7 @@ from mcp_gateway.config import parse
 from mcp_gateway.credentials import Credential, CredentialError
 from mcp_gateway.limits import redis_client
 from mcp_gateway.settings import PerUser
+from mcp_gateway.stored import Stored
 from mcp_gateway.upstreams import streamable
 from mcp_gateway.upstreams.base import Outbound, UpstreamError
 from mcp_gateway.vault import place
@@ -327,7 +328,7 @@ async def test_recheck_does_not_wait_for_the_slowest(monkeypatch):
     """Whose credential was deleted is told although somebody else's cannot be looked up."""
     shelf = Slow(gone=set())
     shelf.go_on.set()
-    watched = personal.Personal("echo", PerUser(header="X-A"), shelf)
+    watched = personal.Personal("echo", PerUser(header="X-A"), Stored("echo", "", shelf))
     exchanges = {}
     for person in ("first", "second"):
         owner = watched.owner(person)
@@ -347,7 +348,7 @@ async def test_recheck_that_takes_too_long_counts_as_one_that_cannot_tell(monkey
     monkeypatch.setattr(personal, "LOOKUPS_SECONDS", 0.02, raising=False)
     shelf = Slow(gone=set())
     shelf.go_on.set()
-    watched = personal.Personal("echo", PerUser(header="X-A"), shelf)
+    watched = personal.Personal("echo", PerUser(header="X-A"), Stored("echo", "", shelf))
     exchange = own.Exchange()
     owner = watched.owner("first")
     owner.began(exchange, await owner.show())
@@ -381,7 +382,7 @@ async def test_many_people_are_looked_up_in_time(monkeypatch):
     monkeypatch.setattr(personal, "LOOKUPS_SECONDS", 0)
     monkeypatch.setattr(personal, "LOOKUPS_A_SECOND", 10)
     shelf = own.Shelf({f"person-{number}": "1" for number in range(1000)})
-    watched = personal.Personal("echo", PerUser(header="X-A"), shelf)
+    watched = personal.Personal("echo", PerUser(header="X-A"), Stored("echo", "", shelf))
     exchanges = [own.Exchange() for _ in shelf.tokens]
     for person, exchange in zip(shelf.tokens, exchanges, strict=True):
         watched.owner(person).began(exchange, await watched.owner(person).show())

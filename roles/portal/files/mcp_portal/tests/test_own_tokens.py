@@ -16,7 +16,7 @@ import lab
 import msgspec
 import pytest
 import redis
-from mcp_portal import cli, credentials, own_tokens, words
+from mcp_portal import cli, credentials, own_tokens, tokens, words
 from mcp_portal.app import build
 from mcp_portal.settings import ConfigError
 from mcp_portal.vault import Vault
@@ -105,7 +105,7 @@ def test_token_is_stored_encrypted_for_the_gateway_and_shown_to_nobody(arrive, r
     assert TOKEN.encode() not in kept
     vault = gateway_vault.Vault(SECRET)
     assert gateway_vault.place(person) == f"credentials:{person}"
-    assert vault.open(person, "tickets", kept, AUDIENCE) == TOKEN
+    assert vault.open(person, "tickets", kept, AUDIENCE).text == TOKEN
     assert vault.open(person, "files", kept, AUDIENCE) is None
     assert vault.open("0" * 16, "tickets", kept, AUDIENCE) is None
     assert vault.open(person, "tickets", kept, "https://elsewhere.example.internal") is None
@@ -118,7 +118,8 @@ def test_token_is_replaced_and_deleted(arrive, records):
         sam.submit(PAGE, STORE, server="tickets", token=token)
     person = person_of(records)
     kept = records.hget(f"credentials:{person}", "tickets")
-    assert gateway_vault.Vault(SECRET).open(person, "tickets", kept, AUDIENCE) == "another-token"
+    opened = gateway_vault.Vault(SECRET).open(person, "tickets", kept, AUDIENCE)
+    assert opened.text == "another-token"
     assert "Replace" in sam.get(PAGE).text
     assert sam.submit(PAGE, DELETE, server="tickets").status_code == 303
     assert records.keys() == [] and "No token is stored" in sam.get(PAGE).text
@@ -143,8 +144,8 @@ def test_what_could_not_be_sent_as_it_is_is_not_stored(arrive, records, token):
 
 
 def test_portal_and_gateway_agree_on_what_a_token_is():
-    assert credentials.MAX_TOKEN == ownheader.MAX_TOKEN
-    assert credentials._TOKEN.pattern == ownheader.TOKEN.pattern
+    assert tokens.MAX_TOKEN == ownheader.MAX_TOKEN
+    assert tokens.TOKEN.pattern == ownheader.TOKEN.pattern
     assert ownheader.is_token("x" * 4096)
 
 

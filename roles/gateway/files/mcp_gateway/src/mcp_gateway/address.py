@@ -1,7 +1,11 @@
-"""The gateway behind a proxy: `public_url` may have a path; requests come with or without it."""
+"""The gateway behind a proxy: `public_url` may have a path; requests come with or without it.
+
+And which addresses keep what is sent there from being read on its way.
+"""
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from urllib.parse import urlsplit
 
@@ -33,3 +37,25 @@ def metadata_url(base: str, path: str) -> str:
     parts = urlsplit(base)
     resource = parts.path.rstrip("/") + (path if path != "/" else "")
     return f"{parts.scheme}://{parts.netloc}{METADATA}{resource}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` can only be reached from this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_protected(url: str) -> bool:
+    """Whether nobody reads what is sent there on its way: https, or this machine."""
+    try:
+        parts = urlsplit(url)
+        host, _port = parts.hostname or "", parts.port
+    except ValueError:  # no address, or no port
+        return False
+    return bool(host) and (
+        parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
+    )

@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 import msgspec
 import yaml
 
-from mcp_gateway import ownheader
-from mcp_gateway.settings import Config, Credentials, PerUser, Secret, Section, Upstream
+from mcp_gateway import peruser
+from mcp_gateway.address import is_loopback
+from mcp_gateway.settings import Config, Secret, Section, Upstream
 
 SERVER_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -157,7 +158,7 @@ def _checks(config: Config) -> typing.Iterator[str]:
         yield from _check_upstream(f"upstreams.{name}", upstream)
         if upstream.per_user is not None:
             where = f"upstreams.{name}.per_user"
-            yield from _check_per_user(where, upstream.per_user, upstream, config.credentials)
+            yield from peruser.check(where, upstream.per_user, upstream, config.credentials)
     for i, rule in enumerate(config.policy.rules):
         if not rule.name:
             yield f"policy.rules[{i}].name: must not be empty: refusals cite it"
@@ -218,35 +219,6 @@ def _check_upstream(where: str, up: Upstream) -> typing.Iterator[str]:
         for key, secret in getattr(up, option).items():
             if bool(secret.file) == bool(secret.env):
                 yield f"{where}.{option}.{key}: set exactly one of file, env"
-
-
-def _check_per_user(
-    where: str, own: PerUser, up: Upstream, credentials: Credentials
-) -> typing.Iterator[str]:
-    """A process, or a session that callers share, has one credential for all of them."""
-    if up.type != "http":
-        yield f"{where}: found type {up.type}, expected http; use env_from or headers_from_files"
-    if up.is_shared and up.type == "http":
-        yield f"{where}: found mode shared, expected per_session: people share no session there"
-    if not ownheader.NAME.fullmatch(own.header):
-        yield f"{where}.header: found {own.header!r}, expected a header's name, as Authorization"
-    elif ownheader.is_taken(own.header):
-        yield f"{where}.header: found {own.header}, which has a meaning already; expected another"
-    if not ownheader.PREFIX.fullmatch(own.prefix):
-        yield f"{where}.prefix: found {own.prefix!r}, expected at most 100 visible ASCII characters"
-    given = (credentials.key_file, credentials.redis_url_file or credentials.redis_url)
-    if not all(given) or not credentials.page_url:
-        yield f"{where}: credentials needs key_file, redis_url_file (or redis_url) and page_url"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` can only be reached from this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _one_line(error: object) -> str:

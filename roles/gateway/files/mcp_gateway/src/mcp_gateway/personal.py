@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Coroutine, Iterator
 from typing import Any, NamedTuple, Protocol
 
-from mcp_gateway.credentials import AWAY, Credentials
+from mcp_gateway.credentials import AWAY, Credential
 from mcp_gateway.httpclient import Response
 from mcp_gateway.settings import PerUser
 from mcp_gateway.upstreams.base import UpstreamError
@@ -51,6 +51,22 @@ class Waiting:
     def end(self, error: UpstreamError) -> None:
         self.ended = error
         self._task.cancel()
+
+
+class Source(Protocol):
+    """Where credentials for one server come from. Each error says what its caller can do."""
+
+    async def get(self, person: str) -> Credential:
+        """What to show now; CredentialError when there is nothing."""
+
+    async def current(self, person: str) -> str:
+        """The id of what somebody shows, found out without asking for another one."""
+
+    def nobody(self) -> UpstreamError:
+        """Somebody calls whom no sign-in vouches for."""
+
+    def refused(self, status: int) -> UpstreamError:
+        """The server does not take what was shown."""
 
 
 class Owner:
@@ -97,20 +113,19 @@ class Owner:
 class Personal:
     """What `per_user` of one server means for its links."""
 
-    def __init__(self, server: str, settings: PerUser, credentials: Credentials) -> None:
-        self._server, self._settings, self._credentials = server, settings, credentials
+    def __init__(self, server: str, settings: PerUser, source: Source) -> None:
+        self._server, self._settings, self._source = server, settings, source
         self._unknown: set[str] = set()
         self.open: weakref.WeakKeyDictionary[Ending, tuple[str, str]] = weakref.WeakKeyDictionary()
 
     def owner(self, person: str) -> Owner:
         """Whose link it is; CredentialError when no sign-in says who calls."""
         if not person:
-            raise self._credentials.store.nobody(self._server)
+            raise self._source.nobody()
         return Owner(self, person)
 
     async def show(self, person: str) -> Shown:
-        audience = self._settings.audience
-        found = await self._credentials.store.find(person, self._server, audience)
+        found = await self._source.get(person)
         return Shown((self._settings.header, self._settings.prefix + found.token), found.id)
 
     def without_own(self, headers: Headers) -> Headers:
@@ -119,7 +134,7 @@ class Personal:
         return [(name, value) for name, value in headers if name.lower() != own]
 
     def refused(self, status: int) -> UpstreamError:
-        return self._credentials.store.refused(self._server, status)
+        return self._source.refused(status)
 
     async def watch(self) -> None:
         """End, again and again, what goes on with a credential that is no longer stored."""
@@ -166,8 +181,8 @@ class Personal:
     async def _now(self, person: str) -> tuple[UpstreamError, str]:
         """Why other credentials have ended, and which one is stored now; "" for none."""
         try:
-            shown = await self.show(person)
+            current = await self._source.current(person)
         except UpstreamError as error:
             return error, ""
         text = f"server {self._server}: your credential was replaced meanwhile; call again"
-        return UpstreamError("credential_replaced", text), shown.id
+        return UpstreamError("credential_replaced", text), current

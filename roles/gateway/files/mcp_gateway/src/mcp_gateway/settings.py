@@ -9,6 +9,9 @@ from typing import Any, Literal
 
 import msgspec
 
+# How a client says who it is, unless its settings say another way.
+BASIC: Literal["client_secret_basic"] = "client_secret_basic"
+
 
 def _list(*items: str) -> list[str]:
     """A default that is a fresh list each time."""
@@ -176,10 +179,38 @@ class Credentials(Section):
     keep_seconds: int = 90 * 86400
 
 
+class TokenClient(Section, kw_only=True):
+    """The gateway as a client of somebody's token endpoint (RFC 6749, 2.3)."""
+
+    client_id: str
+    client_secret: Secret | None = None
+    token_endpoint_auth_method: Literal["client_secret_basic", "client_secret_post"] = BASIC
+    ca_file: str | None = None
+
+
+class Oauth(TokenClient, kw_only=True):
+    token_endpoint: str
+
+
+class Exchange(TokenClient, kw_only=True):
+    issuer: str
+    audience: str | None = None
+    resource: str | None = None
+    scopes: list[str] = []
+    sign_in_url: str | None = None
+
+
 class PerUser(Section):
     header: str
     prefix: str = ""
     audience: str = ""
+    oauth: Oauth | None = None
+    exchange: Exchange | None = None
+
+    @property
+    def client(self) -> TokenClient | None:
+        """As which client tokens are asked for, where they are not just read."""
+        return self.oauth or self.exchange
 
 
 class Breaker(Section):

@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from mcp_gateway import discovery, envelope, faults
+from mcp_gateway import discovery, envelope, faults, sources
 from mcp_gateway.catalog import Listing
 from mcp_gateway.config import ConfigError, read_secret
 from mcp_gateway.control import ControlLink
@@ -37,7 +37,8 @@ SessionOpened = Callable[["Upstream", str, Link], Awaitable[None]]
 
 def read_secrets(name: str, settings: UpstreamSettings) -> dict[str, dict[str, str]]:
     """The values behind an upstream's secret options; ConfigError when one cannot be read."""
-    return {
+    client = settings.per_user.client if settings.per_user is not None else None
+    return {"client_secret": sources.read_secret_of(f"upstreams.{name}.per_user", client)} | {
         option: {
             key: read_secret(secret, f"upstreams.{name}.{option}.{key}")
             for key, secret in getattr(settings, option).items()
@@ -89,8 +90,11 @@ class Upstream:
         self._recheck_task: asyncio.Task[None] | None = None
         self._answers: set[asyncio.Task[None]] = set()
         own = settings.per_user
-        self.personal = Personal(name, own, credentials) if own is not None else None
         self.secrets = read_secrets(name, settings)
+        self.personal = None
+        if own is not None:
+            secret = self.secrets["client_secret"].get("", "")
+            self.personal = Personal(name, own, sources.build(name, own, credentials, secret))
         self.authorities = read_authorities(name, settings)
         self.pool = self._make_pool(limits)
         self.control = ControlLink(self.pool, self._unrelated, self._renew_watches, self.touch)

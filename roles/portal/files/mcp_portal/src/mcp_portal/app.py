@@ -47,12 +47,15 @@ def build(config: Config) -> Starlette:
     if site.personal and config.credentials is None:
         servers = ", ".join(site.personal)
         raise ConfigError(f"people have tokens of their own for {servers}: credentials is missing")
-    tokens = credentials.build(config.credentials) if config.credentials else None
-    callback = f"{config.listen.public_url.rstrip('/')}{PREFIX}/callback"
+    base = f"{config.listen.public_url.rstrip('/')}{PREFIX}"
+    tokens = None
+    if config.credentials is not None:
+        back = f"{base}/{OWN_TOKENS}/callback"
+        tokens = credentials.build(config.credentials, site.personal, back)
     portal = Portal(
         config,
         site,
-        Provider(config.oidc, callback),
+        Provider(config.oidc, f"{base}/callback"),
         Keys(config.litellm),
         Tools(config.gateway_url),
         store,
@@ -91,6 +94,7 @@ def application(portal: Portal, tokens: credentials.Store | None = None) -> Star
             "end-sessions": portal.end_sessions,
             f"{OWN_TOKENS}/store": own.store,
             f"{OWN_TOKENS}/delete": own.delete,
+            f"{OWN_TOKENS}/connect": own.connect,
         }.items()
     ]
     device = Device(portal)
@@ -107,6 +111,7 @@ def application(portal: Portal, tokens: credentials.Store | None = None) -> Star
         Route("/install/{code}", portal.install),
         Route("/language/{code}", functools.partial(language, is_secure=is_secure)),
         Route(f"/{OWN_TOKENS}", own.show),
+        Route(f"/{OWN_TOKENS}/callback/{{server}}", own.callback),
         *Administration(portal, tokens).routes(),
         *(programs.routes() if programs is not None else ()),
         *pages,

@@ -10,7 +10,7 @@ import sys
 
 import uvicorn
 
-from mcp_portal import __version__
+from mcp_portal import __version__, site
 from mcp_portal.app import build
 from mcp_portal.credentials import build as build_credentials
 from mcp_portal.problem import Problem
@@ -69,14 +69,15 @@ def delete_credentials(config: Config, user: str) -> str:
     if config.credentials is None:
         raise ConfigError("no server has per_user: nobody stored credentials")
     try:
-        count = asyncio.run(_deleted(config.credentials, person))
+        personal = site.load(config.site_file).personal
+        count = asyncio.run(_deleted(config.credentials, personal, person))
     except Problem as problem:
         raise ConfigError(f"Redis does not answer ({problem.values['reason']})") from None
     return f"sso-{person}: {count} credentials deleted"
 
 
-async def _deleted(settings: Credentials, person: str) -> int:
-    store = build_credentials(settings)
+async def _deleted(settings: Credentials, audiences: dict[str, str], person: str) -> int:
+    store = build_credentials(settings, audiences, callback="")
     try:
         return await store.delete_all(person)
     finally:

@@ -1,12 +1,14 @@
-"""The page on which people store credentials of their own for tool servers."""
+"""The page on which people store credentials of their own for tool servers, or connect them."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from mcp_portal.connections import Connections
 from mcp_portal.credentials import Store, token_of
 from mcp_portal.pages import HEADERS, PREFIX, page
 from mcp_portal.people import Person
@@ -26,18 +28,37 @@ class OwnTokens:
 
     async def show(self, request: Request) -> Response:
         person, _session = self._portal.signed_in(request)
-        stored = await self._open().stored(person.id, self._audiences)
+        store = self._open()
+        stored = await store.stored(person.id)
         servers = self._portal.site.servers
         rows = [(n, servers.get(n, ""), n in stored, day(stored.get(n))) for n in self._audiences]
         left = [name for name in stored if name not in self._audiences]
-        return page(request, NAME, rows=rows, left=left)
+        return page(request, NAME, rows=rows, left=left, connections=store.connections)
 
     async def store(self, request: Request) -> Response:
         person, server = await self._form(request)
-        if server not in self._audiences:
+        if server not in self._audiences or server in self._open().connections:
             raise Problem("no_page", 404)
         token = token_of((await request.form()).get("token"))
-        await self._open().put(person.id, server, token, self._audiences[server])
+        await self._open().put(person.id, server, token)
+        return _back()
+
+    async def connect(self, request: Request) -> Response:
+        """A page that leads somebody to where a server's own sign-in asks them.
+
+        A form may not lead there by itself: browsers hold the policy of its page against wherever
+        the server's sign-in goes on to.
+        """
+        _person, server = await self._form(request)
+        url = await self._connections(server).start(request, server)
+        return page(request, "connection", server=server, url=url)
+
+    async def callback(self, request: Request) -> Response:
+        """Store what a server handed out for whoever comes back from there."""
+        server = request.path_params["server"]
+        person, _session = self._portal.signed_in(request)
+        grant = await self._connections(server).finish(request, server)
+        await self._open().put(person.id, server, msgspec.json.encode(grant).decode())
         return _back()
 
     async def delete(self, request: Request) -> Response:
@@ -56,6 +77,12 @@ class OwnTokens:
     @property
     def _audiences(self) -> dict[str, str]:
         return self._portal.site.personal
+
+    def _connections(self, server: str) -> Connections:
+        connections = self._open().connections
+        if server not in connections:
+            raise Problem("no_page", 404)
+        return connections
 
     def _open(self) -> Store:
         if self._store is None:

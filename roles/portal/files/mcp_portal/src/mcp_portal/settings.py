@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -12,6 +13,9 @@ import msgspec
 ELSEWHERE = re.compile(
     r"https://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[1-9][0-9]{0,4})?(/[A-Za-z0-9._~/-]*)?"
 )
+
+# How a client says who it is at a token endpoint, unless its settings say another way.
+BASIC: Literal["client_secret_basic"] = "client_secret_basic"
 
 
 class ConfigError(Exception):
@@ -66,11 +70,27 @@ class Litellm(Section):
     timeout_seconds: float = 10
 
 
+class Oauth(Section):
+    """The portal as a client of a tool server's own authorization server (RFC 6749, RFC 7636)."""
+
+    client_id: str
+    authorization_endpoint: str
+    token_endpoint: str
+    # None: a public client, which has PKCE alone.
+    client_secret_file: str | None = None
+    token_endpoint_auth_method: Literal["client_secret_basic", "client_secret_post"] = BASIC
+    # RFC 7009. None: deleting a token here does not revoke it there.
+    revocation_endpoint: str | None = None
+    scopes: list[str] = []
+
+
 class Credentials(Section):
     """Of people's own, for tool servers. The gateway has the same key and Redis."""
 
     key_file: str
     redis_url_file: str
+    # Servers, by name, that people connect with one click in place of pasting a token.
+    oauth: dict[str, Oauth] = {}
     # One that nobody used for so long is deleted.
     keep_seconds: int = 90 * 86400
 
@@ -120,9 +140,11 @@ def checked(config: Config, path: str = "config") -> Config:
     """Return the configuration, once it is one that protects a session."""
     public, issuer = urlsplit(config.listen.public_url), urlsplit(config.oidc.issuer)
     for name, url in (("listen.public_url", public), ("oidc.issuer", issuer)):
-        is_here = url.hostname in ("127.0.0.1", "localhost")
-        if url.scheme != "https" and not (url.scheme == "http" and is_here):
+        if not _is_protected(url.geturl()):
             raise ConfigError(f"{path}: {name} is {url.geturl()!r}, expected an https address")
+    if config.credentials is not None:
+        for server, client in config.credentials.oauth.items():
+            _check_oauth(f"{path}: credentials.oauth.{server}", client)
     if not all(config.administrator_groups):
         raise ConfigError(f"{path}: administrator_groups has an empty name, expected groups")
     if config.authorization is not None:
@@ -130,6 +152,22 @@ def checked(config: Config, path: str = "config") -> Config:
     if not 300 <= config.lifetime_seconds <= 30 * 86400:
         raise ConfigError(f"{path}: lifetime_seconds must be from 300 to {30 * 86400}")
     return config
+
+
+def _is_protected(address: str) -> bool:
+    """Whether nobody reads what is sent there on its way."""
+    url = urlsplit(address)
+    is_here = url.hostname in ("127.0.0.1", "localhost")
+    return bool(url.hostname) and (url.scheme == "https" or (url.scheme == "http" and is_here))
+
+
+def _check_oauth(where: str, client: Oauth) -> None:
+    for name in ("authorization_endpoint", "token_endpoint", "revocation_endpoint"):
+        address = getattr(client, name)
+        if address is not None and not _is_protected(address):
+            raise ConfigError(f"{where}.{name} is {address!r}, expected an https address")
+    if "openid" in client.scopes:
+        raise ConfigError(f"{where}.scopes has openid, and ID tokens are of no use here; remove it")
 
 
 def _check_authorization(authorization: Authorization, path: str) -> None:
