@@ -290,10 +290,14 @@ def own_credential_problems(task_vars, template):
     try:
         servers = template(task_vars.get("platform_mcp_servers", {}))
         has_redis = task_vars["groups"].get("redis") or external_from(task_vars, template)["redis"]
+        oidc = template(task_vars.get("platform_oidc", {}))
     except UNUSABLE:
         return []  # the declaration is itself wrong, and reported
     portals = task_vars["groups"].get("portal")
-    return own_credentials.problems(servers, bool(portals), bool(has_redis))
+    return [
+        *own_credentials.problems(servers, bool(portals), bool(has_redis)),
+        *own_credentials.exchange_problems(servers, oidc),
+    ]
 
 
 def people_problems(task_vars, template):

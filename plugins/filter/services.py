@@ -9,6 +9,7 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.mcp import (
     images,
     own_credentials,
     servers,
+    upstream_tokens,
 )
 from ansible_collections.intranet.mcp.plugins.plugin_utils.topology import flow_matrix, networks
 
@@ -32,7 +33,11 @@ class FilterModule:
                 "tool_services": servers.tool_services,
                 "images_said": images.said,
                 "mcp_servers_here": servers.contained,
-                "mcp_servers_per_user": own_credentials.servers_with,
+                "mcp_servers_per_user": own_credentials.stored_for,
+                "mcp_servers_exchanging": upstream_tokens.exchanging,
+                "exchange_client": upstream_tokens.exchange_client,
+                "oauth_clients": upstream_tokens.portal_clients,
+                "oauth_secrets": upstream_tokens.client_secrets,
                 "token_secrets": servers.token_secrets,
                 "gateway_upstreams": servers.gateway_upstreams,
                 "header_secrets": servers.header_secrets,

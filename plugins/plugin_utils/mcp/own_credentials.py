@@ -3,7 +3,8 @@
 
 """Servers at which each person shows a credential of their own (`per_user`): what may be declared.
 
-The portal stores such credentials, Redis has them encrypted, the gateway sends them.
+The portal stores such credentials, Redis has them encrypted, the gateway sends them. Those that
+nobody pastes are in `upstream_tokens`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import Finding
+from ansible_collections.intranet.mcp.plugins.plugin_utils.mcp import upstream_tokens
 
 KEY = "per_user"
 # As the gateway has them (mcp_gateway/ownheader.py); a test compares the two.
@@ -35,16 +37,26 @@ def servers_with(servers: dict) -> list[str]:
     return sorted(name for name, server in servers.items() if KEY in server)
 
 
-def header_of(server: dict) -> dict[str, str]:
-    """The gateway's `per_user` of a server."""
+def stored_for(servers: dict) -> list[str]:
+    """Names of those for which the portal stores something: what is exchanged is stored nowhere."""
+    exchanged = upstream_tokens.exchanging(servers)
+    return [name for name in servers_with(servers) if name not in exchanged]
+
+
+def gateway_entry(name: str, server: dict, exchange: dict) -> dict[str, Any]:
+    """The gateway's `per_user` of a server. exchange: see `upstream_tokens.exchange_client`."""
     own = server[KEY]
-    prefix = own.get("prefix", "")
-    return {"header": own["header"], "prefix": prefix, "audience": audience_of(server)}
+    return {
+        "header": own["header"],
+        "prefix": own.get("prefix", ""),
+        "audience": audience_of(server),
+        **upstream_tokens.gateway_client(name, own, exchange),
+    }
 
 
 def audiences(servers: dict) -> dict[str, str]:
     """What people's credentials are for, by the name of the server."""
-    return {name: audience_of(servers[name]) for name in servers_with(servers)}
+    return {name: audience_of(servers[name]) for name in stored_for(servers)}
 
 
 def audience_of(server: dict) -> str:
@@ -52,11 +64,12 @@ def audience_of(server: dict) -> str:
 
     One that was stored for something else is not sent. Another version changes nothing.
     """
+    granted = upstream_tokens.audience_part(server.get(KEY, {}))
     if server.get("url"):
-        return _origins(server["url"])
+        return _origins(server["url"]) + granted
     repository = re.sub(r":[^/:]*$", "", server["image"].partition("@")[0])
     told = [*server.get("args", []), *server.get("command", []), *server.get("env", {}).values()]
-    return f"{repository} {_origins(' '.join(map(str, told)))}".rstrip()
+    return f"{repository} {_origins(' '.join(map(str, told)))}".rstrip() + granted
 
 
 def _origins(text: str) -> str:
@@ -98,12 +111,17 @@ def check(where: str, entry: dict) -> None:
             "expected expect.tools alone, or none"
         )
     _check_header(f"{where}.{KEY}", entry[KEY])
+    upstream_tokens.check(f"{where}.{KEY}", entry[KEY])
 
 
 def _check_header(where: str, own: dict[str, Any]) -> None:
-    unknown = sorted(set(own) - {"header", "prefix"}, key=str)
+    known = {"header", "prefix", upstream_tokens.OAUTH, upstream_tokens.EXCHANGE}
+    unknown = sorted(set(own) - known, key=str)
     if unknown:
-        raise Unusable(f"{where} has {unknown[0]!r}; expected header and prefix, as in {_EXAMPLE}")
+        raise Unusable(
+            f"{where} has {unknown[0]!r}; expected header and prefix, as in {_EXAMPLE}, and oauth "
+            "or exchange"
+        )
     header, prefix = own.get("header"), own.get("prefix", "")
     if not isinstance(header, str) or not _NAME.fullmatch(header):
         raise Unusable(f"{where}.header is {header!r}; expected a header's name, as in {_EXAMPLE}")
@@ -121,7 +139,7 @@ def _check_header(where: str, own: dict[str, Any]) -> None:
 
 def problems(servers: Any, has_portal: bool, has_redis: bool) -> list[Finding]:
     """What such servers lack in the inventory."""
-    names = servers_with(servers) if isinstance(servers, dict) else []
+    names = stored_for(servers) if isinstance(servers, dict) else []
     if not names:
         return []
     found = f"mcp_servers.{names[0]} has {KEY} and group"
@@ -146,3 +164,40 @@ def problems(servers: Any, has_portal: bool, has_redis: bool) -> list[Finding]:
             )
         )
     return lacking
+
+
+def exchange_problems(servers: Any, oidc: Any) -> list[Finding]:
+    """What servers for which tokens are exchanged lack in `platform_oidc`."""
+    if not isinstance(servers, dict) or not isinstance(oidc, dict):
+        return []  # reported as a variable of the wrong type
+    names, client = upstream_tokens.exchanging(servers), oidc.get(upstream_tokens.EXCHANGE) or {}
+    missing = [key for key in ("client_id", "client_secret") if not client.get(key)]
+    remove = f"remove exchange from {KEY} of {', '.join(names)}"
+    if names and (missing or not oidc.get("issuer")):
+        lacking = f"platform_oidc.exchange has no {missing[0]}" if missing else "it has no issuer"
+        return [
+            Finding(
+                "inventory",
+                f"mcp_servers.{names[0]} has {KEY}.exchange and {lacking}",
+                "a client of the gateway's own at the provider, which may exchange tokens",
+                "register one and name it in platform_oidc.exchange (docs/en/sign-on.md), or "
+                f"{remove}",
+            )
+        ]
+    if not client:
+        return []
+    if client.get("client_id") == oidc.get("client_id"):
+        return [
+            Finding(
+                "inventory",
+                "platform_oidc.exchange.client_id is that of platform_oidc",
+                "a client of the gateway's own: the portal's secret protects people's sessions",
+                "register another client at the provider for the gateway",
+            )
+        ]
+    try:
+        upstream_tokens.check_client("platform_oidc.exchange", client)
+    except Unusable as error:
+        found, _semicolon, expected = str(error).partition("; expected ")
+        return [Finding("inventory", found, expected, "correct platform_oidc.exchange")]
+    return []

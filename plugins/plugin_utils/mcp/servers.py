@@ -45,7 +45,10 @@ _KEYS = {
     "memory_mb": (int, "memory limit in MiB"),
     "mode": (str, "shared (one process for all callers) or per_session"),
     "npm": (str, "an npm package with its version, installed at build"),
-    own_credentials.KEY: (dict, "each person's own credential: header, prefix"),
+    own_credentials.KEY: (
+        dict,
+        "each person's own credential: header, prefix, and oauth or exchange",
+    ),
     "pip": (str, "a PyPI requirement with its version, installed at build"),
     "pids": (int, "process limit"),
     "port": (int, "port on the tool server's host"),
@@ -254,10 +257,15 @@ def offered(server: dict, tools: list[str]) -> list[str]:
     ]
 
 
-def gateway_upstreams(servers: dict, endpoints: dict[str, str]) -> dict[str, dict]:
-    """The gateway's `upstreams`. endpoints: server name -> host:port as the gateway reaches it."""
+def gateway_upstreams(
+    servers: dict, endpoints: dict[str, str], exchange: dict | None = None
+) -> dict[str, dict]:
+    """The gateway's `upstreams`. endpoints: server name -> host:port as the gateway reaches it.
+
+    exchange: its client at the company's provider, see `upstream_tokens.exchange_client`.
+    """
     return {
-        name: _upstream(name, server, endpoints.get(name, ""))
+        name: _upstream(name, server, endpoints.get(name, ""), exchange or {})
         for name, server in sorted(servers.items())
     }
 
@@ -340,7 +348,7 @@ def _bridge(name: str, server: dict, token: str, memory_mb: int) -> dict:
     }
 
 
-def _upstream(name: str, server: dict, endpoint: str) -> dict:
+def _upstream(name: str, server: dict, endpoint: str, exchange: dict) -> dict:
     upstream = {
         "type": "http",
         "required": server.get("required", False),
@@ -362,7 +370,7 @@ def _upstream(name: str, server: dict, endpoint: str) -> dict:
         if key in server:
             upstream[key] = server[key]
     if own_credentials.KEY in server:
-        upstream[own_credentials.KEY] = own_credentials.header_of(server)
+        upstream[own_credentials.KEY] = own_credentials.gateway_entry(name, server, exchange)
     return upstream
 
 
