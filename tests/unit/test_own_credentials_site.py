@@ -107,6 +107,50 @@ def test_gateway_and_portal_have_one_key_and_redis_none(site, tmp_path):
     assert "appendonly yes" in redis and "maxmemory-policy volatile-ttl" in redis
 
 
+GIT = "https://git.example.internal/login/oauth"
+OAUTH = {
+    "client_id": "Iv1.0123",
+    "client_secret": "secret-at-the-server",
+    "authorization_endpoint": f"{GIT}/authorize",
+    "token_endpoint": f"{GIT}/access_token",
+}
+
+
+def test_client_at_a_server_that_hands_out_tokens_is_told_to_both(site):
+    made = site(hub={**HUB, "per_user": {**HUB["per_user"], "oauth": OAUTH}})
+    gateway, portal = yaml.safe_load(made["gateway"][0]), yaml.safe_load(made["portal"][0])
+    ours = gateway["upstreams"]["hub"]["per_user"]["oauth"]
+    theirs = portal["credentials"]["oauth"]["hub"]
+    file = theirs["client_secret_file"]
+    assert ours["client_secret"] == {"file": file}
+    for role in ("gateway", "portal"):
+        text, secrets = made[role]
+        assert secrets[file.removeprefix("/secrets/")] == OAUTH["client_secret"]
+        assert OAUTH["client_secret"] not in text
+    assert "appendonly yes" in made["redis"][0].splitlines()
+
+
+def test_exchange_needs_neither_redis_nor_page_and_is_the_gateways_own(site):
+    oidc = {
+        "issuer": "https://sso.example.internal",
+        "client_id": "intranet-mcp",
+        "client_secret": "hidden",
+        "teams": [{"group": "dev", "team": "payments"}],
+        "exchange": {"client_id": "intranet-mcp-gateway", "client_secret": "for-exchanges"},
+    }
+    hub = {**HUB, "per_user": {**HUB["per_user"], "exchange": {"audience": "hub"}}}
+    made = site({"platform_oidc": oidc}, hub=hub)
+    text, secrets = made["gateway"]
+    exchange = yaml.safe_load(text)["upstreams"]["hub"]["per_user"]["exchange"]
+    assert secrets["exchange_client_secret"] == "for-exchanges" not in text
+    assert exchange["sign_in_url"] == "https://ai.example.internal/mcp"
+    assert exchange["issuer"] == oidc["issuer"] and exchange["audience"] == "hub"
+    for role in ("gateway", "portal"):
+        assert "credentials" not in yaml.safe_load(made[role][0])
+    assert "for-exchanges" not in str(made["portal"])
+    assert "hidden" not in str(made["gateway"]), "the portal's secret protects sessions"
+
+
 def test_site_without_such_a_server_is_as_it_was(site, tmp_path):
     made = site()
     for role in ("gateway", "portal"):

@@ -62,7 +62,9 @@ def _check_oauth(where: str, oauth: dict[str, Any]) -> None:
             "sent; expected an address on the host of token_endpoint"
         )
     if "openid" in oauth.get("scopes", []):
-        raise Unusable(f"{where}.scopes has openid, and ID tokens are of no use here; remove it")
+        raise Unusable(
+            f"{where}.scopes has openid, and ID tokens are of no use here; expected others"
+        )
     check_client(where, oauth)
 
 

@@ -285,6 +285,7 @@ class Issuer:
     def __init__(self):
         self.keys = {}
         self.fetched = 0
+        self.metadata = {}  # what it publishes besides
 
     async def __aenter__(self):
         self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -321,7 +322,7 @@ class Issuer:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 if b"openid-configuration" in head:
-                    body = {"issuer": self.url, "jwks_uri": f"{self.url}/jwks"}
+                    body = {"issuer": self.url, "jwks_uri": f"{self.url}/jwks", **self.metadata}
                 else:
                     self.fetched += 1
                     body = {"keys": [self._jwk(kid) for kid in self.keys]}

@@ -196,7 +196,7 @@ class Lab:
 
 @pytest.fixture
 def start(tmp_path, records, monkeypatch):
-    """`start(servers, **sections)` is a context with a Lab."""
+    """`start(servers, **sections)` is a context with a Lab; servers may be made of the issuer."""
     # The Redis of the tests is a thread of this process, and machines may be busy.
     monkeypatch.setattr(parts, "REDIS_SECONDS", 30)
     monkeypatch.setattr(personal, "LOOKUPS_SECONDS", 30)
@@ -205,6 +205,7 @@ def start(tmp_path, records, monkeypatch):
     async def started(servers, **sections):
         async with FakeLitellm() as litellm, Issuer() as issuer, contextlib.AsyncExitStack() as st:
             issuer.rotate("k1", "ES256")
+            declared = servers(issuer) if callable(servers) else servers
             for name in PEOPLE:
                 user = f"sso-{id_of(issuer.url, name)}"
                 made = {"created_by": MAKER, "updated_by": MAKER, "user_id": user}
@@ -230,7 +231,7 @@ def start(tmp_path, records, monkeypatch):
                 for number, port in enumerate(ports):
                     audit = {"file": str(tmp_path / f"audit-{number}")}
                     running = gateway(
-                        servers,
+                        declared,
                         port=port,
                         **{"auth": auth, "credentials": credentials, "audit": audit, **sections},
                         sessions={**shared, "peer_url": peers[number], "peers": peers},

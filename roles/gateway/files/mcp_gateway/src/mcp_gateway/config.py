@@ -14,7 +14,7 @@ import yaml
 
 from mcp_gateway import peruser
 from mcp_gateway.address import is_loopback
-from mcp_gateway.settings import Config, Secret, Section, Upstream
+from mcp_gateway.settings import Auth, Config, PerUser, Secret, Section, Upstream
 
 SERVER_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -159,6 +159,7 @@ def _checks(config: Config) -> typing.Iterator[str]:
         if upstream.per_user is not None:
             where = f"upstreams.{name}.per_user"
             yield from peruser.check(where, upstream.per_user, upstream, config.credentials)
+            yield from _check_issuer(f"{where}.exchange", upstream.per_user, config.auth)
     for i, rule in enumerate(config.policy.rules):
         if not rule.name:
             yield f"policy.rules[{i}].name: must not be empty: refusals cite it"
@@ -199,6 +200,14 @@ def _check_auth(config: Config) -> typing.Iterator[str]:
     for i, issuer in enumerate(auth.oidc):
         if any({"d", "k"} & key.keys() for key in issuer.jwks):
             yield f"auth.oidc[{i}].jwks: found a private or shared key, expected public ones"
+
+
+def _check_issuer(where: str, own: PerUser, auth: Auth) -> typing.Iterator[str]:
+    """Tokens are exchanged where those of callers come from."""
+    known = [authority.issuer for authority in auth.oidc]
+    if own.exchange is not None and own.exchange.issuer not in known:
+        found = own.exchange.issuer
+        yield f"{where}.issuer: found {found!r}, expected one of auth.oidc ({', '.join(known)})"
 
 
 def _check_upstream(where: str, up: Upstream) -> typing.Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from mcp_gateway import address, envelope
+from mcp_gateway import address, envelope, subject
 from mcp_gateway.addresses import bucket
 from mcp_gateway.refusal import Refusal
 
@@ -137,6 +137,7 @@ class Identification:
         Also with 429, when too many wrong credentials came from this address: those that are
         known to be good still work from there.
         """
+        subject.use(None)
         if self._open:
             return self._on_behalf(ANYONE, headers)
         token = bearer(headers)

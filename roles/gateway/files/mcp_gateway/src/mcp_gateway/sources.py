@@ -5,7 +5,9 @@ from __future__ import annotations
 from mcp_gateway import tokenrequest
 from mcp_gateway.config import ConfigError, read_secret
 from mcp_gateway.credentials import Credentials
+from mcp_gateway.exchange import Exchanged
 from mcp_gateway.personal import Source
+from mcp_gateway.providers import Provider
 from mcp_gateway.renewal import Renewed
 from mcp_gateway.settings import PerUser, TokenClient
 from mcp_gateway.stored import Stored
@@ -14,6 +16,9 @@ from mcp_gateway.tokenendpoint import TokenEndpoint
 
 def build(server: str, own: PerUser, credentials: Credentials, secret: str) -> Source:
     """The source that the settings name. secret: of the client that asks for tokens, if any."""
+    if own.exchange is not None:
+        provider = Provider(own.exchange.issuer, own.exchange, secret)
+        return Exchanged(server, own.exchange, provider)
     if own.oauth is not None:
         endpoint = TokenEndpoint(own.oauth.token_endpoint, own.oauth, secret)
         return Renewed(server, own.audience, credentials, endpoint)

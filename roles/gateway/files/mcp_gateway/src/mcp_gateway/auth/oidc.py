@@ -10,13 +10,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import jwt
-import msgspec
 
-from mcp_gateway import envelope
-from mcp_gateway.httpclient import Client
-from mcp_gateway.httpconnection import HttpError
+from mcp_gateway import providers, subject
 from mcp_gateway.identify import Principal, Unavailable, digest
 from mcp_gateway.settings import OidcAuth
+from mcp_gateway.subject import Subject
 
 # How the platform's own portal calls a person; the company's subjects have any shape.
 _PERSON = re.compile(r"[0-9a-f]{16}")
@@ -38,7 +36,7 @@ class OidcTokens:
         self._fetched_at = 0.0
         self._tried_at = -ROTATION_SECONDS
         self._lock = asyncio.Lock()
-        self._verified: dict[str, tuple[float, Principal]] = {}
+        self._verified: dict[str, tuple[float, float, Principal]] = {}
 
     def accepts(self, token: str) -> bool:
         """A JWT that names this issuer (nothing is trusted yet)."""
@@ -57,7 +55,9 @@ class OidcTokens:
 
     async def identify(self, token: str) -> Principal | None:
         if self.remembers(token):
-            return self._verified[digest(token)][1]
+            _until, expires_at, principal = self._verified[digest(token)]
+            self._came_with(token, expires_at, principal)
+            return principal
         try:
             key = await self._key(jwt.get_unverified_header(token).get("kid"))
             if key is None:
@@ -78,9 +78,15 @@ class OidcTokens:
             if len(self._verified) > 10_000:
                 self._verified.clear()
             # As fresh as the keys: a key that the issuer withdraws stops counting within a cycle.
-            until = min(float(claims["exp"]), time.time() + self._settings.jwks_cache_seconds)
-            self._verified[digest(token)] = (until, principal)
+            expires_at = float(claims["exp"])
+            until = min(expires_at, time.time() + self._settings.jwks_cache_seconds)
+            self._verified[digest(token)] = (until, expires_at, principal)
+            self._came_with(token, expires_at, principal)
         return principal
+
+    def _came_with(self, token: str, expires_at: float, principal: Principal) -> None:
+        """Servers for which tokens are exchanged need this very one."""
+        subject.use(Subject(token, self._settings.issuer, principal.person, expires_at))
 
     def _principal(self, claims: dict[str, object]) -> Principal | None:
         s = self._settings
@@ -144,36 +150,13 @@ class OidcTokens:
     async def _fetch(self) -> dict[str, jwt.PyJWK]:
         if self._settings.jwks:
             return _usable(self._settings.jwks)
-        url = self._settings.jwks_url
-        if url is None:
-            base = self._settings.issuer.rstrip("/")
-            metadata = await self._get(f"{base}/.well-known/openid-configuration")
-            if metadata.get("issuer") != self._settings.issuer:
-                raise Unavailable("the discovery document names another issuer")
-            url = str(metadata.get("jwks_uri") or "")
-        document = await self._get(url)
-        return _usable(document.get("keys") or [])
-
-    async def _get(self, url: str) -> dict[str, object]:
         s = self._settings
-        client = Client(url, ca_file=s.ca_file, connect_timeout=s.timeout_seconds)
-        try:
-            headers = [("accept", "application/json")]
-            response = await client.request("GET", headers, timeout=s.timeout_seconds)
-            body = await response.read(1 << 20, s.timeout_seconds)
-        except HttpError as error:
-            raise Unavailable(f"issuer {s.issuer}: {error}") from None
-        finally:
-            client.close()
-        if response.status != 200:
-            raise Unavailable(f"issuer {s.issuer} answered HTTP {response.status}")
-        try:
-            document = envelope.decode_any(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            document = None
-        if not isinstance(document, dict):
-            raise Unavailable(f"issuer {s.issuer} sent no JSON object")
-        return document
+        url = s.jwks_url
+        if url is None:
+            metadata = await providers.metadata(s.issuer, s.ca_file, s.timeout_seconds)
+            url = str(metadata.get("jwks_uri") or "")
+        document = await providers.read(url, s.issuer, s.ca_file, s.timeout_seconds)
+        return _usable(document.get("keys") or [])
 
     async def close(self) -> None:
         return None
