@@ -125,7 +125,7 @@ async def test_replicas_that_renew_at_once_ask_once(connected):
         sources = [r.gateway.upstreams["echo"].personal._source for r in lab.replicas]
         waiting = [asyncio.create_task(s.get(person)) for s in sources for _ in range(3)]
         await until(lambda: tokens.asked, "one of them asks")
-        await asyncio.sleep(3 * renewal.POLL_SECONDS)
+        await asyncio.sleep(3 * renewal.POLL_SECONDS)  # the others would have asked by then
         assert len(tokens.asked) == 1 and not any(task.done() for task in waiting)
         tokens.goes_on.set()
         found = {(await task).token for task in waiting}

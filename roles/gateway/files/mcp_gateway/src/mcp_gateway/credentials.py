@@ -40,7 +40,7 @@ if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 return 1
 """
-FORGET = """
+REMOVE = """
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
 return redis.call('HDEL', KEYS[1], ARGV[1])
 """
@@ -169,10 +169,10 @@ class Store:
         args = (place(person), server, found.record, record)
         return bool(await self._asked(server, self._redis.eval(REPLACE, 1, *args)))
 
-    async def forget(self, person: str, server: str, found: Granted) -> None:
+    async def remove(self, person: str, server: str, found: Granted) -> None:
         """Delete a grant that its server ended."""
         args = (place(person), server, found.record)
-        await self._asked(server, self._redis.eval(FORGET, 1, *args))
+        await self._asked(server, self._redis.eval(REMOVE, 1, *args))
 
     def _warn(self, what: str, error: Exception) -> None:
         """Say it now and then: callers could fill the log with it."""

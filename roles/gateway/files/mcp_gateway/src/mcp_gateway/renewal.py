@@ -90,7 +90,7 @@ class Renewed:
         except TokenError as error:
             if error.code not in ENDED:
                 raise self._failed(str(error)) from None
-            await self._credentials.store.forget(person, self._server, found)
+            await self._credentials.store.remove(person, self._server, found)
             raise self._credentials.store.unconnected(
                 self._server, "its sign-in has ended your connection"
             ) from None
