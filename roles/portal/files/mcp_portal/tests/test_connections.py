@@ -20,6 +20,7 @@ from mcp_portal import cli
 from mcp_portal.app import build
 from mcp_portal.settings import ConfigError, checked
 from mcp_portal.vault import Grant, Vault
+from starlette.responses import Response
 from test_own_tokens import AUDIENCE, DELETE, PAGE, SECRET, STORE, person_of, records  # noqa: F401
 from upstream_server import CLIENT, UpstreamServer
 from upstream_server import SECRET as CLIENT_SECRET
@@ -225,6 +226,7 @@ GOOD = {"access_token": "a", "token_type": "Bearer"}
         ((200, {**GOOD, "refresh_token": 7}), 502, "no bearer token"),
         ((200, {**GOOD, "refresh_token": "x" * 4097}), 502, "no bearer token"),
         ((200, {**GOOD, "expires_in": "soon"}), 503, "does not answer as it should"),
+        ((200, Response('{"access_token": "a", "expires_in": 1e999}')), 503, "as it should"),
         ((200, ["a"]), 503, "does not answer as it should"),
         ((200, "secret-text"), 503, "does not answer as it should"),
         ((200, {"error": "bad_verification_code"}), 502, "the error bad_verification_code"),

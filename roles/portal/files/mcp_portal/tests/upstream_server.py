@@ -75,7 +75,7 @@ class UpstreamServer:
         self.asked.append(("/token", form))
         if "/token" in self.answers:
             status, body = self.answers["/token"]
-            return JSONResponse(body, status)
+            return body if isinstance(body, Response) else JSONResponse(body, status)
         if _client(request, form) != (CLIENT, SECRET):
             return JSONResponse({"error": "invalid_client"}, 401)
         person = self._redeemed(form)

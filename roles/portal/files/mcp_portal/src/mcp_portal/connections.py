@@ -79,7 +79,7 @@ class Connections:
             raise Problem("connection_used", 400, server=server) from None
         except OAuthError as error:
             raise _refused(server, error) from None
-        except MALFORMED as error:
+        except (*MALFORMED, OverflowError) as error:  # the latter by a time without an end
             reason = str(error) if isinstance(error, httpx2.HTTPError) else "no token response"
             raise Problem("connection_away", 503, server=server, reason=reason[:200]) from None
 
