@@ -116,6 +116,11 @@ def test_portal_signs_what_the_gateway_checks(site):
     assert "path /.well-known/openid-configuration/portal\n" in balancer
 
 
+def test_gateway_sends_browsers_to_the_portal_at_the_address_that_people_know(site):
+    gateway = yaml.safe_load(site()["gateway"][0])
+    assert gateway["listen"]["portal_url"] == f"{HERE}/portal"
+
+
 @pytest.mark.parametrize("oidc", [{}, {"registration": "provider"}])
 def test_site_whose_provider_registers_clients_is_as_it_was(site, tmp_path, oidc):
     made = site(**oidc)

@@ -71,6 +71,8 @@ def problems(**sections):
         ),
         ({"sessions": {"key_files": ["/no/such"]}}, "sessions.key_files: /no/such cannot be read"),
         ({"listen": {"tls_cert_file": "x"}}, "must be set together"),
+        ({"listen": {"portal_url": "/portal"}}, "listen.portal_url: found '/portal', expected"),
+        ({"listen": {"portal_url": "https://a/\r\nx: y"}}, "expected an http:// or https://"),
     ],
 )
 def test_each_problem_is_named(sections, expected):

@@ -143,6 +143,22 @@ async def test_without_a_key_nothing_is_told_of_servers(guarded):
         assert {li["error"] for li in gw.audit()} == {"unauthorized"}
 
 
+async def test_where_there_is_a_portal_browsers_are_sent_to_it_and_programs_get_json(guarded):
+    listen = {"portal_url": "https://ai.example.internal/portal"}
+    async with gateway(SERVERS, listen=listen, **guarded) as gw:
+        await gw.up("stock")
+        for headers in (HTML, HTML | bearer(KEY + "ada"), HTML | bearer("sk-wrong")):
+            sent = await gw.http.get("/", headers=headers)
+            assert sent.status_code == 303 and "stock" not in sent.text
+            assert sent.headers["location"] == "https://ai.example.internal/portal/"
+        for accept in ("application/json", "*/*"):
+            told = await gw.http.get("/", headers={"accept": accept} | bearer(KEY + "bob"))
+            assert told.status_code == 200 and list(told.json()["servers"]) == ["stock"]
+            assert told.headers["vary"] == sent.headers["vary"] == "Accept"
+        elsewhere = await gw.http.get("/", headers=HTML | {"host": "evil.example"})
+        assert elsewhere.status_code == 421 and "location" not in elsewhere.headers
+
+
 async def test_with_a_key_the_index_tells_of_the_servers_that_the_key_may_use(guarded):
     servers = {**SERVERS, "secret": {**SERVERS["secret"], "required": True}}
     async with gateway(servers, **guarded) as gw:

@@ -17,6 +17,8 @@ from mcp_gateway.address import is_loopback
 from mcp_gateway.settings import Auth, Config, PerUser, Secret, Section, Upstream
 
 SERVER_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+# It becomes a header: visible ASCII alone.
+PORTAL_URL = re.compile(r"https?://[!-~]+")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -174,6 +176,8 @@ def _checks(config: Config) -> typing.Iterator[str]:
         )
     if bool(config.listen.tls_cert_file) != bool(config.listen.tls_key_file):
         yield "listen: tls_cert_file and tls_key_file must be set together"
+    if (portal := config.listen.portal_url) is not None and not PORTAL_URL.fullmatch(portal):
+        yield f"listen.portal_url: found {portal!r}, expected an http:// or https:// address"
 
 
 def _check_auth(config: Config) -> typing.Iterator[str]:

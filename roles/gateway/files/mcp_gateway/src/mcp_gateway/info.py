@@ -19,6 +19,8 @@ from mcp_gateway.responsewriter import Send
 NAME = "intranet-mcp-gateway"
 JSON = b"application/json"
 STATUS = {True: 200, False: 503}
+# One address answers browsers and programs; no cache may take one for the other.
+BY_ACCEPT = ((b"vary", b"Accept"), (b"cache-control", b"no-store"))
 
 
 class Answer(NamedTuple):
@@ -88,6 +90,9 @@ def _metrics(gateway: Gateway, headers: dict[bytes, bytes]) -> Answer:
 
 async def _index(gateway: Gateway, scope: dict[str, Any], headers: dict[bytes, bytes]) -> Answer:
     """For machines JSON, for people a page; without a key nothing that a key is needed for."""
+    is_for_people = b"text/html" in headers.get(b"accept", b"")
+    if is_for_people and gateway.config.listen.portal_url:
+        return _to_portal(gateway.config.listen.portal_url)
     about: dict[str, Any] | None = None
     if gateway.identification.is_monitoring(headers):
         about = describe(gateway)
@@ -95,12 +100,18 @@ async def _index(gateway: Gateway, scope: dict[str, Any], headers: dict[bytes, b
         charged = gateway.proxies.charged(scope, gateway.proxies.client_of(scope, headers))
         who = await gateway.identification.identify(headers, "/", charged)
         about = as_seen_by(gateway, who)
-    if b"text/html" not in headers.get(b"accept", b""):
-        return Answer(200, envelope.encode(about or public(gateway)))
+    if not is_for_people:
+        return Answer(200, envelope.encode(about or public(gateway)), headers=BY_ACCEPT)
     base = base_url(gateway.config.listen.public_url, headers)
     text = page.render(about, base) if about else page.render_public(base)
     policy = (b"content-security-policy", page.CONTENT_SECURITY_POLICY.encode())
-    return Answer(200, text.encode(), b"text/html; charset=utf-8", (policy,))
+    return Answer(200, text.encode(), b"text/html; charset=utf-8", (policy, *BY_ACCEPT))
+
+
+def _to_portal(portal_url: str) -> Answer:
+    """Send people to their own pages. A key is not looked at: nothing is told here."""
+    place = (b"location", f"{portal_url.rstrip('/')}/".encode())
+    return Answer(303, envelope.encode({"portal": portal_url}), headers=(place, *BY_ACCEPT))
 
 
 def readiness(gateway: Gateway) -> str:

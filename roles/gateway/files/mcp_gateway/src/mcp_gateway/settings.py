@@ -34,6 +34,8 @@ class Listen(Section):
     host: str = "127.0.0.1"
     port: int = 8080
     public_url: str | None = None
+    # The page for people: browsers at `/` are sent there.
+    portal_url: str | None = None
     allowed_hosts: list[str] = []
     allowed_origins: list[str] = []
     trusted_proxies: list[str] = []
