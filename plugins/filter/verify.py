@@ -10,6 +10,7 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import (
     verify_hosts,
     verify_models,
     verify_report,
+    verify_status,
     verify_users,
 )
 
@@ -33,5 +34,6 @@ class FilterModule:
                 "verify_summary": verify_report.summary,
                 "verify_junit": verify_files.junit,
                 "verify_page": verify_files.page,
+                "verify_status": verify_status.status,
             }
         )

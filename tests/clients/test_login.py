@@ -156,6 +156,7 @@ def configuration(folder, url, port, litellm, issuer):
     about = {
         "litellm": litellm, "gateway": f"{litellm}/mcp", "manifest": MANIFEST, "ca": "",
         "sizes": [{"name": "stub", "context": 200000, "max_output": 8192, "capabilities": None}],
+        "policy": {"default": "allow", "rules": []},
         "login": {"portal": f"{url}/portal", "program": PROGRAM.read_text()},
     }  # fmt: skip
     teams, table = [{"name": "payments"}], [{"group": "dev-payments", "team": "payments"}]

@@ -116,9 +116,11 @@ def test_portal_signs_what_the_gateway_checks(site):
     assert "path /.well-known/openid-configuration/portal\n" in balancer
 
 
-def test_gateway_sends_browsers_to_the_portal_at_the_address_that_people_know(site):
-    gateway = yaml.safe_load(site()["gateway"][0])
+def test_gateway_sends_people_to_the_portal_which_reads_what_verify_leaves(site):
+    made = site()
+    gateway, portal = (yaml.safe_load(made[role][0]) for role in ("gateway", "portal"))
     assert gateway["listen"]["portal_url"] == f"{HERE}/portal"
+    assert portal["status_file"] == "/status/status.json"
 
 
 @pytest.mark.parametrize("oidc", [{}, {"registration": "provider"}])

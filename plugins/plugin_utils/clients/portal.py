@@ -10,6 +10,7 @@ from typing import Any
 from ansible_collections.intranet.mcp.plugins.module_utils.clients.settings_install import rendered
 from ansible_collections.intranet.mcp.plugins.plugin_utils.clients import bundle, members, settings
 from ansible_collections.intranet.mcp.plugins.plugin_utils.mcp import own_credentials
+from ansible_collections.intranet.mcp.plugins.plugin_utils.mcp import servers as servers_of
 
 # What the portal puts the person's key and name in place of.
 KEY, ALIAS = "sk-intranet-mcp-portal-key", "intranet-mcp-portal-alias"
@@ -37,6 +38,12 @@ def site(
         "models": [_model(model) for model in about["sizes"]],
         "servers": {name: entry.get("description", "") for name, entry in servers.items()},
         "personal": own_credentials.audiences(servers),
+        "tools": {name: _tools(entry) for name, entry in servers.items() if _expected(entry)},
+        "open": {team["name"]: _open(team) for team in teams if team["name"] in wanted},
+        "policy": {
+            "default": about["policy"]["default"],
+            "rules": _rules(about["policy"]["rules"]),
+        },
         "files": list(common.values()),
         "teams": {
             person["team"]: {
@@ -47,6 +54,37 @@ def site(
             if person["model"]
         },
     }
+
+
+def _expected(server: dict) -> list[str]:
+    return server.get("expect", {}).get("tools", [])
+
+
+def _tools(server: dict) -> dict[str, list[str]]:
+    """Tools that the inventory names: what the gateway offers of them, and what it leaves out."""
+    offered = servers_of.offered(server, _expected(server))
+    left_out = [tool for tool in _expected(server) if tool not in offered]
+    return {"offered": offered, "left_out": left_out}
+
+
+def _open(team: dict) -> dict[str, Any]:
+    """What the inventory opens to a team; None: everything."""
+    return {"models": team.get("models") or None, "servers": team.get("mcp")}
+
+
+def _rules(rules: list[dict]) -> list[dict[str, Any]]:
+    """The site's rules, as far as they are about tools; people need not know whom they name."""
+    return [
+        {
+            "name": rule["name"],
+            "effect": rule.get("effect", "allow"),
+            "teams": rule.get("teams", []),
+            "servers": rule.get("servers", ["*"]),
+            "tools": rule.get("tools", ["*"]),
+            "is_for_some": bool(rule.get("keys") or rule.get("groups")),
+        }
+        for rule in rules
+    ]
 
 
 def _member(team: dict, models: dict) -> dict:

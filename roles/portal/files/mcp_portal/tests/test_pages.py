@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 import string
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import lab
 import mcp_portal
 import pytest
-from mcp_portal import words
+from mcp_portal import status, words
 from mcp_portal.pages import MENU, PEOPLE
 from mcp_portal.settings import ConfigError
 
 PACKAGE = Path(mcp_portal.__file__).parent
+SOURCE_OF_REASONS = (PACKAGE / "reasons.py").read_text()
 SOURCES = [*PACKAGE.glob("*.py"), *PACKAGE.glob("templates/*")]
 
 
@@ -76,8 +78,22 @@ def test_every_text_is_used_and_every_used_one_is_there():
     used |= set(re.findall(r'words\.say\("en", "(\w+)"', source))
     menu = [*MENU, PEOPLE]
     used |= {f"menu_{name}" for name in menu} | {f"about_{name}" for name in menu[1:]}
-    used -= {"menu_", "about_", "problem_"}
+    used |= {f"checked_{unit}" for unit in ("now", *dict(status.UNITS))}
+    states = {"state": status.Part, "check": status.Check}
+    used |= {f"{of}_{word}" for of, kind in states.items() for word in _words_of(kind)}
+    used |= {f"status_{word}" for word in get_args(get_type_hints(status.Part)["kind"])}
+    used |= {
+        f"why_{key}"
+        for key in re.findall(r'"((?:model|server|tool)_\w+|rule\w*|default)"', SOURCE_OF_REASONS)
+    }
+    used |= {f"service_{name}" for name in ("address", "models", "tools", "sign_in")}
+    used -= {text for text in used if text.endswith("_")}
     assert used == set(words.texts("en"))
+
+
+def _words_of(kind):
+    hints = get_type_hints(kind)
+    return get_args(hints.get("state") or hints["status"])
 
 
 def test_checks_name_what_is_broken(portal, provider, litellm, gateway, configure):

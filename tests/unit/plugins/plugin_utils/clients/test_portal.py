@@ -22,6 +22,7 @@ ABOUT = {
     "manifest": MANIFEST,
     "sizes": [{"name": "small", **SIZE}, {"name": "large", **SIZE}],
     "ca": "an authority",
+    "policy": {"default": "allow", "rules": []},
 }
 MODELS = {"names": ["small", "large"], "preferred": ""}
 TEAMS = [{"name": "payments"}, {"name": "research", "models": ["large"]}, {"name": "others"}]
@@ -44,6 +45,26 @@ def test_a_team_gets_the_bundle_of_a_member_but_for_key_and_name():
         content = file["content"].replace(portal.KEY, "sk-alice").replace(portal.ALIAS, "alice")
         assert (content, file["mode"]) == (expected["content"], expected["mode"])
     assert not files
+
+
+def test_what_is_open_to_a_team_and_what_rules_say_is_told_without_people():
+    teams = [{"name": "payments", "mcp": {"files": ["read_*"]}}, *TEAMS[1:]]
+    found = made(teams=teams)
+    assert found["open"] == {
+        "payments": {"models": None, "servers": {"files": ["read_*"]}},
+        "research": {"models": ["large"], "servers": None},
+    }
+    guests = {"name": "no guests", "effect": "deny", "groups": ["guests"], "keys": ["bob"]}
+    about = {**ABOUT, "policy": {"default": "deny", "rules": [guests, {"name": "all"}]}}
+    servers = {"files": {"tools": ["!drop"], "expect": {"tools": ["read", "drop"]}}, "own": {}}
+    found = portal.site(TABLE, TEAMS, list(MANIFEST), MODELS, about, TEXTS, servers)
+    assert found["tools"] == {"files": {"offered": ["read"], "left_out": ["drop"]}}
+    assert found["policy"]["default"] == "deny"
+    assert [(r["name"], r["effect"], r["is_for_some"]) for r in found["policy"]["rules"]] == [
+        ("no guests", "deny", True),
+        ("all", "allow", False),
+    ]
+    assert not {"guests", "bob"} & set(json.dumps(found["policy"]).split('"'))
 
 
 def test_what_teams_have_in_common_is_there_once():

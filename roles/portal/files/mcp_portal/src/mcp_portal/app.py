@@ -24,9 +24,10 @@ from mcp_portal.authorization import Authorization
 from mcp_portal.checks import Checks
 from mcp_portal.device import Device
 from mcp_portal.litellm import Keys
+from mcp_portal.offers import Offers
 from mcp_portal.own_tokens import NAME as OWN_TOKENS
 from mcp_portal.own_tokens import OwnTokens
-from mcp_portal.pages import HEADERS, MENU, PREFIX, on_missing, on_problem, problem
+from mcp_portal.pages import HEADERS, PREFIX, on_missing, on_problem, problem
 from mcp_portal.portal import NEXT, NotSignedIn, Portal
 from mcp_portal.problem import Problem
 from mcp_portal.provider import Provider
@@ -83,7 +84,18 @@ def application(portal: Portal, tokens: credentials.Store | None = None) -> Star
                 await part.close()
 
     own = OwnTokens(portal, tokens)
-    pages = [Route(f"/{name}", getattr(portal, name)) for name in MENU if name != OWN_TOKENS]
+    offers = Offers(portal)
+    pages = [
+        Route(f"/{name}", handler)
+        for name, handler in {
+            "overview": portal.overview,
+            "connect": portal.connect,
+            "models": offers.models,
+            "tools": offers.tools,
+            "usage": portal.usage,
+            "status": offers.report,
+        }.items()
+    ]
     forms = [
         Route(f"/{path}", handler, methods=["POST"])
         for path, handler in {
@@ -152,7 +164,8 @@ def application(portal: Portal, tokens: credentials.Store | None = None) -> Star
     )
     # Its redirects would lead to whatever host a request names.
     made.router.redirect_slashes = False
-    made.state.hidden = () if tokens is not None else (OWN_TOKENS,)
+    is_there = {OWN_TOKENS: tokens is not None, "status": config.status_file is not None}
+    made.state.hidden = tuple(name for name, there in is_there.items() if not there)
     made.state.administrator_groups = config.administrator_groups
     return made
 

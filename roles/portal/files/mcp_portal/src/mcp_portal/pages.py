@@ -11,13 +11,13 @@ import jinja2
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from mcp_portal import administrators, words
+from mcp_portal import administrators, status, words
 from mcp_portal.problem import Problem
 
 # Where the portal begins, on the address that it shares with models and tools.
 PREFIX = "/portal"
 # Pages of who is signed in, in the order of the menu.
-MENU = ("overview", "connect", "models", "tools", "usage", "credentials")
+MENU = ("overview", "connect", "models", "tools", "usage", "status", "credentials")
 # The one that only administrators have.
 PEOPLE = "people"
 POLICY = (
@@ -44,7 +44,7 @@ _TEMPLATES = jinja2.Environment(
 )
 
 
-def page(request: Request, name: str, status: int = 200, **values: object) -> Response:
+def page(request: Request, name: str, http_status: int = 200, **values: object) -> Response:
     """Return a page in the browser's language."""
     language = words.language_of(request)
 
@@ -60,10 +60,11 @@ def page(request: Request, name: str, status: int = 200, **values: object) -> Re
         prefix=PREFIX,
         menu=_menu(request, session),
         person=session.get("person"),
+        moment=status.told,
         csrf=session.csrf if session else "",
         **values,
     )
-    return HTMLResponse(text, status, headers=HEADERS)
+    return HTMLResponse(text, http_status, headers=HEADERS)
 
 
 def _menu(request: Request, session: Mapping[str, Any]) -> list[str]:

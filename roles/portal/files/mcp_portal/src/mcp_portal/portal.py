@@ -112,25 +112,6 @@ class Portal:
             request, "overview", teams=person.teams, hours=self.hours_left(session), site=self.site
         )
 
-    async def models(self, request: Request) -> Response:
-        person, session = self.signed_in(request)
-        team = self.team(request, person)
-        names = await self.keys.models(await self._page_key(person, session, team))
-        known = {model.name: model for model in self.site.models}
-        rows = [(name, known.get(name)) for name in names]
-        return page(request, "models", rows=rows, team=team, teams=person.teams)
-
-    async def tools(self, request: Request) -> Response:
-        person, session = self.signed_in(request)
-        team = self.team(request, person)
-        listed = await self.gateway.listed(await self._page_key(person, session, team))
-        closed = {n: about for n, about in self.site.servers.items() if n not in listed}
-        words_ = request.query_params.get("q", "")[:200]
-        return page(
-            request, "tools", listed=tools.matching(listed, words_), words=words_, closed=closed,
-            servers=self.site.servers, personal=self.site.personal, team=team, teams=person.teams,
-        )  # fmt: skip
-
     async def usage(self, request: Request) -> Response:
         person, _session = self.signed_in(request)
         team = self.team(request, person)
@@ -258,7 +239,7 @@ class Portal:
             raise Problem("no_bundle", 404)
         return team
 
-    async def _page_key(self, person: Person, session: Session, team: str) -> str:
+    async def page_key(self, person: Person, session: Session, team: str) -> str:
         """The key with which pages see what a member of the team would, made when it is needed."""
         known: dict[str, Any] = session.setdefault("page_keys", {})
         if team not in known:

@@ -115,6 +115,8 @@ class Config(Section):
     gateway_url: str
     # What people are told: addresses, models with their sizes, servers, settings for each CLI.
     site_file: str
+    # What verify found last; there is no page of it without.
+    status_file: str | None = None
     # Sessions are in this Redis, so that every replica knows them; without it in memory.
     redis_url_file: str | None = None
     credentials: Credentials | None = None

@@ -7,6 +7,7 @@ import io
 import tarfile
 import textwrap
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -46,6 +47,39 @@ class Model(msgspec.Struct, frozen=True):
     capabilities: list[str] = []
 
 
+class Tools(msgspec.Struct, frozen=True):
+    """Tools of a server that the inventory names."""
+
+    offered: list[str] = []
+    # The server's entry keeps them from everybody.
+    left_out: list[str] = []
+
+
+class Open(msgspec.Struct, frozen=True):
+    """What the inventory opens to a team. None: everything."""
+
+    models: list[str] | None = None
+    # Globs of tools, by server.
+    servers: dict[str, list[str]] | None = None
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """A rule of the gateway that comes before what teams have."""
+
+    name: str
+    effect: Literal["allow", "deny"]
+    teams: list[str]
+    servers: list[str]
+    tools: list[str]
+    # Whether it is for certain keys or groups alone, which the portal does not know.
+    is_for_some: bool = False
+
+
+class Policy(msgspec.Struct, frozen=True):
+    default: Literal["allow", "deny"] = "allow"
+    rules: list[Rule] = []
+
+
 class Site(msgspec.Struct, frozen=True):
     litellm_url: str
     gateway_url: str
@@ -57,6 +91,9 @@ class Site(msgspec.Struct, frozen=True):
     # Those at which each person shows a credential of their own, and what each is for: where the
     # credential goes. The gateway has the same.
     personal: dict[str, str] = {}
+    tools: dict[str, Tools] = {}
+    open: dict[str, Open] = {}
+    policy: Policy = Policy()
     teams: dict[str, Team] = {}
     # Files that are the same in everybody's bundle.
     files: list[File] = []

@@ -1,0 +1,104 @@
+"""Why somebody may not use something, and which setting opens it: as the inventory says it. Pure.
+
+The gateway and LiteLLM decide; what they show is never doubted here.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from mcp_portal.site import Open, Rule, Site
+from mcp_portal.status import Report, told
+
+
+class Reason(NamedTuple):
+    """A text's key, and what goes into it."""
+
+    key: str
+    values: dict[str, str]
+
+
+def of_models(site: Site, team: str, names: Iterable[str]) -> dict[str, Reason]:
+    """Return why models that are declared are not among the team's `names`."""
+    seen, declared = set(names), site.open.get(team, Open()).models
+    return {
+        model.name: Reason("model_missing", {})
+        if declared is None or model.name in declared
+        else Reason("model_team", {"team": team})
+        for model in site.models
+        if model.name not in seen
+    }
+
+
+def of_servers(
+    site: Site, team: str, listed: Iterable[str], report: Report | None
+) -> dict[str, Reason]:
+    """Return why servers show no tool."""
+    seen = set(listed)
+    return {
+        name: _decided(site, team, name, None) or _of_open_server(site, name, report)
+        for name in site.servers
+        if name not in seen
+    }
+
+
+def of_tools(site: Site, team: str, server: str, listed: Iterable[str]) -> dict[str, Reason]:
+    """Return why tools that the inventory names are not among those of a server that is shown."""
+    seen, declared = set(listed), site.tools.get(server)
+    if declared is None:
+        return {}
+    left_out = {tool: Reason("tool_server", {"server": server}) for tool in declared.left_out}
+    missing = Reason("tool_missing", {"server": server})
+    offered = {tool: _decided(site, team, server, tool) or missing for tool in declared.offered}
+    return {tool: why for tool, why in {**offered, **left_out}.items() if tool not in seen}
+
+
+def _of_open_server(site: Site, server: str, report: Report | None) -> Reason:
+    part = report.part("server", server) if report else None
+    if server in site.personal:
+        return Reason("server_token", {})
+    if part is not None and part.state == "failed" and part.since:
+        return Reason("server_down", {"when": told(part.since)})
+    return Reason("server_missing", {})
+
+
+def _decided(site: Site, team: str, server: str, tool: str | None) -> Reason | None:
+    """Return what refuses this; None where nothing that the portal knows does.
+
+    The first rule that concerns the team decides. tool: None for the whole server.
+    """
+    for rule in site.policy.rules:
+        if not _concerns(rule, team, server, tool):
+            continue
+        if rule.effect == "deny":
+            return Reason("rule_maybe" if rule.is_for_some else "rule", {"rule": rule.name})
+        if not rule.is_for_some:
+            return None
+    opened = site.open.get(team, Open()).servers
+    if opened is None:
+        is_closed = site.policy.default == "deny"
+        return Reason("default", {"team": team}) if is_closed else None
+    if server not in opened:
+        return Reason("server_team", {"team": team})
+    if tool is not None and not matches(tool, opened[server]):
+        return Reason("tool_team", {"team": team, "server": server})
+    return None
+
+
+def _concerns(rule: Rule, team: str, server: str, tool: str | None) -> bool:
+    if rule.teams and not matches(team, rule.teams):
+        return False
+    about_tool = rule.tools == ["*"] if tool is None else matches(tool, rule.tools)
+    return matches(server, rule.servers) and about_tool
+
+
+def matches(name: str, globs: list[str]) -> bool:
+    """Whether any glob matches; a leading `!` excludes and wins. As the gateway reads them."""
+    if any(fnmatch.fnmatchcase(name, glob[1:]) for glob in globs if glob.startswith("!")):
+        return False
+    positive = [glob for glob in globs if not glob.startswith("!")]
+    return any(fnmatch.fnmatchcase(name, glob) for glob in positive) or (
+        not positive and bool(globs)
+    )
