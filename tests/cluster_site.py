@@ -38,7 +38,7 @@ class Site:
         environment: dict[str, str] | None = None,
     ) -> None:
         self.inventory = folder / "inventory"
-        self._within = within
+        self.within = within
         self._environment = {"KUBECONFIG": str(kubeconfig), **(environment or {})}
         shutil.copytree(EXAMPLE, self.inventory, ignore=shutil.ignore_patterns(".*"))
 
@@ -59,7 +59,7 @@ class Site:
         program = Path(sys.executable).with_name("ansible-playbook")
         return subprocess.run(
             [
-                *self._within,
+                *self.within,
                 program,
                 "-i",
                 self.inventory,
@@ -79,6 +79,12 @@ class Site:
         """Return what render.yml wrote, by the names of the files."""
         folder = self.inventory / ".intranet-mcp" / "kubernetes" / "cluster"
         return {path.name: path.read_text() for path in folder.iterdir()}
+
+    def put_into_cluster(self, group: str) -> None:
+        """Have the cluster as the host of a group of the platform."""
+        listed = yaml.safe_load((self.inventory / "hosts.yml").read_text())
+        listed["all"]["children"]["platform"]["children"][group] = {"hosts": {"cluster": {}}}
+        self.write("hosts.yml", listed)
 
     def secrets(self) -> dict[str, str]:
         """Return the platform's secrets by name."""

@@ -9,9 +9,12 @@ knows no namespace that was not made, and rolls out what runs pods at once unles
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import re
+import socket
+import threading
 from urllib.parse import parse_qs, urlsplit
 
 import yaml
@@ -19,6 +22,8 @@ from ansible_collections.intranet.mcp.plugins.module_utils.kubernetes import kin
 from support import Exchange, FakeService
 
 CERTIFIED = "not-told"
+# Messages of a WebSocket.
+BINARY, CLOSE = 2, 8
 WORKLOADS = ("Deployment", "StatefulSet")
 DEFAULTS = {"Service": {"type": "ClusterIP"}, "Deployment": {"progressDeadlineSeconds": 600}}
 
@@ -30,6 +35,8 @@ class FakeCluster:
         self.objects: dict[str, dict] = {}
         self.pods: list[dict] = []
         self.logs: dict[str, str] = {}
+        self.never_restarted: set[str] = set()
+        self.closed_logs: set[str] = set()
         self.refuses: dict[str, tuple[int, str]] = {}
         # What workloads and Jobs do not become, by name; a Job takes it along when it is removed.
         self.stuck: dict[str, dict] = {}
@@ -37,6 +44,8 @@ class FakeCluster:
         self.lacks: set[str] = set()
         # What is there for good, whoever removes it.
         self.keeps: set[str] = set()
+        # What listens in a pod, by the pod's name and the port: where it is on this machine.
+        self.programs: dict[tuple[str, int], tuple[str, int]] = {}
         self.calls: list[tuple[str, str, dict]] = []
         self._service = FakeService()
         self._service.replies = _Everything(self._answer)
@@ -86,11 +95,17 @@ class FakeCluster:
         if path in self.objects:
             return 200, self._with_status(self.objects[path])
         if match := re.fullmatch(r".*/pods/([^/]+)/log", path):
+            if match[1] in self.closed_logs:
+                return 403, _status("pods/log is forbidden")
+            if "previous" in query and match[1] in self.never_restarted:
+                return 400, _status("previous terminated container not found")
             return 200, self.logs.get(match[1], "").encode()
+        if match := re.fullmatch(r".*/pods/([^/]+)/portforward", path):
+            return self._forwarded(match[1], int(query["ports"]))
         if match := re.fullmatch(r"/apis/([^/]+/[^/]+)", path):
             return 200, {"resources": [{"kind": kind} for kind in self._kinds_of(match[1])]}
         if path.endswith("/pods"):
-            return 200, {"items": self.pods}
+            return 200, {"items": [pod for pod in self.pods if _is_meant(pod, query)]}
         if "labelSelector" in query:
             items = [
                 {key: value for key, value in one.items() if key not in ("kind", "apiVersion")}
@@ -100,6 +115,18 @@ class FakeCluster:
             ]
             return 200, {"items": items}
         return 404, _status(f"{path} not found")
+
+    def _forwarded(self, pod, port):
+        if not (place := self.programs.get((pod, port))):
+            return 404, _status(f'pods "{pod}" not found')
+
+        def carry(received, sent):
+            with contextlib.suppress(OSError), socket.create_connection(place) as connection:
+                threading.Thread(target=_to_client, args=(connection, sent), daemon=True).start()
+                for message in _messages(received):
+                    connection.sendall(message[1:])
+
+        return 101, carry
 
     def _kinds_of(self, version):
         served = {name for name, known in kinds.KINDS.items() if known.version == version}
@@ -171,6 +198,12 @@ class FakeCluster:
         return {**found, "status": {**status, **(stuck or {})}}
 
 
+def _is_meant(pod, query):
+    """Tell whether a pod is listed; one without labels always is."""
+    labels = pod["metadata"].get("labels")
+    return not labels or _is_selected(query["labelSelector"], labels)
+
+
 def _is_selected(selector, labels):
     """Tell whether a selector means an object: NAME=VALUE, NAME!=VALUE, or NAME notin (VALUES)."""
     if unequal := re.fullmatch(r"([^!]+)!=(.+)", selector):
@@ -181,6 +214,33 @@ def _is_selected(selector, labels):
         if others and labels.get(name) in others.split(","):
             return False
     return True
+
+
+def _messages(stream):
+    """Yield what a client of a WebSocket sends, which is masked."""
+    while len(head := stream.read(2)) == 2:
+        size = head[1] & 0x7F
+        if size > 125:
+            size = int.from_bytes(stream.read({126: 2, 127: 8}[size]), "big")
+        mask, masked = stream.read(4), stream.read(size)
+        repeated = (mask * (size // 4 + 1))[:size]
+        both = int.from_bytes(masked, "big") ^ int.from_bytes(repeated, "big")
+        if head[0] & 0x0F == BINARY:
+            yield both.to_bytes(size, "big")
+
+
+def _to_client(connection, stream):
+    """Send what a program says, in messages that begin with the channel; the first has the port."""
+    said = b"\0\0"
+    with contextlib.suppress(OSError, ValueError):  # the client is gone
+        while said:
+            size = len(said) + 1
+            head = bytes([size]) if size < 126 else bytes([126]) + size.to_bytes(2, "big")
+            stream.write(bytes([0x80 | BINARY]) + head + b"\0" + said)
+            stream.flush()
+            said = connection.recv(32768)
+        stream.write(bytes([0x80 | CLOSE, 0]))
+        stream.flush()
 
 
 class _Everything(dict):

@@ -187,8 +187,9 @@ class Server(http.server.ThreadingHTTPServer):
 class FakeService:
     """A real HTTP server whose answers a test writes down.
 
-    `replies[(method, path)]` is a status and a body (a dict sent as JSON, bytes, or an iterable of
-    bytes that is sent as it comes), or a function from the Exchange to such a pair.
+    `replies[(method, path)]` is a status and a body (a dict sent as JSON, bytes, an iterable of
+    bytes that is sent as it comes, or a function that goes on with the connection's two streams),
+    or a function from the Exchange to such a pair.
     """
 
     def __init__(self, address: str = "127.0.0.1") -> None:
@@ -226,9 +227,13 @@ class FakeService:
                     if self.command != "HEAD":
                         self.wfile.write(content)
                     return
+                self.close_connection = True
+                if callable(content):
+                    self.end_headers()
+                    content(self.rfile, self.wfile)
+                    return
                 self.send_header("Connection", "close")
                 self.end_headers()
-                self.close_connection = True
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                     for chunk in content:
                         self.wfile.write(chunk)

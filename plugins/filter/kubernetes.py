@@ -20,6 +20,8 @@ class FilterModule:
                 "kubernetes_model_loads": weights.loads,
                 "kubernetes_model_names": weights.names,
                 "kubernetes_model_registries": weights.registries,
+                "kubernetes_model_sources": weights.sources,
+                "kubernetes_models_sent": weights.sent,
                 "kubernetes_most_pods": workloads.most_pods,
                 "kubernetes_needed_secrets": files.described,
                 "kubernetes_secret_keys": files.secret_keys,

@@ -12,8 +12,9 @@ version_added: 0.1.0
 author:
   - intranet.mcp contributors (@intranet-mcp)
 description:
-  - Listens on a port of the loopback interface, and connects it to ready pods of a service through
-    the API server, as C(kubectl port-forward) does. So other modules reach what no entry serves.
+  - Listens on a port of the loopback interface, and connects it to ready pods of a service, or to
+    one pod, through the API server, as C(kubectl port-forward) does. So other modules reach what no
+    entry serves.
   - Goes on until O(place) is removed, or O(seconds) are over. Run it with C(async) and C(poll=0).
 notes:
   - Needs the right to get and create C(pods/portforward) in the namespace.
@@ -35,9 +36,11 @@ options:
     type: str
     required: true
   service:
-    description: Whose pods they are, the value of their label C(app.kubernetes.io/name).
+    description: Whose ready pods they are, the value of their label C(app.kubernetes.io/name).
     type: str
-    required: true
+  pod:
+    description: Instead of O(service), the name of one pod, which need not be ready.
+    type: str
   port:
     description: The port on which they listen.
     type: int
@@ -60,6 +63,16 @@ EXAMPLES = r"""
     service: litellm
     port: 4000
     place: /run/user/1000/litellm.port
+  async: 600
+  poll: 0
+
+- name: Reach the first pod of Ollama, which waits for its models
+  intranet.mcp.kubernetes_forward:
+    kubeconfig: ~/.kube/config
+    namespace: intranet-mcp
+    pod: ollama-0
+    port: 11434
+    place: /run/user/1000/ollama.port
   async: 600
   poll: 0
 """
@@ -103,7 +116,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.kubernetes.forward im
 
 
 class Pods:
-    """The ready pods of a service, one after the other."""
+    """The ready pods of a service, one after the other; or the one pod that is named."""
 
     def __init__(self, access, parameters):
         self._access, self._parameters = access, parameters
@@ -112,6 +125,10 @@ class Pods:
 
     def connect(self):
         """Open a connection to the next one."""
+        pod = self._parameters["pod"] or self._next()
+        return Channel(self._access, self._parameters["namespace"], pod, self._parameters["port"])
+
+    def _next(self):
         namespace, service = self._parameters["namespace"], self._parameters["service"]
         listed = self._client.pods(namespace, f"app.kubernetes.io/name={service}")
         ready = sorted(
@@ -125,8 +142,7 @@ class Pods:
                 "one at least",
                 "see what its pods say, and apply the inventory again",
             )
-        pod = ready[next(self._turn) % len(ready)]
-        return Channel(self._access, namespace, pod, self._parameters["port"])
+        return ready[next(self._turn) % len(ready)]
 
 
 def write_port(place, port):
@@ -142,12 +158,15 @@ def main():
         argument_spec={
             **kubeconfig.ARGUMENTS,
             "namespace": {"type": "str", "required": True},
-            "service": {"type": "str", "required": True},
+            "service": {"type": "str"},
+            "pod": {"type": "str"},
             "port": {"type": "int", "required": True},
             "place": {"type": "path", "required": True},
             "seconds": {"type": "int", "default": 600},
         },
         supports_check_mode=True,
+        required_one_of=[("service", "pod")],
+        mutually_exclusive=[("service", "pod")],
     )
     if kubeconfig.yaml is None:
         module.fail_json(msg=missing_required_lib("PyYAML"))

@@ -70,6 +70,13 @@ options:
     description: How long all Jobs and rollouts together may take, or the end of a namespace.
     type: int
     default: 300
+  wait_for_rollouts:
+    description:
+      - Whether rollouts are waited for. Jobs are in any case.
+      - Without, nothing is removed either. For pods that are ready once something else was brought
+        to them; whoever did that runs this again, and waits.
+    type: bool
+    default: true
 """
 
 EXAMPLES = r"""
@@ -169,6 +176,7 @@ class Owned:
             else _others(parameters["except_owners"])
         )
         self._removes_namespace = parameters["remove_namespace"]
+        self._waits = parameters["wait_for_rollouts"]
         self._seconds = parameters["wait_seconds"]
         self._ends_at = time.monotonic() + self._seconds
         self._is_dry = is_dry
@@ -187,6 +195,8 @@ class Owned:
             self._apply(found, has_namespace)
             if found["kind"] == rollout.JOB:
                 self._wait(found)
+        if not self._waits:
+            return
         for found in self._wanted:
             if found["kind"] in rollout.WAITED_FOR:
                 self._wait(found)
@@ -334,6 +344,7 @@ def main():
             "remove_namespace": {"type": "bool", "default": False},
             "objects": {"type": "list", "elements": "dict", "no_log": False},
             "wait_seconds": {"type": "int", "default": 300},
+            "wait_for_rollouts": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
         required_one_of=[("owner", "except_owners")],

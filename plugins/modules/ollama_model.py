@@ -135,6 +135,12 @@ options:
       - Memory that Ollama has, in MiB. A model whose weights and context take more is refused with
         the numbers, before it is loaded.
     type: int
+  on_this_host:
+    description:
+      - Whether Ollama runs on the host that runs the module. Otherwise nothing is compared with the
+        memory of that host.
+    type: bool
+    default: true
   prompt_cache_mb:
     description:
       - What a model's server may keep, besides, of conversations that wait, in MiB. With
@@ -342,7 +348,8 @@ class OllamaModel:
             self.name, entry["size"], shown, context, limits["parallel"], bool(limits["context"])
         )
         kept_mb = memory.of_conversations(shown, limits["prompt_cache_mb"])
-        there = memory.Limits(limits["memory_mb"], kept_mb, memory.of_host())
+        host_mb = memory.of_host() if limits["on_this_host"] else None
+        there = memory.Limits(limits["memory_mb"], kept_mb, host_mb)
         return {
             "capabilities": shown.get("capabilities") or [],
             "context": context,
@@ -486,6 +493,7 @@ def main():
             "context_limit": {"type": "int"},
             "parallel": {"type": "int", "default": 1},
             "memory_mb": {"type": "int"},
+            "on_this_host": {"type": "bool", "default": True},
             "prompt_cache_mb": {"type": "int", "default": 0},
             "load_timeout": {"type": "int", "default": 300},
             "stall_seconds": {"type": "int", "default": 60},

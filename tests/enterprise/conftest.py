@@ -8,15 +8,18 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import re
 import shutil
 import socket
 import ssl
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -28,15 +31,17 @@ import support  # noqa: E402
 support.make_collection_importable()
 
 import cluster_site  # noqa: E402
+import gateway_lab  # noqa: E402
+import identity_provider  # noqa: E402
 import node  # noqa: E402
 from ansible_collections.intranet.mcp.plugins.module_utils.images.bundle import Bundle  # noqa: E402
 from cluster import PUBLIC_NAME, Cluster  # noqa: E402
 from mcp_messages import INITIALIZE  # noqa: E402
-from persistent import PersistentClients, Request  # noqa: E402
+from persistent import REQUESTS_PER_SECOND, PersistentClients, Request  # noqa: E402
 from servers import scripted_api  # noqa: E402
 
-# On this machine: the model, what a tool server declares, and what nobody does.
-MODEL_PORT, TOOL_PORT, OTHER_PORT = 8000, 8001, 8002
+# On this machine: the model, what a tool server declares, what nobody does, and the provider.
+MODEL_PORT, TOOL_PORT, OTHER_PORT, PROVIDER_PORT = 8000, 8001, 8002, 8003
 CHAT = "/v1/chat/completions"
 TALKS_MCP = {"Accept": "application/json, text/event-stream"}
 TRY = """\
@@ -50,7 +55,20 @@ for place in sys.argv[1:]:
         pass
 """
 BUNDLE = support.REPOSITORY / ".cache" / "bundle"
+DOWNLOADS = support.REPOSITORY / ".cache" / "downloads"
+PORTAL_LOCK = support.REPOSITORY / "roles/portal/files/mcp_portal/requirements.lock"
+VISITOR = HERE.parent / "integration/pytest/servers/portal_visitor.py"
+# Requests a second that each test's load reached: they are what the machine carries.
+REACHED: dict[str, float] = {}
 IMAGE = re.compile(r"^ *image: (\S+)$", re.MULTILINE)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say which load the faults met."""
+    if REACHED:
+        terminalreporter.section(f"requests a second, of {REQUESTS_PER_SECOND} that were asked for")
+    for name, rate in REACHED.items():
+        terminalreporter.write_line(f"{rate:6.1f}  {name}")
 
 
 @pytest.fixture(scope="session")
@@ -76,12 +94,31 @@ def site(cluster, tmp_path_factory):
     shutil.copytree(HERE / "site", found.inventory, dirs_exist_ok=True)
     certificate, key = cluster.certificate
     shown = {"load_balancer_tls_certificate": str(certificate), "load_balancer_tls_key": str(key)}
+    shown["platform_cache_dir"] = str(DOWNLOADS)
     found.write("group_vars/all/certificate.yml", shown)
-    found.run("render.yml")
-    bundle = Bundle(str(BUNDLE))
-    for reference in sorted({*IMAGE.findall("".join(found.files().values()))}):
-        cluster.import_images(bundle.archive(reference)[0])
+    bring_images(found, cluster, set())
     return found
+
+
+def bring_images(site: cluster_site.Site, cluster: Cluster, known: set[str]) -> None:
+    """Give the node the images that the inventory needs, but for those that it has."""
+    site.run("render.yml")
+    bundle = Bundle(str(BUNDLE))
+    for reference in sorted({*IMAGE.findall("".join(site.files().values()))} - known):
+        cluster.import_images(bundle.archive(reference)[0])
+
+
+@pytest.fixture
+def put_into_cluster(site, cluster):
+    """Return a function that adds a service to the inventory, with variables, and has its image."""
+
+    def added(group: str, variables: dict) -> None:
+        known = {*IMAGE.findall("".join(site.files().values()))}
+        site.put_into_cluster(group)
+        site.write(f"group_vars/all/with_{group}.yml", variables)
+        bring_images(site, cluster, known)
+
+    return added
 
 
 class Pausing(scripted_api.Handler):
@@ -122,10 +159,10 @@ class LiteLLM:
     a developer's key.
     """
 
-    CLIENTS = 4
-
-    def __init__(self, site: cluster_site.Site, cluster: Cluster, objects: Callable) -> None:
-        self._cluster, self._objects = cluster, objects
+    def __init__(
+        self, site: cluster_site.Site, cluster: Cluster, objects: Callable, test: str
+    ) -> None:
+        self._cluster, self._objects, self._test = cluster, objects, test
         self._trusted = ssl.create_default_context(cafile=str(cluster.authority))
         self._headers = {
             "Authorization": f"Bearer {site.secrets()['key-first-developer']}",
@@ -171,15 +208,19 @@ class LiteLLM:
             time.sleep(1)
 
     def problems_during(self, action: Callable) -> list[str]:
-        """Return what went wrong with requests (20 at least) while something was done."""
+        """Return what went wrong with requests (20 at least) while something was done, under the
+        load of the standard tier's faults, as far as the machine carries it.
+        """
         problems: list[str] = []
+        ends: list[float] = []
         answered = threading.Semaphore(0)
 
-        def record(_began, _ended, problem):
+        def record(_began, ended, problem):
             problems.extend([problem] if problem else [])
+            ends.append(ended)
             answered.release()
 
-        load = PersistentClients(self.connect, self.request, record, self.CLIENTS, per_second=4)
+        load, began = PersistentClients(self.connect, self.request, record), time.monotonic()
         load.start()
         try:
             action()
@@ -187,6 +228,7 @@ class LiteLLM:
                 assert answered.acquire(timeout=60), "no answer within a minute"
         finally:
             load.stop()
+        REACHED[self._test] = len(ends) / (max(ends) - began)
         return problems
 
 
@@ -204,8 +246,48 @@ def _problem(answer: http.client.HTTPResponse) -> str:
 
 
 @pytest.fixture
-def litellm(site, cluster, objects, model):
-    return LiteLLM(site, cluster, objects)
+def litellm(site, cluster, objects, model, request):
+    return LiteLLM(site, cluster, objects, request.node.name)
+
+
+class Provider(NamedTuple):
+    """The company's provider of identities, and its authority."""
+
+    program: gateway_lab.Program
+    issuer: str
+    authority: Path
+
+
+@pytest.fixture(scope="session")
+def provider(cluster, tmp_path_factory):
+    """A provider on this machine's address in the cluster's network, over TLS."""
+    folder = tmp_path_factory.mktemp("provider")
+    company = identity_provider.company(folder, node.MACHINE)
+    callback = f"https://{PUBLIC_NAME}/portal/callback"
+    at = (PROVIDER_PORT, node.MACHINE, company)
+    with identity_provider.identity_provider(folder, [callback], *at) as running:
+        yield Provider(running.program, running.issuer, company.ca)
+
+
+@pytest.fixture
+def visit(site, cluster, provider):
+    """Return a function that has somebody sign in at the portal, and open pages there."""
+    python = gateway_lab.python_environment("portal", PORTAL_LOCK)
+
+    def visited(name: str, *pages: str) -> dict:
+        trusted = {"AUTHORITIES": f"{cluster.authority}:{provider.authority}"}
+        done = subprocess.run(
+            [*site.within, python, VISITOR, f"https://{PUBLIC_NAME}", name, *pages],
+            env={**os.environ, **trusted},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return visited
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ import pytest
 import yaml
 from cluster_site import NAMESPACE, changes
 from conftest import CHAT, MODEL_PORT, OTHER_PORT, TOOL_PORT
+from identity_provider import CLIENT_ID, CLIENT_SECRET
+from persistent import CLIENTS
 
 KINDS = (
     "deployments,statefulsets,pods,services,configmaps,secrets,serviceaccounts,networkpolicies,"
@@ -29,6 +31,15 @@ OBJECTS = ("--skip-tags", "teams,verify")
 # Several times what a probe of a balancer would wait.
 UNREADY_SECONDS = 15
 ASKED = {"model": "scripted", "messages": [{"role": "user", "content": "Hi"}]}
+# The smallest model that package mirrors have, which the control node sends.
+SAMPLE = {"name": "smollm2:135m", "file": "smollm2-135m", "context": 2048, "keep_loaded": True}
+SMALL = {
+    "ollama_memory_mb": 768,
+    "ollama_prompt_cache_mb": 64,
+    "ollama_max_loaded_models": 1,
+    "ollama_context_length": 2048,
+}
+PAGES = ("sign-in", "overview", "connect", "models", "tools", "usage")
 # What a namespace has of the cluster's own.
 OF_CLUSTER = {"ConfigMap kube-root-ca.crt", "ServiceAccount default"}
 
@@ -202,7 +213,7 @@ def test_a_killed_program_costs_no_more_than_one_request_of_each_client(cluster,
             cluster.kubectl("wait", *IN, condition, f"pod/{pod}", "--timeout=180s", seconds=190)
 
     problems = litellm.problems_during(kill)
-    assert len(problems) <= litellm.CLIENTS, problems
+    assert len(problems) <= CLIENTS, problems
 
 
 def test_no_request_fails_while_the_database_is_away(cluster, litellm):
@@ -255,6 +266,35 @@ def test_a_new_version_is_rolled_out_without_a_failed_request(site, cluster, lit
     assert changes(site.run("site.yml", *OBJECTS)) == 0
 
 
+def test_people_sign_in_at_the_portal_through_the_ingress_and_verify_asks_whether_they_can(
+    site, put_into_cluster, provider, visit
+):
+    oidc = {
+        "issuer": provider.issuer,
+        "client_id": CLIENT_ID,
+        "client_secret": CLIENT_SECRET,
+        "ca_file": str(provider.authority),
+        "teams": [{"group": "dev-payments", "team": "payments"}],
+    }
+    teams = [{"name": "payments", "models": ["scripted"]}]
+    put_into_cluster("portal", {"platform_oidc": oidc, "teams": teams})
+    site.run("site.yml", "--skip-tags", "verify", seconds=1200)
+    seen = visit("alice", *PAGES[1:])
+    assert {page: one["status"] for page, one in seen.items()} == dict.fromkeys(PAGES, 200)
+    site.run("verify.yml", seconds=900)
+    assert sign_on(site) == "passed"
+    provider.program.stop()
+    assert site.try_to_run("verify.yml", seconds=900).returncode == 2
+    assert sign_on(site) == "failed"
+
+
+def sign_on(site) -> str:
+    """What the last report says of the portal."""
+    report = json.loads((site.inventory / ".intranet-mcp/reports/verify.json").read_text())
+    found = [one for one in report["checks"] if one["name"].startswith("people can sign in")]
+    return "failed" if "failed" in {one["status"] for one in found} else found[0]["status"]
+
+
 def test_a_tool_that_the_inventory_no_longer_has_is_removed(site, cluster, objects):
     def version():
         """What LiteLLM's pods are made after, whose number is the autoscaler's."""
@@ -264,12 +304,38 @@ def test_a_tool_that_the_inventory_no_longer_has_is_removed(site, cluster, objec
     before = version()
     without = {name: {"enabled": False} for name in ("filesystem", "browser", "example")}
     site.write("group_vars/all/tools.yml", {"mcp_servers": without})
-    assert changes(site.run("site.yml", *OBJECTS)) == 2
+    # It goes, the gateway asks it no more, and the portal shows it to nobody.
+    assert changes(site.run("site.yml", *OBJECTS)) == 3
     # The run removes what has pods; these take until their grace period is over.
     pods = ("pods", "--selector", "app.kubernetes.io/name=tool-example", "--timeout=90s")
     cluster.kubectl("wait", *IN, "--for=delete", *pods, seconds=100)
     assert not [name for name in names(objects(KINDS)) if "tool-example" in name]
     assert version() == before
+
+
+def test_weights_of_a_package_reach_ollama_and_its_model_answers(
+    site, cluster, put_into_cluster, litellm
+):
+    said = yaml.safe_load((site.inventory / "group_vars/kubernetes/main.yml").read_text())
+    volumes = {**said["kubernetes_volumes"], "ollama": {"models": {"size": "2Gi"}}}
+    site.write("group_vars/kubernetes/weights.yml", {"kubernetes_volumes": volumes})
+    put_into_cluster("ollama", {"ollama_models": [SAMPLE], **SMALL})
+    site.run("site.yml", *OBJECTS, seconds=1800)
+    asked = {**ASKED, "model": SAMPLE["name"], "max_tokens": 8}
+    assert litellm.answer("POST", CHAT, asked).status == 200
+    loaded = cluster.kubectl("exec", *IN, "ollama-0", "--", "ollama", "ps")
+    assert re.search(r"smollm2:135m .* 2048 +Forever", loaded)
+    (record,) = site.inventory.glob(".intranet-mcp/kubernetes/*-models.json")
+    assert json.loads(record.read_text())[SAMPLE["name"]]["context"] == 2048
+    assert changes(site.run("site.yml", *OBJECTS)) == 0
+
+
+def test_a_new_pod_of_ollama_has_the_weights_that_were_sent_to_the_one_before(cluster, litellm):
+    cluster.kubectl("delete", "pod", *IN, "ollama-0", seconds=120)
+    for condition in ("--for=create", "--for=condition=Ready"):
+        cluster.kubectl("wait", *IN, condition, "pod/ollama-0", "--timeout=180s", seconds=190)
+    asked = {**ASKED, "model": SAMPLE["name"], "max_tokens": 8}
+    assert litellm.answer("POST", CHAT, asked).status == 200
 
 
 def test_a_route_of_the_gateway_api_takes_the_ingress_place(site, objects, litellm):
@@ -302,7 +368,7 @@ def test_absent_leaves_claims_alone(site, cluster, objects):
     cluster.kubectl("wait", *IN, "--for=delete", "pods", "--all", "--timeout=180s", seconds=190)
     assert names(objects(KINDS)) == set()
     claims = {one["metadata"]["name"] for one in objects("persistentvolumeclaims")}
-    assert claims == {"data-postgres-0", "data-redis-0"}
+    assert claims == {"data-postgres-0", "data-redis-0", "ollama-models"}
     assert changes(site.run("absent.yml")) == 0
 
 

@@ -100,6 +100,15 @@ class ClusterClient(HttpClient):
         reply = self.request("GET", f"/api/v1/namespaces/{namespace}/pods/{pod}/log?{query}")
         return reply.text if reply.ok else ""
 
+    def log_since(self, namespace: str, pod: str, time: str, is_previous: bool) -> bytes:
+        """Return what a pod said since then; is_previous: its program that ended, if it is kept."""
+        query = {"sinceTime": time, **({"previous": "true"} if is_previous else {})}
+        place = f"/api/v1/namespaces/{namespace}/pods/{pod}/log?{urlencode(query)}"
+        reply = self.request("GET", place)
+        if not reply.ok and not is_previous:
+            self._body(reply, "read", f"the log of pod {pod}")
+        return reply.body if reply.ok else b""
+
     def _list(self, place: str, selector: str, none: tuple[int, ...] = (404,)) -> list[dict]:
         reply = self.request("GET", f"{place}?{urlencode({'labelSelector': selector})}")
         return [] if reply.status in none else self._body(reply, "list", place).get("items") or []

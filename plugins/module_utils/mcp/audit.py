@@ -1,15 +1,16 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""The gateway's audit log, read where it lies: who called which tool how often."""
+"""The gateway's audit log, from its files or out of pods: who called which tool how often."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 from ansible_collections.intranet.mcp.plugins.module_utils.common import errors, regular
@@ -29,23 +30,42 @@ def calls(path: str, since: str, until: str, keep_files: int) -> Row:
     path: the newest file; FILE.1 and so on are older. keep_files: how many of those the gateway
     keeps; where there are fewer, it never threw any away.
     """
-    found: dict[tuple[str, ...], Row] = {}
-    unreadable, begins = 0, ""
     with contextlib.ExitStack() as opened:
         streams = _open_all(path, keep_files, opened)
-        for stream in reversed(streams):
-            for line in regular.lines(stream):
-                day = _day(line)
-                begins = begins or day
-                if since <= day <= until and b'"tools/call"' in line:
-                    unreadable += not _count(found, line)
-        is_whole = len(streams) <= keep_files or begins < since
+        lines = itertools.chain.from_iterable(map(regular.lines, reversed(streams)))
+        found = _counted(lines, since, until)
+        is_whole = len(streams) <= keep_files or found["begins"] < since
+    return {**found, "is_whole": is_whole, "pods": []}
+
+
+def calls_of_pods(logs: dict[str, bytes], since: str, until: str) -> Row:
+    """Return calls of tools in what pods said, by their names.
+
+    They are never known to be all: a pod that is gone took what it said along.
+    """
+    lines = itertools.chain.from_iterable(log.splitlines() for log in logs.values())
+    found = _counted(lines, since, until)
+    begins = min((day for log in logs.values() if (day := _first_day(log))), default="")
+    return {**found, "begins": begins, "is_whole": False, "pods": sorted(logs)}
+
+
+def _counted(lines: Iterable[bytes], since: str, until: str) -> Row:
+    found: dict[tuple[str, ...], Row] = {}
+    unreadable, begins = 0, ""
+    for line in lines:
+        day = _day(line)
+        begins = begins or day
+        if since <= day <= until and b'"tools/call"' in line:
+            unreadable += not _count(found, line)
     return {
         "calls": sorted(found.values(), key=lambda row: [row[name] for name in _IDENTITY]),
         "begins": begins,
-        "is_whole": is_whole,
         "unreadable": unreadable,
     }
+
+
+def _first_day(log: bytes) -> str:
+    return next(filter(None, map(_day, log.splitlines())), "")
 
 
 def _day(line: bytes) -> str:

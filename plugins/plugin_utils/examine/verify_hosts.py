@@ -38,18 +38,21 @@ def probes(site: dict) -> list[dict]:
     return [row for make in makers for row in make(site)]
 
 
-def cluster_probes(declared: dict, external: list[dict], ready: str = "") -> list[dict]:
+def cluster_probes(
+    declared: dict, external: list[dict], ready: str = "", checks: str = ""
+) -> list[dict]:
     """Return what is asked of a Kubernetes cluster: one probe of everything that is in it.
 
     declared: how it is reached, and what it should have, as the role kubernetes puts it together.
     external: servers elsewhere, which the control node asks. ready: where LiteLLM says whether it
-    can work, while a port leads there.
+    can work, and checks: where the portal says whether people can sign in, while ports lead there.
     """
     options = {"url": ready, "service": "LiteLLM in the cluster", "contains": "connected"}
     return [
         probe("cluster", "cluster", "Hosts", **declared),
         *external_probes(external, is_client=False),
         *([probe(REACHES_DATABASE, "http", "Services", **options)] if ready else []),
+        *(_sign_on({"url": checks, "service": "the portal in the cluster"}) if checks else []),
     ]
 
 
@@ -148,7 +151,10 @@ def _gateway(site: dict) -> list[dict]:
 
 def _portal(site: dict) -> list[dict]:
     """Whether people can sign in: the provider, LiteLLM, the gateway and the store of sessions."""
-    options = _local(site, "portal", "/checks")
+    return _sign_on(_local(site, "portal", "/checks"))
+
+
+def _sign_on(options: dict[str, str]) -> list[dict]:
     return [probe("people can sign in", "sign_on", "Services", **options)]
 
 

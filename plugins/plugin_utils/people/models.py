@@ -35,7 +35,9 @@ def facts(declared: list[dict], results: list[dict]) -> dict[str, dict]:
     return {
         model["name"]: {"capabilities": sorted(done["capabilities"]), "context": done["context"]}
         for model, done in zip(declared, results, strict=True)
-        if model.get("state", "present") == "present" and "capabilities" in done
+        if model.get("state", "present") == "present"
+        and "capabilities" in done
+        and done.get("digest") != ""  # not there yet, as check mode finds it
     }
 
 

@@ -135,7 +135,17 @@ def notes(gateways: Mapping[str, Row], wanted: Row) -> list[str]:
                 f"{host} did not answer, or was not asked: calls of tools through its gateway are "
                 "missing."
             )
-        elif not found["is_whole"]:
+        elif found["is_whole"]:
+            pass
+        elif not found["begins"]:
+            said.append(f"The logs of the gateway's pods in {host} have no call of a tool.")
+        elif found.get("pods"):
+            said.append(
+                f"Calls of tools in {host} are those in the logs of pods that run now, from "
+                f"{found['begins']} on. What pods that are gone wrote is where the cluster "
+                "collects its logs."
+            )
+        else:
             said.append(
                 f"The audit log of {host} begins on {found['begins']}: earlier calls of tools are "
                 "missing (gateway_audit_keep_files, gateway_audit_file_mb)."

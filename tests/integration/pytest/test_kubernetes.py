@@ -10,19 +10,27 @@ from __future__ import annotations
 
 import base64
 import copy
+import json
 import re
 import subprocess
+import sys
 
 import cluster_site
 import fake_kubernetes
+import fake_ollama
 import kubernetes_validate
 import pytest
+import support
 import yaml
+
+sys.path.insert(0, str(support.REPOSITORY / "tests" / "unit" / "plugins" / "modules"))
+import fake_litellm
 
 pytestmark = pytest.mark.integration
 HERE = {"ansible_connection": "local", "ansible_become": False}
 # Hosts are left out. Nothing runs in the fake, so nobody has keys there and nothing can be proven.
 OBJECTS = ("--limit", "cluster", "--skip-tags", "teams,verify")
+NAME, READY = "app.kubernetes.io/name", {"conditions": [{"type": "Ready", "status": "True"}]}
 # Kinds of others, of which Kubernetes has no schema.
 OF_OTHERS = {"PrometheusRule", "ServiceMonitor"}
 
@@ -306,3 +314,80 @@ def test_models_in_the_cluster_come_from_the_sites_registry_before_their_server_
     (way, names) = found["NetworkPolicy"]["spec"]["egress"]
     assert way["to"] == [{"ipBlock": {"cidr": "203.0.113.9/32"}}]
     assert {port["port"] for port in (*way["ports"], *names["ports"])} == {5000, 53}
+
+
+@pytest.fixture(scope="module")
+def ollama(site):
+    """What runs in the pod of Ollama, once there is one."""
+    found = fake_ollama.FakeOllama()
+    site.cluster.programs["ollama-0", 11434] = ("127.0.0.1", found.port)
+    yield found
+    found.close()
+
+
+def test_weights_of_a_file_reach_a_pod_through_the_api_with_context_and_parameters(
+    site, ollama, tmp_path
+):
+    weights = tmp_path / "own.gguf"
+    fake_ollama.write_weights(weights)
+    digest = ollama.takes(weights)
+    source = {"type": "file", "path": str(weights), "checksum": digest}
+    source["parameters"] = {"temperature": 0.5}
+    own = {"name": "own:1", "sources": [source], "context": 2048, "keep_loaded": True}
+    site.write("group_vars/all/weights.yml", {"ollama_models": [own]})
+    models = ("--limit", "cluster", "--tags", "data")
+    assert "StatefulSet ollama" in site.run("site.yml", *models, "--check")
+    assert ollama.models == {}
+    site.run("site.yml", *models)
+    assert ollama.blobs == {digest} and ollama.models["own:1"]["parameters"] == "temperature 0.5"
+    assert ollama.loaded == {"own:1": 2048}
+    # The pod waits for it; nothing is pulled.
+    names = {path.rpartition("/")[2]: one for path, one in site.cluster.objects.items()}
+    assert names["ollama-live"]["data"] == {"models": "own:1\n"}
+    (job,) = [one for one in site.cluster.objects.values() if one["kind"] == "Job"]
+    assert job["spec"]["template"]["spec"]["containers"][0].get("args", []) == []
+    assert cluster_site.changes(site.run("site.yml", *models)) == 0
+
+
+def test_clis_are_told_what_an_ollama_in_the_cluster_says_its_models_can_do(site, ollama):
+    (record,) = site.inventory.glob(".intranet-mcp/kubernetes/*-models.json")
+    known = {"own:1": {"capabilities": fake_ollama.CAPABILITIES, "context": 2048}}
+    assert json.loads(record.read_text()) == known
+    record.unlink()
+    site.write("group_vars/all/people.yml", {"teams": []})
+    pod = {"metadata": {"name": "ollama-0", "labels": {NAME: "ollama"}}, "status": READY}
+    site.cluster.pods = [pod]
+    site.run("clients.yml", "--limit", "cluster")
+    assert json.loads(record.read_text()) == known
+    # Where it is away, what it said before stays.
+    site.cluster.pods = []
+    assert "could not be asked" in site.run("clients.yml", "--limit", "cluster")
+    assert json.loads(record.read_text()) == known
+
+
+def test_the_usage_of_a_cluster_is_told_with_the_calls_that_its_pods_know(site):
+    service = support.FakeService()
+    litellm = fake_litellm.FakeLiteLLM(service)
+    litellm.used("2027-01-02", "k1", "alice", 5, ("payments", 5), alias="alice")
+    port = int(service.url.rpartition(":")[2])
+    secret = site.inventory / ".intranet-mcp" / "secrets" / "litellm_master_key"
+    secret.write_text(fake_litellm.MASTER)
+    site.cluster.programs["litellm-1", 4000] = ("127.0.0.1", port)
+    site.cluster.pods = [
+        {"metadata": {"name": f"{name}-1", "labels": {NAME: name}}, "status": READY}
+        for name in ("gateway", "litellm")
+    ]
+    call = {"time": "2027-01-03T12:00:00.000Z", "caller": "alice", "team": "payments"}
+    call |= {"server": "example", "method": "tools/call", "name": "add", "status": "ok"}
+    site.cluster.logs["gateway-1"] = json.dumps(call, separators=(",", ":"))
+    site.cluster.never_restarted = {"gateway-1"}
+    asked = ("usage.yml", "--limit", "cluster", "-e", "usage_month=2027-01")
+    said = site.run(*asked)
+    assert re.search(r"payments +alice +5 .* 1$", said, re.MULTILINE)
+    assert "those in the logs of pods that run now, from 2027-01-03 on" in said
+    # Without the right to read logs, tokens and cost are told all the same.
+    site.cluster.closed_logs = {"gateway-1"}
+    said = site.run(*asked)
+    assert re.search(r"payments +alice +5 .* 0$", said, re.MULTILINE)
+    assert "calls of tools through its gateway are missing" in said
+    service.close()

@@ -3,6 +3,7 @@
 
 """Somebody at the portal: portal_visitor.py PORTAL NAME ACTION..., in the portal's own environment.
 
+AUTHORITIES in the environment may name PEM files, with colons between them, whom to trust besides.
 An action is the name of a page to open, or of a form to send: key, line, end-sessions, and
 device=CODE, which connects a terminal. Prints one JSON object: action to status and text.
 """
@@ -10,7 +11,9 @@ device=CODE, which connects a terminal. Prints one JSON object: action to status
 from __future__ import annotations
 
 import json
+import os
 import re
+import ssl
 import sys
 from pathlib import Path
 
@@ -24,7 +27,7 @@ FORMS = {"key": "connect", "line": "connect", "end-sessions": "overview", "devic
 
 
 def main(portal: str, name: str, *actions: str) -> None:
-    browser = httpx2.Client(timeout=30, trust_env=False)
+    browser = httpx2.Client(timeout=30, trust_env=False, verify=_trusted())
     began = browser.get(f"{portal}/portal/sign-in")
     back = identity_provider.pass_provider(browser, began.headers["location"], name)
     seen = {"sign-in": _told(browser.get(back))}
@@ -38,6 +41,13 @@ def main(portal: str, name: str, *actions: str) -> None:
         fields = {"csrf": token, "code": code}
         seen[action] = _told(browser.post(f"{portal}/portal/{action}", data=fields))
     print(json.dumps(seen))
+
+
+def _trusted() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    for path in filter(None, os.environ.get("AUTHORITIES", "").split(":")):
+        context.load_verify_locations(path)
+    return context
 
 
 def _told(response: httpx2.Response) -> dict:

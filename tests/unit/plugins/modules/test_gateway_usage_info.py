@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 
+import fake_kubernetes
 import pytest
 from ansible_collections.intranet.mcp.plugins.module_utils.mcp import audit
 
@@ -118,3 +119,36 @@ def test_a_pipe_in_the_place_of_a_file_holds_up_nobody(log, count, tmp_path):
     os.mkfifo(tmp_path / "audit.jsonl.1")
     result = count(path)
     assert result["failed"] and "no regular file" in result["msg"]
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    found = fake_kubernetes.FakeCluster()
+    found.path = found.kubeconfig(tmp_path / "kubeconfig")
+    yield found
+    found.close()
+
+
+def test_calls_are_counted_in_what_pods_of_the_gateway_said(cluster, run_module):
+    of_gateway = {"labels": {"app.kubernetes.io/name": "gateway"}}
+    others = {"labels": {"app.kubernetes.io/name": "litellm"}}
+    names = {"gateway-1": of_gateway, "gateway-2": of_gateway, "litellm-1": others}
+    cluster.pods = [{"metadata": {"name": name, **labels}} for name, labels in names.items()]
+    cluster.logs = {
+        "gateway-1": "INFO it began\n" + line("2027-01-03") + "\n",
+        "gateway-2": line("2027-01-02") + "\n" + line("2027-01-04", status="refused") + "\n",
+        "litellm-1": line("2027-01-01") + "\n",
+    }
+    cluster.never_restarted = {"gateway-1"}
+    given = {"kubeconfig": cluster.path, "namespace": "llm"}
+    month = {"since": "2027-01-01", "until": "2027-01-31"}
+    result = run_module("gateway_usage_info", **given, **month)
+    # What was said before a restart is read, too; the fake says the same again.
+    assert told(result) == {"read_file": (3, 0, 2)}
+    assert result["begins"] == "2027-01-02" and result["pods"] == ["gateway-1", "gateway-2"]
+    assert not result["is_whole"] and result["unreadable"] == 0
+    asked = [query for _method, path, query in cluster.calls if path.endswith("/log")]
+    assert {query["sinceTime"] for query in asked} == {"2027-01-01T00:00:00Z"}
+    cluster.pods = []
+    result = run_module("gateway_usage_info", **given, **month)
+    assert result["calls"] == [] and result["begins"] == ""

@@ -13,6 +13,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import 
 from ansible_collections.intranet.mcp.plugins.module_utils.kubernetes import kubeconfig
 from ansible_collections.intranet.mcp.plugins.modules import kubernetes_forward
 
+OF_LITELLM = {"namespace": "llm", "service": "litellm", "port": 4000}
 READY = {"conditions": [{"type": "Ready", "status": "True"}]}
 
 
@@ -28,7 +29,7 @@ def test_its_port_is_told_and_closed_when_the_file_is_gone(cluster, run_module, 
     place, found = tmp_path / "port", []
 
     def forward():
-        given = {"kubeconfig": cluster.path, "namespace": "llm", "service": "litellm", "port": 4000}
+        given = {"kubeconfig": cluster.path, **OF_LITELLM}
         found.append(run_module("kubernetes_forward", place=str(place), **given))
 
     running = threading.Thread(target=forward)
@@ -47,17 +48,25 @@ def test_its_port_is_told_and_closed_when_the_file_is_gone(cluster, run_module, 
 
 
 def test_it_ends_by_itself(cluster, run_module, tmp_path):
-    given = {"kubeconfig": cluster.path, "namespace": "llm", "service": "litellm", "port": 4000}
+    given = {"kubeconfig": cluster.path, **OF_LITELLM}
     assert run_module("kubernetes_forward", place=str(tmp_path / "port"), seconds=0, **given)[
         "port"
     ]
+
+
+def test_a_pod_that_is_named_need_not_be_ready(cluster, monkeypatch):
+    asked = []
+    monkeypatch.setattr(kubernetes_forward, "Channel", lambda *place: asked.append(place[1:]))
+    given = {"namespace": "llm", "service": None, "pod": "ollama-0", "port": 11434}
+    kubernetes_forward.Pods(kubeconfig.read(cluster.path), given).connect()
+    assert asked == [("llm", "ollama-0", 11434)]
 
 
 def test_pods_that_are_ready_take_turns(cluster, monkeypatch):
     asked = []
     monkeypatch.setattr(kubernetes_forward, "Channel", lambda *place: asked.append(place[2:]))
     access = kubeconfig.read(cluster.path)
-    pods = kubernetes_forward.Pods(access, {"namespace": "llm", "service": "litellm", "port": 4000})
+    pods = kubernetes_forward.Pods(access, {**OF_LITELLM, "pod": None})
     with pytest.raises(NotReady, match="no pod of litellm is ready in namespace llm"):
         pods.connect()
     cluster.pods = [

@@ -295,6 +295,20 @@ def pod(name, ready=False, waiting=(), exit_code=None, unschedulable=""):
     return {"metadata": {"name": name}, "status": status}
 
 
+def test_who_brings_something_to_pods_before_they_are_ready_does_not_wait_for_them(
+    with_namespace, cluster, apply
+):
+    apply("ollama", of("ollama"))
+    files = {**definition("ollama")["files"], "ready.sh": "other\n"}
+    cluster.stuck["ollama"] = {"readyReplicas": 0}
+    result = apply("ollama", of("ollama", files=files), wait_for_rollouts=False)
+    assert "StatefulSet ollama" in result["updated"] and result["removed"] == []
+    cluster.stuck.clear()
+    result = apply("ollama", of("ollama", files=files))
+    # Pods of before needed it as long as they were there.
+    assert any(name.startswith("ConfigMap ollama-config-") for name in result["removed"])
+
+
 def test_a_controller_that_gave_up_is_not_waited_for(with_namespace, cluster, apply):
     reason = {"type": "Progressing", "reason": "ProgressDeadlineExceeded"}
     cluster.stuck["litellm"] = {"availableReplicas": 0, "conditions": [reason]}

@@ -9,6 +9,7 @@ import json
 import os
 
 import pytest
+from ansible_collections.intranet.mcp.plugins.module_utils.ollama import memory
 
 OLD, NEW = "1" * 64, "2" * 64
 
@@ -173,6 +174,18 @@ def test_model_that_does_not_stay_loaded_is_an_error(run, ollama, service):
     service.replies["POST", "/api/generate"] = 200, {"done": True}
     result = run(keep_loaded=True)
     assert result["failed"] and result["error"]["reason"] == "not_ready"
+
+
+def test_the_memory_of_this_host_is_not_that_of_an_ollama_elsewhere(
+    run, ollama, service, monkeypatch
+):
+    monkeypatch.setattr(memory, "of_host", lambda: 1)
+    ollama.digests["m:1"] = OLD
+    shown = {"capabilities": ["completion"]}
+    service.replies["POST", "/api/show"] = (200, shown)
+    limits = {"memory_mb": 4096, "prompt_cache_mb": 2048}
+    assert "the memory of this host" in run(**limits)["error"]["expected"]
+    assert not run(**limits, on_this_host=False)["changed"]
 
 
 def test_unreachable_ollama_says_what_to_do(run_module, closed_port):

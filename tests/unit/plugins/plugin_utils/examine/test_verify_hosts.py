@@ -194,3 +194,10 @@ def test_other_sites_are_asked_from_where_litellm_asks_them():
     (of_cluster,) = verify_hosts.external_probes(told, is_client=False)
     assert asked == of_cluster and asked["kind"] == "site"
     assert probes.check(asked, {"site-north": "sk-1"})["options"]["key"] == "sk-1"
+
+
+def test_a_clusters_portal_says_whether_people_can_sign_in():
+    checks = "http://127.0.0.1:40001/checks"
+    _whole, sign_on = verify_hosts.cluster_probes({"namespace": "n"}, [], checks=checks)
+    assert (sign_on["name"], sign_on["kind"]) == ("people can sign in", "sign_on")
+    assert sign_on["options"]["url"] == checks

@@ -133,6 +133,11 @@ def test_what_is_missing_is_said():
     notes = "\n".join(report([], gateways, at="2027-01-15T08:30:00+00:00")["notes"])
     assert "a did not answer, or was not asked" in notes and "b begins on 2027-01-12" in notes
     assert "2 lines of c" in notes and "2027-01-15T08:30" in notes and "d" not in notes.split()
+    gateways = {"cluster": log(is_whole=False, begins="2027-01-12", pods=["gateway-1"])}
+    (note,) = report([], gateways)["notes"]
+    assert note.startswith("Calls of tools in cluster are those in the logs of pods that run now")
+    (note,) = report([], {"cluster": log(is_whole=False, begins="", pods=["gateway-1"])})["notes"]
+    assert note == "The logs of the gateway's pods in cluster have no call of a tool."
     assert report()["notes"] == []
     assert report([], {}, month="2062-01")["notes"] == [
         "The month has not begun: is it the one that was meant?"
