@@ -15,8 +15,8 @@ description:
   - Applies objects server-side with a field manager of its own, waits until Deployments and
     StatefulSets are rolled out, and then removes the owner's objects that are not listed. After a
     rollout that fails nothing is removed, and pods of before keep what they were started with.
-  - A Job has to end well before what is listed after it is applied. One that failed before runs
-    again; one that ended well does not.
+  - A Job has to end well before what is listed after it is applied, but for other Jobs. One that
+    failed before runs again; one that ended well does not.
   - Needs no client library. O(kubeconfig) may have a token, a client certificate, or a helper
     (C(exec)).
 notes:
@@ -191,10 +191,7 @@ class Owned:
         wanted = {kinds.path(found) for found in self._wanted}
         self._check_kinds()
         has_namespace = self._read_namespace() is not None
-        for found in self._wanted:
-            self._apply(found, has_namespace)
-            if found["kind"] == rollout.JOB:
-                self._wait(found)
+        self._apply_all(has_namespace)
         if not self._waits:
             return
         for found in self._wanted:
@@ -205,6 +202,18 @@ class Owned:
                 self._remove(found)
         if self._removes_namespace and (namespace := self._read_namespace()):
             self._end(namespace)
+
+    def _apply_all(self, has_namespace):
+        """Apply in order; Jobs that follow each other run at once, and what comes next waits."""
+        running = []
+        for found in self._wanted:
+            is_job = found["kind"] == rollout.JOB
+            while running and not is_job:
+                self._wait(running.pop())
+            self._apply(found, has_namespace)
+            running += [found] if is_job else []
+        for job in running:
+            self._wait(job)
 
     def _check_kinds(self):
         """Refuse kinds that the cluster does not have, before the first object is applied."""

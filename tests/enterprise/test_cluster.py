@@ -368,7 +368,7 @@ def test_absent_leaves_claims_alone(site, cluster, objects):
     cluster.kubectl("wait", *IN, "--for=delete", "pods", "--all", "--timeout=180s", seconds=190)
     assert names(objects(KINDS)) == set()
     claims = {one["metadata"]["name"] for one in objects("persistentvolumeclaims")}
-    assert claims == {"data-postgres-0", "data-redis-0", "ollama-models"}
+    assert claims == {"data-postgres-0", "data-redis-0", "models-ollama-0"}
     assert changes(site.run("absent.yml")) == 0
 
 

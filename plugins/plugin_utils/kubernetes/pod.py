@@ -30,6 +30,8 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.target imp
 )
 
 CPU = "100m"
+# Which the controller of StatefulSets gives each pod.
+POD_NAME = "statefulset.kubernetes.io/pod-name"
 HOSTNAME, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
 # Whoever reaches nothing is told at once that there is no such name, as on a Docker host.
 NO_NAMES = {"dnsPolicy": "None", "dnsConfig": {"nameservers": ["127.0.0.1"]}}
@@ -50,26 +52,28 @@ def template(unit: Unit) -> dict:
     return {"metadata": metadata, "spec": {**spec, **_placement(unit), **_devices(unit)}}
 
 
-def once(unit: Unit, name: str, said: dict) -> dict:
+def once(unit: Unit, name: str, said: dict, ordinal: int | None = None) -> dict:
     """The template of a pod that ends: the service's image and places with another command.
 
-    said: `command`, and what else differs. It computes nothing, so it holds no GPU. It runs where
-    there are some all the same: the first pod to use a claim may decide on its zone or node.
+    said: `command`, and what else differs. ordinal: of the pod whose claims it fills. It computes
+    nothing, so it holds no GPU. It runs where there are some all the same: the first pod to use a
+    claim may decide on its zone or node.
     """
     labels = {NAME: name, **unit.identity, **PART_OF}
     other = {key: said[key] for key in ("entrypoint", "memory_mb") if key in said}
     changed = {**unit.definition, **other, "command": said["command"], "gpus": False}
     preparing = replace(unit, definition=changed)
-    spec = _spec(preparing, _program(preparing), 0)
-    spec |= {**_beside_service(unit), **_gpu_nodes(unit)}
+    spec = _spec(preparing, _program(preparing), 0, ordinal)
+    spec |= {**_beside_service(unit, ordinal), **_gpu_nodes(unit)}
     return {"metadata": {"labels": labels}, "spec": {"restartPolicy": "Never", **spec}}
 
 
-def _beside_service(unit: Unit) -> dict:
+def _beside_service(unit: Unit, ordinal: int | None) -> dict:
     """On the node of the service's pod, which may be the only one that reaches its claim."""
-    if not storage.claims(unit):
+    if ordinal is None:
         return {}
-    term = {"topologyKey": HOSTNAME, "labelSelector": {"matchLabels": unit.selector}}
+    labels = {**unit.selector, POD_NAME: f"{unit.name}-{ordinal}"}
+    term = {"topologyKey": HOSTNAME, "labelSelector": {"matchLabels": labels}}
     preferred = [{"weight": 100, "podAffinityTerm": term}]
     return {
         "affinity": {"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
@@ -82,8 +86,8 @@ def drain_seconds(unit: Unit) -> int:
     return 0 if is_alone else int(unit.target.site.drain_seconds)
 
 
-def _spec(unit: Unit, container: dict, drained: int) -> dict:
-    mounts = [*configuration.mounts(unit), *storage.mounts(unit)]
+def _spec(unit: Unit, container: dict, drained: int, ordinal: int | None = None) -> dict:
+    mounts = [*configuration.mounts(unit), *storage.mounts(unit, ordinal)]
     volumes = [volume for volume, _mount in mounts if volume]
     if mounts:
         container["volumeMounts"] = [mount for _volume, mount in mounts]

@@ -24,18 +24,26 @@ KEYS = ("command", "seconds", "entrypoint", "memory_mb", "bytes")
 
 
 def objects(unit: Unit) -> list[dict]:
-    """The Job, named after what it does: one that ended well stays, another version has its own."""
+    """The Job, named after what it does: one that ended well stays, another version has its own.
+
+    Where it brings something into claims there is one for the claims of each pod.
+    """
     said = unit.definition.get("prepare")
     if not said:
         return []
     _check(unit, said)
+    ordinals = range(unit.most) if storage.claims(unit) else (None,)
+    return [_job(unit, said, ordinal) for ordinal in ordinals]
+
+
+def _job(unit: Unit, said: dict, ordinal: int | None) -> dict:
     spec = {
         "activeDeadlineSeconds": int(said.get("seconds", SECONDS)),
         "backoffLimit": RETRIES,
-        "template": pod.once(unit, f"{unit.name}-{PREPARE}", said),
+        "template": pod.once(unit, f"{unit.name}-{PREPARE}", said, ordinal),
     }
     metadata = unit.meta(f"{unit.name}-{PREPARE}-{digest(spec)}")
-    return [{"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}]
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
 
 
 def _check(unit: Unit, said: dict) -> None:
@@ -45,11 +53,11 @@ def _check(unit: Unit, said: dict) -> None:
             f"only {', '.join(KEYS)}",
             "correct its name",
         )
-    if unit.most > 1 and storage.claims(unit):
+    if storage.claims(unit) and unit.most > unit.target.site.replicas_of(unit.service.name):
         raise KubernetesError(
-            f"{unit.place} has prepare, and claims for each of its {unit.most} pods",
-            "one pod: what prepares would bring it into one claim alone",
-            "lower the number of replicas",
+            f"{unit.place} has prepare, claims for each pod, and an autoscaler",
+            "a number of pods that is known: nothing would be brought to those that come later",
+            "set kubernetes_replicas in place of kubernetes_autoscaling",
         )
     for name in storage.volumes(unit):
         place = f"kubernetes_volumes.{unit.service.name}.{name}"

@@ -39,29 +39,35 @@ def claims(unit: Unit) -> list[dict]:
 
 
 def objects(unit: Unit) -> list[dict]:
-    """Claims that are objects of their own, as something is brought there before pods start."""
-    if not is_prepared(unit):
+    """Claims that are made before their pods, as a Job brings something there: under the names by
+    which the StatefulSet finds them.
+    """
+    if not unit.definition.get("prepare"):
         return []
     return [
         {
             "apiVersion": "v1",
             "kind": "PersistentVolumeClaim",
-            "metadata": unit.meta(f"{unit.name}-{claim['metadata']['name']}"),
+            "metadata": unit.meta(_claim_of(unit, claim["metadata"]["name"], ordinal)),
             "spec": claim["spec"],
         }
+        for ordinal in range(unit.most)
         for claim in claims(unit)
     ]
 
 
-def is_prepared(unit: Unit) -> bool:
-    """Whether a Job prepares its claims, which then cannot be those of a pod."""
-    return bool(unit.definition.get("prepare"))
+def _claim_of(unit: Unit, name: str, ordinal: int) -> str:
+    """The claim of one pod, as the controller of StatefulSets calls it."""
+    return f"{name}-{unit.name}-{ordinal}"
 
 
-def mounts(unit: Unit) -> list[tuple[dict | None, dict]]:
-    """Volumes of the pod with their mounts; None for one that comes out of a template."""
+def mounts(unit: Unit, ordinal: int | None = None) -> list[tuple[dict | None, dict]]:
+    """Volumes of the pod with their mounts; None for one that comes out of a template.
+
+    ordinal: of the pod whose claims are meant, for whatever fills them before it starts.
+    """
     found = [
-        (_volume(unit, name), {"name": name, "mountPath": path})
+        (_volume(unit, name, ordinal), {"name": name, "mountPath": path})
         for name, path in volumes(unit).items()
     ]
     found += [_bind(unit, n, bind) for n, bind in enumerate(unit.definition.get("binds", []))]
@@ -111,7 +117,7 @@ def _claim(unit: Unit, name: str, said: dict) -> dict:
     return {"metadata": {"name": name, "labels": unit.selector}, "spec": spec}
 
 
-def _volume(unit: Unit, name: str) -> dict | None:
+def _volume(unit: Unit, name: str, ordinal: int | None) -> dict | None:
     said = declared(unit, name)
     place = f"kubernetes_volumes.{unit.service.name}.{name}"
     if "scratch" in said:
@@ -120,9 +126,9 @@ def _volume(unit: Unit, name: str) -> dict | None:
     if "claim" in said:
         claim = object_named(f"{place}.claim", said["claim"])
         return {"name": name, "persistentVolumeClaim": {"claimName": claim}}
-    if is_prepared(unit):
-        return {"name": name, "persistentVolumeClaim": {"claimName": f"{unit.name}-{name}"}}
-    return None
+    if ordinal is None:
+        return None
+    return {"name": name, "persistentVolumeClaim": {"claimName": _claim_of(unit, name, ordinal)}}
 
 
 def _bind(unit: Unit, number: int, bind: str) -> tuple[dict, dict]:

@@ -70,9 +70,14 @@ def registries(models: list[dict], registry: str) -> list[str]:
     return [host if ":" in host else f"{host}:{HTTPS}" for host in dict.fromkeys(pulled)]
 
 
-def total_bytes(models: list[dict]) -> int:
-    """What the weights take, of models that say it."""
-    return int(sum(float(model.get("size_gb") or 0) for model in models) * 10**9)
+def total_bytes(models: list[dict], artifacts: dict) -> int:
+    """What the weights take, of models that say it or come in a package."""
+    return sum(
+        int(float(model.get("size_gb") or 0) * 10**9)
+        or artifacts.get(model.get("file"), {}).get("member_bytes", 0)
+        for model in models
+        if _is_present(model)
+    )
 
 
 def _is_present(model: dict) -> bool:

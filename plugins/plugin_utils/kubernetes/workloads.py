@@ -75,7 +75,7 @@ def _set(unit: Unit) -> dict:
         "updateStrategy": {"type": "RollingUpdate"},
         "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
     }
-    if (claims := storage.claims(unit)) and not storage.is_prepared(unit):
+    if claims := storage.claims(unit):
         spec["volumeClaimTemplates"] = claims
     return spec
 

@@ -120,6 +120,18 @@ def test_a_job_ends_before_what_is_listed_after_it_is_applied(with_namespace, cl
 OPERATED = target(with_secrets=True, said={"postgres": OPERATOR})
 
 
+def test_jobs_that_fill_the_claims_of_several_pods_run_at_the_same_time(
+    with_namespace, cluster, apply
+):
+    two = target(with_secrets=True, said={"replicas": {"ollama": 2}})
+    wanted = objects.of_owner([definition("ollama")], "ollama", two)
+    jobs = [one["metadata"]["name"] for one in wanted if one["kind"] == "Job"]
+    cluster.stuck |= {name: {"active": 1} for name in jobs}
+    assert "it has not ended" in apply("ollama", wanted)["error"]["found"]
+    assert {f"Job {name}" for name in jobs} <= {*cluster.names()}
+    assert "StatefulSet ollama" not in cluster.names()
+
+
 def test_a_kind_that_nothing_has_brought_is_refused_before_anything_changes(
     with_namespace, cluster, apply
 ):

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes import objects
 from ansible_collections.intranet.mcp.plugins.plugin_utils.kubernetes.site import KubernetesError
-from clusters import DEFINITIONS, SITE, rendered, target
+from clusters import DEFINITIONS, SITE, definition, rendered, target
 
 
 def job(**changes):
@@ -50,15 +51,32 @@ def test_another_version_has_a_job_of_its_own_and_the_same_one_has_not():
 def test_what_prepares_brings_it_into_a_claim_that_the_pod_uses_later():
     found = rendered("ollama", target())
     claim, spec = found["PersistentVolumeClaim"], found["StatefulSet"]["spec"]
-    assert claim["metadata"]["name"] == "ollama-models"
+    assert claim["metadata"]["name"] == "models-ollama-0"
     assert claim["spec"]["resources"]["requests"] == {"storage": "100Gi"}
-    assert "volumeClaimTemplates" not in spec
-    used = {"name": "models", "persistentVolumeClaim": {"claimName": "ollama-models"}}
+    # By its name it is the claim of the first pod.
+    (template,) = spec["volumeClaimTemplates"]
+    assert (template["metadata"]["name"], template["spec"]) == ("models", claim["spec"])
+    used = {"name": "models", "persistentVolumeClaim": {"claimName": "models-ollama-0"}}
     once, served = found["Job"]["spec"]["template"]["spec"], spec["template"]["spec"]
-    assert used in once["volumes"] and used in served["volumes"]
+    assert used in once["volumes"] and "models" not in str(served.get("volumes", []))
     # Which may be reached from one node alone.
-    affinity = str(once["affinity"]["podAffinity"])
-    assert str(spec["selector"]["matchLabels"]) in affinity and "hostname" in affinity
+    ((preferred,),) = once["affinity"]["podAffinity"].values()
+    term = preferred["podAffinityTerm"]
+    assert spec["selector"]["matchLabels"].items() <= term["labelSelector"]["matchLabels"].items()
+    assert term["topologyKey"].endswith("/hostname")
+
+
+def test_each_pod_has_a_claim_of_its_own_and_a_job_that_fills_it():
+    said = target(said={"replicas": {"ollama": 2}})
+    found = objects.of_owner([definition("ollama")], "ollama", said)
+    claims = [one["metadata"]["name"] for one in found if one["kind"] == "PersistentVolumeClaim"]
+    jobs = [one for one in found if one["kind"] == "Job"]
+    assert claims == ["models-ollama-0", "models-ollama-1"]
+    assert len({job["metadata"]["name"] for job in jobs}) == 2
+    specs = [job["spec"]["template"]["spec"] for job in jobs]
+    for number in (0, 1):
+        (spec,) = [one for one in specs if f"'models-ollama-{number}'" in str(one["volumes"])]
+        assert f"'statefulset.kubernetes.io/pod-name': 'ollama-{number}'" in str(spec["affinity"])
 
 
 def test_what_brings_models_holds_neither_a_gpu_nor_their_memory():
@@ -114,7 +132,10 @@ def of_models(**volume):
     [
         (of_models(size="6Gi"), "models.size is 6Gi, expected 7Gi or more"),
         (of_models(scratch="100Gi"), "models is scratch, and service 'ollama' has prepare"),
-        ({"replicas": {"ollama": 2}}, "prepare, and claims for each of its 2 pods"),
+        (
+            {"autoscaling": {"ollama": {"max": 2, "cpu_percent": 70}}},
+            "claims for each pod, and an autoscaler",
+        ),
     ],
 )
 def test_a_place_that_cannot_hold_what_is_brought_is_refused(said, message):

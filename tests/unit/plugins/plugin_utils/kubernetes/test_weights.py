@@ -63,7 +63,10 @@ def test_the_module_pulls_by_the_name_that_the_job_pulls_by():
 
 
 def test_the_room_that_they_take_is_what_they_say():
-    assert weights.total_bytes(MODELS) == 5_500_000_000
+    packages = {PACKAGED["file"]: {"member_bytes": 98_362_432}}
+    assert weights.total_bytes(MODELS, packages) == 5_500_000_000
+    gone = {"name": "big", "size_gb": 9, "state": "absent"}
+    assert weights.total_bytes([PACKAGED, gone], packages) == 98_362_432
 
 
 @pytest.mark.parametrize(
