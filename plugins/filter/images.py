@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from ansible.errors import AnsibleFilterError
 from ansible_collections.intranet.mcp.plugins.module_utils.images import manifest as images
 from ansible_collections.intranet.mcp.plugins.module_utils.images import sources as image_sources
+from ansible_collections.intranet.mcp.plugins.module_utils.images.archive import CommandError
 from ansible_collections.intranet.mcp.plugins.plugin_utils.common.filters import guarded
-from ansible_collections.intranet.mcp.plugins.plugin_utils.images import table
+from ansible_collections.intranet.mcp.plugins.plugin_utils.images import nodes, table
 
 
 def manifest_of_servers(servers: dict, known: list[str]) -> dict:
@@ -33,6 +35,14 @@ def pulled(
     return image_sources.references(manifest, prefix, mirrors or {}, upstream)
 
 
+def missing_on_node(references: list[str], bundle_path: str, listing: str) -> list[dict]:
+    """Archives of a bundle that a node's containerd lacks. listing: of `ctr images ls`."""
+    try:
+        return nodes.missing(references, bundle_path, listing)
+    except CommandError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
 def digests(pushed: dict) -> dict:
     """What was pushed, as image_extra pins it. pushed: what the module returned of each image."""
     return {name: {"digest": done["digest"]} for name, done in pushed.items()}
@@ -52,6 +62,7 @@ class FilterModule:
             {
                 "image_digests": digests,
                 "image_manifest_of_servers": manifest_of_servers,
+                "image_missing_on_node": missing_on_node,
                 "image_names_of_servers": images.names_of_servers,
                 "image_foreign_of_servers": images.foreign_of_servers,
                 "image_references": images.references,

@@ -66,6 +66,14 @@ class Bundle:
 
     def archive(self, reference: str) -> tuple[str, dict]:
         """Return the archive of an image and its entry, with the recipe the image itself names."""
+        path, entry = self.checked(reference)
+        problem = sources.architecture_problem(entry["architecture"], platform.machine())
+        if problem:
+            raise CommandError(problem, [])
+        return path, entry
+
+    def checked(self, reference: str) -> tuple[str, dict]:
+        """The same of an archive that is for another host, whatever its architecture."""
         if not self.path:
             raise CommandError("no bundle is given (image_bundle_path is not set)", [])
         if not self.images:
@@ -85,9 +93,6 @@ class Bundle:
         _compare(path, entry)
         found = described(path, reference)
         architecture = found["architecture"] or entry.get("architecture")
-        problem = sources.architecture_problem(architecture, platform.machine())
-        if problem:
-            raise CommandError(problem, [])
         return path, {**entry, "recipe": found["recipe"], "architecture": architecture}
 
 
