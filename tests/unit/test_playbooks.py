@@ -36,11 +36,18 @@ def test_no_play_reads_facts_that_nobody_uses():
     assert not any(greedy.values()), greedy
 
 
-def test_what_reads_hosts_leaves_clusters_alone():
-    """In a cluster there is no engine to ask and no file to read."""
-    tasks = read("usage.yml")[0]["pre_tasks"]
-    called = [task.get("ansible.builtin.include_role", {}) for task in tasks]
-    assert any(role.get("tasks_from") == "refuse" for role in called)
+def test_the_control_nodes_facts_are_not_taken_for_those_of_a_cluster():
+    (facts,) = [task for task in read("usage.yml")[0]["tasks"] if "ansible.builtin.setup" in task]
+    assert facts["when"] == "'kubernetes' not in group_names"
+
+
+def test_nodes_are_touched_only_where_the_site_has_a_bundle_and_no_registry():
+    """A company may have a group of this name for purposes of its own."""
+    (play,) = [play for play in PLAYS if "'kubernetes_nodes'" in play.get("hosts", "")]
+    (task,) = play["tasks"]
+    assert task["ansible.builtin.include_role"]["tasks_from"] == "nodes"
+    for option, amount in {"image_bundle_path": "> 0", "image_registry_prefix": "== 0"}.items():
+        assert any(option in word and word.endswith(amount) for word in task["when"])
 
 
 def test_what_is_for_engines_is_for_no_cluster():
