@@ -40,8 +40,8 @@ from mcp_messages import INITIALIZE  # noqa: E402
 from persistent import REQUESTS_PER_SECOND, PersistentClients, Request  # noqa: E402
 from servers import scripted_api  # noqa: E402
 
-# On this machine: the model, what a tool server declares, what nobody does, and the provider. Models
-# of test_sites.py have two ports between.
+# On this machine: the model, what a tool server declares, what nobody does, and the provider. The
+# models of test_sites.py have two ports between.
 MODEL_PORT, TOOL_PORT, OTHER_PORT, PROVIDER_PORT = 8000, 8001, 8002, 8005
 CHAT = "/v1/chat/completions"
 TALKS_MCP = {"Accept": "application/json, text/event-stream"}

@@ -90,7 +90,7 @@ def test_the_roles_variables_are_what_a_site_is_made_of():
     given = variables["__kubernetes_without_secrets"]["site"]
     assert given == {name: f"{{{{ kubernetes_{name} }}}}" for name in given}
     others = ("render_dir", "render_secrets", "rendered", "kubeconfig", "context", "wait_seconds")
-    others += ("forward_seconds", "remove_data")
+    others += ("forward_seconds", "forward_service", "forward_pod", "remove_data")
     of_playbooks = {f"kubernetes_{name}" for name in others}
     assert {f"kubernetes_{name}" for name in given} == {*defaults} - of_playbooks
     plain = {name: defaults[f"kubernetes_{name}"] for name in given}
