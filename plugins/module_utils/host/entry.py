@@ -72,12 +72,20 @@ class Entry:
         if self.kind == "directory":
             if not os.path.isdir(self.path):  # a directory below it may have made it by now
                 os.makedirs(os.path.dirname(self.path), 0o755, exist_ok=True)
-                os.mkdir(self.path, 0o700)
+                self._make_directory()
             self._own(self.path)
         elif self._content_differs:
             self._replace()
         else:
             self._own(self.path)
+
+    def _make_directory(self):
+        try:
+            os.mkdir(self.path, 0o700)
+        except FileExistsError:
+            # On the control node the tasks of several hosts may make the same one at once.
+            if os.path.islink(self.path) or not os.path.isdir(self.path):
+                raise
 
     def _replace(self):
         folder, name = os.path.split(self.path)

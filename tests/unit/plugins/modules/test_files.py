@@ -58,6 +58,19 @@ def test_directories_are_made_with_their_parents_in_any_order(run, tmp_path):
     assert not run(directories=[{"path": path, "mode": "0700"} for path in paths])["changed"]
 
 
+def test_directory_that_another_host_makes_meanwhile_is_taken(run, tmp_path, monkeypatch):
+    folder, make = tmp_path / "a", os.mkdir
+
+    def late(path, *arguments, **options):
+        make(path, *arguments, **options)
+        if path == str(folder):
+            raise FileExistsError(17, "File exists")
+
+    monkeypatch.setattr(os, "mkdir", late)
+    assert run(directories=[{"path": str(folder), "mode": "0750"}])["changed"]
+    assert mode(folder) == 0o750
+
+
 def test_change_is_shown_file_by_file(run, tmp_path):
     file = tmp_path / "f"
     file.write_text("old\n")
