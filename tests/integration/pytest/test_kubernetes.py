@@ -354,7 +354,9 @@ def test_clis_are_told_what_an_ollama_in_the_cluster_says_its_models_can_do(site
     known = {"own:1": {"capabilities": fake_ollama.CAPABILITIES, "context": 2048}}
     assert json.loads(record.read_text()) == known
     record.unlink()
-    site.write("group_vars/all/people.yml", {"teams": []})
+    payments = {"name": "payments", "models": ["own:1"], "members": [{"alias": "alice"}]}
+    site.write("group_vars/all/people.yml", {"teams": [payments]})
+    (site.inventory / ".intranet-mcp" / "secrets" / "key-alice").write_text("sk-alice")
     pod = {"metadata": {"name": "ollama-0", "labels": {NAME: "ollama"}}, "status": READY}
     site.cluster.pods = [pod]
     site.run("clients.yml", "--limit", "cluster")
