@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import html
 import json
 import logging
 import re
+import threading
 import time
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -16,13 +18,13 @@ import lab
 import msgspec
 import pytest
 from authlib.integrations.httpx_client import AsyncOAuth2Client
-from mcp_portal import cli
+from mcp_portal import cli, connections
 from mcp_portal.app import build
 from mcp_portal.settings import ConfigError, checked
 from mcp_portal.vault import Grant, Vault
 from starlette.responses import Response
 from test_own_tokens import AUDIENCE, DELETE, PAGE, SECRET, STORE, person_of, records  # noqa: F401
-from upstream_server import CLIENT, UpstreamServer
+from upstream_server import CLIENT, UpstreamServer, Wire
 from upstream_server import SECRET as CLIENT_SECRET
 
 CONNECT = f"{PAGE}/connect"
@@ -50,14 +52,23 @@ def method():
 
 
 @pytest.fixture
-def config(records, configure, issuer, upstream, method, tmp_path):  # noqa: F811
+def wire(request):
+    """A token endpoint that answers with just these bytes; None where the server's own does."""
+    made = Wire(request.param) if hasattr(request, "param") else None
+    yield made
+    if made is not None:
+        made.close()
+
+
+@pytest.fixture
+def config(records, configure, issuer, upstream, wire, method, tmp_path):  # noqa: F811
     (tmp_path / "oauth-client").write_text(CLIENT_SECRET)
     client = {
         "client_id": CLIENT,
         "client_secret_file": str(tmp_path / "oauth-client"),
         "token_endpoint_auth_method": method,
         "authorization_endpoint": f"{upstream.url}/authorize",
-        "token_endpoint": f"{upstream.url}/token",
+        "token_endpoint": f"{(wire or upstream).url}/token",
         "revocation_endpoint": f"{upstream.url}/revoke",
         "scopes": ["repo", "read:org"],
     }
@@ -167,6 +178,21 @@ def test_way_back_is_good_for_one_session_one_server_and_once(arrive, records, u
     assert records.hgetall(f"credentials:{person_of(records)}") == kept
 
 
+def test_session_that_ends_on_the_way_back_stores_nothing(arrive, records, upstream):  # noqa: F811
+    """An administrator deletes what somebody stored once their sessions have ended."""
+    sam, thief = arrive(), arrive()
+
+    def end():
+        upstream.meanwhile = None
+        sam.submit("/portal/overview", "/portal/end-sessions")
+
+    upstream.meanwhile = end
+    answer = connect(thief, upstream)
+    assert answer.status_code == 303 and "/portal/sign-in" in answer.headers["location"]
+    assert records.keys() == []
+    assert [upstream.refresh[token] for token in upstream.revoked] == ["sam"]
+
+
 def test_way_back_without_a_sign_in_stores_nothing(arrive, portal, records, upstream):  # noqa: F811
     sam = arrive()
     back = sam.http.get(led_to(sam)).headers["location"]
@@ -232,7 +258,8 @@ GOOD = {"access_token": "a", "token_type": "Bearer"}
         ((200, {"error": "bad_verification_code"}), 502, "the error bad_verification_code"),
         ((400, {"error": "Secret-Text secret-text"}), 502, "the error unknown_error"),
         ((400, {"error": ["secret-text"]}), 502, "the error unknown_error"),
-        ((500, {"error": "secret-text"}), 503, "500 Internal Server Error"),
+        ((200, Response("[" * 50_000)), 503, "does not answer as it should"),
+        ((500, {"error": "secret-text"}), 503, "(HTTP 500)"),
     ],
 )
 def test_answer_that_is_no_token_is_told_without_its_content(
@@ -249,6 +276,40 @@ def test_answer_that_is_no_token_is_told_without_its_content(
     assert answer.status_code == status and text in answer.text
     assert "secret-text" not in (answer.text + caplog.text).lower()
     assert records.keys() == []
+
+
+HEAD = b"HTTP/1.1 %s\r\ncontent-type: application/json\r\n%s\r\n"
+# 16 MiB of blanks.
+SQUEEZED = gzip.compress(b" " * (1 << 24))
+
+
+@pytest.mark.parametrize(
+    ("wire", "reason"),
+    [
+        ((HEAD % (b"200 OK", b""), b" " * 65536), "more than 65536 bytes"),
+        ((HEAD % (b"200 OK", b""), b" "), "no answer within 2 s"),
+        ((b"HTTP/1.1 200 OK\r\nx-a: ", b"b"), "no answer within 2 s"),
+        ((HEAD % (b"200 OK", b"content-encoding: gzip\r\n") + SQUEEZED,), "compressed"),
+        ((HEAD % (b"500 secret-text", b"content-length: 0\r\n"),), "(HTTP 500)"),
+        ((b"HTTP/1.1 200 OK\r\nsecret-text\r\n\r\n",), "(RemoteProtocolError)"),
+    ],
+    ids=["huge", "drips", "slow head", "squeezed", "phrase", "no header"],
+    indirect=["wire"],
+)
+def test_answer_without_an_end_costs_neither_memory_nor_time(
+    arrive,
+    records,  # noqa: F811
+    upstream,
+    monkeypatch,
+    caplog,
+    wire,
+    reason,
+):
+    monkeypatch.setattr(connections, "SECONDS", 2)
+    answer = connect(arrive(), upstream)
+    assert answer.status_code == 503 and reason in answer.text
+    assert "secret-text" not in (answer.text + caplog.text).lower()
+    assert records.keys() == [] and wire.sent < 1 << 23
 
 
 def test_server_that_is_away_is_told(arrive, records, upstream):  # noqa: F811
@@ -274,21 +335,26 @@ def test_deleted_connection_is_revoked_where_the_server_can(arrive, records, ups
     assert hint == "refresh_token"
 
 
-@pytest.mark.parametrize("fault", ["refuses", "away"])
+@pytest.mark.parametrize("fault", ["refuses", "away", "hangs"])
 def test_connection_that_was_not_revoked_is_deleted_and_told(
     arrive,
     records,  # noqa: F811
     upstream,
     fault,
     caplog,
+    monkeypatch,
 ):
-    sam = arrive()
+    sam, goes_on = arrive(), threading.Event()
     connect(sam, upstream)
     token = grant_of(records, person_of(records)).refresh_token
     if fault == "away":
         upstream.served.stop()
+    if fault == "hangs":
+        monkeypatch.setattr(connections, "SECONDS", 0.5)
+        upstream.meanwhile = lambda: goes_on.wait(8)
     upstream.answers["/revoke"] = (503, None)
     answer = sam.submit(PAGE, DELETE, server="tickets")
+    goes_on.set()
     assert answer.status_code == 502 and "revoke it there" in answer.text
     assert records.keys() == [] and "tickets: not revoked" in caplog.text
     assert token not in caplog.text

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 import hashlib
 import itertools
+import socket
+import threading
+import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote_plus, urlencode
 
@@ -28,6 +34,8 @@ class UpstreamServer:
         # Status and body, by path.
         self.answers: dict[str, tuple[int, Any]] = {}
         self.lifetime: int | None = 3600
+        # What happens while a token is asked for, or revoked.
+        self.meanwhile: Callable[[], Any] | None = None
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.revoked: list[str] = []
         # Tokens that are good still, and whose they are.
@@ -73,6 +81,8 @@ class UpstreamServer:
     async def _token(self, request: Request) -> Response:
         form = {name: str(value) for name, value in (await request.form()).items()}
         self.asked.append(("/token", form))
+        if self.meanwhile is not None:
+            await asyncio.to_thread(self.meanwhile)
         if "/token" in self.answers:
             status, body = self.answers["/token"]
             return body if isinstance(body, Response) else JSONResponse(body, status)
@@ -97,12 +107,38 @@ class UpstreamServer:
     async def _revoke(self, request: Request) -> Response:
         form = {name: str(value) for name, value in (await request.form()).items()}
         self.asked.append(("/revoke", form))
+        if self.meanwhile is not None:
+            await asyncio.to_thread(self.meanwhile)
         if "/revoke" in self.answers:
             return JSONResponse(None, self.answers["/revoke"][0])
         if _client(request, form) != (CLIENT, SECRET):
             return JSONResponse({"error": "invalid_client"}, 401)
         self.revoked.append(form["token"])
         return Response()
+
+
+class Wire:
+    """Sends each part, and the last one again and again for as long as somebody takes it."""
+
+    def __init__(self, parts: tuple[bytes, ...]) -> None:
+        self.sent = 0
+        self._parts = parts
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            taken, _address = self._listener.accept()
+            with taken:
+                taken.recv(65536)
+                for part in itertools.chain(self._parts, itertools.repeat(self._parts[-1])):
+                    taken.sendall(part)
+                    self.sent += len(part)
+                    time.sleep(0.02 if len(part) == 1 else 0)
+
+    def close(self) -> None:
+        self._listener.close()
 
 
 def _client(request: Request, form: dict[str, str]) -> tuple[str, str]:

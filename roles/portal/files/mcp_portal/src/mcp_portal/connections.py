@@ -6,6 +6,7 @@ another's (RFC 9700, 4.4.2).
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import secrets
@@ -18,12 +19,14 @@ from authlib.integrations.httpx_client import AsyncOAuth2Client
 from authlib.integrations.starlette_client import OAuth
 from starlette.requests import Request
 
+from mcp_portal import bounded
 from mcp_portal.problem import Problem
 from mcp_portal.provider import ERRORS, MALFORMED
 from mcp_portal.settings import Oauth, secret
 from mcp_portal.tokens import is_token
 from mcp_portal.vault import Grant
 
+# From the first byte to the last.
 SECONDS = 10
 # An error's name (RFC 6749, 5.2, and what servers add to it). What else they say may have secrets.
 _ERROR = re.compile(r"[a-z_]{1,40}")
@@ -39,6 +42,8 @@ class Connections:
             "verify": ssl.create_default_context(),
             "timeout": SECONDS,
             "trust_env": False,
+            "headers": bounded.PLAIN,
+            "event_hooks": bounded.HOOKS,
         }
         self._registry = OAuth()
         for server, client in settings.items():
@@ -74,14 +79,16 @@ class Connections:
             raise _refused(server, OAuthError(error if error in ERRORS else "unknown_error"))
         app = self._registry.create_client(_app(server))
         try:
-            return _grant(server, await app.authorize_access_token(request))
+            async with asyncio.timeout(SECONDS):
+                return _grant(server, await app.authorize_access_token(request))
         except MismatchingStateError:
             raise Problem("connection_used", 400, server=server) from None
         except OAuthError as error:
             raise _refused(server, error) from None
+        except TimeoutError:
+            raise _away(server, f"no answer within {SECONDS} s") from None
         except (*MALFORMED, OverflowError) as error:  # the latter by a time without an end
-            reason = str(error) if isinstance(error, httpx2.HTTPError) else "no token response"
-            raise Problem("connection_away", 503, server=server, reason=reason[:200]) from None
+            raise _away(server, bounded.reason_of(error)) from None
 
     async def revoke(self, server: str, grant: Grant) -> bool:
         """Revoke a grant (RFC 7009); tell whether the server said that it did."""
@@ -90,13 +97,16 @@ class Connections:
         if grant.refresh_token:  # with which the server ends the access token, too
             token, hint = grant.refresh_token, "refresh_token"
         try:
-            async with AsyncOAuth2Client(
-                **self._client(settings),
-                revocation_endpoint_auth_method=_method(settings),
-                **self._http,
-            ) as http:
+            async with (
+                AsyncOAuth2Client(
+                    **self._client(settings),
+                    revocation_endpoint_auth_method=_method(settings),
+                    **self._http,
+                ) as http,
+                asyncio.timeout(SECONDS),
+            ):
                 answer = await http.revoke_token(settings.revocation_endpoint, token, hint)
-        except httpx2.HTTPError as error:
+        except (httpx2.HTTPError, TimeoutError) as error:
             log.warning("%s: not revoked: %s", server, type(error).__name__)
             return False
         if answer.status_code != 200:
@@ -115,6 +125,10 @@ def _app(server: str) -> str:
 
 def _method(client: Oauth) -> str:
     return client.token_endpoint_auth_method if client.client_secret_file else "none"
+
+
+def _away(server: str, reason: str) -> Problem:
+    return Problem("connection_away", 503, server=server, reason=reason)
 
 
 def _refused(server: str, error: OAuthError) -> Problem:

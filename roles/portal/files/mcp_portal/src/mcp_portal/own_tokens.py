@@ -8,11 +8,12 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from mcp_portal import sessions
 from mcp_portal.connections import Connections
 from mcp_portal.credentials import Store, token_of
 from mcp_portal.pages import HEADERS, PREFIX, page
 from mcp_portal.people import Person
-from mcp_portal.portal import Portal
+from mcp_portal.portal import NotSignedIn, Portal
 from mcp_portal.problem import Problem
 
 NAME = "credentials"
@@ -56,8 +57,14 @@ class OwnTokens:
     async def callback(self, request: Request) -> Response:
         """Store what a server handed out for whoever comes back from there."""
         server = request.path_params["server"]
-        person, _session = self._portal.signed_in(request)
-        grant = await self._connections(server).finish(request, server)
+        person, session = self._portal.signed_in(request)
+        connections = self._connections(server)
+        grant = await connections.finish(request, server)
+        if await sessions.has_ended(self._portal.store, session):
+            # Whoever ended it may have deleted what the person stored meanwhile.
+            if connections.can_revoke(server):
+                await connections.revoke(server, grant)
+            raise NotSignedIn(NAME)
         await self._open().put(person.id, server, msgspec.json.encode(grant).decode())
         return _back()
 

@@ -34,7 +34,9 @@ ALGORITHMS = {
     *("ES256", "ES384", "ES512", "EdDSA", "Ed25519"),
 }
 # How reading an answer of another shape ends.
-MALFORMED = (httpx2.HTTPError, ValueError, KeyError, TypeError, AttributeError)
+MALFORMED = (
+    httpx2.HTTPError, ValueError, KeyError, TypeError, AttributeError, RecursionError
+)  # fmt: skip
 log = logging.getLogger("mcp_portal")
 
 
