@@ -11,10 +11,11 @@ from collections import Counter
 
 import pytest
 import test_own_credentials as own
-from mcp_gateway import exchange, onceeach, subject, tokenrequest
+from mcp_gateway import exchange, onceeach, providers, subject, tokenrequest
 from mcp_gateway.config import ConfigError, parse
 from mcp_gateway.credentials import CredentialError
 from mcp_gateway.exchange import Exchanged
+from mcp_gateway.identify import Unavailable
 from mcp_gateway.providers import Provider
 from mcp_gateway.settings import Exchange
 from mcp_gateway.subject import Subject
@@ -338,6 +339,42 @@ async def test_issuer_whose_document_names_another_one_is_not_asked(client):
         provider = Provider(issuer.url, Exchange(issuer=issuer.url, client_id="c"), "")
         with pytest.raises(tokenrequest.TokenError, match="names another issuer"):
             await provider.token_endpoint()
+
+
+async def test_provider_that_is_away_is_asked_once_for_all_who_wait(monkeypatch):
+    """One after the other, the last of a hundred people would wait for minutes."""
+    asked, goes_on = [], asyncio.Event()
+
+    async def away(*_):
+        asked.append(1)
+        await goes_on.wait()
+        raise Unavailable("it is away")
+
+    monkeypatch.setattr(providers, "metadata", away)
+    provider = Provider(ISSUER, Exchange(issuer=ISSUER, client_id="c"), "")
+    waiting = [asyncio.create_task(provider.token_endpoint()) for _ in range(10)]
+    await until(lambda: asked, "one of them asks")
+    goes_on.set()
+    ended = await asyncio.gather(*waiting, provider.token_endpoint(), return_exceptions=True)
+    assert {str(error) for error in ended} == {"does not answer (it is away)"}
+    assert len(asked) == 1
+
+
+async def test_document_that_drips_is_not_waited_for():
+    async def drip(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            while not writer.is_closing():
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.02)
+
+    async with await asyncio.start_server(drip, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        with pytest.raises(Unavailable, match=r"within 0\.3 s"):
+            async with asyncio.timeout(5):
+                await providers.read(url, ISSUER, None, 0.3)
 
 
 ISSUER = "https://sso.example.internal"

@@ -205,6 +205,7 @@ GOOD = {"access_token": "a", "token_type": "Bearer", "expires_in": 60}
     [
         (("500 Internal Server Error", b"<html>secret-text"), "answered HTTP 500 without a JSON"),
         (("200 OK", b"[1]"), "without a JSON object"),
+        (("200 OK", b'{"a":' * 10_000), "without a JSON object"),
         (("200 OK", b"{" + b" " * 70_000), "the answer exceeds 65536 bytes"),
         (("200 OK", {**GOOD, "token_type": "mac"}), "another type of token than bearer"),
         (("200 OK", {**GOOD, "access_token": ["secret-text"]}), "handed out no token of 1 to 4096"),

@@ -12,6 +12,7 @@ from mcp_gateway.address import is_protected
 from mcp_gateway.httpclient import Client
 from mcp_gateway.httpconnection import HttpError
 from mcp_gateway.identify import Unavailable
+from mcp_gateway.onceeach import OnceEach
 from mcp_gateway.settings import TokenClient
 from mcp_gateway.tokenendpoint import TokenEndpoint
 from mcp_gateway.tokenrequest import TokenError
@@ -23,12 +24,15 @@ SECONDS = 5.0
 
 
 async def read(url: str, issuer: str, ca_file: str | None, seconds: float) -> dict[str, object]:
-    """A JSON document of an issuer; Unavailable says why there is none."""
+    """A JSON document of an issuer, all of it in time; Unavailable says why there is none."""
     client = Client(url, ca_file=ca_file, connect_timeout=seconds)
     try:
         headers = [("accept", "application/json")]
-        response = await client.request("GET", headers, timeout=seconds)
-        body = await response.read(MAX_DOCUMENT, seconds)
+        async with asyncio.timeout(seconds):
+            response = await client.request("GET", headers, timeout=seconds)
+            body = await response.read(MAX_DOCUMENT, seconds)
+    except TimeoutError:
+        raise Unavailable(f"issuer {issuer}: no answer within {seconds:g} s") from None
     except HttpError as error:
         raise Unavailable(f"issuer {issuer}: {error}") from None
     finally:
@@ -37,7 +41,7 @@ async def read(url: str, issuer: str, ca_file: str | None, seconds: float) -> di
         raise Unavailable(f"issuer {issuer} answered HTTP {response.status}")
     try:
         document = envelope.decode_any(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         document = None
     if not isinstance(document, dict):
         raise Unavailable(f"issuer {issuer} sent no JSON object")
@@ -60,15 +64,14 @@ class Provider:
         self._issuer, self._settings, self._secret = issuer, settings, secret
         self._endpoint: TokenEndpoint | None = None
         self._read_at = -CACHE_SECONDS
-        self._lock = asyncio.Lock()
+        # Once for all who wait: while it is away, each would wait for those before it.
+        self._readings: OnceEach[str, TokenEndpoint] = OnceEach(lambda _error: True)
 
     async def token_endpoint(self) -> TokenEndpoint:
         """Where it hands out tokens; TokenError where it does not say."""
-        async with self._lock:
-            if self._endpoint is None or time.monotonic() - self._read_at > CACHE_SECONDS:
-                self._endpoint = await self._found()
-                self._read_at = time.monotonic()
-            return self._endpoint
+        if self._endpoint is None or time.monotonic() - self._read_at > CACHE_SECONDS:
+            return await self._readings.get(self._issuer, self._found)
+        return self._endpoint
 
     async def _found(self) -> TokenEndpoint:
         try:
@@ -78,4 +81,6 @@ class Provider:
         url = document.get("token_endpoint")
         if not isinstance(url, str) or not is_protected(url):
             raise TokenError("publishes no token_endpoint with https")
-        return TokenEndpoint(url, self._settings, self._secret)
+        self._endpoint = TokenEndpoint(url, self._settings, self._secret)
+        self._read_at = time.monotonic()
+        return self._endpoint

@@ -75,7 +75,7 @@ def read(status: int, body: bytes) -> Tokens:
     """The tokens in an answer that can be sent as they are; TokenError otherwise."""
     try:
         answer = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
         raise TokenError(f"answered HTTP {status} without a JSON object")
