@@ -86,3 +86,23 @@ def test_what_came_from_another_site_stays_here_whatever_is_left(choose, request
     assert choose(HERE + NORTH, request_) == ["gpu1", "gpu2"]
     assert choose(NORTH, request_) == []
     assert choose(HERE + NORTH, {**request_, "_target_order": 2}) == ["gpu1", "gpu2"]
+
+
+@pytest.mark.parametrize("given", [None, {"disable_fallbacks": False, "top_k": 1}, ["top_k"]])
+def test_what_goes_to_another_site_says_so_whatever_its_caller_put_there(sites, given):
+    """LiteLLM takes the caller's parameters in the place of the deployment's."""
+    request = {"model_info": NORTH[0]["model_info"], "extra_body": given, "model": "m"}
+    request["additional_drop_params"] = ["thinking", "extra_body", "disable_fallbacks"]
+    sent = asyncio.run(sites.handler.async_pre_call_deployment_hook(request, None))
+    assert sent["extra_body"].pop("disable_fallbacks") is True and sent["model"] == "m"
+    assert sent["extra_body"] == ({"top_k": 1} if isinstance(given, dict) else {})
+    assert sent["additional_drop_params"] == ["thinking"]
+    del request["additional_drop_params"]
+    sent = asyncio.run(sites.handler.async_pre_call_deployment_hook(request, None))
+    assert sent["additional_drop_params"] == []
+
+
+@pytest.mark.parametrize("known", [{}, {"model_info": None}, {"model_info": {"id": "gpu1"}}])
+def test_what_stays_here_is_sent_as_it_is(sites, known):
+    request = {**known, "extra_body": {"disable_fallbacks": False}}
+    assert asyncio.run(sites.handler.async_pre_call_deployment_hook(request, None)) is None

@@ -8,6 +8,8 @@ conversation could be kept on another site's deployment while this site's are we
 fallbacks off for a request (`disable_fallbacks`, of the request or noted with its key) does not
 turn off the deployment that is next in order while those before it are set aside: two sites whose
 own servers are all down would ask each other without end.
+
+Should the other site's key not be noted, `disable_fallbacks` of the request is what stops it there.
 """
 
 from litellm.integrations.custom_logger import CustomLogger
@@ -29,6 +31,22 @@ class OtherSites(CustomLogger):
         if fallbacks_disabled_for_request(request):
             return [one for one in healthy_deployments if "site" not in one["model_info"]]
         return get_order_filtered_deployments(healthy_deployments, request.get("_target_order"))
+
+    async def async_pre_call_deployment_hook(self, kwargs, call_type):
+        """Have what goes to another site say so; a caller's parameters replace the deployment's."""
+        if not (kwargs.get("model_info") or {}).get("site"):
+            return None
+        given, dropped = kwargs.get("extra_body"), kwargs.get("additional_drop_params")
+        kept = given if isinstance(given, dict) else {}
+        return {
+            **kwargs,
+            "extra_body": {**kept, "disable_fallbacks": True},
+            "additional_drop_params": [
+                name
+                for name in (dropped if isinstance(dropped, list) else ())
+                if name not in ("extra_body", "disable_fallbacks")
+            ],
+        }
 
 
 handler = OtherSites()
