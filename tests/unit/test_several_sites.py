@@ -125,3 +125,11 @@ def test_verify_doctor_and_the_monitoring_know_the_sites(site):
     assert asked == {"north": ["coder:1", "l"], "east": ["l"]}
     assert site["external_keys"]["site-north"] == "sk-all"
     assert {NORTH["url"], EAST["url"]} <= {*site["watched"]}
+
+
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+def test_key_that_makes_keys_stays_at_its_site(language):
+    """Who has the portal of one site would make keys for anybody at the other."""
+    guide = (support.REPOSITORY / "docs" / language / "sites.md").read_text()
+    (command,) = [line for line in guide.splitlines() if line.startswith("# rsync")]
+    assert "--exclude key-intranet-portal --include 'key-*' --exclude '*'" in command
