@@ -80,11 +80,22 @@ def test_tools_of_a_server_that_is_shown():
         ([{"effect": "allow"}, {}], "tool_missing"),
         ([{"effect": "allow", "is_for_some": True}, {}], "rule"),
         ([{"tools": ["!write_file"]}], "tool_team"),
+        # Whoever is in one of its teams, or has one of its keys or groups, is meant.
+        ([{"teams": ["payments"], "is_for_some": True}], "rule"),
+        ([{"teams": ["others"], "is_for_some": True}], "rule_maybe"),
+        ([{"effect": "allow", "teams": ["payments"], "is_for_some": True}, {}], "tool_missing"),
     ],
 )
 def test_first_rule_that_concerns_the_team_is_named(rules, expected):
     found = reasons.of_tools(with_rules(*rules), "payments", "files", ["read_file"])
     assert found["write_file"].key == expected
+
+
+def test_server_of_which_a_rule_opens_some_tools_is_not_closed():
+    made = with_rules({"effect": "allow", "tools": ["read_*"]}, {})
+    assert keys(reasons.of_servers(made, "research", [], None))["files"] == "server_missing"
+    none = with_rules({"effect": "allow", "tools": []}, {})
+    assert keys(reasons.of_servers(none, "research", [], None))["files"] == "rule"
 
 
 def test_what_nothing_allows_is_closed_by_default():

@@ -70,11 +70,12 @@ def _decided(site: Site, team: str, server: str, tool: str | None) -> Reason | N
     The first rule that concerns the team decides. tool: None for the whole server.
     """
     for rule in site.policy.rules:
-        if not _concerns(rule, team, server, tool):
+        if not _is_about(rule, server, tool):
             continue
-        if rule.effect == "deny":
-            return Reason("rule_maybe" if rule.is_for_some else "rule", {"rule": rule.name})
-        if not rule.is_for_some:
+        is_meant = _is_meant(rule, team)
+        if rule.effect == "deny" and is_meant is not False:
+            return Reason("rule" if is_meant else "rule_maybe", {"rule": rule.name})
+        if is_meant:
             return None
     opened = site.open.get(team, Open()).servers
     if opened is None:
@@ -87,11 +88,24 @@ def _decided(site: Site, team: str, server: str, tool: str | None) -> Reason | N
     return None
 
 
-def _concerns(rule: Rule, team: str, server: str, tool: str | None) -> bool:
-    if rule.teams and not matches(team, rule.teams):
+def _is_meant(rule: Rule, team: str) -> bool | None:
+    """Whether a rule concerns the whole team; None: those with certain keys or groups, maybe.
+
+    As the gateway reads it: whoever is in one of its teams, or has one of its keys or groups.
+    """
+    if rule.is_for_some:
+        return matches(team, rule.teams) or None
+    return not rule.teams or matches(team, rule.teams)
+
+
+def _is_about(rule: Rule, server: str, tool: str | None) -> bool:
+    """tool: None for the whole server, which one that opens some tools opens, and which only one
+    that closes all of them closes."""
+    if not matches(server, rule.servers):
         return False
-    about_tool = rule.tools == ["*"] if tool is None else matches(tool, rule.tools)
-    return matches(server, rule.servers) and about_tool
+    if tool is not None:
+        return matches(tool, rule.tools)
+    return bool(rule.tools) if rule.effect == "allow" else rule.tools == ["*"]
 
 
 def matches(name: str, globs: list[str]) -> bool:
