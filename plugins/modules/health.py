@@ -154,6 +154,19 @@ options:
         description: Heading under which a report shows its rows.
         type: str
         default: Checks
+      part:
+        description: What people know that its rows are about. Rows of V(llm) are about their model.
+        type: dict
+        suboptions:
+          kind:
+            description: What that is.
+            type: str
+            choices: [service, model, server]
+            required: true
+          name:
+            description: Its name.
+            type: str
+            required: true
       options:
         description: Options of its kind. Options that hold a key name one of O(keys).
         type: dict
@@ -219,6 +232,9 @@ checks:
     first_ms:
       description: Milliseconds to the first streamed piece, where an answer was streamed.
       type: float
+    part:
+      description: C(kind) and C(name) of the service, model or tool server that it is about.
+      type: dict
   sample:
     - group: Services
       name: gateway is alive
@@ -228,6 +244,7 @@ checks:
       action: ""
       milliseconds: 3.4
       first_ms: null
+      part: null
 error:
   description: What is wrong with the options, in parts that a play can branch on.
   returned: when options are wrong
@@ -243,6 +260,11 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import ServiceError, fail
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import probes as _probes
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import FAILED, UNKNOWN
+
+PART = {
+    "kind": {"type": "str", "required": True, "choices": ["service", "model", "server"]},
+    "name": {"type": "str", "required": True},
+}
 
 
 class QuietModule(AnsibleModule):
@@ -264,6 +286,7 @@ def main():
                     "name": {"type": "str", "required": True},
                     "kind": {"type": "str", "required": True, "choices": list(_probes.KINDS)},
                     "group": {"type": "str", "default": "Checks"},
+                    "part": {"type": "dict", "options": PART},
                     "options": {"type": "dict", "default": {}},
                 },
             },

@@ -185,6 +185,11 @@ checks:
       type: float
       returned: always
       sample: 812.4
+    declared:
+      description: Name of the entry of O(models) that was asked for; empty for checks of callers.
+      type: str
+      returned: always
+      sample: qwen3:8b
     first_ms:
       description: Milliseconds to the first streamed piece, where the answer was streamed.
       type: float

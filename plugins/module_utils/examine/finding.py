@@ -25,6 +25,11 @@ def verdict(is_good: bool | None) -> str:
     return UNKNOWN if is_good is None else PASSED if is_good else FAILED
 
 
+def part(kind: str, name: str) -> dict[str, str]:
+    """Return what a row is about, where people know it: a service, a model or a tool server."""
+    return {"kind": kind, "name": name}
+
+
 @dataclass(frozen=True)
 class Finding:
     """What is there, what should be, what to do.
@@ -32,7 +37,8 @@ class Finding:
     check: what was checked, a word to select it by (preflight, doctor) or its title (verify). fix:
     what `--tags fix` does about it, empty where only a person may decide. service: the service it
     concerns, empty for the host. milliseconds, first_ms: how long it took, and until the first
-    streamed piece, where that says something.
+    streamed piece, where that says something. part: kind and name of what people know that it is
+    about: a service, a model or a tool server.
     """
 
     check: str
@@ -44,6 +50,7 @@ class Finding:
     status: str = FAILED
     milliseconds: float | None = None
     first_ms: float | None = None
+    part: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
         if self.status in (PASSED, NOT_APPLICABLE):  # needs no action
@@ -76,4 +83,5 @@ class Finding:
             "action": self.action,
             "milliseconds": self.milliseconds,
             "first_ms": self.first_ms,
+            "part": part(*self.part) if self.part else None,
         }

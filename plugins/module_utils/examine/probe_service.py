@@ -146,9 +146,15 @@ def llm(name: str, params: dict[str, Any]) -> Findings:
             status=check["status"],
             milliseconds=check["milliseconds"],
             first_ms=check["first_ms"],
+            part=("model", check["declared"]) if _is_about_answers(check) else None,
         )
         for check in chat.checks_of(params)
     ]
+
+
+def _is_about_answers(check: dict[str, Any]) -> bool:
+    """Whether it says that a model works or does not: that it is listed says nothing of it."""
+    return bool(check["declared"]) and (check["name"], check["status"]) != ("models", PASSED)
 
 
 def mcp(name: str, params: dict[str, Any]) -> Findings:

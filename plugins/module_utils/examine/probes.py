@@ -264,7 +264,11 @@ def run_all(probes: list[dict[str, Any]]) -> list[dict[str, Any]]:
             action = "this is a fault of the probe itself: report it, with this line"
             crashed = Finding(probe["name"], str(outcome), "a verdict", action, status=UNKNOWN)
             outcome = [crashed.as_row()]
-        rows += [{"group": probe["group"], **row} for row in outcome]
+        # A probe of several models says of each row which one it is about.
+        rows += [
+            {"group": probe["group"], **row, "part": row["part"] or probe.get("part")}
+            for row in outcome
+        ]
     return rows
 
 

@@ -100,10 +100,14 @@ ARGUMENTS: dict[str, Any] = {
 
 @dataclass
 class Check:
-    """Outcome of one probe. Times are milliseconds; `first_ms` is the first streamed piece."""
+    """Outcome of one probe. Times are milliseconds; `first_ms` is the first streamed piece.
+
+    model: as it was asked for. declared: its entry in the options, which may have another name.
+    """
 
     name: str
     model: str = ""
+    declared: str = ""
     status: str = UNKNOWN
     found: str = ""
     expected: str = ""
@@ -169,9 +173,10 @@ class LlmProbe:
             else:
                 asked = gemini_name if title.startswith("gemini") else name
                 done.append(self.run(title, asked or name))
+            done[-1].declared = name
             unasked = titles[place + 1 :]
             if done[-1].is_silent and unasked:
-                rest = Check("unasked", name, expected="an answer")
+                rest = Check("unasked", name, name, expected="an answer")
                 rest.conclude(None, f"not tried after {title}: {', '.join(unasked)}", "see there")
                 return [*done, rest]
         return done

@@ -13,12 +13,22 @@ import ipaddress
 from typing import Any
 
 from ansible_collections.intranet.mcp.plugins.module_utils.balancer.pages import USER
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import part
 from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.grafana_sign_on import (
     LOGIN_PATH,
 )
 
 RESEND_SECONDS = 60
 REACHES_DATABASE = "litellm reaches its database"
+# What people know by a name of their own, in the order in which the portal shows it.
+ADDRESS, MODELS, TOOLS, SIGN_IN = SERVICES = ("address", "models", "tools", "sign_in")
+# Of which of them a service's own word is a part.
+_PARTS = {"litellm": MODELS, "gateway": TOOLS}
+
+
+def for_people(made: dict[str, Any], name: str, kind: str = "service") -> dict[str, Any]:
+    """Return a probe with what people know that it is about."""
+    return {**made, "part": part(kind, name)}
 
 
 def probe(check: str, kind: str, group: str, /, **options: Any) -> dict[str, Any]:
@@ -48,10 +58,11 @@ def cluster_probes(
     can work, and checks: where the portal says whether people can sign in, while ports lead there.
     """
     options = {"url": ready, "service": "LiteLLM in the cluster", "contains": "connected"}
+    database = probe(REACHES_DATABASE, "http", "Services", **options)
     return [
         probe("cluster", "cluster", "Hosts", **declared),
         *external_probes(external, is_client=False),
-        *([probe(REACHES_DATABASE, "http", "Services", **options)] if ready else []),
+        *([for_people(database, MODELS)] if ready else []),
         *(_sign_on({"url": checks, "service": "the portal in the cluster"}) if checks else []),
     ]
 
@@ -108,9 +119,14 @@ def _ports(site: dict) -> dict[str, Any]:
 
 def _health(site: dict) -> list[dict]:
     """Ask each service that tells whether it is alive."""
-    return [
-        probe(f"{name} is alive", "http", "Services", url=url, service=f"{site['prefix']}{name}")
+    found = {
+        name: probe(
+            f"{name} is alive", "http", "Services", url=url, service=f"{site['prefix']}{name}"
+        )
         for name, url in site["health"].items()
+    }
+    return [
+        for_people(made, _PARTS[name]) if name in _PARTS else made for name, made in found.items()
     ]
 
 
@@ -137,16 +153,15 @@ def _ollama(site: dict) -> list[dict]:
 def _litellm(site: dict) -> list[dict]:
     ready = {**_local(site, "litellm", site["ready"]), "contains": "connected"}
     return [
-        probe(REACHES_DATABASE, "http", "Services", **ready),
+        for_people(probe(REACHES_DATABASE, "http", "Services", **ready), MODELS),
         probe("migrations", "migrations", "Data", container=f"{site['prefix']}litellm"),
         *external_probes(site["external"]),
     ]
 
 
 def _gateway(site: dict) -> list[dict]:
-    return [
-        probe("gateway tells about itself", "http", "Services", **_local(site, "gateway", "/")),
-    ]
+    name = "gateway tells about itself"
+    return [for_people(probe(name, "http", "Services", **_local(site, "gateway", "/")), TOOLS)]
 
 
 def _portal(site: dict) -> list[dict]:
@@ -155,7 +170,7 @@ def _portal(site: dict) -> list[dict]:
 
 
 def _sign_on(options: dict[str, str]) -> list[dict]:
-    return [probe("people can sign in", "sign_on", "Services", **options)]
+    return [for_people(probe("people can sign in", "sign_on", "Services", **options), SIGN_IN)]
 
 
 def _postgres(site: dict) -> list[dict]:

@@ -12,7 +12,10 @@ from ansible_collections.intranet.mcp.plugins.module_utils.clients.client_reques
     gemini_name,
     request_from,
 )
-from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import PASSED
+from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import (
+    PASSED,
+    part,
+)
 from ansible_collections.intranet.mcp.plugins.plugin_utils.people.models import TOOLS, can
 
 # How long texts are in a request that is sent as a CLI sends it (bytes), and its answer (tokens). A
@@ -37,7 +40,7 @@ def model_checks(
     `people.models.declared_models`; tool calls are not asked of one that has none.
     """
     is_embedding = model.get("embedding") or model.get("mode") == "embedding"
-    name = model.get("model_name") or model["name"]
+    name = name_of(model)
     known = next((m for m in facts or [] if m["name"] == name), {"capabilities": None})
     checks = [c for c in chat_checks if can(known, TOOLS) or not c.endswith("tool_call")]
     return {
@@ -51,6 +54,11 @@ def model_checks(
             for client, shape in (shapes or {}).items()
         },
     }
+
+
+def name_of(model: dict) -> str:
+    """Return by which name people ask for a declared model, Ollama's or an API's."""
+    return model.get("model_name") or model["name"]
 
 
 def room_probe(models: list[dict], shapes: dict, url: str) -> list[dict]:
@@ -104,7 +112,6 @@ def first_word_probe(
 
 
 def _has_answered(model: str, checks: list[dict]) -> bool:
-    """Whether a probe got words of a model, not just its name."""
-    passed = [check["name"] for check in checks if check["status"] == PASSED]
-    begin = f"llm {model} "
-    return any(name.startswith(begin) and name != f"{begin}models" for name in passed)
+    """Whether a probe got words of a model; that it is listed is about no answer."""
+    asked = part("model", model)
+    return any(check.get("part") == asked and check["status"] == PASSED for check in checks)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding import (
@@ -19,20 +20,13 @@ from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding impor
     PASSED,
     UNKNOWN,
     WARNING,
+    part,
 )
-from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.verify_hosts import (
-    REACHES_DATABASE,
-)
+from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.verify_hosts import SERVICES
+from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.verify_models import name_of
 
 # Some of what belongs to a part works: one of two replicas, or one API of a model.
 PARTLY = "partly"
-# What people know by a name of their own, and the checks that it is made of.
-SERVICES = {
-    "address": ("the one address is up",),
-    "models": ("litellm is alive", REACHES_DATABASE),
-    "tools": ("gateway is alive", "gateway tells about itself"),
-    "sign_in": ("people can sign in",),
-}
 HIDDEN = "…"
 # What a text of a check may quote: addresses, names of hosts with a port, keys, tokens, sums.
 _HIDDEN = re.compile(
@@ -47,22 +41,27 @@ MAX_TEXT = 400
 
 
 def status(
-    report: dict, models: Iterable[str], servers: Iterable[str], before: str = ""
+    report: dict, models: list[dict], servers: Iterable[str], before: str = ""
 ) -> dict[str, Any]:
     """Return the portal's `status.json`.
 
-    report: as verify made it. models, servers: names that the inventory declares. before: the last
-    `status.json` as text, which says since when a part does not work; empty where there is none.
+    report: as verify made it; its rows say which part they are about. models: as the inventory
+    declares them. servers: names. before: the last `status.json` as text, which says since when a
+    part does not work; empty where there is none.
     """
     rows, since = report["checks"], _since(before)
+    named = {"service": SERVICES, "model": map(name_of, models), "server": servers}
     parts = [
-        *(_part("service", name, _named(rows, names)) for name, names in SERVICES.items()),
-        *(_part("model", name, _of_model(rows, name)) for name in models),
-        *(_part("server", name, _of_server(rows, name)) for name in servers),
+        _part(kind, name, [row for row in rows if row.get("part") == part(kind, name)])
+        for kind, names in named.items()
+        for name in dict.fromkeys(names)
     ]
-    for part in parts:
-        if part["state"] in (FAILED, PARTLY):
-            part["since"] = since.get((part["kind"], part["name"]), report["at"])
+    for found in parts:
+        known = since.get((found["kind"], found["name"]))
+        if found["state"] in (FAILED, PARTLY):
+            found["since"] = known or report["at"]
+        elif found["state"] == UNKNOWN:
+            found["since"] = known  # a run with --limit says nothing of it
     bad = [row for row in rows if row["status"] in (FAILED, UNKNOWN, WARNING)]
     return {
         "at": report["at"],
@@ -73,6 +72,8 @@ def status(
 
 
 def _part(kind: str, name: str, rows: list[dict]) -> dict[str, Any]:
+    if kind == "server":  # a session alone is of no use to anybody
+        rows = [row for row in rows if row["status"] == FAILED] or rows
     judged = [row["status"] for row in rows if row["status"] not in (NOT_APPLICABLE, UNKNOWN)]
     told = [status in (PASSED, WARNING) for status in judged]
     if not told:
@@ -84,31 +85,21 @@ def _part(kind: str, name: str, rows: list[dict]) -> dict[str, Any]:
     return {"kind": kind, "name": name, "state": state, "since": None}
 
 
-def _named(rows: list[dict], names: Iterable[str]) -> list[dict]:
-    return [row for row in rows if row["name"] in names]
-
-
-def _of_model(rows: list[dict], model: str) -> list[dict]:
-    """Rows about answers of a model: that it is listed says nothing of them."""
-    title = f"llm {model} "
-    found = [r for r in rows if r["group"] == "Models" and r["name"].startswith(title)]
-    return [r for r in found if r["name"] != f"{title}models"] or found
-
-
-def _of_server(rows: list[dict], server: str) -> list[dict]:
-    """Rows about a server, or those that did not pass: a session alone is of no use to anybody."""
-    title = f"mcp {server} "
-    found = [r for r in rows if r["group"] == "Tools" and f"{r['name']} ".startswith(title)]
-    return [r for r in found if r["status"] == FAILED] or found
-
-
 def _since(before: str) -> dict[tuple[str, str], str]:
     """Return since when parts do not work. A file that cannot be read tells nothing."""
     try:
         parts = json.loads(before)["parts"] if before else []
-        return {(p["kind"], p["name"]): str(p["since"]) for p in parts if p["since"]}
+        said = {(p["kind"], p["name"]): p["since"] for p in parts if p["since"]}
     except (ValueError, KeyError, TypeError):
         return {}
+    return {key: moment for key, moment in said.items() if _is_moment(moment)}
+
+
+def _is_moment(text: object) -> bool:
+    try:
+        return bool(datetime.fromisoformat(str(text)))
+    except ValueError:
+        return False
 
 
 def _check(row: dict) -> dict[str, str]:

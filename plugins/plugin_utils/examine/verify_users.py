@@ -8,7 +8,11 @@
 
 from __future__ import annotations
 
-from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.verify_hosts import probe
+from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.verify_hosts import (
+    ADDRESS,
+    for_people,
+    probe,
+)
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.verify_models import (
     models_of,
     room_probe,
@@ -39,7 +43,8 @@ def _balancer(about: dict) -> list[dict]:
     if url:
         url = f"{url}{about['balancer_health']}"
         options = {"ca": about["ca"], "service": f"{about['prefix']}load_balancer"}
-        found.append(probe("the one address is up", "http", "Services", url=url, **options))
+        up = probe("the one address is up", "http", "Services", url=url, **options)
+        found.append(for_people(up, ADDRESS))
     if addresses and about["listings"]:
         name = "one balancer holds the shared address"
         options = {
@@ -169,7 +174,7 @@ def server_probes(servers: dict, url: str, timeout: int) -> list[dict]:
     probes = []
     for name, server in sorted(servers.items()):
         if own_credentials.KEY in server:
-            probes.append(_listed_probe(name, server, url, timeout))
+            probes.append(for_people(_listed_probe(name, server, url, timeout), name, "server"))
             continue
         expect = server.get("expect", {})
         options = {
@@ -180,7 +185,7 @@ def server_probes(servers: dict, url: str, timeout: int) -> list[dict]:
             **({"call": expect["call"]} if "call" in expect else {}),
             **({"tools": offered(server, expect["tools"])} if "tools" in expect else {}),
         }
-        probes.append({"name": f"mcp {name}", "kind": "mcp", "group": "Tools", "options": options})
+        probes.append(for_people(probe(f"mcp {name}", "mcp", "Tools", **options), name, "server"))
     return probes
 
 
