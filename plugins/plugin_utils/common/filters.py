@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import (
     ServiceError,
     Unusable,
@@ -24,7 +26,10 @@ _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "str": ("a text", lambda value: isinstance(value, str)),
     "int": ("a number", lambda value: isinstance(value, int | float)),
     "float": ("a number", lambda value: isinstance(value, int | float)),
+    "bool": ("a truth value", lambda value: isinstance(value, bool | int | float)),
 }
+# What a text stands for there: `-e` gives texts alone, which validation of a role's options takes.
+_READ: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "bool": boolean}
 # What Python raises for a value of another type or content. An undefined variable is none of them:
 # its error stays as it is, so that Ansible names the variable.
 _ERRORS = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
@@ -43,10 +48,11 @@ def _guarded(name: str, function: Callable) -> Callable:
     @functools.wraps(function)
     def call(*args, **kwargs):
         try:
-            given = signature.bind(*args, **kwargs).arguments
-            if problem := _wrong_kind(signature, given, _is_scalar):
+            bound = signature.bind(*args, **kwargs)
+            bound.arguments |= _read(signature, bound.arguments)
+            if problem := _wrong_kind(signature, bound.arguments, _is_scalar):
                 raise AnsibleFilterError(f"{name}: {problem}")
-            return function(*args, **kwargs)
+            return function(*bound.args, **bound.kwargs)
         except (ServiceError, Unusable) as error:
             raise AnsibleFilterError(str(error)) from error
         except _ERRORS as error:
@@ -57,6 +63,17 @@ def _guarded(name: str, function: Callable) -> Callable:
             raise AnsibleFilterError(f"{name}: {problem}") from cause
 
     return call
+
+
+def _read(signature: inspect.Signature, given: dict) -> dict[str, Any]:
+    """Return the arguments that are texts of numbers and truth values, as such."""
+    found = {}
+    for name, value in given.items():
+        read = _READ.get(_annotation(signature.parameters[name]))
+        if read and isinstance(value, str):
+            with contextlib.suppress(TypeError, ValueError):  # refused with what was expected
+                found[name] = read(value)
+    return found
 
 
 def _wrong_kind(

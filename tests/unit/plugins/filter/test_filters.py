@@ -14,6 +14,7 @@ import re
 import pytest
 import support
 from ansible.errors import AnsibleFilterError
+from ansible_collections.intranet.mcp.plugins.plugin_utils.common.filters import guarded
 from jinja2 import StrictUndefined, UndefinedError
 
 FOLDER = support.REPOSITORY / "plugins" / "filter"
@@ -96,6 +97,33 @@ def test_a_text_is_never_taken_for_a_list_of_its_letters(name):
     rest = [{} for other in others if other.default is other.empty]
     with pytest.raises(AnsibleFilterError, match=rf"{name}: found {first.name} of type str; exp"):
         ALL[name]("hostile", *rest)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "expected"),
+    [
+        ("litellm_connections", [["a", "b"], "2", " 10 "], 40),
+        ("alertmanager_config", [[], "8"], "repeat_interval: 8h"),
+        ("image_pulled", [{}, "", None, "false"], {}),
+    ],
+)
+def test_numbers_and_truth_values_may_be_texts_as_role_options_may(name, given, expected):
+    """`-e litellm_workers=2` is a text, which validation of a role's options takes as it is."""
+    found = ALL[name](*given)
+    assert expected in found if isinstance(expected, str) else found == expected
+
+
+def test_a_text_that_says_no_is_no(monkeypatch):
+    told = filters_of({"told": lambda upstream: upstream}, upstream="bool")["told"]
+    assert (told("false"), told("yes"), told(upstream="0")) == (False, True, False)
+    with pytest.raises(AnsibleFilterError, match="found upstream of type str; expected a truth"):
+        told("perhaps")
+
+
+def filters_of(functions, **annotations):
+    for function in functions.values():
+        function.__annotations__ = annotations
+    return guarded(functions)
 
 
 def test_an_undefined_variable_is_named():
