@@ -17,6 +17,7 @@ import support
 import yaml
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import role_of
 from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.services import roles
+from jinja2 import Template
 
 
 def read(playbook):
@@ -44,6 +45,11 @@ def test_the_control_nodes_facts_are_not_taken_for_those_of_a_cluster():
 def test_nodes_are_touched_only_where_the_site_has_a_bundle_and_no_registry():
     """A company may have a group of this name for purposes of its own."""
     (play,) = [play for play in PLAYS if "'kubernetes_nodes'" in play.get("hosts", "")]
+    names = ("kubernetes", "kubernetes_nodes")
+    for there in ([], names[:1], names[1:], names):
+        expected = "kubernetes_nodes" if there == names else "!all"
+        groups = {name: ["host"] for name in there}
+        assert Template(play["hosts"]).render(groups=groups) == expected, there
     (task,) = play["tasks"]
     assert task["ansible.builtin.include_role"]["tasks_from"] == "nodes"
     for option, amount in {"image_bundle_path": "> 0", "image_registry_prefix": "== 0"}.items():
