@@ -21,6 +21,9 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.people import models
 HERE, ELSEWHERE = 1, 2
 # The alias of the key that other sites come with; its value is the secret key-other-sites.
 KEY_ALIAS = "other-sites"
+# For a million tokens of a model that has no price. LiteLLM takes what the answer's headers say for
+# one that costs nothing known, and asks for no budget at all where it is told zero.
+NOTHING = {"input": 1.1e-12, "output": 1.1e-12}
 
 
 def deployments(sites: list[dict], known: list[dict], declared: list[dict]) -> list[dict[str, Any]]:
@@ -64,8 +67,10 @@ def _deployment(site: dict, number: int, model: dict, price: dict | None) -> dic
 
 
 def _price(name: str, declared: list[dict]) -> dict | None:
-    named = (one for one in declared if name in (one.get("name"), one.get("model_name")))
-    return next((one["price"] for one in named if one.get("price")), None)
+    """What this site says; None for an API, of which LiteLLM may know it."""
+    named = [one for one in declared if name in (one.get("name"), one.get("model_name"))]
+    told = next((one["price"] for one in named if one.get("price")), None)
+    return told or (NOTHING if any("name" in one for one in named) else None)
 
 
 def keys(sites: list[dict], shared: str) -> dict[str, str]:

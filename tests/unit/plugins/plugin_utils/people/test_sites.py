@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+import yaml
 from ansible_collections.intranet.mcp.plugins.plugin_utils.people import models, sites
 
 NORTH = {"name": "north", "url": "https://north.example.internal/"}
@@ -56,6 +59,16 @@ def test_what_another_site_answers_costs_and_can_what_it_does_here():
     assert coder["model_info"]["max_output_tokens"] == 8192
     assert "input_cost_per_token" not in large["model_info"]
     assert "thinking" in large["litellm_params"]["additional_drop_params"]
+
+
+def test_what_costs_nothing_here_costs_nothing_there_whatever_that_site_says():
+    """LiteLLM believes an answer's headers where it has no price, and at zero asks no budget."""
+    (here,) = models.declared_models([{"name": "free"}], [], {}, 8192)
+    (free,) = sites.deployments([NORTH], [here], [{"name": "free"}])
+    for kind in ("input", "output"):
+        assert 0 < free["model_info"][f"{kind}_cost_per_token"] < 1e-15
+        read = yaml.safe_load(json.dumps(free["model_info"]))[f"{kind}_cost_per_token"]
+        assert isinstance(read, float), "YAML reads an exponent without a point as text"
 
 
 def test_a_site_without_a_key_of_its_own_is_shown_the_one_that_all_have():
