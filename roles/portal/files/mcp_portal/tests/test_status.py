@@ -53,7 +53,7 @@ def test_report_is_told_in_plain_words_with_its_age_and_escaped(kept, sign_in, f
     alice = sign_in(kept, "alice")
     file.write_text(json.dumps(report(datetime.now(UTC) - timedelta(hours=3, minutes=5))))
     text = alice.get("/portal/status").text
-    assert "Checked 3 hours ago" in text and "long ago" not in text
+    assert "Checked 3 hours ago" in text and "old result" not in text
     assert "Number of problems: 2" in text
     assert "does not work</span>" in text and "since 2026-01-01 08:30 UTC" in text
     assert SCRIPT not in text and "&lt;script&gt;" in text
@@ -67,7 +67,7 @@ def test_report_is_told_in_plain_words_with_its_age_and_escaped(kept, sign_in, f
     chinese = {"accept-language": "zh"}
     assert "Everything that was checked works" in alice.get("/portal/status").text
     assert "3 天前检查过" in alice.get("/portal/status", headers=chinese).text
-    assert "That is long ago" in alice.get("/portal/models").text
+    assert "This is an old result" in alice.get("/portal/models").text
 
 
 def test_checks_are_for_administrators_alone(issuer, configure, sign_in, file):

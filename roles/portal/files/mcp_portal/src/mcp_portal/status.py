@@ -11,7 +11,7 @@ import msgspec
 
 # Many times what a platform with hundreds of servers has.
 MAX_BYTES = 4 * 1024 * 1024
-# What was checked longer ago may be otherwise by now.
+# What was checked longer ago may have changed since.
 OLD_SECONDS = 24 * 3600
 # Units of an age, the greatest first, and how many of them say it; below all it is just now.
 UNITS = (("days", 86400), ("hours", 3600), ("minutes", 60))
