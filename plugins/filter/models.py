@@ -14,6 +14,7 @@ class FilterModule:
                 "ollama_facts": models.facts,
                 "ollama_facts_of_all": models.facts_of_all,
                 "preflight_models": models.for_preflight,
+                "litellm_api_keys": models.api_keys,
                 "gemini_aliases": models.gemini_aliases,
                 "declared_models": models.declared_models,
                 "model_of_ollama": models.of_ollama,
@@ -23,6 +24,7 @@ class FilterModule:
                 "dropped_parameters": models.dropped_parameters,
                 "site_deployments": sites.deployments,
                 "site_keys": sites.keys,
+                "site_key_variables": sites.key_variables,
                 "sites_asked": sites.asked,
             }
         )

@@ -8,6 +8,7 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.common.filters import
 from ansible_collections.intranet.mcp.plugins.plugin_utils.mcp import (
     images,
     own_credentials,
+    secret_files,
     servers,
     upstream_tokens,
 )
@@ -34,12 +35,10 @@ class FilterModule:
                 "images_said": images.said,
                 "mcp_servers_here": servers.contained,
                 "mcp_servers_per_user": own_credentials.stored_for,
-                "mcp_servers_exchanging": upstream_tokens.exchanging,
                 "exchange_client": upstream_tokens.exchange_client,
                 "oauth_clients": upstream_tokens.portal_clients,
-                "oauth_secrets": upstream_tokens.client_secrets,
-                "token_secrets": servers.token_secrets,
                 "gateway_upstreams": servers.gateway_upstreams,
-                "header_secrets": servers.header_secrets,
+                "gateway_secrets": secret_files.gateway,
+                "portal_secrets": secret_files.portal,
             }
         )

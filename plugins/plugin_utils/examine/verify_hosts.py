@@ -3,8 +3,8 @@
 
 """What verify asks on each host, by the groups that the host is in. Pure.
 
-`site` is what the role knows of the host and of the inventory, as `__verify_host` in its vars has
-it.
+`here` is what the catalog says of the host (`verify_catalog.of_host`), `declared` what options,
+facts and definitions say (`__verify_host` in the role's vars), and `site` is both.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ def probe(check: str, kind: str, group: str, /, **options: Any) -> dict[str, Any
     return {"name": check, "kind": kind, "group": group, "options": options}
 
 
-def probes(site: dict) -> list[dict]:
+def probes(here: dict, declared: dict) -> list[dict]:
     """Return what is asked on a host."""
+    site = {**here, **declared}
     of_groups = [make for group, make in OF_GROUPS.items() if group in site["groups"]]
     of_clusters = [
         make
@@ -85,10 +86,11 @@ def _external_probe(server: dict, is_client: bool) -> dict:
 
 def _any_host(site: dict) -> list[dict]:
     host, prefix, flows = site["host"], site["prefix"], site["flows"]
-    files = {path: digest for spec in site["defined"] for path, digest in spec["files"].items()}
+    defined = [spec for specs in site["definitions"].values() for spec in specs.values()]
+    files = {path: digest for spec in defined for path, digest in spec["files"].items()}
     isolated = {name: flows[name] for name in ("managed", "contacts", "neighbours")}
     return [
-        probe(host, "containers", "Hosts", prefix=prefix, defined=site["defined"], files=files),
+        probe(host, "containers", "Hosts", prefix=prefix, defined=defined, files=files),
         probe(f"disk {host}", "disk", "Hosts", **site["disk"]),
         probe(f"clock {host}", "clock", "Hosts", **site["clock"]),
         *(
@@ -108,13 +110,18 @@ def _any_host(site: dict) -> list[dict]:
 
 def _ports(site: dict) -> dict[str, Any]:
     flows = site["flows"]
-    address = site["addresses"][0] if site["addresses"] else ""
     return {
         "prefix": site["prefix"],
         "managed": flows["managed"],
         "flows": flows["allow"],
-        "address": address,
+        "address": next(iter(_own_addresses(site)), ""),
     }
+
+
+def _own_addresses(declared: dict) -> list[str]:
+    """What platform_address says: none, one, or several."""
+    said = declared["address"]
+    return ([said] if said else []) if isinstance(said, str) else list(said)
 
 
 def _health(site: dict) -> list[dict]:
@@ -151,7 +158,7 @@ def _ollama(site: dict) -> list[dict]:
 
 
 def _litellm(site: dict) -> list[dict]:
-    ready = {**_local(site, "litellm", site["ready"]), "contains": "connected"}
+    ready = {**_local(site, "litellm", site["ready"]["litellm"]), "contains": "connected"}
     return [
         for_people(probe(REACHES_DATABASE, "http", "Services", **ready), MODELS),
         probe("migrations", "migrations", "Data", container=f"{site['prefix']}litellm"),
@@ -189,8 +196,8 @@ def _monitoring(site: dict) -> list[dict]:
     }
     # Every service was asked once by then, and every rule evaluated. Prometheus sends an alert for
     # which it knew no Alertmanager, as in its first seconds, again after a minute.
-    patience = {"wait_seconds": 3 * site["watched"]["interval_seconds"] + RESEND_SECONDS}
-    common = {"jobs": site["watched"]["jobs"], "prefix": site["prefix"]}
+    patience = {"wait_seconds": 3 * site["interval_seconds"] + RESEND_SECONDS}
+    common = {"jobs": site["jobs"], "prefix": site["prefix"]}
     return [
         probe("monitoring", "monitoring", "Services", **options, **common, **patience),
         *([probe("logs", "logs", "Services", **site["logs"])] if site["logs"] else []),
@@ -259,16 +266,15 @@ OF_GROUPS = {
 OF_CLUSTERS = {"postgres": _postgres_cluster, "redis": _redis_cluster}
 
 
-def from_control_node(site: dict) -> list[dict]:
+def from_control_node(here: dict, declared: dict) -> list[dict]:
     """Return a probe of what is closed to the control node, which connects to the host itself."""
-    candidates = [*site["addresses"], site["ansible_host"], site["default_address"]]
-    address = next(filter(is_address, candidates), site["host"])
+    told = (declared["ansible_host"], declared["default_address"])
     options = {
-        "address": address,
-        "managed": site["flows"]["managed"],
-        "flows": site["flows"]["allow"],
+        "address": next(filter(is_address, [*_own_addresses(declared), *told]), here["host"]),
+        "managed": here["flows"]["managed"],
+        "flows": here["flows"]["allow"],
     }
-    name = f"ports closed to the control node {site['host']}"
+    name = f"ports closed to the control node {here['host']}"
     return [probe(name, "intruder_ports", "Intruders", **options)]
 
 

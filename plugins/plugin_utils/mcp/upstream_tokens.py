@@ -168,6 +168,11 @@ def client_secrets(servers: dict[str, dict]) -> dict[str, str]:
     return {_file(n): oauth["client_secret"] for n, oauth in found if oauth.get("client_secret")}
 
 
+def exchange_secret(servers: dict[str, dict], oidc: dict[str, Any]) -> dict[str, str]:
+    """The secret of the gateway's client at the provider, where it exchanges tokens."""
+    return {EXCHANGE_SECRET: oidc[EXCHANGE]["client_secret"]} if exchanging(servers) else {}
+
+
 def exchanging(servers: dict[str, dict]) -> list[str]:
     """Names of the servers for which the gateway exchanges tokens."""
     return sorted(_of(servers, EXCHANGE))

@@ -119,6 +119,15 @@ def of_custom_api(api: dict) -> dict[str, Any]:
     }
 
 
+def api_keys(custom_apis: list[dict]) -> dict[str, str]:
+    """Return the keys of custom APIs that have one, by LiteLLM's variables: API_KEY_1, API_KEY_2.
+
+    One for each entry, not for each name: deployments that share a name may have keys of their own.
+    """
+    keys = (api.get("api_key") for api in custom_apis)
+    return {f"API_KEY_{number}": key for number, key in enumerate(keys, 1) if key}
+
+
 def litellm_connections(hosts: list[str], workers: int, pool: int) -> int:
     """Return the database connections that LiteLLM's workers on all hosts may hold at once."""
     return len(hosts) * int(workers) * int(pool)

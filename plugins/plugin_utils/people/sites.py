@@ -54,7 +54,7 @@ def _deployment(site: dict, number: int, model: dict, price: dict | None) -> dic
         "litellm_params": {
             "model": f"openai/{model['name']}",
             "api_base": f"{_address(site)}/v1",
-            "api_key": f"os.environ/SITE_KEY_{number}",
+            "api_key": f"os.environ/{_key_variable(number)}",
             "order": ELSEWHERE,
             "use_chat_completions_api": True,
             # That site's key for this one says the same, should only one of both be told.
@@ -81,6 +81,11 @@ def keys(sites: list[dict], shared: str) -> dict[str, str]:
     return {_key_name(site): site.get("key") or shared for site in sites}
 
 
+def key_variables(keys: dict[str, str]) -> dict[str, str]:
+    """Return what is shown at each site, by LiteLLM's variables. keys: as `keys` returns them."""
+    return {_key_variable(number): key for number, key in enumerate(keys.values(), 1)}
+
+
 def asked(sites: list[dict], names: list[str]) -> list[dict[str, Any]]:
     """Return what verify and doctor ask of each site, as `verify_hosts.external_probes` takes it.
 
@@ -100,6 +105,10 @@ def asked(sites: list[dict], names: list[str]) -> list[dict[str, Any]]:
 
 def _key_name(site: dict) -> str:
     return f"site-{site['name']}"
+
+
+def _key_variable(number: int) -> str:
+    return f"SITE_KEY_{number}"
 
 
 def _address(site: dict) -> str:

@@ -15,7 +15,7 @@ HOSTS = {"app1": "192.0.2.11", "app2": "192.0.2.12", "data": "192.0.2.13", "lb":
 ABOUT_THE_HOST = [
     *("contacts", "flow_matrix", "flows", "health", "inside_ports", "leaders", "managed_ports"),
     *("metrics", "neighbours", "networks", "pages", "pools", "ports", "replicas"),
-    "shared_address",
+    *("shared_address", "verify_host"),
 ]
 
 
@@ -137,6 +137,12 @@ def test_an_endpoint_is_where_a_client_reaches_a_service():
 def test_names_are_all_by_which_a_service_may_be_called():
     found = asked("names", "gateway", platform_public_name="ai.example.internal")
     assert {"net-gateway", "ai.example.internal", "app2", "192.0.2.10"} <= {*found}
+
+
+def test_verify_is_told_what_the_other_lookups_say():
+    (found,) = asked("verify_host")
+    assert [found["health"]] == asked("health")
+    assert found["flows"]["allow"] == asked("flows")
 
 
 @pytest.mark.parametrize("lookup", ABOUT_THE_HOST)

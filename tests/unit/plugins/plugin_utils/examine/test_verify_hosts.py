@@ -7,28 +7,31 @@ import pytest
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import probes
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import verify_hosts
 
-SITE = {
+HERE = {
     "host": "data1",
     "groups": ["postgres", "redis", "ollama"],
     "clusters": [],
     "members": {"postgres": ["data1", "data2", "data3"], "redis": ["data1", "data2", "data3"]},
-    "prefix": "intranet-",
-    "defined": [
-        {"name": "a", "hash": "1", "image": "a:1", "files": {"/a.conf": "x"}},
-        {"name": "b", "hash": "2", "image": "b:1", "files": {"/b.conf": "y"}},
-    ],
     "health": {"ollama": "http://127.0.0.1:11434/api/version"},
-    "ready": "/health/readiness",
+    "ready": {"litellm": "/health/readiness"},
     "ports": {"ollama": 11434, "litellm": 4000, "gateway": 8080, "portal": 8090, "patroni": 8008}
     | {"prometheus": 9090, "alertmanager": 9093, "grafana": 3000},
+    "inside": {"redis": 6380, "redis_sentinel": 26380},
+    "jobs": ["redis", "redis ready"],
     "pages": [],
+    "flows": {"allow": [], "managed": [22], "contacts": [], "neighbours": []},
+}
+DECLARED = {
+    "prefix": "intranet-",
+    "definitions": {
+        "first": {"a": {"name": "a", "hash": "1", "image": "a:1", "files": {"/a.conf": "x"}}},
+        "second": {"b": {"name": "b", "hash": "2", "image": "b:1", "files": {"/b.conf": "y"}}},
+    },
+    "interval_seconds": 15,
     "grafana_sign_in": "",
     "ca": "",
     "logs": {},
-    "watched": {"jobs": ["redis", "redis ready"], "interval_seconds": 15},
-    "inside": {"redis": 6380, "redis_sentinel": 26380},
-    "flows": {"allow": [], "managed": [22], "contacts": [], "neighbours": []},
-    "addresses": ["10.0.0.5"],
+    "address": ["10.0.0.5"],
     "ansible_host": "",
     "default_address": "",
     "disk": {"paths": ["/"], "free_mb": 1},
@@ -41,8 +44,15 @@ SITE = {
 }
 
 
+def site(**changes):
+    """What the catalog says and what is declared, with changes of either."""
+    return [
+        {key: changes.get(key, value) for key, value in part.items()} for part in (HERE, DECLARED)
+    ]
+
+
 def named(**changes):
-    return {probe["name"]: probe for probe in verify_hosts.probes({**SITE, **changes})}
+    return {probe["name"]: probe for probe in verify_hosts.probes(*site(**changes))}
 
 
 def test_a_host_is_asked_for_what_its_groups_run():
@@ -105,14 +115,16 @@ def test_pages_are_tried_without_and_with_their_login():
 
 
 def test_files_of_all_definitions_are_compared():
-    assert named()["data1"]["options"]["files"] == {"/a.conf": "x", "/b.conf": "y"}
-    assert named(defined=[])["data1"]["options"]["files"] == {}
+    options = named()["data1"]["options"]
+    assert options["files"] == {"/a.conf": "x", "/b.conf": "y"}
+    assert [spec["name"] for spec in options["defined"]] == ["a", "b"]
+    assert named(definitions={})["data1"]["options"]["files"] == {}
 
 
 @pytest.mark.parametrize(
     ("models", "options"),
     [
-        (SITE["models"], {"model": "e", "embeds_only": True, "context": 0}),
+        (DECLARED["models"], {"model": "e", "embeds_only": True, "context": 0}),
         ([{"name": "m", "context": 8192}], {"model": "m", "embeds_only": False, "context": 8192}),
         ([], {"model": "", "embeds_only": False, "context": 0}),
     ],
@@ -124,9 +136,9 @@ def test_a_gpu_is_tried_with_the_first_model_and_its_context(models, options):
 
 
 def test_every_probe_is_one_that_the_module_takes():
-    site = {**SITE, "gpu": True, "clusters": ["postgres", "redis"], "pages": [PAGE]}
-    site["groups"] = [*verify_hosts.OF_GROUPS]
-    for probe in verify_hosts.probes(site) + verify_hosts.from_control_node(site):
+    groups = [*verify_hosts.OF_GROUPS]
+    whole = site(gpu=True, clusters=["postgres", "redis"], pages=[PAGE], groups=groups)
+    for probe in verify_hosts.probes(*whole) + verify_hosts.from_control_node(*whole):
         probes.check(probe, {"pages": "secret"})
 
 
@@ -134,17 +146,28 @@ def test_every_probe_is_one_that_the_module_takes():
     ("changes", "address"),
     [
         ({}, "10.0.0.5"),
-        ({"addresses": ["2001:db8::5"]}, "2001:db8::5"),
+        ({"address": "10.0.0.6"}, "10.0.0.6"),
+        ({"address": ["2001:db8::5"]}, "2001:db8::5"),
         (
-            {"addresses": [], "ansible_host": "db.example", "default_address": "10.0.0.7"},
+            {"address": "", "ansible_host": "db.example", "default_address": "10.0.0.7"},
             "10.0.0.7",
         ),
-        ({"addresses": []}, "data1"),
+        ({"address": ""}, "data1"),
     ],
 )
 def test_the_control_node_connects_to_the_first_address_that_is_known(changes, address):
-    (probe,) = verify_hosts.from_control_node({**SITE, **changes})
+    (probe,) = verify_hosts.from_control_node(*site(**changes))
     assert probe["options"]["address"] == address
+
+
+def test_ports_are_tried_at_the_address_that_is_declared():
+    for address, tried in (
+        ("10.0.0.6", "10.0.0.6"),
+        (["10.0.0.5", "fd00::5"], "10.0.0.5"),
+        ("", ""),
+    ):
+        found = named(address=address)["ports users reach data1"]["options"]
+        assert found["address"] == tried
 
 
 def test_a_portal_is_asked_whether_people_can_sign_in():

@@ -96,3 +96,11 @@ def test_only_names_that_googles_paths_cannot_have_get_an_alias():
 def test_each_worker_on_each_host_has_a_pool():
     assert models.litellm_connections(["app1", "app2"], 2, "10") == 40
     assert models.litellm_connections([], 2, 10) == 0
+
+
+def test_keys_are_numbered_as_entries_are_and_missing_ones_left_out():
+    one, two = {"model_name": "m", "api_key": "1"}, {"model_name": "m", "api_key": "2"}
+    without, empty = {"model_name": "m"}, {"model_name": "m", "api_key": ""}
+    found = models.api_keys([one, without, empty, two])
+    assert found == {"API_KEY_1": "1", "API_KEY_4": "2"}
+    assert models.api_keys([]) == {}

@@ -76,6 +76,14 @@ def test_a_site_without_a_key_of_its_own_is_shown_the_one_that_all_have():
     assert known == {"site-north": "sk-all", "site-east": "sk-east"}
 
 
+def test_each_key_is_in_the_variable_that_the_sites_deployments_name():
+    both = [NORTH, {**EAST, "key": "sk-east"}]
+    told = sites.key_variables(sites.keys(both, "sk-all"))
+    assert told == {"SITE_KEY_1": "sk-all", "SITE_KEY_2": "sk-east"}
+    named = {one["litellm_params"]["api_key"] for one in deployed(*both)}
+    assert named == {f"os.environ/{name}" for name in told}
+
+
 def test_verify_asks_each_site_for_the_models_that_it_is_to_have():
     north, east = sites.asked([NORTH, EAST], ["coder:1", "large"])
     assert (north["url"], north["models"]) == (
