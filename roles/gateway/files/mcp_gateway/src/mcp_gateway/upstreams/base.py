@@ -119,6 +119,13 @@ class Exchange(Protocol):
         """Let go without a word (the response arrived)."""
 
 
+class Owner(Protocol):
+    """Whose credential a link shows."""
+
+    @property
+    def person(self) -> str: ...
+
+
 class Link(Protocol):
     """An open way to an upstream: a legacy session, a process, or modern statelessness."""
 
@@ -134,6 +141,11 @@ class Link(Protocol):
     @property
     def is_busy(self) -> bool:
         """Whether an answer is awaited over it."""
+        ...
+
+    @property
+    def owner(self) -> Owner | None:
+        """The person who shows their own credential; None where the gateway's is shown, or none."""
         ...
 
     async def request(self, out: Outbound) -> Exchange: ...

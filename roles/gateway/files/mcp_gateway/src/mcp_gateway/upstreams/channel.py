@@ -90,6 +90,7 @@ class Channel:
     """A link over a duplex connection; `transmit` writes one message."""
 
     rewrites_ids = False
+    owner = None  # a process is shown nobody's credential
 
     def __init__(
         self,

@@ -9,7 +9,6 @@ from mcp_gateway.settings import Upstream as UpstreamSettings
 from mcp_gateway.upstreams.base import PROBE_SECONDS, Hello, Known, Link, UpstreamError
 from mcp_gateway.upstreams.httptransport import HttpTransport
 from mcp_gateway.upstreams.pool import GATEWAY_KEY, SHARED_KEY, LinkPool
-from mcp_gateway.upstreams.streamable import HttpLink
 
 
 class HttpLinkPool(LinkPool):
@@ -37,8 +36,7 @@ class HttpLinkPool(LinkPool):
     def _of(self, link: Link, person: str) -> Link:
         """The link, where credentials are shown only if it is this person's."""
         if self._transport.is_personal:
-            owner = link.owner if isinstance(link, HttpLink) else None
-            if owner is None or not person or owner.person != person:
+            if link.owner is None or not person or link.owner.person != person:
                 text = f"server {self.name}: this session began in the name of somebody else"
                 raise UpstreamError("no_person", text)
         return link
