@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -22,13 +21,14 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
+import apart  # noqa: E402
 import archive  # noqa: E402
 import identities  # noqa: E402
 import node  # noqa: E402
 import programs  # noqa: E402
 
 STATE = programs.CACHE / "cluster"
-LOGS, PID = STATE / "log", STATE / "etc" / "pid"
+APART = apart.Apart(STATE)
 INTERFACE = "intranet-mcp"
 KUBE_IMAGE, TRAEFIK_IMAGE = "localhost/kube:1", "localhost/traefik:1"
 # Made once the kinds of the Gateway API are known.
@@ -75,7 +75,7 @@ class Cluster:
         """End it; nothing of it stays but what it said."""
         self._end()
         for place in STATE.glob("*"):
-            if place != LOGS:
+            if place != APART.logs:
                 shutil.rmtree(place)
 
     def kubectl(self, *words: str, said: str = "", seconds: int = 60) -> str:
@@ -92,7 +92,7 @@ class Cluster:
         self._ctr("tasks", "kill", "--signal", "SIGKILL", container)
 
     def _ctr(self, *words) -> None:
-        files = Path("/proc") / PID.read_text() / "root"
+        files = Path("/proc") / str(APART.pid) / "root"
         socket = files / "run" / "containerd" / "containerd.sock"
         _run(["ctr", "--address", socket, "--namespace", "k8s.io", *words], timeout=600)
 
@@ -111,31 +111,22 @@ class Cluster:
         known.add("kubelet", kubelet, f"IP:{node.ADDRESS}", f"DNS:{node.NAME}")
 
     def _start(self) -> None:
-        apart = ("--mount", "--net", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc")
-        arguments = (STATE, self._programs.kube, self._programs.plugins)
-        with (LOGS / "node.log").open("wb") as log:
-            process = subprocess.Popen(
-                ["unshare", *apart, sys.executable, HERE / "node.py", *arguments],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        PID.write_text(str(process.pid))
+        words = (self._programs.kube, self._programs.plugins)
+        process = APART.start(HERE / "node.py", *words, stdin=subprocess.PIPE)
         _wait("namespaces of its own", lambda: _has_network_of_its_own(process.pid))
-        for words in (
+        for line in (
             f"link add {INTERFACE} type veth peer name eth0 netns {process.pid}",
             f"address add {node.MACHINE}/24 dev {INTERFACE}",
             f"link set {INTERFACE} up",
             f"route add {node.PODS} via {node.ADDRESS}",
             f"route add {node.SERVICES} via {node.ADDRESS}",
         ):
-            _run(["ip", *words.split()])
+            _run(["ip", *line.split()])
         process.stdin.write(b"\n")
         process.stdin.close()
         _wait("the node", lambda: process.poll() is not None or self._has_node())
         if process.poll() is not None:
-            raise SystemExit(f"the cluster ended: {(STATE / 'log' / 'node.log').read_text()}")
+            raise SystemExit(f"the cluster ended: {(APART.logs / 'node.log').read_text()}")
 
     def _has_node(self) -> bool:
         try:
@@ -184,11 +175,9 @@ class Cluster:
         self.kubectl(*rollout, f"--timeout={READY_SECONDS}s", seconds=READY_SECONDS + 10)
 
     def _end(self) -> None:
-        if not PID.exists():
+        if not APART.pid:
             return
-        pid = int(PID.read_text())
-        if _is_ours(pid):
-            os.kill(pid, signal.SIGKILL)  # and with it everything that it holds apart
+        APART.kill()
         if _interface().exists():  # connections that were cut off keep it for a minute
             _run(["ip", "link", "delete", INTERFACE])
         _wait("the end of its network", lambda: not _interface().exists(), END_SECONDS)
@@ -218,13 +207,6 @@ def _interface() -> Path:
 
 def _has_network_of_its_own(pid: int) -> bool:
     return os.readlink(f"/proc/{pid}/ns/net") != os.readlink("/proc/self/ns/net")
-
-
-def _is_ours(pid: int) -> bool:
-    try:
-        return str(STATE).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
 
 
 def _is_removed(group: Path) -> bool:
@@ -257,19 +239,9 @@ def _wait(what: str, is_so: Callable[[], bool], seconds: float = READY_SECONDS) 
     ends_at = time.monotonic() + seconds
     while not is_so():
         if time.monotonic() > ends_at:
-            raise SystemExit(f"waited {seconds} s in vain for {what}; logs: {STATE / 'log'}")
+            raise SystemExit(f"waited {seconds} s in vain for {what}; logs: {APART.logs}")
         time.sleep(0.2)
 
 
-def main() -> int:
-    """Do what the command line asks for."""
-    verbs = {"up": Cluster().up, "down": Cluster().down}
-    if len(sys.argv) != 2 or sys.argv[1] not in verbs:
-        print(f"usage: cluster.py {'|'.join(verbs)}", file=sys.stderr)
-        return 2
-    verbs[sys.argv[1]]()
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(apart.main({"up": Cluster().up, "down": Cluster().down}))

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -25,16 +24,16 @@ import yaml
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "enterprise")]
 
+import apart  # noqa: E402
 import identities  # noqa: E402
 import programs  # noqa: E402
 
 STATE = programs.CACHE / "simulation"
-LOGS, PID = STATE / "log", STATE / "etc" / "pid"
+APART = apart.Apart(STATE)
 MODULE, SOURCE = "sigs.k8s.io/kwok", HERE / "kwok"
 READY_SECONDS = 1200
 # For whatever else this machine does, these programs are not there.
 IDLY = ("chrt", "--idle", "0", "nice", "-n", "19")
-APART = ("--mount", "--net", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc")
 
 ZONES, NODES, GPU_NODES = ("a", "b", "c"), 500, 30
 # Where a company bought them: in one place.
@@ -79,7 +78,7 @@ class Simulation:
     @property
     def within(self) -> tuple[str, ...]:
         """A command that runs others where the API server is reached."""
-        return (*IDLY, "nsenter", f"--net=/proc/{PID.read_text()}/ns/net", "--")
+        return (*IDLY, "nsenter", f"--net=/proc/{APART.pid}/ns/net", "--")
 
     def command(self, *words: str) -> list[str]:
         """Return the command that runs kubectl as the cluster's administrator."""
@@ -109,7 +108,7 @@ class Simulation:
         """What each program has computed since its start."""
         found: Counter = Counter()
         ticks = os.sysconf("SC_CLK_TCK")
-        (first,) = _children(int(PID.read_text()))
+        (first,) = _children(APART.pid)
         for pid in _children(first):
             words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
             name = "kwok" if words[0].endswith("/kwok") else words[1]
@@ -121,23 +120,14 @@ class Simulation:
         """Wait for something that is asked for once a second."""
         ends_at = time.monotonic() + seconds
         while not is_so():
-            assert time.monotonic() < ends_at, f"no {what} within {seconds} s; logs: {LOGS}"
+            assert time.monotonic() < ends_at, f"no {what} within {seconds} s; logs: {APART.logs}"
             time.sleep(1)
 
     def _start(self, kwok: Path) -> None:
-        first = (HERE / "control_plane.py", STATE, self._kube, kwok)
-        with (LOGS / "control_plane.log").open("wb") as log:
-            process = subprocess.Popen(
-                [*IDLY, "unshare", *APART, sys.executable, *first],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        PID.write_text(str(process.pid))
+        process = APART.start(HERE / "control_plane.py", self._kube, kwok, by=IDLY)
         self.wait("the API server", lambda: process.poll() is not None or self._is_ready())
         if process.poll() is not None:
-            raise SystemExit((LOGS / "control_plane.log").read_text())
+            raise SystemExit((APART.logs / "control_plane.log").read_text())
 
     def _is_ready(self) -> bool:
         try:
@@ -156,13 +146,8 @@ class Simulation:
         self.kubectl(*ready, seconds=READY_SECONDS + 10)
 
     def _end(self) -> None:
-        if not PID.exists():
-            return
-        pid = int(PID.read_text())
-        if _is_ours(pid):
-            os.kill(pid, signal.SIGKILL)  # and with it everything that it holds apart
-            self.wait("its end", lambda: not _is_ours(pid), 30)
-        PID.unlink()
+        APART.kill()
+        self.wait("its end", lambda: not APART.is_running, 30)
 
 
 def _kwok() -> Path:
@@ -276,22 +261,5 @@ def _children(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def _is_ours(pid: int) -> bool:
-    try:
-        return str(STATE).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
-
-
-def main() -> int:
-    """Do what the command line asks for."""
-    verbs = {"up": Simulation().up, "down": Simulation().down}
-    if len(sys.argv) != 2 or sys.argv[1] not in verbs:
-        print(f"usage: simulation.py {'|'.join(verbs)}", file=sys.stderr)
-        return 2
-    verbs[sys.argv[1]]()
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(apart.main({"up": Simulation().up, "down": Simulation().down}))
