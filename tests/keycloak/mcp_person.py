@@ -18,28 +18,10 @@ from mcp.client.auth import AuthorizationCodeResult, OAuthClientProvider
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import OAuthClientMetadata
+from token_storage import TokenStorage
 
 CALLBACK = "http://127.0.0.1:8765/callback"
 SECONDS = 60
-
-
-class Storage:
-    """What the client keeps between its steps."""
-
-    tokens = None
-    client = None
-
-    async def get_tokens(self):
-        return self.tokens
-
-    async def set_tokens(self, tokens):
-        self.tokens = tokens
-
-    async def get_client_info(self):
-        return self.client
-
-    async def set_client_info(self, client_info):
-        self.client = client_info
 
 
 class Person:
@@ -47,7 +29,7 @@ class Person:
 
     def __init__(self, tls: ssl.SSLContext, allow: Callable[[str], str]) -> None:
         self._tls, self._allow = tls, allow
-        self.storage, self.asked = Storage(), {}
+        self.storage, self.asked = TokenStorage(), {}
 
     async def _go(self, address: str) -> None:
         self.asked = {k: v[0] for k, v in parse_qs(urlsplit(address).query).items()}

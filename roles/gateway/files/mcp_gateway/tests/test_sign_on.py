@@ -22,6 +22,7 @@ sys.path.append(str(Path(__file__).resolve().parents[5] / "tests"))
 
 import gateway_lab
 import identity_provider
+from token_storage import TokenStorage
 
 CALLBACK = "http://127.0.0.1:8765/callback"
 TABLE = [{"group": "dev-payments", "team": "payments"}]
@@ -38,30 +39,11 @@ def provider(tmp_path_factory):
         pytest.skip(f"needs oidc-provider from a package mirror: {error}")
 
 
-class Storage:
-    """What the client keeps between its steps."""
-
-    tokens = None
-    client = None
-
-    async def get_tokens(self):
-        return self.tokens
-
-    async def set_tokens(self, tokens):
-        self.tokens = tokens
-
-    async def get_client_info(self):
-        return self.client
-
-    async def set_client_info(self, client_info):
-        self.client = client_info
-
-
 class Person:
     """Somebody at their client and browser."""
 
     def __init__(self, name):
-        self.name, self.storage, self.asked = name, Storage(), {}
+        self.name, self.storage, self.asked = name, TokenStorage(), {}
         self._browser = httpx2.Client(timeout=20, trust_env=False)
 
     async def go(self, address):

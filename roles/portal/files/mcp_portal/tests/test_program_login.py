@@ -23,28 +23,10 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import OAuthClientMetadata
 from mcp_portal.access_tokens import AccessTokens
 from mcp_portal.people import id_of
+from token_storage import TokenStorage
 
 CALLBACK = "http://127.0.0.1:8765/callback"
 SERVER = gateway_lab.GATEWAY / "tests/servers/plain_server.py"
-
-
-class Storage:
-    """What the client keeps between its steps."""
-
-    tokens = None
-    client = None
-
-    async def get_tokens(self):
-        return self.tokens
-
-    async def set_tokens(self, tokens):
-        self.tokens = tokens
-
-    async def get_client_info(self):
-        return self.client
-
-    async def set_client_info(self, client_info):
-        self.client = client_info
 
 
 class Person:
@@ -52,7 +34,7 @@ class Person:
 
     def __init__(self, portal, name):
         self.browser, self.name = lab.Browser(portal.url), name
-        self.storage, self.asked = Storage(), {}
+        self.storage, self.asked = TokenStorage(), {}
 
     def allow(self, address):
         """What a browser does with the address that the client opens, and its person with it."""
@@ -148,7 +130,7 @@ def test_sdk_client_registers_signs_in_and_lists_tools(place, provider):
     portal, url, audit = place
     alice = Person(portal, "alice")
     for path in ("/mcp", "/servers/files/mcp"):
-        alice.storage = Storage()
+        alice.storage = TokenStorage()
         assert asyncio.run(alice.tools(url + path))
         assert alice.asked["resource"] == url + path
         assert urlsplit(alice.storage.client.client_id).scheme == "", "it registered itself"
