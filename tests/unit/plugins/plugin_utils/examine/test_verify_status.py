@@ -107,7 +107,7 @@ def test_each_service_that_people_know_is_asked_about():
         **{"prefix": "p-", "health": {"litellm": "http://l", "gateway": "http://g"}},
         **{
             "ports": dict.fromkeys(("litellm", "gateway", "portal"), 1),
-            "ready": "/",
+            "ready": dict.fromkeys(("litellm", "gateway", "portal"), "/"),
             "external": [],
         },
     }

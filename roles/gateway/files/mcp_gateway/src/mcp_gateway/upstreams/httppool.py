@@ -35,10 +35,11 @@ class HttpLinkPool(LinkPool):
 
     def _of(self, link: Link, person: str) -> Link:
         """The link, where credentials are shown only if it is this person's."""
-        if self._transport.is_personal:
-            if link.owner is None or not person or link.owner.person != person:
-                text = f"server {self.name}: this session began in the name of somebody else"
-                raise UpstreamError("no_person", text)
+        if not self._transport.is_personal:
+            return link
+        if link.owner is None or not person or link.owner.person != person:
+            text = f"server {self.name}: this session began in the name of somebody else"
+            raise UpstreamError("no_person", text)
         return link
 
     async def _open(self, era: str, key: str, hello: Hello) -> Link:
