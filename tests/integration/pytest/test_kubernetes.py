@@ -317,7 +317,7 @@ def test_models_in_the_cluster_come_from_the_sites_registry_before_their_server_
 
 
 @pytest.fixture(scope="module")
-def ollama(site):
+def pods_ollama(site):
     """What runs in the pod of Ollama, once there is one."""
     found = fake_ollama.FakeOllama()
     site.cluster.programs["ollama-0", 11434] = ("127.0.0.1", found.port)
@@ -326,21 +326,24 @@ def ollama(site):
 
 
 def test_weights_of_a_file_reach_a_pod_through_the_api_with_context_and_parameters(
-    site, ollama, tmp_path
+    site, pods_ollama, tmp_path
 ):
     weights = tmp_path / "own.gguf"
     fake_ollama.write_weights(weights)
-    digest = ollama.takes(weights)
+    digest = pods_ollama.takes(weights)
     source = {"type": "file", "path": str(weights), "checksum": digest}
     source["parameters"] = {"temperature": 0.5}
     own = {"name": "own:1", "sources": [source], "context": 2048, "keep_loaded": True}
     site.write("group_vars/all/weights.yml", {"ollama_models": [own]})
     models = ("--limit", "cluster", "--tags", "data")
     assert "StatefulSet ollama" in site.run("site.yml", *models, "--check")
-    assert ollama.models == {}
+    assert pods_ollama.models == {}
     site.run("site.yml", *models)
-    assert ollama.blobs == {digest} and ollama.models["own:1"]["parameters"] == "temperature 0.5"
-    assert ollama.loaded == {"own:1": 2048}
+    assert (
+        pods_ollama.blobs == {digest}
+        and pods_ollama.models["own:1"]["parameters"] == "temperature 0.5"
+    )
+    assert pods_ollama.loaded == {"own:1": 2048}
     # The pod waits for it; nothing is pulled.
     names = {path.rpartition("/")[2]: one for path, one in site.cluster.objects.items()}
     assert names["ollama-live"]["data"] == {"models": "own:1\n"}
@@ -349,7 +352,7 @@ def test_weights_of_a_file_reach_a_pod_through_the_api_with_context_and_paramete
     assert cluster_site.changes(site.run("site.yml", *models)) == 0
 
 
-def test_clis_are_told_what_an_ollama_in_the_cluster_says_its_models_can_do(site, ollama):
+def test_clis_are_told_what_an_ollama_in_the_cluster_says_its_models_can_do(site, pods_ollama):
     (record,) = site.inventory.glob(".intranet-mcp/kubernetes/*-models.json")
     known = {"own:1": {"capabilities": fake_ollama.CAPABILITIES, "context": 2048}}
     assert json.loads(record.read_text()) == known
