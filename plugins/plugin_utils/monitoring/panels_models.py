@@ -94,7 +94,7 @@ MODELS = {
         LINES,
         SECONDS,
         (Query(quantile(0.95, f"{ADDED}_bucket"), "all models"),),
-        about="To the model's own: keys, budgets, routing, retries.",
+        about="To the model's own (keys, budgets, routing, retries); streams are not counted.",
     ),
     "loaded": Panel(
         "Models loaded",

@@ -91,8 +91,9 @@ MODELS = (
         "10m",
         "LiteLLM is slow itself",
         "To one request in twenty it adds {{ $value | printf `%.1f` }} s or more, expected at most "
-        "<litellm_p95_seconds> s: keys, budgets, routing, retries. The model's own time, which may "
-        "be minutes, is not counted; FirstTokenSlow is about that.",
+        "<litellm_p95_seconds> s: keys, budgets, routing, retries. LiteLLM measures it of answers "
+        "that are not streamed. The model's own time, which may be minutes, is not counted; "
+        "FirstTokenSlow is about that, and about streams.",
         action="see whether PostgreSQL and Redis answer, and how busy the CPU of LiteLLM's hosts "
         "is; read docker logs <prefix>litellm; else add a host to group litellm",
         severity=WARNING,

@@ -115,8 +115,8 @@ class Platform(Site):
         return (self.folder / "secrets" / name).read_text().strip()
 
     def work(self) -> None:
-        """What people do: ask a model as a stream and one that is not there, call a tool rightly
-        and wrongly.
+        """What people do: ask a model, also as a stream, and one that is not there, call a tool
+        rightly and wrongly.
         """
         key = self.key("key-ada")
         models = f"http://127.0.0.1:{self.ports['balancer']}/v1/chat/completions"
@@ -124,6 +124,7 @@ class Platform(Site):
         asked = {**question, "model": MODEL, "stream": True}
         status, text = post(models, asked, key)
         assert status == 200 and "data:" in text, text
+        assert post(models, {**question, "model": MODEL}, key)[0] == 200
         assert post(models, {**question, "model": "nobody"}, key)[0] >= 400
         tools = f"http://127.0.0.1:{self.ports['gateway']}/mcp"
         about = {"io.modelcontextprotocol/protocolVersion": MCP}
