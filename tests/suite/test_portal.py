@@ -11,7 +11,7 @@ import sys
 def test_portal_package(run, root, portal_python, inner_report):
     package = root / "roles/portal/files/mcp_portal"
     pytest = [portal_python, "-m", "pytest", "-p", "no:cacheprovider", *inner_report("portal")]
-    run(*pytest, cwd=package, timeout=600, PYTHONPATH="src")
+    run(*pytest, cwd=package, timeout=1500, PYTHONPATH="src")
 
 
 def test_login_of_its_bundles(run, root, inner_report):
