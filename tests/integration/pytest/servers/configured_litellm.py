@@ -47,14 +47,17 @@ def render(folder: Path, addresses: dict[str, str], replicas: list[str], **varia
     members = {"litellm": replicas, "ollama": list(hosts), "postgres": replicas[:1]}
     groups = {g: {"hosts": {host: {} for host in found}} for g, found in members.items()}
     given = {"platform_ollama_port": PORT, **variables}
-    inventory = {"all": {"hosts": hosts, "children": groups, "vars": given}}
+    inventory = {"all": {"hosts": hosts, "children": groups}}
     (folder / "hosts.yml").write_text(yaml.safe_dump(inventory))
+    # The role's defaults are a play's variables here, which count for more than an inventory's.
+    (folder / "given.yml").write_text(yaml.safe_dump(given))
     (folder / "render.yml").write_text(RENDER.replace("ROLES", str(ROLES)))
     for replica in replicas:
         (folder / replica).mkdir()
         for source in (ROLES / "litellm/files").glob("*.py"):
             (folder / replica / source.name).write_text(source.read_text())
     command = [Path(sys.executable).with_name("ansible-playbook"), "-i", folder / "hosts.yml"]
+    command += ["-e", f"@{folder}/given.yml"]
     done = subprocess.run(
         [*command, folder / "render.yml"],
         cwd=REPOSITORY,
