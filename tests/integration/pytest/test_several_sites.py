@@ -122,6 +122,10 @@ class Sites:
         logs = self._docker.try_run("logs", self._litellms[site])
         return (logs.stdout + logs.stderr).count('"POST /v1')
 
+    def remove(self) -> None:
+        containers = (*self._litellms.values(), *self._ollamas.values())
+        self._docker.try_run("rm", "-fv", *containers)
+
     @contextlib.contextmanager
     def away(self, *sites: str):
         """Let the model servers of sites be away."""
@@ -136,7 +140,9 @@ class Sites:
 
 @pytest.fixture(scope="module", params=GUARDS)
 def sites(request, docker, tmp_path_factory):
-    return Sites(docker, tmp_path_factory.mktemp("sites"), request.param)
+    made = Sites(docker, tmp_path_factory.mktemp("sites"), request.param)
+    yield made
+    made.remove()  # those of the next guard have the same names on the network
 
 
 def shaped(shape):
