@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import ssl
 import sys
 from pathlib import Path
 
@@ -30,6 +32,23 @@ def provider(tmp_path_factory):
             yield found
     except gateway_lab.Unreachable as error:
         pytest.skip(f"needs oidc-provider from a package mirror: {error}")
+
+
+@pytest.fixture
+def redis_server(tmp_path):
+    """A Redis of this process; the file `redis` has the address of what a portal keeps there."""
+    made = lab.Redis()
+    (tmp_path / "redis").write_text(made.url(2))
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def trust():
+    """One TLS context for all clients: each takes 30 ms to make, and nothing here speaks TLS."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ssl, "create_default_context", functools.cache(ssl.create_default_context))
+        yield
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import hmac
 import json
 import time
@@ -48,7 +49,7 @@ class FaultyProvider:
 
     def rotate(self, kid: str = "first", publish: bool = True) -> None:
         """Sign with another key from now on."""
-        self._key = RSAKey.generate_key(2048, {"kid": kid, "use": "sig", "alg": "RS256"})
+        self._key = _made(kid, publish)
         if publish:
             self._keys = [self._key.as_dict(private=False)]
 
@@ -112,6 +113,12 @@ class FaultyProvider:
         public = self._key.as_pem(private=False)
         seal = hmac.digest(public, text.encode(), "sha256") if algorithm == "HS256" else b""
         return f"{text}.{_encoded(seal)}"
+
+
+@functools.cache
+def _made(kid: str, is_published: bool) -> RSAKey:
+    """A key for all tests, since one takes long to make; another one where nobody may know it."""
+    return RSAKey.generate_key(2048, {"kid": kid, "use": "sig", "alg": "RS256"})
 
 
 def _encoded(part: bytes) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import fakeredis
 import httpx2
 import msgspec
 import uvicorn
@@ -60,19 +61,62 @@ class Served:
     def __init__(self, app: Any, port: int | None = None, **options: Any) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        common = {"port": self.port, "log_config": None, "timeout_graceful_shutdown": 1}
-        config = uvicorn.Config(app, **common, **options)
+        config = uvicorn.Config(app, port=self.port, log_config=None, **options)
+        config.load()
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self._server.lifespan = config.lifespan_class(config)
+        self._loop = asyncio.new_event_loop()
+        self._ends = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
         ends_at = time.monotonic() + 20
         while not self._server.started:
-            assert time.monotonic() < ends_at, "the application did not start"
-            time.sleep(0.01)
+            assert self._thread.is_alive(), "the application did not start"
+            assert time.monotonic() < ends_at, "the application did not start in time"
+            time.sleep(0.005)
 
     def stop(self) -> None:
-        self._server.should_exit = True
+        """End it, unless a test did."""
+        if not self._thread.is_alive():
+            return
+        self._loop.call_soon_threadsafe(self._ends.set)
         self._thread.join(20)
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        """Until `stop`; uvicorn's own end takes a fifth of a second, of which a test has three."""
+        server = self._server
+        await server.startup()
+        await server.on_tick(0)  # the headers of each answer
+        await self._ends.wait()
+        for opened in server.servers:
+            opened.close()
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()
+        if tasks := list(server.server_state.tasks):
+            await asyncio.wait(tasks, timeout=1)
+        for task in tasks:
+            task.cancel()
+        await server.lifespan.shutdown()
+
+
+class Redis(fakeredis.TcpFakeServer):
+    """A Redis of this process. The code under test may have to wait for it: machines are busy."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), server_type="redis")
+        # It looks this often, in seconds, whether it has to end.
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+
+    def url(self, database: int) -> str:
+        return f"redis://127.0.0.1:{self.server_address[1]}/{database}"
+
+    def stop(self) -> None:
+        self.shutdown()
+        self.server_close()
 
 
 class FakeLitellm:

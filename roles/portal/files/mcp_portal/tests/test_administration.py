@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import conftest
-import fakeredis
 import lab
 import msgspec
 import pytest
@@ -40,18 +39,12 @@ def issuer(faulty):
 
 
 @pytest.fixture
-def redis_server(tmp_path, monkeypatch):
+def redis_server(redis_server, tmp_path, monkeypatch):
     """A Redis of this process: sessions at /2, what people stored for servers at /3."""
     monkeypatch.setattr(credentials, "REDIS_SECONDS", 30)
-    server = fakeredis.TcpFakeServer(("127.0.0.1", 0), server_type="redis")
-    port = server.server_address[1]
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    for name, database in (("redis", 2), ("records", 3)):
-        (tmp_path / name).write_text(f"redis://127.0.0.1:{port}/{database}")
+    (tmp_path / "records").write_text(redis_server.url(3))
     (tmp_path / "credentials-key").write_text(SECRET)
-    yield port
-    server.shutdown()
-    server.server_close()
+    return redis_server
 
 
 @pytest.fixture
@@ -154,7 +147,7 @@ def test_without_the_setting_there_are_no_such_pages(arrive, config, addresses, 
                 assert browser.get(address).status_code == 404
                 assert browser.http.post(other.url + address).status_code == 404
         assert PAGE not in boss.get("/portal/overview").text
-    names = redis.Redis(port=redis_server, db=2).keys("portal:person:*")
+    names = redis.Redis.from_url(redis_server.url(2)).keys("portal:person:*")
     assert names == [], "nor is anybody noted"
 
 
@@ -251,7 +244,7 @@ def test_keys_that_ended_or_are_not_the_portals_are_not_shown(arrive, issuer, li
 
 def test_who_has_keys_is_found_although_the_store_forgot_them(arrive, issuer, redis_server):
     make_key(arrive("sam"))
-    redis.Redis(port=redis_server, db=2).flushdb()
+    redis.Redis.from_url(redis_server.url(2)).flushdb()
     boss = arrive("boss", ADMINS)
     text = boss.get(f"{PAGE}?q=sam").text
     assert f"{PAGE}/{id_of('sam', issuer)}" in text and ">sam<" in text
@@ -260,7 +253,7 @@ def test_who_has_keys_is_found_although_the_store_forgot_them(arrive, issuer, re
 
 def test_search_and_pages_are_bounded(arrive, config, redis_server):
     boss = arrive("boss", ADMINS)
-    client = redis.Redis(port=redis_server, db=2)
+    client = redis.Redis.from_url(redis_server.url(2))
     seal = Seal("a-client-secret-of-the-tests")
     for number in range(60):
         person = Person(f"{number:016d}", f"Person {number:02}", "p@x", ["research"])
@@ -280,7 +273,7 @@ def test_search_and_pages_are_bounded(arrive, config, redis_server):
 def test_record_that_others_wrote_is_nobody(arrive, redis_server, issuer):
     boss = arrive("boss", ADMINS)
     arrive("sam")
-    client, sam = redis.Redis(port=redis_server, db=2), id_of("sam", issuer)
+    client, sam = redis.Redis.from_url(redis_server.url(2)), id_of("sam", issuer)
     client.set("portal:person:../../x", b"x")
     client.set(b"portal:person:\xff", b"x")
     client.set(f"portal:person:{NOBODY}", client.get(f"portal:person:{sam}"))
@@ -294,7 +287,7 @@ def test_record_that_others_wrote_is_nobody(arrive, redis_server, issuer):
 
 def test_redis_has_no_name_and_no_address(arrive, redis_server):
     arrive("sam-with-a-name")
-    client = redis.Redis(port=redis_server, db=2)
+    client = redis.Redis.from_url(redis_server.url(2))
     names = client.keys("*")
     texts = [client.get(name) for name in names if client.type(name) == b"string"]
     assert b"sam-with-a-name" not in b" ".join([*names, *texts])
@@ -541,7 +534,7 @@ def test_administrator_deletes_stored_tokens_of_one_person_alone(
         fields = {"server": "tickets", "token": "ghp_of-the-tests"}
         browser.submit("/portal/credentials", "/portal/credentials/store", **fields)
     address = f"{PAGE}/{id_of('sam', issuer)}/tokens"
-    records = redis.Redis(port=redis_server, db=3)
+    records = redis.Redis.from_url(redis_server.url(3))
     boss.get(address)
     assert len(records.keys()) == 2, "only asked"
     assert "Stored tokens deleted for sam: 1." in boss.submit(address, address).text
@@ -614,12 +607,12 @@ def test_what_ends_soon_does_not_make_the_list_of_sessions_end(redis_server):
     """A terminal that is connected late; else a session that lasts longer could not be ended."""
 
     async def tried():
-        store = RedisStore(redis.asyncio.Redis(port=redis_server, db=2))
+        store = RedisStore(redis.asyncio.Redis.from_url(redis_server.url(2)))
         await store.note("sessions-of:x", "session:a", 1000)
         await store.note("sessions-of:x", "login:b", 5)
-        assert redis.Redis(port=redis_server, db=2).ttl("portal:sessions-of:x") > 900
+        assert redis.Redis.from_url(redis_server.url(2)).ttl("portal:sessions-of:x") > 900
         await store.note("sessions-of:x", "session:c", 5000)
-        assert redis.Redis(port=redis_server, db=2).ttl("portal:sessions-of:x") > 4900
+        assert redis.Redis.from_url(redis_server.url(2)).ttl("portal:sessions-of:x") > 4900
         await store.close()
 
     asyncio.run(tried())
@@ -631,7 +624,7 @@ def test_sessions_are_counted_at_once_however_many_a_member_began(redis_server):
             raise AssertionError("one by one")
 
     async def tried():
-        store = Store(redis.asyncio.Redis(port=redis_server, db=2))
+        store = Store(redis.asyncio.Redis.from_url(redis_server.url(2)))
         for number in range(50):
             await store.note(sessions.index_of(NOBODY), f"session:{number}", 60)
             if number % 2:

@@ -14,7 +14,6 @@ from joserfc.jwk import KeySet
 from mcp_portal import people
 from mcp_portal.app import build
 from program import OTHER_RESOURCE, RESOURCE, Program, arrive, error
-from test_device import redis_server
 
 
 @pytest.fixture
@@ -210,9 +209,7 @@ def arrive_again(faulty, portal, groups):
     return arrive(portal)
 
 
-def test_row_that_left_the_table_renews_nothing(faulty, configure, tmp_path):
-    server, url = redis_server()
-    (tmp_path / "redis").write_text(url)
+def test_row_that_left_the_table_renews_nothing(faulty, configure, tmp_path, redis_server):
     shared = {"redis_url_file": str(tmp_path / "redis"), **program.authorization(tmp_path)}
     with lab.running(configure(faulty.issuer, **shared)) as portal:
         codex = Program(portal)
@@ -220,14 +217,12 @@ def test_row_that_left_the_table_renews_nothing(faulty, configure, tmp_path):
     other = {"teams": [{"group": "research", "team": "research"}]}
     with lab.running(configure(faulty.issuer, oidc=other, **shared)):
         assert error(codex.renew(told["refresh_token"])) == (400, "invalid_grant")
-    server.shutdown()
-    server.server_close()
 
 
-def test_rule_that_names_another_group_concerns_who_signed_in_before(faulty, configure, tmp_path):
+def test_rule_that_names_another_group_concerns_who_signed_in_before(
+    faulty, configure, tmp_path, redis_server
+):
     faulty.claims["groups"] = ["dev-payments", "contractors-x"]
-    server, url = redis_server()
-    (tmp_path / "redis").write_text(url)
     shared = {"redis_url_file": str(tmp_path / "redis")}
     section = program.authorization(tmp_path)
     with lab.running(configure(faulty.issuer, **shared, **section)) as portal:
@@ -238,8 +233,6 @@ def test_rule_that_names_another_group_concerns_who_signed_in_before(faulty, con
     with lab.running(configure(faulty.issuer, **shared, **section)) as portal:
         told = codex.renew(told["refresh_token"]).json()
         assert claims(portal, told["access_token"])["groups"] == ["contractors-x"]
-    server.shutdown()
-    server.server_close()
 
 
 def test_end_all_my_sessions_ends_programs_too(portal, sam):
@@ -260,9 +253,7 @@ def test_tokens_end_with_the_sign_in(issuer, configure, section):
         assert known["exp"] <= time.time() + 300
 
 
-def test_replicas_share_everything(faulty, configure, tmp_path):
-    server, url = redis_server()
-    (tmp_path / "redis").write_text(url)
+def test_replicas_share_everything(faulty, configure, tmp_path, redis_server):
     shared = {"redis_url_file": str(tmp_path / "redis"), **program.authorization(tmp_path)}
     first = configure(faulty.issuer, **shared)
     listen = msgspec.structs.replace(first.listen, port=conftest.SECOND_PORT)
@@ -276,8 +267,6 @@ def test_replicas_share_everything(faulty, configure, tmp_path):
         assert codex.renew(told["refresh_token"]).status_code == 200
         keys = [lab.Browser(p.url).get("/portal/oauth/keys").json() for p in (one, two)]
     assert keys[0] == keys[1]
-    server.shutdown()
-    server.server_close()
 
 
 def test_without_it_nothing_is_there(issuer, configure):

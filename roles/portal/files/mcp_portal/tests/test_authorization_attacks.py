@@ -14,21 +14,17 @@ from mcp_portal.grants import Grants
 from mcp_portal.sessions import Session
 from mcp_portal.store import MemoryStore
 from program import CALLBACK, OTHER_RESOURCE, RESOURCE, Program, arrive, came_back, error
-from test_device import everything, redis_server
+from test_device import everything
 
 DENIED = (400, "invalid_grant")
 
 
 @pytest.fixture
-def with_redis(faulty, configure, tmp_path):
+def with_redis(faulty, configure, tmp_path, redis_server):
     """A portal whose store is a Redis of this process, and the address of that."""
-    server, url = redis_server()
-    (tmp_path / "redis").write_text(url)
     shared = {"redis_url_file": str(tmp_path / "redis"), **program.authorization(tmp_path)}
     with lab.running(configure(faulty.issuer, **shared)) as portal:
-        yield portal, url
-    server.shutdown()
-    server.server_close()
+        yield portal, redis_server.url(2)
 
 
 @pytest.fixture

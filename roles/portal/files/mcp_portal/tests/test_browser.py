@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import json
 import subprocess
-import threading
 from datetime import UTC, datetime, timedelta
 
 import chromium
-import fakeredis
 import gateway_lab
 import identity_provider
 import lab
@@ -75,9 +73,8 @@ def portal(issuer, configure, tmp_path, monkeypatch):
     """A portal with everything that pages may show."""
     # It is a thread of this process, and machines may be busy.
     monkeypatch.setattr(credentials, "REDIS_SECONDS", 30)
-    server = fakeredis.TcpFakeServer(("127.0.0.1", 0), server_type="redis")
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    (tmp_path / "records").write_text(f"redis://127.0.0.1:{server.server_address[1]}/3")
+    server = lab.Redis()
+    (tmp_path / "records").write_text(server.url(3))
     (tmp_path / "records-key").write_text("a-key-for-credentials-of-the-tests-0123456789")
     (tmp_path / "status.json").write_text(json.dumps(report()))
     config = configure(
@@ -92,8 +89,7 @@ def portal(issuer, configure, tmp_path, monkeypatch):
     (tmp_path / "site.json").write_text(json.dumps(SITE))
     with lab.running(config) as served:
         yield served
-    server.shutdown()
-    server.server_close()
+    server.stop()
 
 
 def test_pages_fit_a_phone_and_need_neither_mouse_nor_script(portal, python, litellm):

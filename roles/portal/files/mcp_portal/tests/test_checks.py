@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-import threading
 import time
 from datetime import UTC, datetime, timedelta
 
-import fakeredis
 import lab
 import pytest
 from cryptography import x509
@@ -87,14 +85,8 @@ def test_redis_away_is_found(problems, faulty, tmp_path):
     assert found == {"store": "store_away"}
 
 
-def test_redis_that_is_there_is_well(problems, faulty, tmp_path):
-    port = lab.free_port()
-    server = fakeredis.TcpFakeServer(("127.0.0.1", port), server_type="redis")
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    (tmp_path / "redis").write_text(f"redis://127.0.0.1:{port}/2")
+def test_redis_that_is_there_is_well(problems, faulty, tmp_path, redis_server):
     assert problems(faulty.issuer, redis_url_file=str(tmp_path / "redis")) == {}
-    server.shutdown()
-    server.server_close()
 
 
 def test_key_expires_with_its_certificate():

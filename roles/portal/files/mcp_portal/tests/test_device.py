@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
 
-import fakeredis
 import lab
 import pytest
 import redis
@@ -192,9 +190,7 @@ def test_login_ends_when_the_sign_in_would(faulty, configure, litellm):
     assert told["expires_in"] <= 300 and told["refresh_token_expires_in"] <= 300
 
 
-def test_team_that_left_the_table_ends_the_renewal(faulty, configure, tmp_path):
-    server, url = redis_server()
-    (tmp_path / "redis").write_text(url)
+def test_team_that_left_the_table_ends_the_renewal(faulty, configure, tmp_path, redis_server):
     shared = {"redis_url_file": str(tmp_path / "redis")}
     with lab.running(configure(faulty.issuer, **shared)) as portal:
         terminal, browser = Terminal(portal), lab.Browser(portal.url)
@@ -206,8 +202,6 @@ def test_team_that_left_the_table_ends_the_renewal(faulty, configure, tmp_path):
     with lab.running(configure(faulty.issuer, **shared, **changed)):
         assert error(terminal.renew(token)) == (400, "invalid_grant")
         assert "None of your groups" in browser.get("/portal/overview").text
-    server.shutdown()
-    server.server_close()
 
 
 def test_litellm_away_is_one_clear_message(terminal, sam, litellm):
@@ -227,9 +221,7 @@ def test_terminals_are_not_begun_without_end(portal):
     assert Terminal(portal).shown["error"] == "temporarily_unavailable"
 
 
-def test_store_tells_nothing_of_who_is_connected(faulty, configure, tmp_path):
-    server, url = redis_server()
-    (tmp_path / "redis").write_text(url)
+def test_store_tells_nothing_of_who_is_connected(faulty, configure, tmp_path, redis_server):
     config = configure(faulty.issuer, redis_url_file=str(tmp_path / "redis"))
     with lab.running(config) as portal:
         terminal, browser = Terminal(portal), lab.Browser(portal.url)
@@ -237,23 +229,13 @@ def test_store_tells_nothing_of_who_is_connected(faulty, configure, tmp_path):
         browser.http.get(back.headers["location"])
         browser.submit("/portal/connect", "/portal/line")
         allow(browser, terminal)
-        kept = [everything(url)]
+        kept = [everything(redis_server.url(2))]
         told = terminal.poll().json()
-        kept.append(everything(url))
-    server.shutdown()
-    server.server_close()
+        kept.append(everything(redis_server.url(2)))
     for text in kept:
         assert b"session:" in text
         for word in (b"sam", b"payments", b"sk-", told["refresh_token"].encode()):
             assert word not in text
-
-
-def redis_server():
-    """A Redis of this process, and its address."""
-    port = lab.free_port()
-    server = fakeredis.TcpFakeServer(("127.0.0.1", port), server_type="redis")
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server, f"redis://127.0.0.1:{port}/2"
 
 
 def everything(url):

@@ -6,12 +6,10 @@ import json
 import logging
 import re
 import sys
-import threading
 import time
 from pathlib import Path
 
 import conftest
-import fakeredis
 import lab
 import msgspec
 import pytest
@@ -44,16 +42,13 @@ def records(tmp_path, monkeypatch):
     """A Redis, as a client of it; a file has its address."""
     # It is a thread of this process, and machines may be busy.
     monkeypatch.setattr(credentials, "REDIS_SECONDS", 30)
-    server = fakeredis.TcpFakeServer(("127.0.0.1", 0), server_type="redis")
-    port = server.server_address[1]
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    (tmp_path / "records").write_text(f"redis://127.0.0.1:{port}/3")
+    server = lab.Redis()
+    (tmp_path / "records").write_text(server.url(3))
     (tmp_path / "credentials-key").write_text(SECRET)
-    client = redis.Redis(port=port, db=3)
+    client = redis.Redis.from_url(server.url(3))
     yield client
     client.close()
-    server.shutdown()
-    server.server_close()
+    server.stop()
 
 
 @pytest.fixture

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 
 import conftest
-import fakeredis
 import identity_provider
 import lab
 import pytest
@@ -17,16 +15,8 @@ from mcp_portal.sessions import name_of
 
 
 @pytest.fixture
-def store(tmp_path):
-    port = lab.free_port()
-    server = fakeredis.TcpFakeServer(("127.0.0.1", port), server_type="redis")
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    url = f"redis://127.0.0.1:{port}/2"
-    (tmp_path / "redis").write_text(url)
-    yield server, redis.Redis.from_url(url)
-    server.shutdown()
-    server.server_close()
+def store(redis_server):
+    return redis_server, redis.Redis.from_url(redis_server.url(2))
 
 
 @pytest.fixture
