@@ -11,7 +11,7 @@ OF_TEAM = -e '{"usage_team": "{{ lookup(\"env\", \"TEAM\") }}"}'
 
 .DEFAULT_GOAL := help
 .PHONY: help venv venv-test up verify doctor status flows versions usage down purge test test-quick lint sanity test-unit test-gateway test-portal \
-	test-all test-artifact images test-modules test-molecule test-registries test-standard test-enterprise test-scale test-cores docs conformance bench-gateway bench-llm \
+	test-all test-artifact images test-modules test-molecule test-registries test-kubernetes test-acme test-standard test-enterprise test-scale test-cores docs conformance bench-gateway bench-llm \
 	test-clients test-clients-gateway test-keycloak record-clients outdated pictures
 
 help: ## Show this list
@@ -39,7 +39,7 @@ purge: venv ## Remove the platform with data, secrets and images
 test: venv-test ## Lint, sanity, unit tests, gateway, portal, modules and the light tier, in two lanes: within 40 minutes on two cores with the images built before, else an hour
 	@$(SUITE) all
 test-all: ## `make test`, then every lane that is a command of its own, one after the other: about four hours
-	@failed=; for lane in test sanity test-cores test-registries test-standard test-enterprise test-scale test-keycloak test-clients conformance; do \
+	@failed=; for lane in test sanity test-cores test-registries test-kubernetes test-acme test-standard test-enterprise test-scale test-keycloak test-clients conformance; do \
 		echo "== $$lane"; $(MAKE) --no-print-directory $$lane || failed="$$failed $$lane"; \
 	done; [ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 test-quick: venv-test ## Lint, unit tests, the artifact and the gateway, within four minutes
@@ -64,6 +64,10 @@ test-molecule: venv-test ## The light tier on a systemd host, from bare to absen
 	@$(SUITE) molecule
 test-registries: venv-test ## Publishers' images, registries with logins, a company's authority (not part of `make test`)
 	@$(SUITE) registries
+test-kubernetes: venv-test ## What sites change of a cluster, before a fake API server (not part of `make test`)
+	@$(SUITE) kubernetes
+test-acme: venv-test ## Certificates from an ACME server, compiled first (not part of `make test`)
+	@$(SUITE) acme
 test-standard: venv-test ## Four hosts: faults, rolling restarts and scaling under load (not part of `make test`)
 	@$(SUITE) standard
 test-enterprise: venv-test ## The enterprise tier in a real one-node cluster; needs root (not part of `make test`)

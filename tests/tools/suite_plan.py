@@ -15,8 +15,11 @@ INTEGRATION = "tests/integration/pytest"
 NO_TIME = "no time left on this machine"
 # Where images come from, beside package mirrors: publishers, registries, a company's authority.
 REGISTRIES = ("modules-images", "modules-registries")
+# What each site of a cluster changes; and an ACME server, compiled first.
+KUBERNETES, ACME = "modules-kubernetes", "modules-acme"
 # Jobs with a command of their own, which no whole run holds.
 ALONE = ("standard", "enterprise", "scale", "keycloak", "pylint", "cores", *REGISTRIES)
+ALONE += (KUBERNETES, ACME)
 # Below this much measured work a machine's speed is not known.
 MEASURED_ENOUGH_SECONDS = 30
 
@@ -60,18 +63,20 @@ _MODULES = (
         *("image", "health"),
     ),
     _modules("modules-engines", 190, "balancer_engines"),
-    _modules("modules-certificates", 230, "acme", "own_authority", "log_certificates"),
     _modules(
         "modules-hosts",
-        230,
+        290,
         *("docker_supervisor", "files", "firewall", "isolation", "nvidia_toolkit", "preflight"),
+        *("own_authority", "log_certificates"),
     ),
+    _modules(KUBERNETES, 520, "kubernetes_sites"),
+    _modules(ACME, 230, "acme"),
     _modules("modules-images", 330, "trust", "mcp_images"),
     # The company's registry is started once for both.
     _modules("modules-registries", 280, "registries", "publishers_images"),
 )
 
-_OTHER_SECONDS = 370
+_OTHER_SECONDS = 330
 
 
 def _other_modules(root: Path) -> Job:
@@ -98,7 +103,7 @@ def jobs(root: Path) -> dict[str, Job]:
         Job("unit", ("tests/unit",), 110),
         Job("artifact", (suite("artifact"),), 20),
         Job("gateway", (suite("gateway"),), 220),
-        Job("portal", (suite("portal"),), 420),
+        Job("portal", (suite("portal"),), 240),
         Job("keycloak", (suite("keycloak"),), 400),
         Job("sanity", (suite("sanity"),), 140),
         Job("pylint", (suite("pylint"),), 120),
@@ -131,6 +136,8 @@ def stages() -> dict[str, list[str]]:
         "enterprise": ["images", "enterprise"],
         "quick": ["gateway", "lint", "unit", "artifact"],
         "registries": ["images", *REGISTRIES],
+        "kubernetes": [KUBERNETES],
+        "acme": ["images", ACME],
         "all": ["images", "molecule", *cheap, *daily],
     }
 
