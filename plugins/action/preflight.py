@@ -31,6 +31,7 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.external impo
 )
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.preflight_report import report
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.secrets_places import (
+    known_secrets,
     places_read_as_inventory,
     secret_modes,
     secrets_places,
@@ -80,6 +81,7 @@ class ActionModule(ActionBase):
             arguments["sources"] = [from_here(way) for way in arguments.get("sources") or []]
             arguments["registry_ca"], unread = authorities(arguments.get("registry_ca") or {})
             problems += unread
+            arguments["data"] = without_secret(arguments, task_vars, self._templar.template)
         result = self._on_host(arguments, task_vars, without_lock=bool(problems))
         if "problems" not in result:  # the module itself failed
             return result
@@ -213,6 +215,16 @@ class ActionModule(ActionBase):
                 "correct the inventory",
             )
             return {}, [problem]
+
+
+def without_secret(arguments, task_vars, template):
+    """Return the directories of data whose secret is neither given nor kept, by its name."""
+    data = arguments.get("data") or {}
+    try:
+        known = known_secrets(task_vars, template, arguments.get("secrets_directory"))
+    except UNUSABLE:
+        return {}  # platform_secrets is itself wrong, and reported
+    return {secret: path for secret, path in data.items() if secret not in known}
 
 
 def leave_out_unreadable(arguments, problems):

@@ -233,6 +233,12 @@ options:
   secrets_directory:
     description: Where secrets lie on the control node.
     type: path
+  data:
+    description:
+      - Directories of data by the name of the secret that they were made with. The action plugin
+        leaves out those whose secret is given or kept on the control node.
+    type: dict
+    default: {}
   ports:
     description: Set by the action plugin. Services of this host with C(port) and C(publish).
     type: dict
@@ -476,6 +482,7 @@ def check(host: Host) -> tuple[list[Finding], list[str]]:
     findings += port_problems("ports", params["ports"], holders, listed, prefix)
     findings += gpu.judge("gpu", gpu.read(), params["nvidia_gpu"])
     findings += authority_problems(params["ca_bundle"] or "")
+    findings += data_problems(params["data"], params["secrets_directory"])
     if params["ollama"]:
         findings += preflight_models.problems(params["ollama"])
     if missing:
@@ -496,6 +503,24 @@ def authority_problems(ca_bundle: str) -> list[Finding]:
         found = f"{error.filename} cannot be read: {error.strerror}"
         return [Finding("authorities", found, "a file", "correct platform_ca_bundle")]
     return []
+
+
+def data_problems(data: dict[str, str], directory: str | None) -> list[Finding]:
+    """What an earlier platform left here that nobody has the secret of any more.
+
+    data: name of the secret -> directory. directory: where the control node has its secrets.
+    """
+    return [
+        Finding(
+            "secrets",
+            f"{path} has data of an earlier platform, and {secret} is not in {directory}",
+            f"the {secret} that these data were made with",
+            f"copy it there from the inventory that made them, or set platform_secrets.{secret}; "
+            "to delete the data, run playbooks/absent.yml -e absent_data=true first",
+        )
+        for secret, path in data.items()
+        if os.path.isdir(path) and os.listdir(path)
+    ]
 
 
 SOURCE = {
@@ -545,6 +570,7 @@ ARGUMENTS = {
     "allow_versions": {"type": "dict", "default": {}},
     "required_groups": {"type": "list", "elements": "str", "default": []},
     "secrets_directory": {"type": "path", "no_log": False},
+    "data": {"type": "dict", "default": {}},
     "ports": {"type": "dict", "default": {}},
     "owner": {"type": "dict", "default": {}},
     "ended_owner": {"type": "dict", "default": {}},

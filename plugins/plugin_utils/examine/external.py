@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-import os
-
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import MONITORING
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import external_data
+from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.secrets_places import (
+    known_secrets,
+)
 from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.inventory import (
     UNUSABLE,
     external_from,
@@ -30,12 +31,11 @@ def external_problems(task_vars, template, authority, folder):
     """
     try:
         said = external_from(task_vars, template)
-        given = template(task_vars.get("platform_secrets") or {})
         is_used = any(found.get("host") for found in said.values())
         site = {
             "groups": task_vars["groups"],
             "hosts": own_places(task_vars, template) if is_used else set(),
-            "secrets": {*(name for name, value in given.items() if value), *_names(folder)},
+            "secrets": known_secrets(task_vars, template, folder),
             "own_secrets": lambda service: _are_own(service, task_vars, template),
             "unreadable": lambda path: authority(path)[1],
             "folder": folder,
@@ -52,10 +52,6 @@ def own_places(task_vars, template):
         hostvars = task_vars["hostvars"][host]
         found |= {host, *host_addresses(hostvars, template), *host_names(hostvars, template)}
     return found
-
-
-def _names(folder):
-    return os.listdir(folder) if folder and os.path.isdir(folder) else []
 
 
 def _are_own(service, task_vars, template):

@@ -17,6 +17,13 @@ def secret_modes(directory):
     return {path: os.stat(path).st_mode for path in paths if os.path.exists(path)}
 
 
+def known_secrets(task_vars, template, directory):
+    """Names of the secrets that the inventory gives, or that runs before this one have made."""
+    given = template(task_vars.get("platform_secrets") or {})
+    kept = os.listdir(directory) if directory and os.path.isdir(directory) else []
+    return {*(name for name, value in given.items() if value), *kept}
+
+
 def secrets_places(task_vars):
     """Where each host of the play has its secrets: where it says, or where all have them."""
     hosts = {name: task_vars["hostvars"][name] for name in task_vars["ansible_play_hosts_all"]}

@@ -46,6 +46,17 @@ def test_an_image_from_a_source_that_is_none_any_more_is_asked_for_again(tmp_pat
     assert host.misplaced({redis: {"Id": "sha256:2"}}) == [], "it is another image now"
 
 
+def test_data_whose_secret_is_lost_are_found_before_a_new_one_is_made(tmp_path):
+    data = {"postgres_password": str(tmp_path / "data")}
+    assert preflight.data_problems(data, "/secrets") == []
+    (tmp_path / "data").mkdir()
+    assert preflight.data_problems(data, "/secrets") == [], "nothing was made there yet"
+    (tmp_path / "data" / "PG_VERSION").write_text("17")
+    (found,) = preflight.data_problems(data, "/secrets")
+    assert "postgres_password is not in /secrets" in found.found
+    assert "platform_secrets.postgres_password" in found.action
+
+
 REGISTRIES = {
     "registry_logins": [],
     "registry_ca": {},

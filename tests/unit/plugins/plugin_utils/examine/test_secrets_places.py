@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.secrets_places import (
+    known_secrets,
     places_read_as_inventory,
     secrets_places,
 )
@@ -13,6 +14,14 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.secrets_place
 
 def places(**hosts):
     return secrets_places({"hostvars": hosts, "ansible_play_hosts_all": list(hosts)})
+
+
+def test_a_secret_is_known_where_it_is_given_or_kept(tmp_path):
+    (tmp_path / "litellm_master_key").write_text("sk-kept")
+    said = {"platform_secrets": {"postgres_password": "given", "redis_password": ""}}
+    kept = {"litellm_master_key"}
+    assert known_secrets(said, lambda value: value, str(tmp_path)) == {"postgres_password"} | kept
+    assert known_secrets({}, lambda value: value, str(tmp_path / "none")) == set()
 
 
 def test_one_place_may_be_written_in_several_ways(tmp_path):
