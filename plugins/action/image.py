@@ -8,12 +8,14 @@ import os
 import stat
 import tarfile
 import tempfile
+from functools import partial
 
 from ansible.errors import AnsibleActionFail
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
 from ansible_collections.intranet.mcp.plugins.module_utils.images import bundle as image_bundle
 from ansible_collections.intranet.mcp.plugins.module_utils.images import manifest as images
 from ansible_collections.intranet.mcp.plugins.module_utils.images.archive import CommandError
+from ansible_collections.intranet.mcp.plugins.plugin_utils.common.bulk import uncompressed
 from ansible_collections.intranet.mcp.plugins.plugin_utils.common.progress import ProgressAction
 
 COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -112,7 +114,8 @@ class ActionModule(ProgressAction):
             except CommandError as error:
                 raise AnsibleActionFail(str(error)) from error
             if os.path.isfile(source):
-                self._transfer_file(source, f"{place}/{name}")
+                target = f"{place}/{name}"
+                uncompressed(self._connection, partial(self._transfer_file, source, target))
         return {"bundle_path": place}
 
     def _context(self, name: str, entry: dict) -> dict[str, tuple[bool, bytes]]:

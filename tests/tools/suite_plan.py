@@ -51,7 +51,7 @@ _MODULES = (
         *("balancer_reload", "balancer_server", "balancer_edge", "keepalived", "traefik", "nginx"),
         waits=True,
     ),
-    _modules("modules-ssh", 200, "progress_over_ssh", waits=True),
+    _modules("modules-ssh", 220, "progress_over_ssh", "large_file", waits=True),
     _modules("modules-monitoring", 850, "monitoring", "panels", "alert_rules", waits=True),
     # Those of models unpack the same weights into the same cache.
     _modules("modules-models", 450, "model_sources", "model_limits", "ollama_model", "ollama_gpu"),
