@@ -23,7 +23,6 @@ from ansible_collections.intranet.mcp.plugins.module_utils.topology.cluster impo
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.shared_address import sharing
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.topology import port_conflicts
 from ansible_collections.intranet.mcp.plugins.plugin_utils.cluster import decisions as clusters
-from ansible_collections.intranet.mcp.plugins.plugin_utils.common.workers import preload
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine import inventory
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.external import (
     external_problems,
@@ -57,9 +56,6 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.inventory im
 )
 
 MODULE = "intranet.mcp.preflight"
-
-# Preflight is the first task of a play, and this file is imported before workers are forked for it.
-preload()
 
 
 class ActionModule(ActionBase):

@@ -51,6 +51,7 @@ from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.catalog import TopologyError
 from ansible_collections.intranet.mcp.plugins.module_utils.topology.cluster import KUBERNETES
+from ansible_collections.intranet.mcp.plugins.plugin_utils.common.workers import preload
 from ansible_collections.intranet.mcp.plugins.plugin_utils.topology.services import (
     changing,
     groups,
@@ -62,6 +63,8 @@ NEEDED = ("group", "part_of", "role", "tag")
 
 class LookupModule(LookupBase):
     def run(self, terms, variables=None, **kwargs):
+        # The playbooks ask this first: for whom a play is, before workers are forked for it.
+        preload()
         self.set_options(var_options=variables, direct=kwargs)
         try:
             catalog = self._catalog(variables["platform_services"])

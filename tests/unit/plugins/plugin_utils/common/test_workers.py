@@ -17,13 +17,15 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import support
 support.make_collection_importable()
-from ansible_collections.intranet.mcp.plugins.action import preflight
+from ansible.plugins.loader import init_plugin_loader, lookup_loader
+init_plugin_loader()
+lookup_loader.get("intranet.mcp.hosts").run([], {"platform_services": {}, "groups": {}})
 import gc
 print(gc.get_freeze_count(), *sys.modules)
 """
 
 
-def test_preflight_imports_every_filter_and_lookup_before_workers_are_forked():
+def test_who_asks_for_hosts_imports_every_filter_and_lookup_before_workers_are_forked():
     tests = str(support.REPOSITORY / "tests")
     run = subprocess.run(
         [sys.executable, "-c", IMPORTED, tests], capture_output=True, text=True, check=True
