@@ -91,9 +91,32 @@ def issuer(provider):
 
 
 @pytest.fixture
-def portal(issuer, configure):
-    with lab.running(configure(issuer)) as served:
+def config(issuer, configure):
+    """The portal's configuration; a file says more of it where its tests need that."""
+    return configure(issuer)
+
+
+@pytest.fixture
+def portal(config):
+    with lab.running(config) as served:
         yield served
+
+
+@pytest.fixture
+def arrive(portal, faulty):
+    """`arrive(name, **claims)` returns a browser that the faulty provider has signed in."""
+
+    def arrived(name="sam", at=portal, wanted="overview", **claims):
+        faulty.claims = {"sub": name, **claims}
+        browser = lab.Browser(at.url)
+        there = browser.get(f"/portal/sign-in?next={wanted}")
+        back = browser.http.get(there.headers["location"])
+        arrived = browser.http.get(back.headers["location"])
+        assert arrived.status_code == 303
+        assert arrived.headers["location"] == f"/portal/{wanted}"
+        return browser
+
+    return arrived
 
 
 @pytest.fixture

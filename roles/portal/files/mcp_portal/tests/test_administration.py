@@ -64,24 +64,13 @@ def config(redis_server, configure, issuer, tmp_path):
 
 
 @pytest.fixture
-def portal(config):
-    with lab.running(config) as served:
-        yield served
-
-
-@pytest.fixture
-def arrive(portal, faulty):
+def arrive(arrive, portal):
     """`arrive(name, *groups)` returns a browser in which this person has signed in."""
 
     def arrived(name="sam", *groups, at=portal, **claims):
-        theirs = {"sub": name, "preferred_username": name, "email": f"{name}@example.internal"}
-        faulty.claims = {**theirs, "groups": ["dev-payments", *groups], **claims}
-        browser = lab.Browser(at.url)
-        there = browser.get("/portal/sign-in?next=people")
-        back = browser.http.get(there.headers["location"])
-        arrived = browser.http.get(back.headers["location"])
-        assert arrived.status_code == 303 and arrived.headers["location"] == PAGE
-        return browser
+        theirs = {"preferred_username": name, "email": f"{name}@example.internal"}
+        theirs["groups"] = ["dev-payments", *groups]
+        return arrive(name, at, "people", **{**theirs, **claims})
 
     return arrived
 

@@ -82,26 +82,6 @@ def config(records, configure, issuer, upstream, wire, method, tmp_path):  # noq
     return made
 
 
-@pytest.fixture
-def portal(config):
-    with lab.running(config) as served:
-        yield served
-
-
-@pytest.fixture
-def arrive(portal, faulty):
-    """`arrive(name)` returns a browser in which this person has signed in."""
-
-    def arrived(name="sam"):
-        faulty.claims = {"sub": name}
-        browser = lab.Browser(portal.url)
-        back = browser.http.get(browser.get("/portal/sign-in").headers["location"])
-        assert browser.http.get(back.headers["location"]).status_code == 303
-        return browser
-
-    return arrived
-
-
 def led_to(browser, server="tickets"):
     """Where the portal's button leads."""
     page = browser.submit(PAGE, CONNECT, server=server)

@@ -62,27 +62,6 @@ def config(records, configure, issuer, tmp_path):
     return made
 
 
-@pytest.fixture
-def portal(config):
-    with lab.running(config) as served:
-        yield served
-
-
-@pytest.fixture
-def arrive(portal, faulty):
-    """`arrive(name)` returns a browser in which this person has signed in."""
-
-    def arrived(name="sam"):
-        faulty.claims = {"sub": name}
-        browser = lab.Browser(portal.url)
-        there = browser.get("/portal/sign-in")
-        back = browser.http.get(there.headers["location"])
-        assert browser.http.get(back.headers["location"]).status_code == 303
-        return browser
-
-    return arrived
-
-
 def person_of(records):
     """The only person who stored something."""
     (name,) = records.keys()
