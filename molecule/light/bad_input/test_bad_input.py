@@ -159,11 +159,12 @@ def check_refused(run, expected):
 
 
 @pytest.mark.usefixtures("unchanged")
-def test_a_missing_group_is_named(tmp_path):
+def test_a_missing_group_and_secrets_that_were_left_behind_are_named(tmp_path):
     text = (INVENTORY / "hosts.yml").read_text()
     (tmp_path / "hosts.yml").write_text(text.replace("litellm:", "litelm:"))
     named = "did you mean litellm where it says litelm"
-    check_refused(play(inventory=tmp_path), ["group litellm has no host", named])
+    lost = "has data of an earlier platform, and postgres_password is not in"
+    check_refused(play(inventory=tmp_path), ["group litellm has no host", named, lost])
 
 
 @pytest.mark.usefixtures("unchanged")
