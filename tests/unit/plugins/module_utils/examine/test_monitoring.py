@@ -6,11 +6,17 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
+import time
+import types
 
 import pytest
 from ansible_collections.intranet.mcp.plugins.module_utils.common import errors
-from ansible_collections.intranet.mcp.plugins.module_utils.examine import probe_monitoring
+from ansible_collections.intranet.mcp.plugins.module_utils.examine import (
+    monitoring,
+    probe_monitoring,
+)
 from ansible_collections.intranet.mcp.plugins.module_utils.examine.monitoring import (
     Alert,
     Monitoring,
@@ -87,9 +93,12 @@ def test_a_prometheus_that_refuses_says_where(service, watcher):
         watcher.read()
 
 
-def test_what_was_not_asked_yet_is_asked_again_and_not_for_ever(service, watcher):
-    watcher.read_until_steady(0.2, pause=0.01)
-    assert len(service.seen("GET", "/api/v1/targets")) > 2
+def test_what_was_not_asked_yet_is_asked_again_and_not_for_ever(service, watcher, monkeypatch):
+    clock = itertools.count()
+    passing = {"monotonic": lambda: next(clock), "sleep": lambda _seconds: None}
+    monkeypatch.setattr(monitoring, "time", types.SimpleNamespace(**{**vars(time), **passing}))
+    watcher.read_until_steady(3)
+    assert len(service.seen("GET", "/api/v1/targets")) == 3
     up = {"data": {"activeTargets": [{**TARGET, "health": "up", "lastError": ""}]}}
     service.replies["GET", "/api/v1/targets"] = (200, up)
     service.replies["GET", "/api/v1/rules"] = (200, {"data": {"groups": []}})
