@@ -3,18 +3,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ansible.plugins.action import copy
 from ansible_collections.intranet.mcp.plugins.plugin_utils.common.bulk import uncompressed
 
 
 class ActionModule(copy.ActionModule):
-    """Ansible's own copy, in a connection that does not compress."""
+    """Ansible's own copy, which sends the file itself in a connection that does not compress."""
 
-    def run(self, tmp=None, task_vars=None):
-        given = dict(self._task.args)
-
-        def send():
-            self._task.args = dict(given)
-            return super(ActionModule, self).run(tmp, task_vars)
-
+    def _transfer_file(self, local_path, remote_path):
+        send = partial(super()._transfer_file, local_path, remote_path)
         return uncompressed(self._connection, send)

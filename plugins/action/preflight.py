@@ -9,6 +9,7 @@ import contextlib
 import os
 import time
 
+from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible_collections.intranet.mcp.plugins.module_utils.common.errors import Unusable
@@ -30,7 +31,6 @@ from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.external impo
 )
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.preflight_report import report
 from ansible_collections.intranet.mcp.plugins.plugin_utils.examine.secrets_places import (
-    known_secrets,
     places_read_as_inventory,
     secret_modes,
     secrets_places,
@@ -70,6 +70,8 @@ class ActionModule(ActionBase):
             )
         problems, warned = [], []
         if arguments.get("state") != "locked":
+            # Before anything else is resolved: a definition of the site's may ask for the secret.
+            arguments["data"] = without_secret(arguments, task_vars, self._templar.template)
             problems, warned = self._here(arguments, task_vars)
             arguments["ports"], unusable = self._ports(task_vars)
             problems += unusable
@@ -77,7 +79,6 @@ class ActionModule(ActionBase):
             arguments["sources"] = [from_here(way) for way in arguments.get("sources") or []]
             arguments["registry_ca"], unread = authorities(arguments.get("registry_ca") or {})
             problems += unread
-            arguments["data"] = without_secret(arguments, task_vars, self._templar.template)
         result = self._on_host(arguments, task_vars, without_lock=bool(problems))
         if "problems" not in result:  # the module itself failed
             return result
@@ -130,14 +131,19 @@ class ActionModule(ActionBase):
         """Problems of inventory and control node, once a play: those to report, those ignored."""
         if task_vars["inventory_hostname"] != task_vars["ansible_play_hosts_all"][0]:
             return [], []
-        problems = [
-            *self._of_inventory(arguments, task_vars),
-            *version_problems(arguments.get("versions", {}), arguments.get("allow_versions", {})),
-            *inventory.secret_problems(secret_modes(arguments.get("secrets_directory") or "")),
-            *inventory.secrets_place_problems(secrets_places(task_vars)),
-            *inventory.readable_place_problems(places_read_as_inventory(task_vars, arguments)),
-            *self._port_conflicts(task_vars),
-        ]
+        # As in check mode, in which a secret that a definition asks for is not written.
+        dry = {**task_vars, "ansible_check_mode": True}
+        with self._templar.set_temporary_context(available_variables=dry):
+            problems = [
+                *self._of_inventory(arguments, task_vars),
+                *version_problems(
+                    arguments.get("versions", {}), arguments.get("allow_versions", {})
+                ),
+                *inventory.secret_problems(secret_modes(arguments.get("secrets_directory") or "")),
+                *inventory.secrets_place_problems(secrets_places(task_vars)),
+                *inventory.readable_place_problems(places_read_as_inventory(task_vars, arguments)),
+                *self._port_conflicts(task_vars),
+            ]
         ignore = arguments.get("ignore", [])
         return (
             [problem for problem in problems if problem.check not in ignore],
@@ -215,12 +221,21 @@ class ActionModule(ActionBase):
 
 def without_secret(arguments, task_vars, template):
     """Return the directories of data whose secret is neither given nor kept, by its name."""
+    directory = arguments.get("secrets_directory") or ""
+    given = task_vars.get("platform_secrets") or {}
+
+    def is_known(secret):
+        try:
+            # One secret at a time: that another cannot be resolved says nothing of this one.
+            said = template(given)[secret] if isinstance(given, str) else template(given[secret])
+        except KeyError:
+            said = ""
+        except AnsibleError:
+            return True  # its own role says why it cannot be resolved
+        return bool(said) or os.path.exists(os.path.join(directory, secret))
+
     data = arguments.get("data") or {}
-    try:
-        known = known_secrets(task_vars, template, arguments.get("secrets_directory"))
-    except UNUSABLE:
-        return {}  # platform_secrets is itself wrong, and reported
-    return {secret: path for secret, path in data.items() if secret not in known}
+    return {secret: path for secret, path in data.items() if not is_known(secret)}
 
 
 def leave_out_unreadable(arguments, problems):

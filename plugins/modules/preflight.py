@@ -235,8 +235,8 @@ options:
     type: path
   data:
     description:
-      - Directories of data by the name of the secret that they were made with. The action plugin
-        leaves out those whose secret is given or kept on the control node.
+      - Directories of PostgreSQL's data by the name of the secret that they were made with. The
+        action plugin leaves out those whose secret is given or kept on the control node.
     type: dict
     default: {}
   ports:
@@ -515,11 +515,12 @@ def data_problems(data: dict[str, str], directory: str | None) -> list[Finding]:
             "secrets",
             f"{path} has data of an earlier platform, and {secret} is not in {directory}",
             f"the {secret} that these data were made with",
-            f"copy it there from the inventory that made them, or set platform_secrets.{secret}; "
-            "to delete the data, run playbooks/absent.yml -e absent_data=true first",
+            "copy the secrets there from the inventory that made them, all of them: "
+            "litellm_salt_key reads what LiteLLM has encrypted; or run playbooks/absent.yml "
+            "-e absent_data=true first, which deletes the data",
         )
         for secret, path in data.items()
-        if os.path.isdir(path) and os.listdir(path)
+        if os.path.isfile(os.path.join(path, "PG_VERSION"))
     ]
 
 

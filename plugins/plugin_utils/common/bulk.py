@@ -15,13 +15,17 @@ import shlex
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from ansible.errors import AnsibleError
+from ansible.errors import AnsibleConnectionFailure
+from ansible.utils.display import Display
 
 COMPRESSION = "-C"
 # A connection that is there already compresses all that goes through it. What comes first counts.
 OF_ITS_OWN = ("-o", "ControlMaster=no", "-o", "ControlPath=none")
 
+# What is known of a connection, noted on it: it lasts as long as a task.
+ACCEPTED = "_intranet_mcp_accepts_another"
 T = TypeVar("T")
+display = Display()
 
 
 def plain(ssh_args: str) -> str:
@@ -48,11 +52,26 @@ def _with_arguments(connection: Any, ssh_args: str) -> Iterator[None]:
 def uncompressed(connection: Any, send: Callable[[], T]) -> T:
     """Return what `send` returns, after it sent without compression, if the host lets it.
 
-    A host that accepts no second connection (one-time passwords) gets it through the first.
+    A host that accepts no second connection (one-time passwords) is asked for one once, and gets
+    everything through the first.
     """
     if connection.transport == "ssh" and (
         arguments := plain(connection.get_option("ssh_args") or "")
     ):
-        with contextlib.suppress(AnsibleError), _with_arguments(connection, arguments):
-            return send()
+        with _with_arguments(connection, arguments):
+            if _is_accepted(connection):
+                return send()
     return send()
+
+
+def _is_accepted(connection: Any) -> bool:
+    """Whether another connection can be opened; what becomes of files in it is for them to say."""
+    known = getattr(connection, ACCEPTED, None)
+    if known is None:
+        try:
+            known = connection.exec_command("true", sudoable=False)[0] == 0
+        except AnsibleConnectionFailure as error:
+            display.vv(f"sent with compression, as there is no second connection: {error}")
+            known = False
+        setattr(connection, ACCEPTED, known)
+    return known

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from ansible.errors import AnsibleError
 from ansible_collections.intranet.mcp.plugins.action.preflight import without_secret
 
 DATA = {"postgres_password": "/var/lib/intranet-mcp/postgres/data"}
@@ -20,6 +21,19 @@ def test_data_with_their_secret_are_nobodys_business(tmp_path):
     assert left(tmp_path, platform_secrets={"postgres_password": "given"}) == {}
     (tmp_path / "postgres_password").write_text("kept")
     assert left(tmp_path) == {}
+
+
+def test_another_secret_that_cannot_be_resolved_hides_nothing(tmp_path):
+    def template(value):
+        if value == "{{ nope }}":
+            raise AnsibleError("nope is undefined")
+        return value
+
+    asked = {"data": DATA, "secrets_directory": str(tmp_path)}
+    said = {"platform_secrets": {"other": "{{ nope }}"}}
+    assert without_secret(asked, said, template) == DATA
+    said["platform_secrets"]["postgres_password"] = "{{ nope }}"
+    assert without_secret(asked, said, template) == {}
 
 
 def test_a_host_without_a_database_is_asked_nothing(tmp_path):

@@ -90,8 +90,10 @@ class Served:
         """Until `stop`; uvicorn's own end takes a fifth of a second, of which a test has three."""
         server = self._server
         await server.startup()
-        await server.on_tick(0)  # the headers of each answer
-        await self._ends.wait()
+        while not self._ends.is_set():
+            await server.on_tick(0)  # the date of each answer
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ends.wait(), 1)
         for opened in server.servers:
             opened.close()
         for connection in list(server.server_state.connections):

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible_collections.intranet.mcp.plugins.plugin_utils.common.bulk import plain, uncompressed
 
 # As ansible-core has them.
@@ -19,7 +19,7 @@ class Connection:
 
     def __init__(self, ssh_args, transport="ssh", refuses=()):
         self.transport, self.refuses = transport, refuses
-        self.options, self.used = {"ssh_args": ssh_args}, []
+        self.options, self.used, self.opened = {"ssh_args": ssh_args}, [], 0
 
     def get_option(self, name):
         return self.options[name]
@@ -27,11 +27,20 @@ class Connection:
     def set_option(self, name, value):
         self.options[name] = value
 
+    def exec_command(self, command, sudoable):
+        assert (command, sudoable) == ("true", False)
+        self.opened += 1
+        self._reach()
+        return 0, b"", b""
+
     def send(self):
+        self._reach()
         self.used.append(self.options["ssh_args"])
-        if self.options["ssh_args"] in self.refuses:
-            raise AnsibleConnectionFailure("no second connection")
         return "sent"
+
+    def _reach(self):
+        if self.options["ssh_args"] in self.refuses:
+            raise AnsibleConnectionFailure("no such connection")
 
 
 def test_compression_goes_and_everything_else_stays():
@@ -55,16 +64,25 @@ def test_a_file_goes_through_a_connection_of_its_own_and_later_ones_as_before():
     assert connection.options["ssh_args"] == DEFAULT
 
 
-def test_a_host_that_accepts_no_second_connection_gets_it_through_the_first():
+def test_a_host_that_accepts_no_second_connection_is_asked_for_one_once():
     connection = Connection(DEFAULT, refuses=[PLAIN])
-    assert uncompressed(connection, connection.send) == "sent"
-    assert connection.used == [PLAIN, DEFAULT]
+    assert [uncompressed(connection, connection.send) for _file in range(3)] == ["sent"] * 3
+    assert connection.used == [DEFAULT] * 3 and connection.opened == 1
 
 
-def test_a_host_that_is_away_is_reported_as_ever():
-    connection = Connection(DEFAULT, refuses=[PLAIN, DEFAULT])
-    with pytest.raises(AnsibleConnectionFailure):
-        uncompressed(connection, connection.send)
+@pytest.mark.parametrize("refused", [[], [PLAIN, DEFAULT]])
+def test_what_fails_is_reported_and_not_tried_again(refused):
+    """A full disk is one, too: to send gigabytes once more would not help."""
+    connection, tried = Connection(DEFAULT, refuses=refused), []
+
+    def send():
+        tried.append(connection.options["ssh_args"])
+        raise AnsibleError("failed to transfer file")
+
+    with pytest.raises(AnsibleError):
+        uncompressed(connection, send)
+    assert tried == [DEFAULT if refused else PLAIN]
+    assert connection.options["ssh_args"] == DEFAULT
 
 
 def test_other_connections_have_no_such_arguments():
