@@ -133,22 +133,27 @@ class ActionModule(ActionBase):
             return [], []
         # As in check mode, in which a secret that a definition asks for is not written.
         dry = {**task_vars, "ansible_check_mode": True}
-        with self._templar.set_temporary_context(available_variables=dry):
-            problems = [
-                *self._of_inventory(arguments, task_vars),
-                *version_problems(
-                    arguments.get("versions", {}), arguments.get("allow_versions", {})
-                ),
-                *inventory.secret_problems(secret_modes(arguments.get("secrets_directory") or "")),
-                *inventory.secrets_place_problems(secrets_places(task_vars)),
-                *inventory.readable_place_problems(places_read_as_inventory(task_vars, arguments)),
-                *self._port_conflicts(task_vars),
-            ]
+        templar = self._templar
+        self._templar = templar.copy_with_new_env(available_variables=dry)
+        try:
+            problems = self._found_here(arguments, task_vars)
+        finally:
+            self._templar = templar
         ignore = arguments.get("ignore", [])
         return (
             [problem for problem in problems if problem.check not in ignore],
             [problem for problem in problems if problem.check in ignore],
         )
+
+    def _found_here(self, arguments, task_vars):
+        return [
+            *self._of_inventory(arguments, task_vars),
+            *version_problems(arguments.get("versions", {}), arguments.get("allow_versions", {})),
+            *inventory.secret_problems(secret_modes(arguments.get("secrets_directory") or "")),
+            *inventory.secrets_place_problems(secrets_places(task_vars)),
+            *inventory.readable_place_problems(places_read_as_inventory(task_vars, arguments)),
+            *self._port_conflicts(task_vars),
+        ]
 
     def _of_inventory(self, arguments, task_vars):
         """Return the problems of what the inventory says: groups, services elsewhere, people."""
