@@ -13,7 +13,7 @@ from hosts import APP1, APP2, LB, SCENARIO, addresses, molecule_network, on
 
 OVERLAY = ("-i", SCENARIO / "signed_on")
 PORTAL = "intranet-portal"
-PAGES = dict.fromkeys(("overview", "connect", "models", "tools", "usage"), 200)
+PAGES = dict.fromkeys(("overview", "connect", "models", "tools", "usage", "status"), 200)
 
 
 @pytest.fixture(scope="module")

@@ -98,21 +98,21 @@ def _network(topology: Topology, host: str, zone: str, leaving: list[Service]) -
 def contacts(topology: Topology, host: str) -> list[dict]:
     """What each container of the host must reach, and may: what verify tries from inside it.
 
-    service, ports (its own), reaches (others on this host), and of the network it leaves by: here
-    and flows.
+    service, ports (its own), reaches (others on this host), flows of the network it leaves by, and
+    here, of each network it is in: it sends to the host's address in one through that one.
     """
     containers = topology.containers_on(host)
     ways = {network["name"]: network for network in networks(topology, host)}
     found = []
     for service in containers:
-        zone = exit_zone(zones_of(topology, service, host))
-        way = ways[name_of(topology.network, zone)]
+        zones = zones_of(topology, service, host)
+        way = ways[name_of(topology.network, exit_zone(zones))]
         found.append(
             {
                 "service": service.name,
                 "ports": [port.inside_port for port in topology.ports_of(service)],
                 "reaches": [s.name for s in containers if connects(topology, service, s)],
-                "here": way["here"],
+                "here": sorted({port for zone in zones for port in _here(topology, host, zone)}),
                 "flows": way["flows"],
             }
         )

@@ -140,6 +140,16 @@ def test_what_a_container_must_reach_is_what_the_catalog_says():
     assert found["redis"]["reaches"] == ["redis_sentinel"]
 
 
+def test_who_is_in_the_network_of_members_is_told_of_their_ports_of_the_host():
+    """Its way to the host's address in that network is that network, not the one it leaves by."""
+    watched = {**CLUSTERS, "monitoring": ["data"]}
+    found = {contact["service"]: contact for contact in contacts(topology(watched), "data")}
+    zones = placed(watched, "data")
+    for name, contact in found.items():
+        assert ({6379, 26379} <= {*contact["here"]}) == ("redis" in zones[name]), name
+    assert "redis" in zones["redis_exporter"] and "redis" not in zones["log_shipper"]
+
+
 def test_bridges_have_names_that_the_kernel_takes_and_that_differ_between_platforms():
     zones = [*LIGHT, "tool-filesystem", "tool-" + "a" * 32, "tool-" + "a" * 31 + "b"]
     found = {bridge_of(f"{net}-{zone}", zone) for net in ("net", "other") for zone in zones}
