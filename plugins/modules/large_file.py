@@ -47,15 +47,5 @@ EXAMPLES = r"""
     mode: "0644"
 """
 
-RETURN = r"""
-dest:
-  description: Where the file is.
-  returned: success
-  type: str
-  sample: /var/lib/intranet-mcp/weights/qwen3-8b.gguf
-checksum:
-  description: SHA-1 of the file.
-  returned: success
-  type: str
-  sample: da39a3ee5e6b4b0d3255bfef95601890afd80709
-"""
+# What ansible.builtin.copy returns.
+RETURN = r""" # """
