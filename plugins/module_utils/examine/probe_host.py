@@ -27,6 +27,9 @@ from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding impor
 
 Findings = list[Finding]
 
+# A service that was made anew a moment ago, or a lost packet, is no closed port.
+AGAIN_AFTER_SECONDS = 5
+
 
 def free_space(name: str, params: dict[str, Any]) -> Findings:
     """Free space where the platform's data lies."""
@@ -64,13 +67,25 @@ def ports(name: str, params: dict[str, Any]) -> Findings:
 def matrix(name: str, params: dict[str, Any]) -> Findings:
     """Connect to every port of every other host: exactly the declared ones must be open from here.
 
-    neighbours: host, addresses, ports, open; of several addresses each is tried.
+    neighbours: host, addresses, ports, open; of several addresses each is tried. What should be
+    open and is not is tried once more a few seconds later.
     """
     neighbours = params["neighbours"]
     if not neighbours:
         return [Finding(name, "the inventory has no other host", status=NOT_APPLICABLE)]
     asked = [(a, port) for n in neighbours for a in n["addresses"] for port in n["ports"]]
-    return [judge_matrix(name, neighbours, outside.reached(asked))]
+    states = outside.reached(asked)
+    missing = [
+        (address, port)
+        for other in neighbours
+        for address in other["addresses"]
+        for port in other["open"]
+        if states.get((address, port)) != "open"
+    ]
+    if missing:
+        time.sleep(AGAIN_AFTER_SECONDS)
+        states.update(outside.reached(missing))
+    return [judge_matrix(name, neighbours, states)]
 
 
 def judge_matrix(

@@ -179,3 +179,18 @@ def test_every_address_of_a_neighbour_has_its_own_place():
     judged = probe_host.judge_matrix("reach from lb1", two, states)
     assert judged.found == "app1 192.0.2.21: nothing; app1 2001:db8::21: 80"
     assert judged.status == "failed"
+
+
+@pytest.mark.parametrize(("second", "status"), [("open", "passed"), ("filtered", "failed")])
+def test_what_should_be_open_is_tried_once_more(monkeypatch, second, status):
+    tries = []
+
+    def reached(asked):
+        tries.append(asked)
+        return dict.fromkeys(asked, second if len(tries) > 1 else "filtered")
+
+    monkeypatch.setattr(probe_host.outside, "reached", reached)
+    monkeypatch.setattr(probe_host.time, "sleep", lambda _seconds: None)
+    (judged,) = probe_host.matrix("reach from lb1", {"neighbours": NEIGHBOURS})
+    assert judged.status == status
+    assert tries[1:] == [[("192.0.2.21", 4000)]]
