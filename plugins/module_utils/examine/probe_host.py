@@ -27,7 +27,7 @@ from ansible_collections.intranet.mcp.plugins.module_utils.examine.finding impor
 
 Findings = list[Finding]
 
-# A service that was made anew a moment ago, or a lost packet, is no closed port.
+# A service that was replaced a moment ago, or a lost packet, is no closed port.
 AGAIN_AFTER_SECONDS = 5
 
 
