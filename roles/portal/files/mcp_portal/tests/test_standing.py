@@ -311,6 +311,16 @@ def test_missing_claim_means_no_group_where_it_was_there_before(portal, arrive, 
     assert len([m for m in caplog.messages if "and not later on" in m]) == 1
 
 
+def test_what_the_provider_names_later_on_is_known_of_the_next_sign_in_too(portal, arrive, faulty):
+    faulty.has_userinfo = False
+    arrive()
+    check(portal)
+    sam = arrive()
+    faulty.changed = {"sam": {"groups": None}}
+    check(portal)
+    assert not is_signed_in(sam)
+
+
 def test_groups_of_the_userinfo_endpoint_count_with_an_id_token_or_without(portal, arrive, faulty):
     sam = arrive()
     faulty.answers["/userinfo"] = {"sub": "sam", "groups": ["dev-payments"]}
