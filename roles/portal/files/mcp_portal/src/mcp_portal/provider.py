@@ -115,7 +115,7 @@ class Provider:
 
         None where the provider refuses the one that it gave: the sign-in there has ended.
         """
-        async with self._asking_again():
+        async with self._between_sign_ins():
             await self._metadata()
             try:
                 # Without a scope it is that of the sign-in, of which less may have been granted.
@@ -135,7 +135,7 @@ class Provider:
 
         person: their id here.
         """
-        async with self._asking_again():
+        async with self._between_sign_ins():
             # OpenID Connect Core, 12.2: there may be no ID token this time, and it has no nonce.
             claims = await self._app.parse_id_token(token, nonce=None, **self._expected)
             if claims is not None:
@@ -146,7 +146,7 @@ class Provider:
             return {**(more or {}), **(claims or {})}
 
     @contextlib.asynccontextmanager
-    async def _asking_again(self) -> AsyncIterator[None]:
+    async def _between_sign_ins(self) -> AsyncIterator[None]:
         """Raise a Problem for whatever goes wrong, in which nothing is about the person."""
         try:
             async with asyncio.timeout(REFRESH_REQUESTS * self._settings.timeout_seconds):
