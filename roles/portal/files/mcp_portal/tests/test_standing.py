@@ -475,7 +475,7 @@ def test_replicas_ask_about_a_person_once_in_an_interval(
     key_of(sam)
     for portal in (one, two, one):
         again(portal)
-    assert faulty.asked_again == ["sam"] and 290 < client.ttl(place) <= 300
+    assert faulty.asked_again == ["sam"] and 260 < client.ttl(place) <= 270
     leave(faulty)
     client.delete(place)
     again(two)

@@ -20,6 +20,9 @@ from mcp_portal.standing import Standing
 
 # After so many a round ends: then it is not about one person, and the next has another order.
 FAILURES = 3
+# Of an interval: how often there is a round, and how long nobody else asks about who was asked
+# about. Together they are not more than it, so that nobody waits for longer.
+EACH, ASKED = 0.1, 0.9
 log = logging.getLogger("mcp_portal")
 
 
@@ -39,13 +42,13 @@ class Recheck:
             except Exception as error:
                 # Its text may have anything in it.
                 log.warning("people's groups are checked later: %s", type(error).__name__)
-            await asyncio.sleep(self._seconds)
+            await asyncio.sleep(EACH * self._seconds)
 
     async def round(self) -> None:
         ids, failures = await self._standings.ids(), 0
         random.shuffle(ids)
         for id_ in ids:
-            if await self._portal.store.count(f"recheck:{id_}", self._seconds) > 1:
+            if await self._portal.store.count(f"recheck:{id_}", int(ASKED * self._seconds)) > 1:
                 continue
             try:
                 await self._check(id_)
