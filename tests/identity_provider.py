@@ -55,6 +55,12 @@ class IdentityProvider:
         known[name] = {claim: value for claim, value in merged.items() if value is not None}
         self.people.write_text(json.dumps(known))
 
+    def remove(self, name: str) -> None:
+        """Delete somebody's account."""
+        known = json.loads(self.people.read_text())
+        del known[name]
+        self.people.write_text(json.dumps(known))
+
 
 class Company(NamedTuple):
     """A company's authority, and its certificate for the provider: paths of PEM files."""
@@ -106,10 +112,11 @@ def identity_provider(
     program.write_text((HERE / "provider.mjs").read_text())
     with contextlib.suppress(FileExistsError):
         (folder / "node_modules").symlink_to(modules)
+    refresh = ["refresh_token"] if "REFRESH_TOKENS" in environment else []
     client = {
         "client_id": CLIENT_ID,
         "client_secret": CLIENT_SECRET,
-        "grant_types": ["authorization_code", "client_credentials"],
+        "grant_types": ["authorization_code", "client_credentials", *refresh],
         "response_types": ["code"],
         "redirect_uris": redirect_uris,
     }

@@ -2,6 +2,7 @@
 //
 // PORT, PEOPLE (a JSON file: account to claims, read anew each time, so that tests change groups),
 // CLIENTS (JSON), and GROUPS_IN_ID_TOKEN where groups are not at the userinfo endpoint alone.
+// With REFRESH_TOKENS clients that may use refresh tokens get them, and each works once.
 // At ADDRESS, over TLS where CERTIFICATE and KEY (files) are set.
 import { readFileSync } from "node:fs";
 import { createServer } from "node:https";
@@ -12,6 +13,10 @@ const { ADDRESS: address, CERTIFICATE: certificate, KEY: key } = process.env;
 const issuer = `${certificate ? "https" : "http"}://${address}:${port}`;
 const people = () => JSON.parse(readFileSync(process.env.PEOPLE, "utf8"));
 const TOKEN_SECONDS = 300;
+const refreshTokens = {
+  issueRefreshToken: (_context, client) => client.grantTypeAllowed("refresh_token"),
+  rotateRefreshToken: true,
+};
 
 const provider = new Provider(issuer, {
   clients: JSON.parse(process.env.CLIENTS),
@@ -25,6 +30,7 @@ const provider = new Provider(issuer, {
   scopes: ["openid", "profile", "email", "offline_access", "mcp"],
   pkce: { required: () => true },
   ttl: { AccessToken: TOKEN_SECONDS, IdToken: TOKEN_SECONDS, Session: 3600, Interaction: 600, Grant: 3600 },
+  ...(process.env.REFRESH_TOKENS ? refreshTokens : {}),
   clientAuthMethods: ["client_secret_basic", "client_secret_post", "none"],
   findAccount(_context, id) {
     const claims = people()[id];

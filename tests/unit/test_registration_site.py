@@ -121,6 +121,7 @@ def test_gateway_sends_people_to_the_portal_which_reads_what_verify_leaves(site)
     gateway, portal = (yaml.safe_load(made[role][0]) for role in ("gateway", "portal"))
     assert gateway["listen"]["portal_url"] == f"{HERE}/portal"
     assert portal["status_file"] == "/status/status.json"
+    assert (portal["lifetime_seconds"], portal["recheck_seconds"]) == (12 * 3600, 300)
 
 
 @pytest.mark.parametrize("oidc", [{}, {"registration": "provider"}])

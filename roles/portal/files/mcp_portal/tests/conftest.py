@@ -27,7 +27,7 @@ def provider(tmp_path_factory):
     callbacks = [f"http://127.0.0.1:{port}/portal/callback" for port in (PORTAL_PORT, SECOND_PORT)]
     try:
         with identity_provider.identity_provider(
-            tmp_path_factory.mktemp("provider"), callbacks
+            tmp_path_factory.mktemp("provider"), callbacks, REFRESH_TOKENS="1"
         ) as found:
             yield found
     except gateway_lab.Unreachable as error:

@@ -7,6 +7,7 @@ import base64
 import functools
 import hmac
 import json
+import secrets
 import time
 from collections.abc import Callable
 from email.utils import formatdate
@@ -31,9 +32,21 @@ class FaultyProvider:
         self.claims: dict[str, Any] = {}
         self.nonce = ""
         self.algorithms = ["RS256"]
+        self.has_userinfo = True
         # Answers of other shapes, by path.
         self.answers: dict[str, Any] = {}
         self.meanwhile: Callable[[], object] | None = None
+        # Whether it gives refresh tokens, which work once; those that are good, and whose they are.
+        self.gives_refresh_tokens = False
+        self.refresh_tokens: dict[str, str] = {}
+        # What somebody's claims are by now; None takes one away.
+        self.changed: dict[str, dict[str, Any]] = {}
+        # Whom it was asked about again, and whether it can answer that.
+        self.asked_again: list[str] = []
+        self.is_away = False
+        # What the answers to that lack.
+        self.leaves_out: list[str] = []
+        self._signed_in: dict[str, dict[str, Any]] = {}
         self.rotate()
         routes = [
             Route("/.well-known/openid-configuration", self._metadata),
@@ -61,9 +74,7 @@ class FaultyProvider:
         return self._given("/userinfo", {"sub": "another", "groups": ["dev-payments"]})
 
     async def _metadata(self, _request: Request) -> JSONResponse:
-        happens, self.meanwhile = self.meanwhile, None
-        if happens:
-            await asyncio.to_thread(happens)
+        await self._happen()
         return self._given(
             "/metadata",
             {
@@ -71,10 +82,15 @@ class FaultyProvider:
                 "authorization_endpoint": f"{self.issuer}/authorize",
                 "token_endpoint": f"{self.issuer}/token",
                 "jwks_uri": f"{self.issuer}/jwks",
-                "userinfo_endpoint": f"{self.issuer}/userinfo",
                 "id_token_signing_alg_values_supported": self.algorithms,
+                **({"userinfo_endpoint": f"{self.issuer}/userinfo"} if self.has_userinfo else {}),
             },
         )
+
+    async def _happen(self) -> None:
+        happens, self.meanwhile = self.meanwhile, None
+        if happens:
+            await asyncio.to_thread(happens)
 
     async def _jwks(self, _request: Request) -> JSONResponse:
         return self._given("/jwks", {"keys": self._keys})
@@ -85,7 +101,30 @@ class FaultyProvider:
         back = urlencode({"code": "c", "state": asked["state"]})
         return RedirectResponse(f"{asked['redirect_uri']}?{back}")
 
-    async def _token(self, _request: Request) -> JSONResponse:
+    async def _token(self, request: Request) -> JSONResponse:
+        form = await request.form()
+        if form["grant_type"] == "refresh_token":
+            return await self._refreshed(str(form["refresh_token"]))
+        subject = str({**CLAIMS, **self.claims}["sub"])
+        self._signed_in[subject] = dict(self.claims)
+        return self._given("/token", self._tokens(subject, {"nonce": self.nonce, **self.claims}))
+
+    async def _refreshed(self, token: str) -> JSONResponse:
+        if self.is_away:
+            return JSONResponse({}, 503)
+        if "/refresh" in self.answers:
+            return self._given("/refresh", {})
+        subject = self.refresh_tokens.pop(token, None)
+        self.asked_again.append(str(subject))
+        await self._happen()
+        if subject is None:
+            return JSONResponse({"error": "invalid_grant"}, 400)
+        claims = {**self._signed_in[subject], **self.changed.get(subject, {})}
+        answer = self._tokens(subject, claims)
+        kept = {name: value for name, value in answer.items() if name not in self.leaves_out}
+        return self._given("/token", kept)
+
+    def _tokens(self, subject: str, changes: dict[str, Any]) -> dict[str, Any]:
         now = int(time.time())
         claims = {
             **CLAIMS,
@@ -93,14 +132,14 @@ class FaultyProvider:
             "aud": "intranet-mcp",
             "iat": now,
             "exp": now + 300,
-            "nonce": self.nonce,
-            **self.claims,
+            **changes,
         }
         token = self._signed({k: v for k, v in claims.items() if v is not None})
-        return self._given(
-            "/token",
-            {"access_token": "a", "token_type": "Bearer", "expires_in": 300, "id_token": token},
-        )
+        answer = {"access_token": "a", "token_type": "Bearer", "expires_in": 300, "id_token": token}
+        if self.gives_refresh_tokens:
+            answer["refresh_token"] = f"refresh-{secrets.token_hex(8)}"
+            self.refresh_tokens[answer["refresh_token"]] = subject
+        return answer
 
     def _signed(self, claims: dict[str, Any]) -> str:
         """A token, signed as the last of its algorithms wants it."""

@@ -9,7 +9,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ class Served:
     """An ASGI application on a port of this machine."""
 
     def __init__(self, app: Any, port: int | None = None, **options: Any) -> None:
-        self.port = port or free_port()
+        self.app, self.port = app, port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         config = uvicorn.Config(app, port=self.port, log_config=None, **options)
         config.load()
@@ -81,6 +81,10 @@ class Served:
             return
         self._loop.call_soon_threadsafe(self._ends.set)
         self._thread.join(20)
+
+    def call(self, asked: Coroutine[Any, Any, Any]) -> Any:
+        """Return what something of the application's own returns, in its thread."""
+        return asyncio.run_coroutine_threadsafe(asked, self._loop).result(20)
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 from collections.abc import AsyncIterator
@@ -31,6 +32,7 @@ from mcp_portal.pages import HEADERS, PREFIX, on_missing, on_problem, problem
 from mcp_portal.portal import NEXT, NotSignedIn, Portal
 from mcp_portal.problem import Problem
 from mcp_portal.provider import Provider
+from mcp_portal.recheck import Recheck
 from mcp_portal.sessions import Sessions
 from mcp_portal.settings import Config, ConfigError, secret
 from mcp_portal.store import MemoryStore, RedisStore, Store
@@ -78,11 +80,16 @@ def application(portal: Portal, tokens: credentials.Store | None = None) -> Star
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        rounds = asyncio.create_task(recheck.run()) if config.recheck_seconds else None
         yield
+        if rounds is not None:
+            rounds.cancel()
+            await asyncio.wait([rounds])
         for part in (portal.keys, portal.gateway, portal.store, tokens):
             if part is not None:
                 await part.close()
 
+    recheck = Recheck(portal)
     own = OwnTokens(portal, tokens)
     offers = Offers(portal)
     pages = [
@@ -167,6 +174,7 @@ def application(portal: Portal, tokens: credentials.Store | None = None) -> Star
     is_there = {OWN_TOKENS: tokens is not None, "status": config.status_file is not None}
     made.state.hidden = tuple(name for name, there in is_there.items() if not there)
     made.state.administrator_groups = config.administrator_groups
+    made.state.recheck = recheck
     return made
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import secrets
 import ssl
 from typing import Any
@@ -21,15 +20,13 @@ from starlette.requests import Request
 
 from mcp_portal import bounded
 from mcp_portal.problem import Problem
-from mcp_portal.provider import ERRORS, MALFORMED
+from mcp_portal.provider import ERROR, ERRORS, MALFORMED
 from mcp_portal.settings import Oauth, secret
 from mcp_portal.tokens import is_token
 from mcp_portal.vault import Grant
 
 # From the first byte to the last.
 SECONDS = 10
-# An error's name (RFC 6749, 5.2, and what servers add to it). What else they say may have secrets.
-_ERROR = re.compile(r"[a-z_]{1,40}")
 log = logging.getLogger("mcp_portal.credentials")
 
 
@@ -135,7 +132,7 @@ def _refused(server: str, error: OAuthError) -> Problem:
     if error.error == "access_denied":
         return Problem("connection_denied", 403, server=server)
     reason = str(error.error)
-    if not _ERROR.fullmatch(reason):
+    if not ERROR.fullmatch(reason):
         reason = "unknown_error"
     return Problem("connection_refused", 502, server=server, reason=reason)
 

@@ -25,6 +25,7 @@ from mcp_portal.seal import Seal
 from mcp_portal.sessions import Session
 from mcp_portal.settings import Config, secret
 from mcp_portal.site import Site
+from mcp_portal.standing import Standings
 from mcp_portal.store import Store
 
 # How often, each in a window of seconds: by address, by person.
@@ -50,6 +51,7 @@ class Portal:
         self.directory = Directory(store, self.seal)
         self.provider, self.keys, self.gateway = provider, keys, gateway
         self.members = Members(Kept(store, self.seal), config)
+        self.standings = Standings(store, self.seal, config)
 
     # --- signing in and out -----------------------------------------------------------------
 
@@ -69,7 +71,7 @@ class Portal:
 
     async def callback(self, request: Request) -> Response:
         await self.count_address(request, "returns")
-        claims = await self.provider.finish(request)
+        claims, refresh_token = await self.provider.finish(request)
         if self.config.authorization is not None:
             await self.members.note(claims)
         person = people.person(claims, self.config.oidc)
@@ -81,10 +83,12 @@ class Portal:
             session["asked"] = asked
         session["person"] = msgspec.to_builtins(person)
         session["signed_in_at"] = now = int(time.time())
-        if named := self.config.administrator_groups:
-            groups = claims[self.config.oidc.claims.groups]
-            session[administrators.KEY] = administrators.groups_of(groups, named)
+        named = self.config.administrator_groups
+        administers = administrators.groups_of(claims[self.config.oidc.claims.groups], named)
+        if named:
+            session[administrators.KEY] = administers
             await self.directory.note(person, now)
+        await self.standings.note(person, administers, refresh_token)
         return RedirectResponse(f"{PREFIX}/{wanted}", 303, headers=HEADERS)
 
     async def sign_out(self, request: Request) -> Response:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
+import re
 import ssl
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, NamedTuple
 
 import httpx2
 from authlib.integrations.base_client import MismatchingStateError, OAuthError
@@ -15,7 +18,7 @@ from joserfc.errors import ClaimError, ExpiredTokenError, JoseError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mcp_portal import signing
+from mcp_portal import bounded, people, signing
 from mcp_portal.problem import Problem
 from mcp_portal.settings import Oidc, secret
 
@@ -26,6 +29,8 @@ ERRORS = {
     "invalid_scope", "server_error", "temporarily_unavailable", "interaction_required",
     "login_required", "account_selection_required", "consent_required",
 }  # fmt: skip
+# An error's name (RFC 6749, 5.2, and what servers add to it). What else they say may have secrets.
+ERROR = re.compile(r"[a-z_]{1,40}")
 UNKNOWN_CLIENT = ("invalid_client", "unauthorized_client")
 # With these only the provider can sign. "none" and shared secrets are not accepted, whatever it
 # lists.
@@ -37,11 +42,20 @@ ALGORITHMS = {
 MALFORMED = (
     httpx2.HTTPError, ValueError, KeyError, TypeError, AttributeError, RecursionError
 )  # fmt: skip
+# How many requests there may be in one step: keys, keys that were rotated, userinfo.
+REFRESH_REQUESTS = 3
 log = logging.getLogger("mcp_portal")
 
 
+class Answer(NamedTuple):
+    """What the provider says of somebody, and with what it is asked again; empty: it cannot be."""
+
+    claims: dict[str, Any]
+    refresh_token: str
+
+
 class Provider:
-    """Starts sign-ins and finishes them."""
+    """Starts sign-ins and finishes them, and asks again about who has signed in."""
 
     def __init__(self, settings: Oidc, callback: str) -> None:
         self._settings, self._callback = settings, callback
@@ -61,6 +75,13 @@ class Provider:
                 **self._http,
             },
         )
+        self._expected: dict[str, Any] = {
+            "claims_options": {
+                "iss": {"essential": True, "value": settings.issuer},
+                "aud": {"essential": True, "value": settings.client_id},
+            },
+            "leeway": settings.leeway_seconds,
+        }
 
     async def start(self, request: Request) -> Response:
         """Send somebody to the provider, with state, nonce and PKCE; it is asked anew each time.
@@ -70,23 +91,16 @@ class Provider:
         await self.check()
         return await self._app.authorize_redirect(request, self._callback)
 
-    async def finish(self, request: Request) -> dict[str, Any]:
-        """Return the claims of whoever came back."""
+    async def finish(self, request: Request) -> Answer:
+        """Return what is said of whoever came back."""
         _judge_return(request.query_params)
         await self._metadata()
         try:
-            token = await self._app.authorize_access_token(
-                request,
-                claims_options={
-                    "iss": {"essential": True, "value": self._settings.issuer},
-                    "aud": {"essential": True, "value": self._settings.client_id},
-                },
-                leeway=self._settings.leeway_seconds,
-            )
+            token = await self._app.authorize_access_token(request, **self._expected)
             claims = dict(token.get("userinfo") or {})
             if not claims:
                 raise Problem("no_id_token", 502)
-            return await self._completed(claims, token)
+            return Answer(await self._completed(claims, token), _refresh_token(token))
         except MismatchingStateError:
             raise Problem("sign_in_used", 400) from None
         except OAuthError as error:
@@ -96,14 +110,78 @@ class Provider:
         except MALFORMED as error:
             raise self._away(error) from None
 
+    async def refresh(self, refresh_token: str) -> dict[str, Any] | None:
+        """Return another token response, with the refresh token that is good then.
+
+        None where the provider refuses the one that it gave: the sign-in there has ended.
+        """
+        async with self._between_sign_ins():
+            await self._metadata()
+            try:
+                # Without a scope it is that of the sign-in, of which less may have been granted.
+                token = await self._app.fetch_access_token(
+                    grant_type="refresh_token", refresh_token=refresh_token, scope=None
+                )
+            except OAuthError as error:
+                if error.error == "invalid_grant":
+                    return None
+                raise
+            if not token.get("access_token"):
+                raise ValueError("no access token")
+            return {**token, "refresh_token": _refresh_token(token) or refresh_token}
+
+    async def told(self, token: dict[str, Any], person: str) -> dict[str, Any]:
+        """Return what is said of somebody in a response to `refresh`; a Problem if of another.
+
+        person: their id here.
+        """
+        async with self._between_sign_ins():
+            # OpenID Connect Core, 12.2: there may be no ID token this time, and it has no nonce.
+            claims = await self._app.parse_id_token(token, nonce=None, **self._expected)
+            if claims is not None:
+                self._judge_subject(claims, person)
+            more = await self._elsewhere(claims or {}, token)
+            if more is not None:
+                self._judge_subject(more, person)
+            return {**(more or {}), **(claims or {})}
+
+    @contextlib.asynccontextmanager
+    async def _between_sign_ins(self) -> AsyncIterator[None]:
+        """Raise a Problem for whatever goes wrong, in which nothing is about the person."""
+        try:
+            async with asyncio.timeout(REFRESH_REQUESTS * self._settings.timeout_seconds):
+                yield
+        except OAuthError as error:
+            is_name = ERROR.fullmatch(str(error.error))
+            raise _refused(OAuthError(error.error if is_name else "unknown_error")) from None
+        except JoseError as error:
+            raise _untrusted(error) from None
+        except TimeoutError:
+            raise self._away("no answer in time") from None
+        except (*MALFORMED, OverflowError) as error:  # the latter by a time without an end
+            raise self._away(bounded.reason_of(error)) from None
+
+    def _judge_subject(self, claims: dict[str, Any], person: str) -> None:
+        """Raise a Problem where claims are not about a person."""
+        if people.id_of(self._settings.issuer, str(claims.get("sub"))) != person:
+            raise Problem("token_untrusted", 502, reason="it is about somebody else")
+
     async def _completed(self, claims: dict[str, Any], token: dict[str, Any]) -> dict[str, Any]:
         """The claims with those that the provider tells at its userinfo endpoint alone."""
+        more = await self._elsewhere(claims, token)
+        # OpenID Connect Core, 5.3.2: another subject's answer must not be used.
+        if more is None or more.get("sub") != claims.get("sub"):
+            return claims
+        return {**more, **claims}
+
+    async def _elsewhere(
+        self, claims: dict[str, Any], token: dict[str, Any]
+    ) -> dict[str, Any] | None:
+        """What the userinfo endpoint says; None where nobody needs it, or there is none."""
         metadata = await self._app.load_server_metadata()
         if self._settings.claims.groups in claims or "userinfo_endpoint" not in metadata:
-            return claims
-        more = await self._app.userinfo(token=token)
-        # OpenID Connect Core, 5.3.2: another subject's answer must not be used.
-        return {**more, **claims} if more.get("sub") == claims.get("sub") else claims
+            return None
+        return dict(await self._app.userinfo(token=token))
 
     async def check(self) -> None:
         """Raise a Problem where nobody could sign in."""
@@ -143,9 +221,14 @@ class Provider:
             found = metadata.get("issuer")
             raise Problem("other_issuer", 502, found=found, expected=self._settings.issuer)
 
-    def _away(self, error: Exception) -> Problem:
+    def _away(self, error: Exception | str) -> Problem:
         reason = str(error) or type(error).__name__
         return Problem("provider_away", 503, issuer=self._settings.issuer, reason=reason)
+
+
+def _refresh_token(token: Mapping[str, Any]) -> str:
+    given = token.get("refresh_token")
+    return given if isinstance(given, str) else ""
 
 
 def _judge_return(query: Mapping[str, str]) -> None:

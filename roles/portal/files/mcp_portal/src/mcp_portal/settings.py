@@ -125,6 +125,9 @@ class Config(Section):
     authorization: Authorization | None = None
     # Counted from the sign-in, for keys and sessions alike.
     lifetime_seconds: int = 12 * 3600
+    # How often the provider is asked whether people are still in their groups, where it gives
+    # refresh tokens. 0: at the sign-in alone.
+    recheck_seconds: int = 300
 
 
 def load(path: str) -> Config:
@@ -153,6 +156,9 @@ def checked(config: Config, path: str = "config") -> Config:
         _check_authorization(config.authorization, path)
     if not 300 <= config.lifetime_seconds <= 30 * 86400:
         raise ConfigError(f"{path}: lifetime_seconds must be from 300 to {30 * 86400}")
+    # A provider ends what is idle for long: Keycloak, as it is delivered, after 30 minutes.
+    if config.recheck_seconds and not 60 <= config.recheck_seconds <= 3600:
+        raise ConfigError(f"{path}: recheck_seconds must be 0, or from 60 to 3600")
     return config
 
 

@@ -6,6 +6,7 @@ import time
 from typing import Protocol
 
 from redis.asyncio import Redis
+from redis.exceptions import WatchError
 
 PREFIX = "portal:"
 # How many names Redis looks at before it does something else.
@@ -24,6 +25,9 @@ class Store(Protocol):
 
     async def replace(self, name: str, value: bytes, seconds: int) -> bool:
         """Put a value in the place of one that is there; tell whether one was."""
+
+    async def swap(self, name: str, known: bytes, value: bytes | None, seconds: int = 0) -> bool:
+        """Put a value in the place of just this one, None deletes it; tell whether it was there."""
 
     async def take(self, name: str) -> bytes | None:
         """Return the value and delete it: of several who ask, one gets it."""
@@ -69,6 +73,23 @@ class RedisStore:
 
     async def replace(self, name: str, value: bytes, seconds: int) -> bool:
         return bool(await self._redis.set(PREFIX + name, value, ex=seconds, xx=True))
+
+    async def swap(self, name: str, known: bytes, value: bytes | None, seconds: int = 0) -> bool:
+        key = PREFIX + name
+        async with self._redis.pipeline() as pipe:
+            await pipe.watch(key)
+            if await pipe.get(key) != known:
+                return False
+            pipe.multi()
+            if value is None:
+                pipe.delete(key)
+            else:
+                pipe.set(key, value, ex=seconds)
+            try:
+                await pipe.execute()
+            except WatchError:
+                return False
+        return True
 
     async def take(self, name: str) -> bytes | None:
         return await self._redis.getdel(PREFIX + name)
@@ -129,6 +150,15 @@ class MemoryStore:
         if is_there:
             await self.put(name, value, seconds)
         return is_there
+
+    async def swap(self, name: str, known: bytes, value: bytes | None, seconds: int = 0) -> bool:
+        if await self.get(name) != known:
+            return False
+        if value is None:
+            self._values.pop(name, None)
+        else:
+            await self.put(name, value, seconds)
+        return True
 
     async def take(self, name: str) -> bytes | None:
         value = await self.get(name)
