@@ -1,42 +1,49 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""A person who signs in when a portal dies goes on at the other: sessions are in Redis."""
+"""Two portals: one that dies during a sign-in is not missed, and who leaves the company's group is
+refused soon. Sessions are in Redis."""
 
 from __future__ import annotations
+
+import tarfile
 
 import gateway_lab
 import identity_provider
 import pytest
 from actions import CHANGED, site, wait_until_healthy, wait_until_whole
-from hosts import APP1, APP2, LB, SCENARIO, addresses, molecule_network, on
+from hosts import APP1, APP2, LB, SCENARIO, Client, addresses, molecule_network, on, wait_until
 
 OVERLAY = ("-i", SCENARIO / "signed_on")
 PORTAL = "intranet-portal"
 PAGES = dict.fromkeys(("overview", "connect", "models", "tools", "usage", "status"), 200)
+RECHECK_SECONDS = 60
+# LiteLLM goes on with a key that it knows for a minute after it was revoked.
+REFUSED_SECONDS = RECHECK_SECONDS + 60
 
 
 @pytest.fixture(scope="module")
-def portal(tmp_path_factory):
-    """Return the portal's address; both replicas are up."""
+def company(tmp_path_factory):
+    """Return the portal's address and the company's provider; both replicas are up."""
     address, port = molecule_network()["gateway"], gateway_lab.free_port()
-    company = identity_provider.company(tmp_path_factory.mktemp("company"), address)
+    authority = identity_provider.company(tmp_path_factory.mktemp("company"), address)
     public = f"https://{addresses()[LB]}/portal/"
     oidc = {
         "issuer": f"https://{address}:{port}",
         "client_id": identity_provider.CLIENT_ID,
         "client_secret": identity_provider.CLIENT_SECRET,
-        "ca_file": str(company.ca),
+        "ca_file": str(authority.ca),
         "teams": [{"group": "dev-payments", "team": "payments"}],
     }
     teams = [{"name": "payments", "models": ["scripted"]}]
-    provider = identity_provider.identity_provider(
-        tmp_path_factory.mktemp("provider"), [f"{public}callback"], port, address, company
-    )
-    with provider:
-        site(*OVERLAY, **CHANGED, teams=teams, platform_oidc=oidc)
+    folder, callbacks = tmp_path_factory.mktemp("provider"), [f"{public}callback"]
+    signed_on = {"teams": teams, "platform_oidc": oidc}
+    with identity_provider.identity_provider(
+        folder, callbacks, port, address, authority, REFRESH_TOKENS="1"
+    ) as provider:
+        site(*OVERLAY, **CHANGED, **signed_on, portal_recheck_minutes=RECHECK_SECONDS / 60)
         wait_until_whole()
-        yield public
+        yield public, provider
     site(**CHANGED)
     for host in (APP1, APP2):
         assert on(host, f"docker ps --all --quiet --filter name={PORTAL}") == ""
@@ -44,7 +51,9 @@ def portal(tmp_path_factory):
 
 # One of the two began the sign-in.
 @pytest.mark.parametrize("host", [APP1, APP2])
-def test_a_portal_that_dies_during_a_sign_in_is_not_missed(portal, tmp_path, host):
+def test_a_portal_that_dies_during_a_sign_in_is_not_missed(company, tmp_path, host):
+    portal, _provider = company
+
     def die():
         on(host, f"docker kill {PORTAL}")  # stays dead, unlike one that crashes
 
@@ -56,3 +65,19 @@ def test_a_portal_that_dies_during_a_sign_in_is_not_missed(portal, tmp_path, hos
     assert seen["seen"] == PAGES, seen
     assert seen["complaints"] == []
     assert (tmp_path / "settings.tar.gz").stat().st_size
+
+
+def test_who_leaves_the_group_is_refused_soon(company, tmp_path):
+    portal, provider = company
+    settings = tmp_path / "settings.tar.gz"
+    identity_provider.sign_in(portal, "alice", settings)
+    with tarfile.open(settings) as archive:
+        (file,) = [n for n in archive.getnames() if n.endswith("/.config/intranet-mcp/key")]
+        key = archive.extractfile(file).read().decode().strip()
+    client = Client(key)
+    assert client.send("/v1/models").status == 200
+    provider.change("alice", groups=["staff"])
+    refused = (401, 403)
+    wait_until(
+        lambda: client.send("/v1/models").status in refused, REFUSED_SECONDS, "the key's end"
+    )
