@@ -63,15 +63,15 @@ class IdentityProvider:
 
 
 class Company(NamedTuple):
-    """A company's authority, and its certificate for the provider: paths of PEM files."""
+    """A company's authority, and a certificate of it: paths of PEM files."""
 
     ca: Path
     certificate: Path
     key: Path
 
 
-def company(folder: Path, address: str) -> Company:
-    """Make an authority that signs for an address."""
+def company(folder: Path, address: str, name: str = "") -> Company:
+    """Make an authority, and what it signs for an address, and for a name where there is one."""
 
     def openssl(*arguments: str | Path) -> None:
         subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=60)
@@ -82,7 +82,7 @@ def company(folder: Path, address: str) -> Company:
     request = ("-keyout", folder / "sso.key", "-out", folder / "sso.csr", "-subj", "/O=x")
     openssl("req", *new, *request)
     (folder / "sso.ext").write_text(
-        f"subjectAltName=IP:{address}\nbasicConstraints=CA:FALSE\n"
+        f"subjectAltName=IP:{address}{f',DNS:{name}' if name else ''}\nbasicConstraints=CA:FALSE\n"
         "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
     )
     by = ("-CA", folder / "ca.crt", "-CAkey", folder / "ca.key", "-CAcreateserial")

@@ -3,11 +3,12 @@
 
 """Somebody at the portal in Chromium: person.py CHROMIUM PORTAL ADDRESS NAME FILE.
 
-Signs in at the provider's own pages, looks at every page of the menu, and saves the settings that
-the page Connect offers into FILE. Says AT_PROVIDER when the provider asks who it is, and goes on
-with the next line of its input, or without one at its end. Prints, as JSON, the status and what the
-browser complained of on each page. Certificates are not this program's matter: the portal's name
-may be made up, and resolves to ADDRESS.
+Signs in at the provider's own pages, looks at every page of the menu, saves the settings that the
+page Connect offers into FILE, and copies the one line where there is one. Says AT_PROVIDER when the
+provider asks who it is, and goes on with the next line of its input, or without one at its end.
+Prints, as JSON, the status and what the browser complained of on each page, and the line.
+Certificates are not this program's matter: the portal's name may be made up, and resolves to
+ADDRESS.
 """
 
 from __future__ import annotations
@@ -48,12 +49,21 @@ def visit(page, portal, seen):
         seen[path.rpartition("/")[2]] = answer.status
 
 
+def one_line(page):
+    """Have the line that installs everything shown, and return it."""
+    button = page.get_by_role("button", name="Make the line")
+    if not button.count():
+        return ""
+    button.click()
+    return page.get_by_role("status").locator("xpath=following-sibling::pre[1]").inner_text()
+
+
 def main():
     """Do it all in one browser."""
     chromium, portal, address, name, file = sys.argv[1:]
     rules = f"MAP {urlsplit(portal).hostname} {address}"
     arguments = ["--no-sandbox", f"--host-resolver-rules={rules}", "--no-proxy-server"]
-    seen, complaints = {}, []
+    seen, complaints, line = {}, [], ""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
         page = browser.new_context(ignore_https_errors=True, accept_downloads=True).new_page()
@@ -67,7 +77,9 @@ def main():
             with page.expect_download() as download:
                 page.get_by_role("button", name="Download").click()
             download.value.save_as(file)
-        print(json.dumps({"seen": seen, "complaints": complaints, "url": page.url}))
+            line = one_line(page)
+        said = {"seen": seen, "complaints": complaints, "url": page.url, "line": line}
+        print(json.dumps(said))
         browser.close()
 
 
