@@ -159,6 +159,19 @@ def test_gateway_is_told_the_new_groups(portal, arrive, faulty):
     assert codex.renew(tokens["refresh_token"]).status_code == 200
 
 
+def test_name_that_is_not_told_again_stays_the_one_that_rules_know(portal, arrive, faulty):
+    arrive()
+    members = portal.app.state.recheck._portal.members
+    name = portal.call(members.find(id_of(faulty))).name
+    faulty.changed["sam"] = {
+        "groups": ["dev-payments", "contractors-x"],
+        "preferred_username": None,
+    }
+    check(portal)
+    found = portal.call(members.find(id_of(faulty)))
+    assert name and (found.name, found.groups) == (name, ["contractors-x"])
+
+
 def test_row_that_left_the_table_is_a_team_that_was_left(config):
     known = Standing("r", time.time() + 60, ["payments", "research"], [])
     claims = {"groups": BOTH}
@@ -309,6 +322,16 @@ def test_missing_claim_means_no_group_where_it_was_there_before(portal, arrive, 
     assert not is_signed_in(sam), "was in a group, and was said to be"
     assert is_signed_in(anna), "the provider may name groups at the sign-in alone"
     assert len([m for m in caplog.messages if "and not later on" in m]) == 1
+
+
+def test_answer_without_any_claim_says_nothing_of_groups(portal, arrive, faulty):
+    faulty.has_userinfo = False
+    sam = arrive()
+    check(portal)
+    assert kept(portal, faulty).told
+    faulty.leaves_out = ["id_token"]
+    check(portal)
+    assert is_signed_in(sam) and kept(portal, faulty) is not None
 
 
 def test_what_the_provider_names_later_on_is_known_of_the_next_sign_in_too(portal, arrive, faulty):

@@ -86,7 +86,7 @@ class Recheck:
         if why:
             log.info("sso-%s: everything of theirs is ended: %s", id_, why)
         if claims is not None:
-            await self._noted(claims, now)
+            await self._noted(id_, claims, now)
         return found
 
     async def _replaced(
@@ -98,13 +98,16 @@ class Recheck:
         replaced = await self._standings.replace(id_, kept, now)
         return (replaced, now) if replaced is not None else None
 
-    async def _noted(self, claims: dict[str, Any], now: Standing) -> None:
+    async def _noted(self, id_: str, claims: dict[str, Any], now: Standing) -> None:
         """Have programs judged by what the provider says, where it says something of groups."""
-        config = self._portal.config
+        config, members = self._portal.config, self._portal.members
         if config.oidc.claims.groups not in claims and not now.left:
             self._warn()
         elif config.authorization is not None:
-            await self._portal.members.note(claims)
+            # Rules of the gateway that name somebody go on, also where the name is not told again.
+            known = await members.find(id_)
+            name = {config.oidc.claims.name: known.name} if known is not None else {}
+            await members.note({**name, **claims})
 
     async def _end(self, id_: str, kept: bytes) -> None:
         """As "End all my sessions" does. What fails is done by the next round."""

@@ -106,7 +106,8 @@ def judged(
     claim = config.oidc.claims.groups
     if claim not in claims:
         # Keycloak, for one, leaves the claim of somebody out who is in no group.
-        return (_left(standing), "they are in no group") if standing.told else (standing, "")
+        has_left = standing.told and bool(claims)
+        return (_left(standing), "they are in no group") if has_left else (standing, "")
     standing = msgspec.structs.replace(standing, told=True)
     groups, named = claims[claim], config.administrator_groups
     if lost := set(standing.teams).difference(people.teams_of(groups, config.oidc)):
