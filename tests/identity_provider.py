@@ -53,13 +53,19 @@ class IdentityProvider:
         known = json.loads(self.people.read_text())
         merged = {**known.get(name, {}), **claims}
         known[name] = {claim: value for claim, value in merged.items() if value is not None}
-        self.people.write_text(json.dumps(known))
+        self._write(known)
 
     def remove(self, name: str) -> None:
         """Delete somebody's account."""
         known = json.loads(self.people.read_text())
         del known[name]
-        self.people.write_text(json.dumps(known))
+        self._write(known)
+
+    def _write(self, known: dict) -> None:
+        """Put another file in its place, since the provider may read it at that moment."""
+        new = self.people.with_suffix(".new")
+        new.write_text(json.dumps(known))
+        new.replace(self.people)
 
 
 class Company(NamedTuple):

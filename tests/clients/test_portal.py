@@ -31,8 +31,8 @@ from test_bundles import CHECKSUM, COMMANDS, EXPECTED, PROJECT, tools_by_server
 
 NAME = "ai.example.internal"
 RECHECK_SECONDS = 60
-# For CLIs that are asked at that moment; the platform itself takes a second or two.
-REFUSED_SECONDS = 60
+# A check, and what the platform takes to end everything.
+REFUSED_SECONDS = RECHECK_SECONDS + 30
 CHECK = f"{HOME}/.config/intranet-mcp/bundle/check.sh"
 AUTHORITY = "/etc/ssl/certs/ca-certificates.crt"
 TEAM = {"name": "payments", "models": [MODEL]}
@@ -128,6 +128,7 @@ def give_curl(machine, folder):
     for path in [Path(program), *(path for path in needed if not own.match(path.name))]:
         shutil.copy(path, folder / path.name)
     machine.give(folder, "/opt/curl")
+    machine.run("chmod", "-R", "a+rX", "/opt/curl")
     script = '#!/bin/sh\nLD_LIBRARY_PATH=/opt/curl exec /opt/curl/curl "$@"\n'
     machine.run(
         "sh", "-c", 'printf "%s" "$1" >/usr/bin/curl; chmod 755 /usr/bin/curl', "sh", script
@@ -158,6 +159,7 @@ def alice(person, signed_on, switch, cli_modules, tmp_path_factory):
 
         runner("mkdir", "project")
         runner("sh", "-c", seen["line"])
+        runner("test", "-x", CHECK)
         used = runner("sh", "-c", seen["line"], check=False)
         assert "404" in used.stderr, used.stdout + used.stderr
         yield runner
@@ -186,10 +188,16 @@ def test_a_cli_works_with_no_key_typed(alice, signed_on, cli):
 def test_who_leaves_the_group_is_refused_within_a_check(alice, person, signed_on):
     signed_on.provider.change("alice", groups=["staff"])
     # A new sign-in would do it at once: nobody signs in.
-    ends_at = time.monotonic() + RECHECK_SECONDS + REFUSED_SECONDS
-    while alice("codex", "exec", "--skip-git-repo-check", "hi", cwd=PROJECT, check=False,
-                timeout=120).returncode == 0:  # fmt: skip
-        assert time.monotonic() < ends_at, "the key still works"
+    left_at = time.monotonic()
+
+    def works():
+        began_at = time.monotonic()
+        done = alice("codex", "exec", "--skip-git-repo-check", "hi", cwd=PROJECT, check=False,
+                     timeout=300)  # fmt: skip
+        assert done.returncode or began_at < left_at + REFUSED_SECONDS, "the key still works"
+        return not done.returncode
+
+    while works():
         time.sleep(5)  # nobody tells a CLI when its key ends
     said = alice(CHECK, check=False, timeout=300).stdout
     assert re.search(r"does not accept your key", said), said

@@ -39,6 +39,7 @@ class FaultyProvider:
         # Whether it gives refresh tokens, which work once; those that are good, and whose they are.
         self.gives_refresh_tokens = False
         self.refresh_tokens: dict[str, str] = {}
+        self.expires_in = 300
         # What somebody's claims are by now; None takes one away.
         self.changed: dict[str, dict[str, Any]] = {}
         # Whom it was asked about again, and whether it can answer that.
@@ -135,7 +136,8 @@ class FaultyProvider:
             **changes,
         }
         token = self._signed({k: v for k, v in claims.items() if v is not None})
-        answer = {"access_token": "a", "token_type": "Bearer", "expires_in": 300, "id_token": token}
+        answer = {"access_token": "a", "token_type": "Bearer", "id_token": token}
+        answer["expires_in"] = self.expires_in
         if self.gives_refresh_tokens:
             answer["refresh_token"] = f"refresh-{secrets.token_hex(8)}"
             self.refresh_tokens[answer["refresh_token"]] = subject

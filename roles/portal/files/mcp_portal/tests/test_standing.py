@@ -14,9 +14,8 @@ import pytest
 import redis
 from mcp_portal import people
 from mcp_portal.seal import Seal
-from mcp_portal.sessions import standing_of
 from mcp_portal.settings import ConfigError
-from mcp_portal.standing import Standing, judged
+from mcp_portal.standing import Standing, judged, place
 from mcp_portal.store import MemoryStore, RedisStore
 from program import Program
 from test_device import Terminal, allow, everything
@@ -33,7 +32,8 @@ def issuer(faulty):
 
 @pytest.fixture
 def config(issuer, configure, tmp_path):
-    named = {"administrator_groups": [ADMINISTRATORS]}
+    # No round begins by itself during a test.
+    named = {"administrator_groups": [ADMINISTRATORS], "recheck_seconds": 3600}
     return configure(issuer, **named, **program.authorization(tmp_path, groups=["contractors-*"]))
 
 
@@ -60,6 +60,11 @@ def kept(portal, faulty, name="sam"):
     """What is kept of somebody, in clear; None where nothing is."""
     found = portal.call(portal.app.state.recheck._standings.find(id_of(faulty, name)))
     return found[1] if found else None
+
+
+def is_told(portal):
+    """Whether the provider has named groups when it was asked again."""
+    return portal.call(portal.app.state.recheck._standings.is_told())
 
 
 def is_signed_in(browser):
@@ -136,9 +141,9 @@ def test_who_left_the_administrators_is_signed_out(portal, arrive, faulty):
 def test_group_that_the_list_of_administrators_lost_ends_nothing(config):
     known = Standing("r", time.time() + 60, ["payments"], [ADMINISTRATORS])
     claims = {"groups": ["dev-payments"]}
-    assert judged(known, claims, config)[0].left
+    assert judged(known, claims, True, config)[0].left
     unnamed = msgspec.structs.replace(config, administrator_groups=["others"])
-    assert not judged(known, claims, unnamed)[0].left
+    assert not judged(known, claims, True, unnamed)[0].left
 
 
 def test_whom_the_company_signed_out_or_locked_loses_everything(portal, arrive, faulty, litellm):
@@ -175,7 +180,7 @@ def test_name_that_is_not_told_again_stays_the_one_that_rules_know(portal, arriv
 def test_row_that_left_the_table_is_a_team_that_was_left(config):
     known = Standing("r", time.time() + 60, ["payments", "research"], [])
     claims = {"groups": BOTH}
-    assert not judged(known, claims, config)[0].left
+    assert not judged(known, claims, True, config)[0].left
     oidc = msgspec.structs.replace(config.oidc, teams=config.oidc.teams[:1])
     assert judged(known, claims, msgspec.structs.replace(config, oidc=oidc))[0].left
 
@@ -311,37 +316,29 @@ def test_provider_that_is_away_is_not_asked_for_everybody(portal, arrive, faulty
     assert len([m for m in caplog.messages if "is checked later" in m]) == 3
 
 
-def test_missing_claim_means_no_group_where_it_was_there_before(portal, arrive, faulty, caplog):
+def test_missing_claim_means_no_group_where_it_is_named_of_others(portal, arrive, faulty, caplog):
     faulty.has_userinfo = False
     sam, anna = arrive(), arrive("anna")
-    faulty.changed = {"anna": {"groups": None}}
+    faulty.changed = {name: {"groups": None} for name in ("sam", "anna")}
     check(portal)
-    assert kept(portal, faulty).told and not kept(portal, faulty, "anna").told
-    faulty.changed = {"sam": {"groups": None}, "anna": {"groups": None}}
-    check(portal)
-    assert not is_signed_in(sam), "was in a group, and was said to be"
-    assert is_signed_in(anna), "the provider may name groups at the sign-in alone"
+    assert is_signed_in(sam) and is_signed_in(anna), "it may name groups at the sign-in alone"
+    assert not is_told(portal)
     assert len([m for m in caplog.messages if "and not later on" in m]) == 1
+    del faulty.changed["sam"]
+    check(portal)
+    assert is_told(portal) and is_signed_in(sam)
+    check(portal)
+    assert is_signed_in(sam) and not is_signed_in(anna), "it names them of sam"
 
 
 def test_answer_without_any_claim_says_nothing_of_groups(portal, arrive, faulty):
     faulty.has_userinfo = False
     sam = arrive()
     check(portal)
-    assert kept(portal, faulty).told
+    assert is_told(portal)
     faulty.leaves_out = ["id_token"]
     check(portal)
     assert is_signed_in(sam) and kept(portal, faulty) is not None
-
-
-def test_what_the_provider_names_later_on_is_known_of_the_next_sign_in_too(portal, arrive, faulty):
-    faulty.has_userinfo = False
-    arrive()
-    check(portal)
-    sam = arrive()
-    faulty.changed = {"sam": {"groups": None}}
-    check(portal)
-    assert not is_signed_in(sam)
 
 
 def test_groups_of_the_userinfo_endpoint_count_with_an_id_token_or_without(portal, arrive, faulty):
@@ -349,13 +346,23 @@ def test_groups_of_the_userinfo_endpoint_count_with_an_id_token_or_without(porta
     faulty.answers["/userinfo"] = {"sub": "sam", "groups": ["dev-payments"]}
     faulty.changed = {"sam": {"groups": None}}
     check(portal)
-    assert is_signed_in(sam) and kept(portal, faulty).told
+    assert is_signed_in(sam) and is_told(portal)
     faulty.leaves_out = ["id_token"]
     check(portal)
     assert is_signed_in(sam)
     faulty.answers["/userinfo"] = {"sub": "sam", "groups": ["staff"]}
     check(portal)
     assert not is_signed_in(sam)
+
+
+def test_refresh_token_is_used_once_where_the_access_token_ends_soon(portal, arrive, faulty):
+    faulty.expires_in = 30
+    faulty.answers["/userinfo"] = {"sub": "sam", "groups": ["dev-payments"]}
+    faulty.claims = {"groups": None}
+    sam = arrive(groups=None)
+    for _round in range(3):
+        check(portal)
+    assert faulty.asked_again == ["sam"] * 3 and is_signed_in(sam)
 
 
 # --- what is ended ------------------------------------------------------------------------------
@@ -374,6 +381,28 @@ def test_what_could_not_be_ended_is_ended_by_the_next_round(portal, arrive, faul
     check(portal)
     assert litellm.live_keys() == [] and kept(portal, faulty) is None
     assert faulty.asked_again == ["sam"], "the provider has said what it had to say"
+
+
+def test_sessions_of_everybody_who_left_end_while_litellm_is_away(portal, arrive, faulty, litellm):
+    browsers = [arrive(name) for name in ("sam", "anna", "ben", "cleo", "dan")]
+    for name in ("sam", "anna", "ben", "cleo", "dan"):
+        leave(faulty, name)
+    litellm.status = 500
+    check(portal)
+    assert not any(is_signed_in(browser) for browser in browsers)
+
+
+def test_what_end_all_my_sessions_could_not_revoke_is_revoked_by_the_next_round(
+    portal, arrive, faulty, litellm
+):
+    sam = arrive()
+    key_of(sam)
+    litellm.status = 500
+    sam.submit("/portal/overview", "/portal/end-sessions")
+    assert not is_signed_in(sam) and kept(portal, faulty).left
+    litellm.status = 200
+    check(portal)
+    assert litellm.live_keys() == [] and kept(portal, faulty) is None
 
 
 def test_round_brings_nothing_back_that_was_ended_meanwhile(portal, arrive, faulty):
@@ -414,13 +443,12 @@ def test_newest_sign_in_is_the_one_that_is_asked_about(portal, arrive, faulty):
 def test_who_signs_in_after_leaving_one_of_two_groups_keeps_no_keys_of_it(
     portal, arrive, faulty, litellm
 ):
-    key_of(arrive(groups=BOTH))
+    earlier = arrive(groups=BOTH)
+    key_of(earlier)
     newer = arrive(groups=["research"])
+    assert litellm.live_keys() == [] and not is_signed_in(earlier)
     check(portal)
-    assert litellm.live_keys() == [] and not is_signed_in(newer)
-    sam = arrive(groups=["research"])
-    check(portal)
-    assert is_signed_in(sam)
+    assert is_signed_in(newer)
 
 
 def test_signing_out_of_one_browser_leaves_the_others_and_their_checks(portal, arrive, faulty):
@@ -455,19 +483,50 @@ def test_without_a_refresh_token_groups_are_those_of_the_sign_in(
     assert "gives no refresh token" in caplog.text
 
 
-def test_earlier_sign_in_with_a_refresh_token_judges_no_later_one_without(portal, arrive, faulty):
-    arrive()
+def test_who_comes_without_a_refresh_token_is_asked_about_with_the_one_of_before(
+    portal, arrive, faulty, litellm
+):
+    key_of(arrive())
     faulty.gives_refresh_tokens = False
     sam = arrive()
-    faulty.refresh_tokens.clear()
+    leave(faulty)
     check(portal)
-    assert is_signed_in(sam) and kept(portal, faulty) is None
+    assert not is_signed_in(sam) and litellm.live_keys() == []
+
+
+def test_nobody_signs_in_without_the_refresh_token_that_was_asked_for(
+    configure, issuer, arrive, faulty
+):
+    config = configure(issuer, port=lab.free_port())
+    oidc = msgspec.structs.replace(config.oidc, scopes=("openid", "offline_access"))
+    with lab.running(msgspec.structs.replace(config, oidc=oidc)) as portal:
+        assert is_signed_in(arrive(at=portal))
+        faulty.gives_refresh_tokens = False
+        browser = lab.Browser(portal.url)
+        there = browser.get("/portal/sign-in")
+        back = browser.http.get(there.headers["location"])
+        refused = browser.http.get(back.headers["location"])
+    assert refused.status_code == 502 and "gave no refresh token" in refused.text
 
 
 def test_nothing_is_asked_or_kept_where_it_is_off(configure, faulty, issuer, arrive):
     with lab.running(configure(issuer, port=lab.free_port(), recheck_seconds=0)) as portal:
         arrive(at=portal)
         assert kept(portal, faulty) is None
+
+
+def test_rounds_begin_with_the_portal_and_end_with_it(
+    configure, faulty, issuer, arrive, monkeypatch
+):
+    monkeypatch.setattr("mcp_portal.recheck.EACH", 0.0005)
+    with lab.running(configure(issuer, port=lab.free_port(), recheck_seconds=60)) as portal:
+        sam = arrive(at=portal)
+        ends_at = time.monotonic() + 20
+        while not faulty.asked_again:
+            assert time.monotonic() < ends_at, "nobody was asked about"
+            time.sleep(0.02)  # a round begins each 30 ms
+        assert is_signed_in(sam)
+    assert faulty.asked_again == ["sam"]
 
 
 @pytest.mark.parametrize("seconds", [-1, 1, 59, 3601])
@@ -481,7 +540,7 @@ def test_interval_is_one_that_a_provider_can_live_with(configure, seconds):
 
 @pytest.fixture
 def replicas(issuer, configure, tmp_path, redis_server):
-    shared = {"redis_url_file": str(tmp_path / "redis")}
+    shared = {"redis_url_file": str(tmp_path / "redis"), "recheck_seconds": 3600}
     first = configure(issuer, port=lab.free_port(), **shared)
     second = configure(issuer, port=conftest.SECOND_PORT, **shared)
     with lab.running(first) as one, lab.running(second) as two:
@@ -492,18 +551,18 @@ def test_replicas_ask_about_a_person_once_in_an_interval(
     replicas, arrive, faulty, litellm, redis_server
 ):
     client = redis.Redis.from_url(redis_server.url(2))
-    place = f"portal:recheck:{id_of(faulty)}"
+    counted = f"portal:recheck:{id_of(faulty)}"
     one, two = replicas
     sam = arrive(at=one)
     key_of(sam)
     for portal in (one, two, one):
         again(portal)
-    assert faulty.asked_again == ["sam"] and 260 < client.ttl(place) <= 270
+    assert faulty.asked_again == ["sam"] and 3200 < client.ttl(counted) <= 3240
     leave(faulty)
-    client.delete(place)
+    client.delete(counted)
     again(two)
     assert not is_signed_in(sam) and litellm.live_keys() == []
-    assert client.get(f"portal:{standing_of(id_of(faulty))}") is None
+    assert client.get(f"portal:{place(id_of(faulty))}") is None
 
 
 def test_store_tells_no_refresh_token_and_believes_none_of_others(
@@ -515,10 +574,10 @@ def test_store_tells_no_refresh_token_and_believes_none_of_others(
     kept_there = everything(redis_server.url(2))
     assert b"standing:" in kept_there and b"refresh-" not in kept_there
     assert b"payments" not in kept_there
-    place = f"portal:{standing_of(id_of(faulty))}"
+    record = f"portal:{place(id_of(faulty))}"
     theirs = {"refresh_token": "x", "ends_at": time.time() + 60, "teams": [], "administers": []}
     for forged in (b"x", Seal("guessed").close("standing", id_of(faulty), theirs)):
-        client.set(place, forged, ex=60)
+        client.set(record, forged, ex=60)
         client.delete(f"portal:recheck:{id_of(faulty)}")
         again(replicas[0])
     assert faulty.asked_again == ["sam"] and is_signed_in(sam)

@@ -157,7 +157,9 @@ class Administration:
         person = known.person
         if person.id == administrator.id:
             request.scope["session"].clear()
+        standings = self._portal.standings
         try:
+            kept = await standings.leave(person.id)
             ended = await sessions.end_all(self._portal.store, person.id)
         except RedisError:
             _note(administrator, person, "end sessions and keys", "sessions failed, keys untouched")
@@ -171,6 +173,7 @@ class Administration:
                 request, "person_done", problem.status, whom=person, action=END, ended=ended,
                 done=0, problem=problem,
             )  # fmt: skip
+        await standings.delete(person.id, kept)
         told = f"{ended} sessions ended, {revoked} keys revoked"
         _note(administrator, person, "end sessions and keys", told)
         return page(

@@ -39,6 +39,8 @@ from mcp_portal.store import MemoryStore, RedisStore, Store
 from mcp_portal.tools import Tools
 
 YEAR = 365 * 86400
+# How long whoever is just asked about is waited for.
+RECHECK_STOP_SECONDS = 3
 # Many times what a form has.
 MAX_BODY = 65536
 
@@ -83,6 +85,8 @@ def application(portal: Portal, tokens: credentials.Store | None = None) -> Star
         rounds = asyncio.create_task(recheck.run()) if config.recheck_seconds else None
         yield
         if rounds is not None:
+            recheck.stop()
+            await asyncio.wait([rounds], timeout=RECHECK_STOP_SECONDS)
             rounds.cancel()
             await asyncio.wait([rounds])
         for part in (portal.keys, portal.gateway, portal.store, tokens):

@@ -75,6 +75,10 @@ class Portal:
         if self.config.authorization is not None:
             await self.members.note(claims)
         person = people.person(claims, self.config.oidc)
+        groups = claims[self.config.oidc.claims.groups]
+        self._judge_refresh_token(refresh_token)
+        if await self.standings.has_left(person.id, groups):
+            await self.end(person)  # what they had before
         session: Session = request.scope["session"]
         wanted, asked = session.get("next", "overview"), session.get("asked")
         session.clear()
@@ -84,7 +88,7 @@ class Portal:
         session["person"] = msgspec.to_builtins(person)
         session["signed_in_at"] = now = int(time.time())
         named = self.config.administrator_groups
-        administers = administrators.groups_of(claims[self.config.oidc.claims.groups], named)
+        administers = administrators.groups_of(groups, named)
         if named:
             session[administrators.KEY] = administers
             await self.directory.note(person, now)
@@ -103,10 +107,30 @@ class Portal:
         """Everything that was ever handed to the person: sessions first, since they make keys."""
         person, session = await self.form(request)
         session.clear()
-        await sessions.end_all(self.store, person.id)
-        revoked = await self.keys.revoke_all(person)
+        revoked = await self.end(person)
         has_programs = self.config.authorization is not None
         return page(request, "ended", revoked=revoked, has_programs=has_programs)
+
+    async def end(self, person: Person) -> int:
+        """End everything of a person; return how many keys were revoked.
+
+        What the provider is asked with goes last: what fails here is done by the next check.
+        """
+        kept = await self.standings.leave(person.id)
+        await sessions.end_all(self.store, person.id)
+        revoked = await self.keys.revoke_all(person)
+        await self.standings.delete(person.id, kept)
+        return revoked
+
+    def _judge_refresh_token(self, refresh_token: str) -> None:
+        """Raise a Problem where one was asked for and did not come.
+
+        What is asked for stands in an address that the person's browser opens, and can be changed
+        there by whoever would not be asked about.
+        """
+        is_asked = "offline_access" in self.config.oidc.scopes
+        if is_asked and self.config.recheck_seconds and not refresh_token:
+            raise Problem("no_refresh_token", 502)
 
     # --- what there is ----------------------------------------------------------------------
 

@@ -181,7 +181,9 @@ class Provider:
         metadata = await self._app.load_server_metadata()
         if self._settings.claims.groups in claims or "userinfo_endpoint" not in metadata:
             return None
-        return dict(await self._app.userinfo(token=token))
+        # Without the rest of the response, with which Authlib would refresh it once more.
+        bearer = {"access_token": token["access_token"], "token_type": "Bearer"}
+        return dict(await self._app.userinfo(token=bearer))
 
     async def check(self) -> None:
         """Raise a Problem where nobody could sign in."""

@@ -6,19 +6,21 @@ Only where it gives refresh tokens. Of several replicas one asks about a person 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from typing import Any
 
 import msgspec
 
-from mcp_portal import sessions, standing
+from mcp_portal import standing
 from mcp_portal.people import Person
 from mcp_portal.portal import Portal
 from mcp_portal.problem import Problem
 from mcp_portal.standing import Standing
 
-# After so many a round ends: then it is not about one person, and the next has another order.
+# A round ends when the provider is away for so many one after another. It is not for others, whom
+# it may have something against.
 FAILURES = 3
 # Of an interval: how often there is a round, and how long nobody else asks about who was asked
 # about. Together they are not more than it, so that nobody waits for longer.
@@ -33,31 +35,40 @@ class Recheck:
         self._portal, self._standings = portal, portal.standings
         self._seconds = portal.config.recheck_seconds
         self._is_warned = False
+        self._stop = asyncio.Event()
 
     async def run(self) -> None:
-        """Have rounds until this is cancelled, whatever happens in one."""
-        while True:
+        """Have rounds until this is to stop, whatever happens in one."""
+        while not self._stop.is_set():
             try:
                 await self.round()
             except Exception as error:
                 # Its text may have anything in it.
                 log.warning("people's groups are checked later: %s", type(error).__name__)
-            await asyncio.sleep(EACH * self._seconds)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), EACH * self._seconds)
+
+    def stop(self) -> None:
+        """Ask about nobody else. An answer with a new refresh token that is not kept ends one's
+        sign-in: whoever is asked about is to be done with.
+        """
+        self._stop.set()
 
     async def round(self) -> None:
         ids, failures = await self._standings.ids(), 0
         random.shuffle(ids)
         for id_ in ids:
+            if self._stop.is_set() or failures == FAILURES:
+                return
             if await self._portal.store.count(f"recheck:{id_}", int(ASKED * self._seconds)) > 1:
                 continue
             try:
                 await self._check(id_)
+                failures = 0
             except Problem as problem:
-                failures += 1
+                failures = failures + 1 if problem.key == "provider_away" else 0
                 reason = problem.values.get("reason", "")
                 log.warning("sso-%s is checked later: %s %s", id_, problem.key, reason)
-            if failures == FAILURES:
-                return
 
     async def _check(self, id_: str) -> None:
         """Ask about one person, and end everything of theirs where they have left."""
@@ -65,7 +76,7 @@ class Recheck:
         if found is not None and not found[1].left:
             found = await self._asked(id_, *found)
         if found is not None and found[1].left:
-            await self._end(id_, found[0])
+            await self._portal.end(Person(id=id_, name="", email="", teams=[]))
 
     async def _asked(self, id_: str, kept: bytes, known: Standing) -> tuple[bytes, Standing] | None:
         """What is kept of somebody after the provider's answer; None where that is of no use."""
@@ -79,7 +90,10 @@ class Recheck:
                 return None
             kept, known = found
             claims = await provider.told(token, id_)
-        now, why = standing.judged(known, claims, self._portal.config)
+            if self._portal.config.oidc.claims.groups in claims:
+                await self._standings.note_told()
+        is_told = await self._standings.is_told()
+        now, why = standing.judged(known, claims, is_told, self._portal.config)
         found = await self._replaced(id_, kept, known, now)
         if found is None:
             return None
@@ -94,7 +108,8 @@ class Recheck:
     ) -> tuple[bytes, Standing] | None:
         """What is kept then; None where all was ended meanwhile, or there is a newer sign-in."""
         if now == known:
-            return kept, known
+            found = await self._standings.find(id_)
+            return found if found is not None and found[0] == kept else None
         replaced = await self._standings.replace(id_, kept, now)
         return (replaced, now) if replaced is not None else None
 
@@ -108,12 +123,6 @@ class Recheck:
             known = await members.find(id_)
             name = {config.oidc.claims.name: known.name} if known is not None else {}
             await members.note({**name, **claims})
-
-    async def _end(self, id_: str, kept: bytes) -> None:
-        """As "End all my sessions" does. What fails is done by the next round."""
-        await sessions.end(self._portal.store, id_)
-        await self._portal.keys.revoke_all(Person(id=id_, name="", email="", teams=[]))
-        await self._standings.delete(id_, kept)
 
     def _warn(self) -> None:
         if not self._is_warned:

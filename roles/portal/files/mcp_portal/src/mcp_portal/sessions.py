@@ -20,7 +20,6 @@ from mcp_portal.store import Store
 SIGN_IN_SECONDS = 900
 # Asked by programs, whom no session belongs to.
 UNBOUND = ("/health", "/checks")
-STANDING = "standing:"
 
 
 class Session(dict[str, Any]):
@@ -133,15 +132,6 @@ async def has_ended(store: Store, session: Session) -> bool:
 async def end_all(store: Store, person: str) -> int:
     """End every session of a person, at every replica; return how many there were.
 
-    The company is not asked about them any more: there is nothing left to end.
-    """
-    await store.delete(standing_of(person))
-    return await end(store, person)
-
-
-async def end(store: Store, person: str) -> int:
-    """The same for who has more to be ended, and stays known until that is done.
-
     A terminal that found its session just before that ended was noted by then: hence once more.
     """
     index, ended = index_of(person), 0
@@ -159,8 +149,3 @@ def name_of(id_: str) -> str:
 def index_of(person: str) -> str:
     """Where the store keeps the names of a person's sessions."""
     return f"sessions-of:{person}"
-
-
-def standing_of(person: str) -> str:
-    """Where the store keeps with what the company is asked about a person."""
-    return f"{STANDING}{person}"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -15,10 +14,14 @@ import msgspec
 from mcp_portal import people
 from mcp_portal.people import Person
 from mcp_portal.seal import Seal
-from mcp_portal.sessions import STANDING, standing_of
 from mcp_portal.settings import Config
 from mcp_portal.store import Store
 
+PLACE = "standing:"
+# Whether the provider named groups when it was asked again: of anybody, since it does so of all.
+TOLD = "groups-told"
+# A record may change between reading and writing, when somebody is just asked about.
+TRIES = 5
 log = logging.getLogger("mcp_portal")
 
 
@@ -30,8 +33,6 @@ class Standing(msgspec.Struct, frozen=True):
     teams: list[str]
     # Groups that make an administrator of them.
     administers: list[str]
-    # Whether the provider named groups when it was asked again.
-    told: bool = False
     # Everything that was handed to them has to be ended still.
     left: bool = False
 
@@ -47,25 +48,47 @@ class Standings:
         self._is_warned = False
 
     async def note(self, person: Person, administers: list[str], refresh_token: str) -> None:
-        """Keep what whoever has just signed in is; nothing, where the provider cannot be asked."""
+        """Keep what whoever has just signed in is, where the provider can be asked about them.
+
+        Where it gives no refresh token this time, the one of an earlier sign-in goes on.
+        """
         if not refresh_token or not self._config.recheck_seconds:
-            # By that of an earlier sign-in nobody can be judged who has signed in anew.
-            await self._store.delete(standing_of(person.id))
             self._warn()
             return
-        ends_at = time.time() + self._config.lifetime_seconds
-        standing = Standing(refresh_token, ends_at, person.teams, administers)
-        if found := await self.find(person.id):
-            standing = _with_earlier(standing, found[1])
-        sealed = self._sealed(person.id, standing)
-        await self._store.put(standing_of(person.id), sealed, self._config.lifetime_seconds)
+        seconds = self._config.lifetime_seconds
+        standing = Standing(refresh_token, time.time() + seconds, person.teams, administers)
+        await self._store.put(place(person.id), self._sealed(person.id, standing), seconds)
+
+    async def has_left(self, id_: str, groups: object) -> bool:
+        """Whether an earlier sign-in has to be ended, by the groups that somebody has now."""
+        found = await self.find(id_)
+        return found is not None and (found[1].left or bool(lost(found[1], groups, self._config)))
+
+    async def leave(self, id_: str) -> bytes | None:
+        """Keep that everything of a person has to be ended; return what the store has then."""
+        for _try in range(TRIES):
+            found = await self.find(id_)
+            if found is None:
+                return None
+            kept, standing = found
+            if standing.left:
+                return kept
+            if replaced := await self.replace(id_, kept, _left(standing)):
+                return replaced
+        return None
+
+    async def note_told(self) -> None:
+        await self._store.put(TOLD, b"yes", self._config.lifetime_seconds)
+
+    async def is_told(self) -> bool:
+        return await self._store.get(TOLD) is not None
 
     async def ids(self) -> list[str]:
-        return [place.removeprefix(STANDING) for place in await self._store.below(STANDING)]
+        return [name.removeprefix(PLACE) for name in await self._store.below(PLACE)]
 
     async def find(self, id_: str) -> tuple[bytes, Standing] | None:
         """Return what is kept of a person, as the store has it and in clear."""
-        kept = await self._store.get(standing_of(id_))
+        kept = await self._store.get(place(id_))
         opened = self._seal.open("standing", id_, kept)
         try:
             return (kept, msgspec.convert(opened, Standing)) if kept and opened else None
@@ -79,11 +102,12 @@ class Standings:
         """
         sealed = self._sealed(id_, standing)
         seconds = max(1, int(standing.ends_at - time.time()))
-        is_done = await self._store.swap(standing_of(id_), known, sealed, seconds)
+        is_done = await self._store.swap(place(id_), known, sealed, seconds)
         return sealed if is_done else None
 
-    async def delete(self, id_: str, known: bytes) -> None:
-        await self._store.swap(standing_of(id_), known, None)
+    async def delete(self, id_: str, known: bytes | None) -> None:
+        if known is not None:
+            await self._store.swap(place(id_), known, None)
 
     def _sealed(self, id_: str, standing: Standing) -> bytes:
         return self._seal.close("standing", id_, standing)
@@ -98,41 +122,38 @@ class Standings:
 
 
 def judged(
-    standing: Standing, claims: dict[str, Any] | None, config: Config
+    standing: Standing, claims: dict[str, Any] | None, is_told: bool, config: Config
 ) -> tuple[Standing, str]:
-    """What somebody is by the provider's claims, and why they have left where they have. Pure."""
-    if claims is None:
-        return _left(standing), "their sign-in at the company has ended"
+    """What somebody is by the provider's claims, and why they have left where they have. Pure.
+
+    is_told: whether it names groups when it is asked again.
+    """
     claim = config.oidc.claims.groups
-    if claim not in claims:
+    if claims is None:
+        why = "their sign-in at the company has ended"
+    elif claim in claims:
+        why = lost(standing, claims[claim], config)
+    else:
         # Keycloak, for one, leaves the claim of somebody out who is in no group.
-        has_left = standing.told and bool(claims)
-        return (_left(standing), "they are in no group") if has_left else (standing, "")
-    standing = msgspec.structs.replace(standing, told=True)
-    groups, named = claims[claim], config.administrator_groups
-    if lost := set(standing.teams).difference(people.teams_of(groups, config.oidc)):
-        return _left(standing), f"they are no longer in team {', '.join(sorted(lost))}"
+        why = "they are in no group" if is_told and claims else ""
+    return (_left(standing) if why else standing), why
+
+
+def lost(standing: Standing, groups: object, config: Config) -> str:
+    """What somebody is no longer, by a claim of groups; empty where they are all that they were."""
+    if teams := set(standing.teams).difference(people.teams_of(groups, config.oidc)):
+        return f"they are no longer in team {', '.join(sorted(teams))}"
     # A group that left the list has made an administrator of nobody since.
-    administered = set(standing.administers).intersection(named)
+    administered = set(standing.administers).intersection(config.administrator_groups)
     if administered.difference(people.groups_of(groups)):
-        return _left(standing), "they are no longer in a group of administrators"
-    return standing, ""
+        return "they are no longer in a group of administrators"
+    return ""
+
+
+def place(id_: str) -> str:
+    """Where the store keeps with what the company is asked about a person."""
+    return f"{PLACE}{id_}"
 
 
 def _left(standing: Standing) -> Standing:
     return msgspec.structs.replace(standing, left=True)
-
-
-def _with_earlier(standing: Standing, earlier: Standing) -> Standing:
-    """A newer sign-in's. What came of earlier ones goes on, too, and ends with what they had."""
-    return msgspec.structs.replace(
-        standing,
-        teams=_all(earlier.teams, standing.teams),
-        administers=_all(earlier.administers, standing.administers),
-        told=earlier.told,
-        left=earlier.left,
-    )
-
-
-def _all(*names: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(name for some in names for name in some))
