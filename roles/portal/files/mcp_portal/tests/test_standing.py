@@ -182,7 +182,7 @@ def test_row_that_left_the_table_is_a_team_that_was_left(config):
     claims = {"groups": BOTH}
     assert not judged(known, claims, True, config)[0].left
     oidc = msgspec.structs.replace(config.oidc, teams=config.oidc.teams[:1])
-    assert judged(known, claims, msgspec.structs.replace(config, oidc=oidc))[0].left
+    assert judged(known, claims, True, msgspec.structs.replace(config, oidc=oidc))[0].left
 
 
 # --- with a real provider, whose refresh tokens work once, and which tells groups elsewhere -------
