@@ -15,7 +15,9 @@ from pathlib import Path
 from hosts import INVENTORY, all_are_up, on, server_states, wait_until
 
 PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
-RECOVERY_SECONDS = 30
+# What a cut has swallowed is sent again after up to as long as it lasted (TCP), and only then do checks
+# succeed.
+RECOVERY_SECONDS = 60
 # LiteLLM takes half a minute to start on an idle core, and two busy ones carry all hosts.
 LITELLM_START_SECONDS = 240
 # What a first rollout changes, and later ones leave as it is.
