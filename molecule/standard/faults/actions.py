@@ -15,8 +15,8 @@ from pathlib import Path
 from hosts import INVENTORY, all_are_up, on, server_states, wait_until
 
 PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
-# What a cut has swallowed is sent again after up to as long as it lasted (TCP), and only then do checks
-# succeed.
+# TCP sends what a cut has swallowed again after up to as long as it lasted; checks succeed after
+# that.
 RECOVERY_SECONDS = 60
 # LiteLLM takes half a minute to start on an idle core, and two busy ones carry all hosts.
 LITELLM_START_SECONDS = 240
