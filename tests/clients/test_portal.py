@@ -169,7 +169,7 @@ def alice(person, signed_on, switch, cli_modules, tmp_path_factory):
 
 def test_everything_answers_the_person_who_signed_in(alice):
     said = alice(CHECK, check=False, timeout=300).stdout
-    assert "FAILED" not in said and said.count("  ok ") == 5 + 2 * len(COMMANDS), said
+    assert "FAILED" not in said and said.count("  ok ") == 4 + 2 * len(COMMANDS), said
 
 
 @pytest.mark.parametrize("cli", COMMANDS)
