@@ -49,8 +49,10 @@ class Recheck:
                 await asyncio.wait_for(self._stop.wait(), EACH * self._seconds)
 
     def stop(self) -> None:
-        """Ask about nobody else. An answer with a new refresh token that is not kept ends one's
-        sign-in: whoever is asked about is to be done with.
+        """Ask about nobody else.
+
+        Whoever is just asked about is finished: a new refresh token that nobody keeps would end
+        their sign-in.
         """
         self._stop.set()
 
