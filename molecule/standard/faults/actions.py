@@ -15,9 +15,7 @@ from pathlib import Path
 from hosts import INVENTORY, all_are_up, on, server_states, wait_until
 
 PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
-# TCP sends what a cut has swallowed again after up to as long as it lasted; checks succeed after
-# that.
-RECOVERY_SECONDS = 60
+RECOVERY_SECONDS = 30
 # LiteLLM takes half a minute to start on an idle core, and two busy ones carry all hosts.
 LITELLM_START_SECONDS = 240
 # What a first rollout changes, and later ones leave as it is.
