@@ -47,5 +47,15 @@ EXAMPLES = r"""
     mode: "0644"
 """
 
-# What ansible.builtin.copy returns.
-RETURN = r""" # """
+RETURN = r"""
+dest:
+  description: Where the file is on the host. The other values are those of M(ansible.builtin.copy).
+  returned: success
+  type: str
+  sample: /var/lib/intranet-mcp/weights/qwen3-8b.gguf
+checksum:
+  description: The SHA-1 sum of the file.
+  returned: success
+  type: str
+  sample: 6d1a2ff1a8fd6ae2b9a8ab3e2d8ea8c71f8d3f06
+"""
