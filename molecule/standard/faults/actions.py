@@ -72,17 +72,17 @@ def wait_until_whole(seconds=RECOVERY_SECONDS):
     wait_until(all_are_up, seconds, "every server to be up")
 
 
-def site_command(*arguments, **variables):
-    """Return the command that runs site.yml."""
+def site_command(*arguments, playbook="site", **variables):
+    """Return the command that runs site.yml, or another playbook."""
     return [
         str(PLAYBOOK),
         *("-i", str(INVENTORY), *map(str, arguments)),
-        *("-e", json.dumps(variables), "intranet.mcp.site"),
+        *("-e", json.dumps(variables), f"intranet.mcp.{playbook}"),
     ]
 
 
 def run_site(*arguments, **variables):
-    """Run site.yml and return how it ended."""
+    """Run site.yml, or another playbook, and return how it ended."""
     return subprocess.run(
         site_command(*arguments, **variables),
         stdin=subprocess.DEVNULL,
@@ -103,3 +103,11 @@ def site(*arguments, **variables):
 def identity(host, container):
     """Return what changes when a container is replaced."""
     return on(host, f"docker inspect --format '{{{{.Id}}}}' {container}")
+
+
+def doctor(*arguments, **variables):
+    """Run the doctor and return its findings."""
+    report = INVENTORY / ".intranet-mcp/reports/doctor.json"
+    report.unlink(missing_ok=True)
+    run_site(*arguments, playbook="doctor", **variables)
+    return json.loads(report.read_text())["findings"]

@@ -1,18 +1,31 @@
 # Copyright: intranet.mcp contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Two portals: one that dies during a sign-in is not missed, and who leaves the company's group is
-refused soon. Sessions are in Redis."""
+"""Two portals: one that dies during a sign-in is not missed, who leaves the company's group is
+refused soon, and doctor names what is broken. Sessions are in Redis."""
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import tarfile
 
 import gateway_lab
 import identity_provider
 import pytest
-from actions import CHANGED, site, wait_until_healthy, wait_until_whole
-from hosts import APP1, APP2, LB, SCENARIO, Client, addresses, molecule_network, on, wait_until
+from actions import CHANGED, doctor, site, stopped, wait_until_healthy, wait_until_whole
+from hosts import (
+    APP1,
+    APP2,
+    DATA,
+    LB,
+    SCENARIO,
+    Client,
+    addresses,
+    molecule_network,
+    on,
+    wait_until,
+)
 
 OVERLAY = ("-i", SCENARIO / "signed_on")
 PORTAL = "intranet-portal"
@@ -41,9 +54,10 @@ def company(tmp_path_factory):
     with identity_provider.identity_provider(
         folder, callbacks, port, address, authority, REFRESH_TOKENS="1"
     ) as provider:
-        site(*OVERLAY, **CHANGED, **signed_on, portal_recheck_minutes=RECHECK_SECONDS / 60)
+        variables = {**CHANGED, **signed_on, "portal_recheck_minutes": RECHECK_SECONDS / 60}
+        site(*OVERLAY, **variables)
         wait_until_whole()
-        yield public, provider
+        yield public, provider, variables
     site(**CHANGED)
     for host in (APP1, APP2):
         assert on(host, f"docker ps --all --quiet --filter name={PORTAL}") == ""
@@ -52,7 +66,7 @@ def company(tmp_path_factory):
 # One of the two began the sign-in.
 @pytest.mark.parametrize("host", [APP1, APP2])
 def test_a_portal_that_dies_during_a_sign_in_is_not_missed(company, tmp_path, host):
-    portal, _provider = company
+    portal, _provider, _variables = company
 
     def die():
         on(host, f"docker kill {PORTAL}")  # stays dead, unlike one that crashes
@@ -68,7 +82,7 @@ def test_a_portal_that_dies_during_a_sign_in_is_not_missed(company, tmp_path, ho
 
 
 def test_who_leaves_the_group_is_refused_soon(company, tmp_path):
-    portal, provider = company
+    portal, provider, _variables = company
     settings = tmp_path / "settings.tar.gz"
     identity_provider.sign_in(portal, "alice", settings)
     with tarfile.open(settings) as archive:
@@ -83,3 +97,62 @@ def test_who_leaves_the_group_is_refused_soon(company, tmp_path):
         return all(client.send("/v1/models").status in (401, 403) for _try in range(6))
 
     wait_until(is_refused, REFUSED_SECONDS, "the key's end")
+
+
+@contextlib.contextmanager
+def another_secret(host, name):
+    """Give a portal another secret than the one that it is known by, as after a rotation there."""
+    mounts = '{{range .Mounts}}{{if eq .Destination "/secrets"}}{{.Source}}{{end}}{{end}}'
+    file = on(host, f"docker inspect --format '{mounts}' {PORTAL}") + f"/{name}"
+    right = on(host, f"cat {file}")
+
+    def have(secret):
+        on(host, f"cat > {file} && docker restart {PORTAL}", stdin=secret)
+        wait_until_healthy(host, PORTAL)
+
+    have("sk-another")
+    try:
+        yield
+    finally:
+        have(right)
+
+
+@contextlib.contextmanager
+def frozen(program):
+    """Let a program accept connections and answer nobody."""
+    program.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        program.process.send_signal(signal.SIGCONT)
+
+
+def test_doctor_names_each_broken_piece(company):
+    _portal, provider, variables = company
+
+    def found():
+        """Return what keeps people from signing in: host and sentence."""
+        findings = doctor(*OVERLAY, **variables)
+        found = [(f["host"], f["found"]) for f in findings if f["check"] == "sign-on"]
+        print(*found, sep="\n")
+        return found
+
+    def hosts(findings, words):
+        return {host for host, sentence in findings if words in sentence}
+
+    assert found() == []
+    with (
+        another_secret(APP1, "oidc_client_secret"),
+        another_secret(APP2, "litellm_key"),
+        stopped((DATA, "intranet-redis")),
+    ):
+        several = found()
+    assert hosts(several, "refuses this page") == {APP1}, several
+    assert hosts(several, "(LiteLLM) refused this") == {APP2}, several
+    assert hosts(several, "Sessions cannot be read") == {APP1, APP2}, several
+    assert len(several) == 4, several
+    with frozen(provider.program):
+        silent = found()
+    assert hosts(silent, f"{provider.issuer} does not answer") == {APP1, APP2}, silent
+    assert len(silent) == 2, silent
+    assert found() == []
