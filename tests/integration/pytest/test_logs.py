@@ -19,6 +19,7 @@ from types import SimpleNamespace
 
 import pytest
 import support
+import yaml
 from ansible_collections.intranet.mcp.plugins.module_utils.examine import logs
 from ansible_collections.intranet.mcp.plugins.plugin_utils.monitoring.logs import resolved
 from conftest import image, wait_until
@@ -27,6 +28,7 @@ from servers.rsyslog import LISTENER, Rsyslog
 
 pytestmark = pytest.mark.integration
 
+ROLE = yaml.safe_load((support.REPOSITORY / "roles/logs/defaults/main.yml").read_text())
 CONTAINER = "0123456789ab" * 5 + "0123"
 LINE = re.compile(
     r"<110>1 2027-01-31T10:00:00\.123Z app1 gateway - audit - "
@@ -98,6 +100,7 @@ def way(start, tmp_path):
             ours.named(names["shipper"]),
         ),
     )
+    found.shipper.command = ROLE["logs_shipper_service"]["command"]
     found.audit = found.shipper.mount("/audit", tmp_path / "audit") / "audit.jsonl"
     found.containers = found.shipper.mount("/containers", tmp_path / "containers")
     return found
@@ -186,6 +189,26 @@ def test_lines_carry_host_and_service_and_those_of_others_stay(way):
     ]
     kept = {str(path).partition("/logs/")[2][11:] for path in way.collector.paths("*/*/*.log")}
     assert kept == {"app1/litellm.log", "app1/gateway.log"}
+
+
+@pytest.mark.parametrize("is_away", [False, True], ids=["shipper runs", "shipper is replaced"])
+def test_a_log_that_takes_over_the_inode_of_another_is_read_from_its_beginning(way, is_away):
+    """File systems give what was just freed to the next file, and state of files goes by inode."""
+    begin(way)
+    say(way, "redis", "of the one that is removed")
+    wait_until(lambda: "is removed" in way.siem.text(), PATIENCE, "the first line")
+    if is_away:
+        way.shipper.stop()
+    old, new = (way.containers / name / f"{name}-json.log" for name in (CONTAINER, "e" * 64))
+    new.parent.mkdir()
+    old.rename(new)
+    old.parent.rmdir()
+    new.write_text("")
+    say(way, "redis", "of another", container="e" * 64)
+    if is_away:
+        way.shipper.start()
+    wait_until(lambda: "of another" in way.siem.text(), PATIENCE, "the other's line")
+    assert len(way.siem.text().splitlines()) == 2
 
 
 @pytest.mark.parametrize("wrong", ["name", "authority"])

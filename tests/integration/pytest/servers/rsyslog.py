@@ -27,6 +27,7 @@ class Rsyslog:
     def __init__(self, docker, image: str, home: Path, name: str, user: str = "65534:65534"):
         self.docker, self.image, self.home, self.name, self.user = docker, image, home, name, user
         self.container = ""
+        self.command = ["rsyslogd", "-n", "-i", "NONE", "-f", "/config/rsyslog.conf"]
         self.mounts: dict[str, Path] = {}
         for place in ("config", "secrets", "state", "logs"):
             self.mount(f"/{place}", home / place)
@@ -53,9 +54,8 @@ class Rsyslog:
             return
         mounts = [f"--volume={folder}:{place}" for place, folder in self.mounts.items()]
         options = (f"--user={self.user}", "--read-only", "--tmpfs=/tmp", "--memory=192m")
-        command = command or ("rsyslogd", "-n", "-i", "NONE", "-f", "/config/rsyslog.conf")
         self.container = self.docker.start(
-            self.name, self.image, *options, *mounts, command=command, env=env
+            self.name, self.image, *options, *mounts, command=command or self.command, env=env
         )
 
     def stop(self) -> None:
