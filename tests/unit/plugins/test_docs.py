@@ -119,7 +119,8 @@ def result_names(path) -> set[str]:
 
     Those are keys of dictionaries that are written, keywords of calls that make or end with one,
     fields of classes, which `asdict` and the like return, and tables of fields (tuples that have a
-    name). What an option is called, is compared with, or is read by, is no key of a result.
+    name). What an option is called, is compared with, or is read by, is no key of a result. An
+    action that extends one of Ansible's returns what that one does.
     """
     found: set[str] = set()
     for source in [code_path(path), *imported_files(path)]:
@@ -137,7 +138,14 @@ def result_names(path) -> set[str]:
             elif isinstance(node, ast.ClassDef):
                 fields = (field for field in node.body if isinstance(field, ast.AnnAssign))
                 found |= {field.target.id for field in fields}
+            elif isinstance(node, ast.ImportFrom) and node.module == "ansible.plugins.action":
+                extended = [alias.name for alias in node.names if alias.name.islower()]
+                found |= {key for name in extended for key in _returned_by_ansible(name)}
     return found
+
+
+def _returned_by_ansible(name: str) -> dict:
+    return yaml.safe_load(importlib.import_module(f"ansible.modules.{name}").RETURN)
 
 
 # Calls whose keywords are keys of a result; `fail` is common.errors's.
