@@ -133,9 +133,9 @@ def test_doctor_names_each_broken_piece(company):
     def found():
         """Return what keeps people from signing in: host and sentence."""
         findings = doctor(*OVERLAY, **variables)
-        found = [(f["host"], f["found"]) for f in findings if f["check"] == "sign-on"]
-        print(*found, sep="\n")
-        return found
+        told = [(f["host"], f["found"]) for f in findings if f["check"] == "sign-on"]
+        print(*told, sep="\n")
+        return told
 
     def hosts(findings, words):
         return {host for host, sentence in findings if words in sentence}
